@@ -1,0 +1,102 @@
+"""Everything batchlaw raises on purpose.
+
+    BatchlawError            the request cannot be carried out; one line, exit code 2
+    ├── SpecError            a study file is wrong: field path, value, bound
+    ├── ConfigError          a configuration cannot be trained: an impossible rule, budget or schedule
+    ├── DataError            a data set is missing or does not have the expected form
+    ├── StorageError         the database cannot be opened or used
+    ├── StudyError           a study is unknown, or differs from the one stored
+    ├── ObjectiveError       the user's own training function cannot be found or breaks its contract
+    └── WorkFailed           the request was right and the work failed; exit code 1
+
+    Diverged                 raised by a training function: the run diverged, with the untrained score
+    DeviceMemoryError        not even one example at a time fits on the device
+
+    Stop (BaseException)     ends a training function from within its report; never caught by `except Exception`
+    ├── Pruned               the pruner ends the trial
+    ├── TimeLimit            the trial used up its wall-clock limit
+    └── Interrupted          the worker was asked to stop; the trial goes back to be run again
+"""
+
+from collections.abc import Mapping
+
+__all__ = [
+    "BatchlawError",
+    "ConfigError",
+    "DataError",
+    "DeviceMemoryError",
+    "Diverged",
+    "Interrupted",
+    "ObjectiveError",
+    "Pruned",
+    "SpecError",
+    "Stop",
+    "StorageError",
+    "StudyError",
+    "TimeLimit",
+    "WorkFailed",
+]
+
+
+class BatchlawError(Exception):
+    """A request that cannot be carried out; `str()` is one line for the user."""
+
+    exit_code = 2
+
+
+class SpecError(BatchlawError):
+    """A study file is wrong; the message names field path, value and bound."""
+
+
+class ConfigError(BatchlawError):
+    """A configuration cannot be trained as it stands."""
+
+
+class DataError(BatchlawError):
+    """A data set is missing or malformed; the message says how to get it."""
+
+
+class StorageError(BatchlawError):
+    """The database cannot be opened or used."""
+
+
+class StudyError(BatchlawError):
+    """A study is unknown, or differs from the one stored."""
+
+
+class ObjectiveError(BatchlawError):
+    """The user's own training function cannot be found or breaks its contract."""
+
+
+class WorkFailed(BatchlawError):
+    """The request was right and the work failed."""
+
+    exit_code = 1
+
+
+class Diverged(Exception):
+    """A run left the finite numbers; `untrained` holds the metrics of the network before its first step."""
+
+    def __init__(self, untrained: Mapping[str, float]) -> None:
+        super().__init__("the run diverged")
+        self.untrained = dict(untrained)
+
+
+class DeviceMemoryError(Exception):
+    """The device cannot hold even one example at a time."""
+
+
+class Stop(BaseException):
+    """Ends a training function from outside; derives from BaseException so that user code does not swallow it."""
+
+
+class Pruned(Stop):
+    """The pruner ends the trial."""
+
+
+class TimeLimit(Stop):
+    """The trial used up its wall-clock limit."""
+
+
+class Interrupted(Stop):
+    """The worker was asked to stop."""

@@ -1,0 +1,177 @@
+"""The models of a study file."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from search.spec.base import Frozen, refuse
+from search.spec.dimensions import (
+    DecayDimension,
+    FloatDimension,
+    IntDimension,
+    OptimizerDimension,
+    RuleDimension,
+    bounded,
+    extremes,
+)
+from search.spec.task import DATASETS, Task
+
+BUILTIN_METRICS = {"validation_accuracy": "maximize", "validation_loss": "minimize"}
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Budget(Frozen):
+    """How long a trial trains: exactly one of epochs, steps, examples, lr_time. Always rounded down to whole steps."""
+
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    steps: Positive | None = None
+    examples: Positive | None = None
+    lr_time: Annotated[float, Field(gt=0)] | None = None  # steps = lr_time / peak_lr, within min_steps … max_steps
+    min_steps: Positive | None = None
+    max_steps: Positive | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Budget":
+        given = [name for name in ("epochs", "steps", "examples", "lr_time") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise refuse("must give exactly one of epochs, steps, examples, lr_time", given)
+        bounds = (self.min_steps, self.max_steps)
+        if self.lr_time is None:
+            if bounds != (None, None):
+                raise refuse(f"min_steps and max_steps bound lr_time; with {given[0]} they have no meaning", list(bounds))
+        elif self.min_steps is None or self.max_steps is None or self.min_steps > self.max_steps:
+            raise refuse("lr_time needs min_steps <= max_steps", list(bounds))
+        return self
+
+
+class Space(Frozen):
+    """What is searched. A number or a name fixes a dimension, a list is a choice, `{low, high, log}` a range."""
+
+    batch_size: Annotated[IntDimension, bounded(low=1)]
+    base_lr: Annotated[FloatDimension, bounded(above=0)]  # at reference_batch_size, for plain SGD
+    reference_batch_size: Positive = 32
+    scaling_rule: RuleDimension = "constant"
+    warmup: Literal["fraction", "untuned"] = "fraction"  # untuned: 2/(1-beta2) steps (Ma & Yarats)
+    warmup_fraction: Annotated[FloatDimension, bounded(low=0, below=1)] = 0.0
+    optimizer: OptimizerDimension = "momentum"
+    decay: DecayDimension = "constant"
+    momentum: Annotated[FloatDimension, bounded(low=0, below=1)] = 0.9  # a range is searched as log(1-m)
+    weight_decay: Annotated[FloatDimension, bounded(low=0)] = 0.0
+    exempt_norms_and_biases: bool = False
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    rmsprop_alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99  # RMSprop's beta2, at PyTorch's default
+    beta2_half_life_examples: Annotated[float, Field(gt=0)] | None = None  # sets beta2 and alpha (Marek 2025)
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Space":
+        families = extremes(self.optimizer)
+        if self.warmup == "untuned" and "warmup_fraction" in self.model_fields_set:
+            raise refuse('warmup = "untuned" sets the length itself; drop this key', self.warmup_fraction, "warmup_fraction")
+        if "sde" in extremes(self.scaling_rule):
+            for family in families:
+                if family not in ("adam", "adamw", "rmsprop"):
+                    raise refuse("the sde rule is derived for adam, adamw and rmsprop only", family, "optimizer")
+            if self.beta2_half_life_examples is not None:
+                raise refuse(
+                    "the sde rule scales beta2 itself; drop this key", self.beta2_half_life_examples, "beta2_half_life_examples"
+                )
+        return self
+
+
+class Schedule(Frozen):
+    """Fixed facts of the decays `step` and `batch-growth`."""
+
+    # Smith et al. 2018 divide by 5 at .3, .6 and .8 of the budget (Zagoruyko & Komodakis' schedule).
+    milestones: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (0.3, 0.6, 0.8)
+    decay_factor: Annotated[int, Field(ge=2)] = 5
+    max_batch_size: Positive | None = None  # cap of batch-growth; None is the training size
+
+    @model_validator(mode="after")
+    def _increasing(self) -> "Schedule":
+        if any(later <= earlier for earlier, later in zip(self.milestones, self.milestones[1:], strict=False)):
+            raise refuse("must increase", list(self.milestones), "milestones")
+        return self
+
+
+class Search(Frozen):
+    """The adaptive arm."""
+
+    trials: Annotated[int, Field(ge=1, le=1_000_000)]
+    replicates: Annotated[int, Field(ge=1, le=1000)] = 1  # seeds a trial; its value is their mean
+    metric: str = "validation_accuracy"
+    direction: Literal["maximize", "minimize"] | None = None  # known for the built-in metrics
+    sampler: Literal["tpe", "gp", "random", "qmc"] = "tpe"
+    pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"
+    reports: Annotated[int, Field(ge=1, le=20)] = 10  # the dashboard slows down with more
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial past it is pruned
+    study_seconds: Annotated[float, Field(gt=0)] | None = None  # no trial starts past it
+    max_retries: Annotated[int, Field(ge=0, le=100)] = 2  # of a trial that failed or whose worker died
+
+
+class StudySpec(Frozen):
+    """A study file."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    question: Annotated[str, StringConstraints(min_length=1)]
+    task: Task | None = None
+    objective: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
+    train_size: Positive | None = None  # examples in an epoch of one's own objective
+    budget: Budget
+    space: Space
+    schedule: Schedule = Schedule()
+    search: Search
+
+    @property
+    def n_train(self) -> int:
+        """Training examples: of the task, or as the study states them for its own objective."""
+        if self.task is not None:
+            return self.task.n_train
+        assert self.train_size is not None
+        return self.train_size
+
+    @property
+    def direction(self) -> str:
+        """`maximize` or `minimize`."""
+        return self.search.direction or BUILTIN_METRICS[self.search.metric]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "StudySpec":
+        if (self.task is None) == (self.objective is None):
+            raise refuse("must give exactly one of [task] and objective", self.objective, "objective")
+        if self.objective is not None and self.train_size is None:
+            raise refuse("an objective needs train_size, its examples an epoch", None, "train_size")
+        if self.task is not None and self.train_size is not None:
+            raise refuse("belongs in [task]", self.train_size, "train_size")
+        self._check_metric()
+        limit = f"must be at most {self.n_train}, the training size"
+        for position, value in enumerate(extremes(self.space.batch_size)):
+            if value > self.n_train:
+                field = "space.batch_size" + (".low", ".high")[position] * hasattr(self.space.batch_size, "low")
+                raise refuse(limit, value, field)
+        if self.schedule.max_batch_size is not None and self.schedule.max_batch_size > self.n_train:
+            raise refuse(limit, self.schedule.max_batch_size, "schedule.max_batch_size")
+        first = self.schedule.milestones[0]
+        if {"step", "batch-growth"} & set(extremes(self.space.decay)):
+            longest = max(extremes(self.space.warmup_fraction))
+            if longest > first:
+                raise refuse(
+                    f"must be at most schedule.milestones[0] = {first}: warmup and decay do not fit the budget",
+                    longest,
+                    "space.warmup_fraction",
+                )
+        return self
+
+    def _check_metric(self) -> None:
+        known = BUILTIN_METRICS.get(self.search.metric)
+        if self.task is not None and known is None:
+            raise refuse(f"must be one of {', '.join(BUILTIN_METRICS)}", self.search.metric, "search.metric")
+        if known is None and self.search.direction is None:
+            raise refuse(f"metric {self.search.metric!r} needs maximize or minimize", None, "search.direction")
+        if known is not None and self.search.direction not in (None, known):
+            raise refuse(f"must be {known} for {self.search.metric}", self.search.direction, "search.direction")
+
+
+__all__ = ["BUILTIN_METRICS", "DATASETS", "Budget", "Schedule", "Search", "Space", "StudySpec"]

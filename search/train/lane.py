@@ -1,0 +1,166 @@
+"""A lane trains one network: a single replicate, or several stacked into one. The step lives here."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from search.errors import DeviceMemoryError
+from search.scaling import HAS_BETA2, beta2_of_half_life
+from search.schedule import Schedule
+from search.seeds import derive_seed
+from search.spec import Task, TrainConfig
+from search.train import memory, models, optimizers
+from search.train.data import Examples, crop_and_flip
+from search.train.stream import ExampleStream
+
+EVALUATION_BATCH = 4096  # examples; halved where they do not fit
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Of each replicate of a lane: mean loss, accuracy, and the standard error of the loss over the examples."""
+
+    loss: list[float]
+    accuracy: list[float]
+    loss_standard_error: list[float]
+
+
+class Lane:
+    """The replicates of `seeds`, trained as one network. One seed is a plain network; more are a stacked one."""
+
+    def __init__(self, config: TrainConfig, task: Task, seeds: tuple[int, ...], schedule: Schedule, train: Examples) -> None:
+        self._config, self._task, self.seeds, self._train = config, task, seeds, train
+        self._device = train.images.device
+        members = [models.build(task, derive_seed(seed, "weights")) for seed in seeds]
+        self._stacked = len(seeds) > 1
+        self.model: nn.Module = (models.StackedMLP(members) if self._stacked else members[0]).to(self._device)
+        self._optimizer = optimizers.build(config, self.model)
+        self._streams = [ExampleStream(len(train), derive_seed(seed, "stream"), self._device) for seed in seeds]
+        self._augment = torch.Generator(device=self._device).manual_seed(derive_seed(seeds[0], "augment"))
+        self._batch_sizes = schedule.batch_sizes()
+        self._lrs = (config.peak_lr * schedule.lr_multipliers()).tolist()
+        self._network = (task.model, task.model_options, task.dataset, task.precision, len(seeds))
+        limit = task.micro_batch_size or int(self._batch_sizes.max())
+        self.micro_batch_size = memory.micro_batch_size(self._device, self._network, limit)
+        self.loss_sum = torch.zeros(len(seeds), device=self._device)  # of the steps since it was last read
+
+    def advance(self, start: int, stop: int) -> None:
+        """Take the steps `start` … `stop - 1`. Nothing in here waits for the device."""
+        model, optimizer, groups = self.model, self._optimizer, self._optimizer.param_groups
+        model.train()
+        batch_size = 0
+        for step in range(start, stop):
+            for group in groups:
+                group["lr"] = self._lrs[step]
+            if batch_size != self._batch_sizes[step]:
+                batch_size = int(self._batch_sizes[step])
+                self._set_beta2(batch_size)
+            batch = self._take(batch_size)
+            optimizer.zero_grad(set_to_none=True)
+            if batch_size <= self.micro_batch_size:
+                try:
+                    losses = self._backward(batch, 1.0)
+                except torch.OutOfMemoryError:
+                    losses = None
+                # Outside the handler, whose traceback would keep the tensors of the failed attempt alive.
+                if losses is None:
+                    self._halve(batch_size)
+                    losses = self._accumulate(batch, batch_size)
+            else:
+                losses = self._accumulate(batch, batch_size)
+            optimizer.step()
+            self.loss_sum += losses
+
+    def _take(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Images ([members,] batch, …) and labels ([members,] batch) of the next step."""
+        if self._stacked:
+            index = torch.stack([stream.take(batch_size) for stream in self._streams])
+            return self._train.images[index], self._train.labels[index]
+        index = self._streams[0].take(batch_size)
+        images, labels = self._train.images.index_select(0, index), self._train.labels.index_select(0, index)
+        return (crop_and_flip(images, self._augment) if self._task.augment else images), labels
+
+    def _backward(self, batch: tuple[Tensor, Tensor], share: float) -> Tensor:
+        """Add the gradients of a batch that makes up `share` of its step; the mean loss of each member × share."""
+        with self._autocast():
+            losses = self._losses(*batch)
+        if share != 1.0:
+            losses = losses * share
+        losses.sum().backward()
+        return losses.detach()
+
+    def _losses(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The mean loss of each member, (members,), or () of a single network."""
+        logits = self.model(images)
+        if not self._stacked:
+            return cross_entropy(logits, labels)
+        return cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)
+
+    def _accumulate(self, batch: tuple[Tensor, Tensor], batch_size: int) -> Tensor:
+        """The step in micro-batches, to the same gradient; halves them until they fit."""
+        images, labels = batch
+        dimension = 1 if self._stacked else 0
+        while True:
+            try:
+                total = torch.zeros_like(self.loss_sum)
+                size = self.micro_batch_size
+                for part in zip(images.split(size, dimension), labels.split(size, dimension), strict=True):
+                    total += self._backward(part, part[1].shape[dimension] / batch_size)
+                return total
+            except torch.OutOfMemoryError:
+                pass
+            self._halve(size)
+            self._optimizer.zero_grad(set_to_none=True)
+
+    def _halve(self, size: int) -> None:
+        if size == 1:
+            raise DeviceMemoryError(f"{self._task.model} does not fit {self._device} with one example at a time")
+        self.micro_batch_size = (size + 1) // 2
+        memory.release(self._device)
+        memory.remember(self._device, self._network, self.micro_batch_size)
+
+    def _set_beta2(self, batch_size: int) -> None:
+        """Hold the half-life of β₂ in examples while the batch grows."""
+        config = self._config
+        if config.beta2_half_life_examples is None or config.optimizer not in HAS_BETA2:
+            return
+        beta2 = beta2_of_half_life(config.beta2_half_life_examples, batch_size)
+        for group in self._optimizer.param_groups:
+            group.update({"alpha": beta2} if config.optimizer == "rmsprop" else {"betas": (config.beta1, beta2)})
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._task.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=torch.bfloat16)
+
+    @torch.no_grad()
+    def evaluate(self, examples: Examples) -> Evaluation:
+        """Loss and accuracy of every member over `examples`."""
+        self.model.eval()
+        size = EVALUATION_BATCH
+        while True:
+            try:
+                return self._evaluate(examples, size)
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise DeviceMemoryError("evaluation does not fit with one example at a time") from None
+            size //= 2
+            memory.release(self._device)
+
+    def _evaluate(self, examples: Examples, size: int) -> Evaluation:
+        members = len(self.seeds)
+        sums = torch.zeros((3, members), dtype=torch.float64, device=self._device)
+        for images, labels in zip(examples.images.split(size), examples.labels.split(size), strict=True):
+            with self._autocast():
+                logits = self.model(images.expand(members, *images.shape) if self._stacked else images)
+            logits = logits.float().view(members, len(labels), -1)
+            losses = cross_entropy(logits.transpose(1, 2), labels.expand(members, -1), reduction="none").double()
+            correct = logits.argmax(2) == labels
+            sums += torch.stack([losses.sum(1), losses.square().sum(1), correct.sum(1)])
+        n = len(examples)
+        mean, square, accuracy = (sums / n).tolist()
+        errors = [(max(s - m * m, 0.0) / max(n - 1, 1)) ** 0.5 for m, s in zip(mean, square, strict=True)]
+        return Evaluation(mean, accuracy, errors)

@@ -1,0 +1,39 @@
+"""What a training run reports and returns; plain numbers, ready for JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class Report(Protocol):
+    """Called at equal shares of the budget; raises when the trial is pruned or interrupted."""
+
+    def __call__(self, progress: float, metrics: Mapping[str, float]) -> None:
+        """Report the metrics after `progress` (0 < progress <= 1) of the budget."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """One finished run of all replicates of a configuration.
+
+    A diverged replicate carries the metrics of its untrained network.
+    """
+
+    metrics: dict[str, float]  # means over replicates
+    replicates: list[dict[str, float]]  # the metrics of each seed, in the order of config.seeds
+    validation_standard_errors: dict[str, float]  # of one replicate's metrics, from the finite validation set
+    diverged: list[bool]  # of each seed
+    train_seconds: float  # without evaluation
+    examples_per_second: float  # of all replicates together
+    device: str
+    threads: int
+    stacked: bool
+    micro_batch_size: int
+    grad_accum_steps: int
+    peak_memory_bytes: int  # of the accelerator, or of the process on the CPU
+    flags: list[str] = field(default_factory=list)
+
+    def as_record(self) -> dict[str, Any]:
+        """For the database."""
+        return dict(vars(self))

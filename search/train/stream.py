@@ -1,0 +1,34 @@
+"""The stream of examples: shuffled passes without a break, so that every step sees exactly its batch size."""
+
+import torch
+from torch import Tensor
+
+
+class ExampleStream:
+    """Indices of training examples; each example comes once in every `n` consecutive ones."""
+
+    def __init__(self, n: int, seed: int, device: torch.device) -> None:
+        self._n = n
+        self._device = device
+        self._generator = torch.Generator(device=device).manual_seed(seed)
+        self._pass = self._shuffle()
+        self._position = 0
+
+    def _shuffle(self) -> Tensor:
+        return torch.randperm(self._n, generator=self._generator, device=self._device)
+
+    def take(self, batch_size: int) -> Tensor:
+        """The next `batch_size` indices, int64 (batch_size,)."""
+        end = self._position + batch_size
+        if end <= self._n:
+            taken = self._pass[self._position : end]
+            self._position = end
+            return taken
+        parts = [self._pass[self._position :]]
+        missing = end - self._n
+        while missing > 0:
+            self._pass = self._shuffle()
+            self._position = min(missing, self._n)
+            parts.append(self._pass[: self._position])
+            missing -= self._position
+        return torch.cat(parts)
