@@ -29,7 +29,7 @@ class Point:
 
 
 def run_seeds(study_seed: int, replicates: int) -> tuple[int, ...]:
-    """Seeds of the replicates of every trial of a study: common to all trials, so that trials compare like with like."""
+    """Seeds of the replicates of a study's trials: common to all of them, so that they compare like with like."""
     return tuple(derive_seed(study_seed, "run", replicate) for replicate in range(replicates))
 
 
@@ -102,7 +102,7 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
 
 
 def _budget(budget: Budget, train_size: int, batch_size: int, peak_lr: float) -> tuple[int, bool]:
-    """The budget in examples, and whether lr_time was clipped. A budget in steps counts steps of the first batch size."""
+    """The budget in examples, and whether lr_time was clipped; steps are counted at the first batch size."""
     if budget.epochs is not None:
         return int(budget.epochs * train_size + 1e-6), False
     if budget.examples is not None:

@@ -1,21 +1,21 @@
 """Everything batchlaw raises on purpose.
 
-    BatchlawError            the request cannot be carried out; one line, exit code 2
-    ├── SpecError            a study file is wrong: field path, value, bound
-    ├── ConfigError          a configuration cannot be trained: an impossible rule, budget or schedule
-    ├── DataError            a data set is missing or does not have the expected form
-    ├── StorageError         the database cannot be opened or used
-    ├── StudyError           a study is unknown, or differs from the one stored
-    ├── ObjectiveError       the user's own training function cannot be found or breaks its contract
-    └── WorkFailed           the request was right and the work failed; exit code 1
+BatchlawError            the request cannot be carried out; one line, exit code 2
+├── SpecError            a study file is wrong: field path, value, bound
+├── ConfigError          a configuration cannot be trained: an impossible rule, budget or schedule
+├── DataError            a data set is missing or does not have the expected form
+├── StorageError         the database cannot be opened or used
+├── StudyError           a study is unknown, or differs from the one stored
+├── ObjectiveError       the user's own training function cannot be found or breaks its contract
+└── WorkFailed           the request was right and the work failed; exit code 1
 
-    Diverged                 raised by a training function: the run diverged, with the untrained score
-    DeviceMemoryError        not even one example at a time fits on the device
+Diverged                 raised by a training function: the run diverged, with the untrained score
+DeviceMemoryError        not even one example at a time fits on the device
 
-    Stop (BaseException)     ends a training function from within its report; never caught by `except Exception`
-    ├── Pruned               the pruner ends the trial
-    ├── TimeLimit            the trial used up its wall-clock limit
-    └── Interrupted          the worker was asked to stop; the trial goes back to be run again
+Stop (BaseException)     ends a training function from within its report; never caught by `except Exception`
+├── Pruned               the pruner ends the trial
+├── TimeLimit            the trial used up its wall-clock limit
+└── Interrupted          the worker was asked to stop; the trial goes back to be run again
 """
 
 from collections.abc import Mapping

@@ -42,7 +42,9 @@ def family_factor(family: OptimizerFamily, momentum: float) -> float:
     return 1.0 - momentum if family in HAS_MOMENTUM else _FAMILY_FACTORS[family]
 
 
-def scale(rule: ScalingRule, kappa: float, *, family: OptimizerFamily, beta1: float, beta2: float, eps: float) -> Scaled:
+def scale(
+    rule: ScalingRule, kappa: float, *, family: OptimizerFamily, beta1: float, beta2: float, eps: float
+) -> Scaled:
     """Apply a scaling rule for a batch `kappa` times the reference.
 
     constant: ε. sqrt: ε√κ (Krizhevsky 2014). linear: εκ (Goyal et al. 2017).
@@ -69,7 +71,7 @@ def scale(rule: ScalingRule, kappa: float, *, family: OptimizerFamily, beta1: fl
 
 
 def beta2_of_half_life(half_life_examples: float, batch_size: int) -> float:
-    """β₂ whose average halves after `half_life_examples`: β₂ = 2^(-B/h), so that β₂' = β₂^(B'/B) (Marek et al. 2025)."""
+    """β₂ whose average halves after `half_life_examples`: β₂ = 2^(-B/h), so β₂' = β₂^(B'/B) (Marek et al. 2025)."""
     return float(0.5 ** (batch_size / half_life_examples))
 
 

@@ -84,7 +84,9 @@ RuleDimension = Annotated[
 OptimizerDimension = Annotated[
     Annotated[OptimizerFamily, Tag("one")] | Annotated[Choices[OptimizerFamily], Tag("choices")], Discriminator(_kind)
 ]
-DecayDimension = Annotated[Annotated[Decay, Tag("one")] | Annotated[Choices[Decay], Tag("choices")], Discriminator(_kind)]
+DecayDimension = Annotated[
+    Annotated[Decay, Tag("one")] | Annotated[Choices[Decay], Tag("choices")], Discriminator(_kind)
+]
 
 
 def extremes(dimension: Any) -> tuple[Any, ...]:

@@ -16,7 +16,8 @@ from search.spec.dimensions import (
 )
 from search.spec.task import DATASETS, Task
 
-BUILTIN_METRICS = {"validation_accuracy": "maximize", "validation_loss": "minimize"}
+Direction = Literal["maximize", "minimize"]
+BUILTIN_METRICS: dict[str, Direction] = {"validation_accuracy": "maximize", "validation_loss": "minimize"}
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -38,7 +39,9 @@ class Budget(Frozen):
         bounds = (self.min_steps, self.max_steps)
         if self.lr_time is None:
             if bounds != (None, None):
-                raise refuse(f"min_steps and max_steps bound lr_time; with {given[0]} they have no meaning", list(bounds))
+                raise refuse(
+                    f"min_steps and max_steps bound lr_time; with {given[0]} they have no meaning", list(bounds)
+                )
         elif self.min_steps is None or self.max_steps is None or self.min_steps > self.max_steps:
             raise refuse("lr_time needs min_steps <= max_steps", list(bounds))
         return self
@@ -67,15 +70,19 @@ class Space(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> "Space":
         families = extremes(self.optimizer)
-        if self.warmup == "untuned" and "warmup_fraction" in self.model_fields_set:
-            raise refuse('warmup = "untuned" sets the length itself; drop this key', self.warmup_fraction, "warmup_fraction")
+        if self.warmup == "untuned" and self.warmup_fraction != 0:
+            raise refuse(
+                'warmup = "untuned" sets the length itself; drop this key', self.warmup_fraction, "warmup_fraction"
+            )
         if "sde" in extremes(self.scaling_rule):
             for family in families:
                 if family not in ("adam", "adamw", "rmsprop"):
                     raise refuse("the sde rule is derived for adam, adamw and rmsprop only", family, "optimizer")
             if self.beta2_half_life_examples is not None:
                 raise refuse(
-                    "the sde rule scales beta2 itself; drop this key", self.beta2_half_life_examples, "beta2_half_life_examples"
+                    "the sde rule scales beta2 itself; drop this key",
+                    self.beta2_half_life_examples,
+                    "beta2_half_life_examples",
                 )
         return self
 
@@ -101,7 +108,7 @@ class Search(Frozen):
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
     replicates: Annotated[int, Field(ge=1, le=1000)] = 1  # seeds a trial; its value is their mean
     metric: str = "validation_accuracy"
-    direction: Literal["maximize", "minimize"] | None = None  # known for the built-in metrics
+    direction: Direction | None = None  # known for the built-in metrics
     sampler: Literal["tpe", "gp", "random", "qmc"] = "tpe"
     pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"
     reports: Annotated[int, Field(ge=1, le=20)] = 10  # the dashboard slows down with more
@@ -133,8 +140,8 @@ class StudySpec(Frozen):
         return self.train_size
 
     @property
-    def direction(self) -> str:
-        """`maximize` or `minimize`."""
+    def direction(self) -> Direction:
+        """Of the metric."""
         return self.search.direction or BUILTIN_METRICS[self.search.metric]
 
     @model_validator(mode="after")

@@ -91,8 +91,9 @@ class Task(Frozen):
             )
         if self.augment and facts.channels != 3:
             raise refuse("crop and flip are for cifar10 and cifar100", self.augment, "augment")
-        for option in self.model_options.model_fields_set - set(OPTIONS_OF[self.model]):
-            raise refuse(f"is not an option of {self.model}", getattr(self.model_options, option), f"model_options.{option}")
+        for option, value in self.model_options:
+            if value is not None and option not in OPTIONS_OF[self.model]:
+                raise refuse(f"is not an option of {self.model}", value, f"model_options.{option}")
         patch = self.model_options.patch_size
         if patch is not None and facts.side % patch:
             raise refuse(f"must divide the image side of {facts.side} pixels", patch, "model_options.patch_size")

@@ -49,9 +49,7 @@ def load_parts(task: Task, device: torch.device, data_dir: Path) -> Parts:
         DataError: the data set is not under `data_dir`, or not of the expected form.
     """
     # The network has no part in the data, so tasks that differ in it alone share the tensors.
-    return _parts(
-        task.dataset, task.n_train, task.n_validation, task.label_noise, task.split_seed, device, data_dir
-    )
+    return _parts(task.dataset, task.n_train, task.n_validation, task.label_noise, task.split_seed, device, data_dir)
 
 
 def load_test(task: Task, device: torch.device, data_dir: Path) -> Examples:
@@ -65,7 +63,13 @@ def load_test(task: Task, device: torch.device, data_dir: Path) -> Examples:
 
 @lru_cache(maxsize=2)
 def _parts(
-    dataset: str, n_train: int, n_validation: int, label_noise: float, split_seed: int, device: torch.device, data_dir: Path
+    dataset: str,
+    n_train: int,
+    n_validation: int,
+    label_noise: float,
+    split_seed: int,
+    device: torch.device,
+    data_dir: Path,
 ) -> Parts:
     images, labels = _read(dataset, True, split_seed, data_dir)
     order = _split_order(len(labels), split_seed)

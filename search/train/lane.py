@@ -31,7 +31,9 @@ class Evaluation:
 class Lane:
     """The replicates of `seeds`, trained as one network. One seed is a plain network; more are a stacked one."""
 
-    def __init__(self, config: TrainConfig, task: Task, seeds: tuple[int, ...], schedule: Schedule, train: Examples) -> None:
+    def __init__(
+        self, config: TrainConfig, task: Task, seeds: tuple[int, ...], schedule: Schedule, train: Examples
+    ) -> None:
         self._config, self._task, self.seeds, self._train = config, task, seeds, train
         self._device = train.images.device
         members = [models.build(task, derive_seed(seed, "weights")) for seed in seeds]
@@ -89,7 +91,7 @@ class Lane:
             losses = self._losses(*batch)
         if share != 1.0:
             losses = losses * share
-        losses.sum().backward()
+        torch.autograd.backward(losses.sum() if self._stacked else losses)
         return losses.detach()
 
     def _losses(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -107,7 +109,9 @@ class Lane:
             try:
                 total = torch.zeros_like(self.loss_sum)
                 size = self.micro_batch_size
-                for part in zip(images.split(size, dimension), labels.split(size, dimension), strict=True):
+                for part in zip(
+                    torch.split(images, size, dimension), torch.split(labels, size, dimension), strict=True
+                ):
                     total += self._backward(part, part[1].shape[dimension] / batch_size)
                 return total
             except torch.OutOfMemoryError:
@@ -153,7 +157,7 @@ class Lane:
     def _evaluate(self, examples: Examples, size: int) -> Evaluation:
         members = len(self.seeds)
         sums = torch.zeros((3, members), dtype=torch.float64, device=self._device)
-        for images, labels in zip(examples.images.split(size), examples.labels.split(size), strict=True):
+        for images, labels in zip(torch.split(examples.images, size), torch.split(examples.labels, size), strict=True):
             with self._autocast():
                 logits = self.model(images.expand(members, *images.shape) if self._stacked else images)
             logits = logits.float().view(members, len(labels), -1)

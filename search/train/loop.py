@@ -11,14 +11,20 @@ from search.errors import Diverged
 from search.schedule import schedule_of
 from search.spec import Task, TrainConfig
 from search.train import memory, models
-from search.train.data import load_parts
+from search.train.data import Examples, load_parts, load_test
 from search.train.lane import Evaluation, Lane
 from search.train.result import Report, TrainResult
 from search.train.stacking import stacking_pays
 
 
 def train(
-    config: TrainConfig, report: Report, *, device: torch.device, data_dir: Path, stacked: bool | None = None
+    config: TrainConfig,
+    report: Report,
+    *,
+    device: torch.device,
+    data_dir: Path,
+    stacked: bool | None = None,
+    test: bool = False,
 ) -> TrainResult:
     """Train every replicate of a configuration on a built-in task.
 
@@ -32,6 +38,7 @@ def train(
         device: where to train.
         data_dir: where data sets are kept.
         stacked: how to train several replicates; None measures.
+        test: score the test data at the end as well.
 
     Raises:
         Diverged: every replicate left the finite numbers; noticed at the next report.
@@ -40,11 +47,14 @@ def train(
     """
     assert config.task is not None
     run = _Run(config, config.task, device, data_dir, stacked)
-    return run.train(report)
+    run.train(report)
+    return run.result(load_test(config.task, device, data_dir) if test else None)
 
 
 class _Run:
-    def __init__(self, config: TrainConfig, task: Task, device: torch.device, data_dir: Path, stacked: bool | None) -> None:
+    def __init__(
+        self, config: TrainConfig, task: Task, device: torch.device, data_dir: Path, stacked: bool | None
+    ) -> None:
         self.config, self.task, self.device = config, task, device
         self.parts = load_parts(task, device, data_dir)
         self.schedule = schedule_of(config)
@@ -60,7 +70,7 @@ class _Run:
         self.validation: list[Evaluation] = []  # of each lane, at the latest report
         self.train_seconds = 0.0
 
-    def train(self, report: Report) -> TrainResult:
+    def train(self, report: Report) -> None:
         config = self.config
         boundaries = self.schedule.report_steps(config.reports)
         done = 0
@@ -73,7 +83,6 @@ class _Run:
                 raise Diverged(_means(self.untrained_metrics()))
             done = boundary
             report(number / config.reports, _means(scores))
-        return self.result()
 
     def advance(self, start: int, stop: int) -> list[float]:
         """Train all lanes to step `stop`; the mean training loss of each replicate on the way."""
@@ -113,11 +122,14 @@ class _Run:
                 self.untrained.append(validation | training | {"running_train_loss": training["train_loss"]})
         return self.untrained
 
-    def result(self) -> TrainResult:
+    def result(self, test: Examples | None) -> TrainResult:
         """The result after the last report, whose validation it reuses."""
         validation = _per_replicate(self.validation, "validation")
         training = _per_replicate([lane.evaluate(self.parts.train) for lane in self.lanes], "train")
         replicates = self.with_untrained([{**v, **t} for v, t in zip(validation, training, strict=True)])
+        if test is not None:
+            tested = _per_replicate([lane.evaluate(test) for lane in self.lanes], "test")
+            replicates = [{**replicate, **scores} for replicate, scores in zip(replicates, tested, strict=True)]
         means = _means(replicates)
         n_validation = len(self.parts.validation)
         accuracy = means["validation_accuracy"]

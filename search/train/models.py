@@ -1,6 +1,7 @@
 """The built-in networks. Each is built on the CPU from its seed, so that every device starts from the same weights."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ def has_batch_norm(model: nn.Module) -> bool:
 def _mlp(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
     sizes = [facts.channels * facts.side**2, *(options.widths or (128,)), facts.n_classes]
     layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

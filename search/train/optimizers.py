@@ -36,7 +36,8 @@ def build(config: TrainConfig, model: nn.Module) -> optim.Optimizer:
 
 def parameter_groups(config: TrainConfig, model: nn.Module) -> list[dict[str, Any]]:
     """All parameters with the weight decay; norms and biases without it where the study exempts them."""
-    decayed, exempt = [], []
+    decayed: list[nn.Parameter] = []
+    exempt: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         # Biases by name, since a stacked bias is no vector; the weights of norms are the vectors that remain.
         small = "bias" in name.split(".") or parameter.ndim <= 1

@@ -1,0 +1,26 @@
+"""The consoles and the options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+output = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+StorageOption = Annotated[
+    str,
+    typer.Option(
+        "--storage", envvar="BATCHLAW_STORAGE", help="Database URL: sqlite, postgresql or mysql.", metavar="URL"
+    ),
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="BATCHLAW_DATA", help="Folder of the data sets.", metavar="DIR"),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, or an accelerator of PyTorch's such as cuda.", metavar="NAME")
+]
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study in the database.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

@@ -1,0 +1,278 @@
+"""Commands that train: run, create, worker, replay."""
+
+import os
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search import __version__
+from search.cli.console import DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, output
+from search.errors import ObjectiveError, SpecError
+from search.spec import StudySpec, read_spec
+from search.storage import DEFAULT_URL, StoredStudy, load, note_run, open_storage, redacted, register
+
+if TYPE_CHECKING:
+    import torch
+
+    from search.objective import Runtime
+
+SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
+TrialsOption = Annotated[
+    int | None, typer.Option("--trials", min=1, max=1_000_000, help="Budget of trials in place of the file's.")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed in place of the file's.")]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", min=0, help="No trial starts after so many seconds; in place of the file's study_seconds."
+    ),
+]
+ForkOption = Annotated[
+    str | None, typer.Option("--fork", metavar="NEW_NAME", help="Start a new study from the changed file.")
+]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command(epilog="Example: batchlaw run studies/digits-joint.toml --workers 2")(run)
+    app.command(
+        epilog="Example: batchlaw create studies/digits-joint.toml --storage postgresql+psycopg://user@host/db"
+    )(create)
+    app.command(epilog="Example: batchlaw worker digits-joint --device cuda")(worker)
+    app.command(epilog="Example: batchlaw replay digits-joint 17")(replay)
+
+
+def run(
+    file: SpecArgument,
+    storage: StorageOption = DEFAULT_URL,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=1024, help="Processes; one a GPU, else one a core.")
+    ] = None,
+    device: DeviceOption = "auto",
+    trials: TrialsOption = None,
+    timeout: TimeoutOption = None,
+    seed: SeedOption = None,
+    fork: ForkOption = None,
+    data_dir: DataDirOption = None,
+    download: DownloadOption = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Plain lines in place of the live display.")] = False,
+) -> int:
+    """Run a study: register it or go on with it, start workers, show progress, print the best configurations."""
+    from search.launch import LocalFleet, local_devices
+    from search.progress import RunProgress
+
+    stored = _register(file, storage, trials=trials, fork=fork, data_dir=data_dir, download=download)
+    gpus = local_devices() if device in ("auto", "cuda") else []
+    count = workers or len(gpus) or _cores()
+    overrides = {"trials": trials, "timeout": timeout, "seed": seed, "workers": count, "device": device}
+    started = datetime.now(UTC).isoformat()
+    note_run(stored, started, {"batchlaw": __version__, **{k: v for k, v in overrides.items() if v is not None}})
+    kind = f"{len(gpus)} GPU{'s' * (len(gpus) != 1)}" if gpus else "CPU" if device == "auto" else device
+    output.print(f"[bold]{stored.spec.name}[/]: {stored.spec.question}")
+    output.print(
+        f"{stored.slots.counts().total} trials, {count} worker{'s' * (count != 1)} on {kind}, {redacted(storage)}",
+        soft_wrap=True,
+    )
+    # The study's own code is looked up beside the file, so workers are given the file and not the name alone.
+    arguments = [str(file), "--storage", storage, "--device", device]
+    for option, value in (("--seed", seed), ("--timeout", timeout), ("--fork", fork), ("--data-dir", data_dir)):
+        arguments += [] if value is None else [option, str(value)]
+    stopped = False
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    with LocalFleet(arguments, workers=count, gpus=gpus) as fleet, RunProgress(stored, output, plain=plain) as progress:
+        try:
+            progress.follow(fleet)
+        except KeyboardInterrupt:
+            stopped = True
+            fleet.stop()
+            progress.follow(fleet)
+        counts = stored.slots.counts()
+        if not stopped and counts.done < counts.total:
+            fleet.check()
+    return _conclude(stored, storage, stopped=stopped, again=f"batchlaw run {file}")
+
+
+def _conclude(stored: StoredStudy, storage: str, *, stopped: bool, again: str) -> int:
+    """The outcome and the next commands."""
+    from search.export import select, with_ties
+    from search.export.formats import footnote, table
+    from search.records import records_of
+    from search.status import counts_line, status_of
+
+    status = status_of(stored)
+    output.print(counts_line(status))
+    best = select(records_of(stored.study), stored.spec, top=5, per=None)
+    if best:
+        configurations = with_ties(best, best[0], stored.spec)
+        output.print(table(stored.spec, configurations))
+        output.print(footnote(configurations), style="dim")
+    else:
+        output.print("No trial ended with a score.")
+    option = "" if storage == DEFAULT_URL else f" --storage '{redacted(storage)}'"
+    if status.slots.done < status.slots.total:
+        left = status.slots.total - status.slots.done
+        output.print(
+            f"{'Stopped' if stopped else 'Ended'} with {left} trials to go; go on: {again}{option}", soft_wrap=True
+        )
+    name = stored.spec.name
+    output.print(f"Take it away:  batchlaw export {name} --format python{option}", soft_wrap=True)
+    output.print(f"Look around:   batchlaw dashboard{option}", soft_wrap=True)
+    return 130 if stopped else 0
+
+
+def create(
+    file: SpecArgument,
+    storage: StorageOption = DEFAULT_URL,
+    trials: TrialsOption = None,
+    fork: ForkOption = None,
+    data_dir: DataDirOption = None,
+    download: DownloadOption = False,
+) -> None:
+    """Register a study without running it."""
+    stored = _register(file, storage, trials=trials, fork=fork, data_dir=data_dir, download=download)
+    output.print(f"{stored.spec.name} stands in {redacted(storage)} with {stored.slots.counts().total} trials.")
+    output.print(f"Start a worker on any machine:  batchlaw worker {stored.spec.name} --storage URL")
+
+
+def worker(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY|STUDY.toml", help="A study's name, or its file on this machine.")
+    ],
+    storage: StorageOption = DEFAULT_URL,
+    device: DeviceOption = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", envvar="BATCHLAW_THREADS", min=1, max=4096, help="CPU threads; all cores."),
+    ] = None,
+    seed: SeedOption = None,
+    timeout: TimeoutOption = None,
+    fork: Annotated[
+        str | None, typer.Option("--fork", metavar="NEW_NAME", help="The name the file was forked to.")
+    ] = None,
+    data_dir: DataDirOption = None,
+    lease_seconds: Annotated[
+        float,
+        typer.Option("--lease-seconds", min=1, max=86_400, help="A silent worker's trial is run again after these."),
+    ] = 120.0,
+) -> None:
+    """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
+    from search.worker import Worker
+
+    file = Path(study) if study.endswith(".toml") else None
+    spec = _read(file, fork) if file else None
+    stored = load(open_storage(storage), spec.name if spec else study)
+    if stored.spec.objective is not None and file is None:
+        raise ObjectiveError(
+            f"objective: study {study!r} runs {stored.spec.objective!r}; code is run only from a study file on this "
+            "machine: batchlaw worker STUDY.toml"
+        )
+    runtime = _runtime(spec or stored.spec, device, threads or _cores(), data_dir, file)
+    runtime.interrupts.install()
+    seconds = timeout if timeout is not None else stored.spec.search.study_seconds
+    worker = Worker(
+        stored,
+        runtime,
+        study_seed=stored.spec.search.seed if seed is None else seed,
+        deadline=None if seconds is None else time.monotonic() + seconds,
+        lease_seconds=lease_seconds,
+    )
+    worker.work()
+    output.print(f"{worker.trials_done} trials done.")
+
+
+def replay(
+    study: StudyArgument,
+    trial: Annotated[int, typer.Argument(min=0, help="Number of a finished trial.")],
+    storage: StorageOption = DEFAULT_URL,
+    device: DeviceOption = "auto",
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="STUDY.toml", help="The file of a study of your own code.")
+    ] = None,
+    data_dir: DataDirOption = None,
+) -> int:
+    """Train a trial again from the database, and compare; on the CPU the scores are equal to the last bit."""
+    from search.records import records_of
+    from search.replay import replay as replay_trial
+
+    stored = load(open_storage(storage), study)
+    records = {record.number: record for record in records_of(stored.study)}
+    if trial not in records:
+        raise SpecError(f"TRIAL: got {trial}; study {study!r} has the trials 0 to {len(records) - 1}")
+    comparison = replay_trial(records[trial], stored.spec, _runtime(stored.spec, device, _cores(), data_dir, file))
+    for what, recorded, replayed in comparison.pairs:
+        output.print(f"{what:>12}  recorded {recorded:.10g}  replayed {replayed:.10g}")
+    if comparison.largest_difference == 0:
+        output.print(f"trial {trial}: equal to the last bit")
+        return 0
+    errors.print(f"trial {trial}: largest difference {comparison.largest_difference:.3g}")
+    return 1
+
+
+def _read(file: Path, fork: str | None) -> StudySpec:
+    """The spec of a file, under the name it is forked to."""
+    from search.spec import parse_spec
+
+    spec = read_spec(file)
+    return spec if fork is None else parse_spec(spec.model_dump(mode="json") | {"name": fork}, "--fork")
+
+
+def _register(
+    file: Path, storage: str, *, trials: int | None, fork: str | None, data_dir: Path | None, download: bool
+) -> StoredStudy:
+    """Check all that can be checked, then write."""
+    from search.derive import check_space
+    from search.objective import load_objective
+    from search.train.data import default_data_dir, prepare
+
+    spec = _read(file, fork)
+    check_space(spec)
+    if spec.objective is not None:
+        load_objective(spec.objective, file.resolve().parent)
+    if spec.task is not None:
+        prepare(spec.task, data_dir or default_data_dir(), download=download)
+    stored, new = register(open_storage(storage, create=True), spec, trials=trials, version=__version__)
+    if fork is not None and not new:
+        raise SpecError(f"--fork: got {fork!r}; the database has a study of that name already")
+    return stored
+
+
+def _runtime(spec: StudySpec, device: str, threads: int, data_dir: Path | None, file: Path | None) -> "Runtime":
+    """Pin the threads, choose the device and load the study's own code."""
+    import torch
+
+    from search.objective import Runtime, load_objective
+    from search.train.data import default_data_dir
+
+    torch.set_num_threads(threads)
+    objective = None
+    if spec.objective is not None:
+        if file is None:
+            raise ObjectiveError(f"objective: {spec.objective!r} is run only from a study file on this machine: --file")
+        objective = load_objective(spec.objective, file.resolve().parent)
+    return Runtime(_device(device), data_dir or default_data_dir(), objective)
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if name == "auto":
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SpecError(f"--device: got {name!r}; must be auto, cpu or an accelerator such as cuda") from None
+    if device.type != "cpu" and (accelerator is None or device.type != accelerator.type):
+        raise SpecError(f"--device: got {name!r}; this machine has {accelerator.type if accelerator else 'cpu only'}")
+    return device
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,109 @@
+"""The best configurations of a study, each with its error and whether it is tied with the best."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from search.records import TrialRecord, best_first
+from search.spec import StudySpec
+from search.stats.comparison import mean_and_error, welch_p_value
+
+TIE_ALPHA = 0.05
+PER = ("batch_size", "base_lr", "optimizer", "scaling_rule")
+_PARAMS = ("batch_size", "base_lr", "scaling_rule", "warmup_fraction", "optimizer", "decay", "momentum", "weight_decay")
+_DERIVED = (
+    "reference_batch_size",
+    "warmup_steps",
+    "steps",
+    "examples",
+    "beta1",
+    "beta2",
+    "eps",
+    "lr_per_example",
+    "noise_scale",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """One finished trial, as exported."""
+
+    trial: int
+    value: float
+    standard_error: float | None
+    standard_error_of: str  # "seeds": over replicates; "validation sample": of one replicate, from the finite data
+    n_replicates: int
+    replicate_values: list[float]
+    tied_with_best: bool
+    peak_lr: float
+    params: dict[str, Any]
+    derived: dict[str, Any]
+    seconds: float | None
+    device: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, YAML and TOML."""
+        return asdict(self)
+
+
+def best_per(records: Iterable[TrialRecord], key: str) -> list[TrialRecord]:
+    """The best of each value of a knob, from records that are ordered best first; ordered by that value.
+
+    A searched `base_lr` rarely comes twice, so its values are grouped by half decades.
+    """
+    best: dict[Any, TrialRecord] = {}
+    for record in records:
+        best.setdefault(_group(record.config[key], key), record)
+    return [best[group] for group in sorted(best)]
+
+
+def _group(value: Any, key: str) -> Any:
+    from math import floor, log10
+
+    return floor(2 * log10(value)) if key == "base_lr" else value
+
+
+def select(records: Iterable[TrialRecord], spec: StudySpec, *, top: int, per: str | None) -> list[TrialRecord]:
+    """The records to export, best first, or one for each value of `per`."""
+    ordered = best_first(records, spec.direction)
+    return best_per(ordered, per) if per else ordered[:top]
+
+
+def with_ties(chosen: list[TrialRecord], best: TrialRecord, spec: StudySpec) -> list[Configuration]:
+    """Each record with its error, and whether it differs from the best of the study at the 5 % level.
+
+    The test is Welch's, of two means with independent errors. Trials share their validation examples and seeds, so it
+    errs on the side of calling configurations tied.
+    """
+    best_error, best_n = _error(best, spec)[0] or 0.0, max(len(best.replicate_values), 1)
+    configurations = []
+    for record in chosen:
+        error, source = _error(record, spec)
+        n = max(len(record.replicate_values), 1)
+        assert record.value is not None and best.value is not None
+        p_value = welch_p_value(best.value, best_error, best_n, record.value, error or 0.0, n)
+        configurations.append(
+            Configuration(
+                trial=record.number,
+                value=record.value,
+                standard_error=error,
+                standard_error_of=source,
+                n_replicates=n,
+                replicate_values=record.replicate_values,
+                tied_with_best=p_value >= TIE_ALPHA,
+                peak_lr=record.config["peak_lr"],
+                params={name: record.config[name] for name in _PARAMS},
+                derived={name: record.config[name] for name in _DERIVED},
+                seconds=record.result.get("seconds"),
+                device=record.result.get("device"),
+            )
+        )
+    return configurations
+
+
+def _error(record: TrialRecord, spec: StudySpec) -> tuple[float | None, str]:
+    values = record.replicate_values
+    if len(values) > 1:
+        return mean_and_error(values)[1], "seeds"
+    error = record.result.get("validation_standard_errors", {}).get(spec.search.metric)
+    return error, "validation sample" if error is not None else "unknown"

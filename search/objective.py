@@ -1,0 +1,210 @@
+"""The one place where both sides meet: a trial is suggested, derived, trained and judged here."""
+
+import importlib
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+
+from search import __version__
+from search.derive import derive, run_seeds
+from search.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned, TimeLimit
+from search.interrupts import Interrupts
+from search.records import CONFIG, Outcome
+from search.space import suggest
+from search.spec import BUILTIN_METRICS, DATASETS, StudySpec, TrainConfig
+from search.storage import patiently
+from search.train import Report, TrainResult, train
+
+UserObjective = Callable[[TrainConfig, Report], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how this process trains."""
+
+    device: torch.device
+    data_dir: Path
+    objective: UserObjective | None = None  # the study's own training function, from a file on this machine
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    test: bool = False  # score the test data as well: for the verification of a winner alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """How a trial ended, and what is recorded of it."""
+
+    outcome: Outcome
+    value: float | None
+    result: dict[str, Any]
+    reason: str | None = None
+
+
+@dataclass
+class _Reporter:
+    """Turns progress into reports on the study's grid; raises `Pruned` where the pruner says so."""
+
+    trial: optuna.Trial
+    spec: StudySpec
+    interrupts: Interrupts
+    reported: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # A trial that was handed back and runs again has reported so far before, to the same values.
+        ran_before = CONFIG in self.trial.user_attrs
+        self._known = (
+            set(self.trial.storage.get_trial(self.trial._trial_id).intermediate_values) if ran_before else set()
+        )
+
+    def __call__(self, progress: float, metrics: Mapping[str, float]) -> None:
+        value = _metric(metrics, self.spec)
+        if not math.isfinite(value):
+            raise Diverged({})  # only a training function of one's own comes here
+        self.curve.append({"progress": progress, **metrics})
+        due = min(math.floor(progress * self.spec.search.reports + 1e-9), self.spec.search.reports)
+        if due <= self.reported:
+            return
+        with self.interrupts.shielded():
+            for number in set(range(self.reported + 1, due + 1)) - self._known:
+                patiently(partial(self.trial.report, value, number))
+            self.reported = due
+            # At the last report there is nothing left to save.
+            prune = due < self.spec.search.reports and patiently(self.trial.should_prune)
+        if prune:
+            raise Pruned
+
+
+def run_trial(trial: optuna.Trial, spec: StudySpec, study_seed: int, runtime: Runtime) -> Judgement:
+    """Suggest, derive and train one trial.
+
+    Pruning, divergence and lack of memory are judgements. `Interrupted` and bugs are raised.
+    """
+    point = suggest(trial, spec.space)
+    config = derive(spec, point, run_seeds(study_seed, spec.search.replicates))
+    reporter = _Reporter(trial, spec, runtime.interrupts)
+    patiently(lambda: trial.set_user_attr(CONFIG, config.model_dump(mode="json")))
+    began = time.perf_counter()
+    outcome: Outcome = "complete"
+    value: float | None = None
+    reason: str | None = None
+    details: dict[str, Any] = {}
+    try:
+        with runtime.interrupts.armed(spec.search.trial_seconds):
+            value, details, diverged = train_config(config, spec, reporter, runtime)
+        if diverged:
+            outcome = "diverged"
+    except Pruned:
+        outcome = "pruned"
+    except TimeLimit:
+        outcome, reason = "pruned", f"past trial_seconds = {spec.search.trial_seconds:g}"
+    except Diverged as error:
+        # A result, not an error: it teaches the sampler the score of the untrained network.
+        outcome, value = "diverged", _finite(error.untrained.get(spec.search.metric))
+    except DeviceMemoryError as error:
+        outcome, value, reason = "out-of-memory", _chance(config, spec), str(error)
+    facts = {"curve": reporter.curve, "seconds": time.perf_counter() - began, "versions": versions()}
+    return Judgement(outcome=outcome, value=value, result={**details, **facts}, reason=reason)
+
+
+def train_config(
+    config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime, *, stacked: bool | None = None
+) -> tuple[float, dict[str, Any], bool]:
+    """Train a configuration: its value, the details to record, and whether a replicate diverged."""
+    metric = spec.search.metric
+    if spec.objective is not None:
+        replicates = _train_own(config, spec, report, runtime)
+        values = [_metric(metrics, spec) for metrics in replicates]
+        means = {name: sum(m[name] for m in replicates) / len(replicates) for name in replicates[0]}
+        details: dict[str, Any] = {"metrics": means, "replicates": replicates, "device": runtime.device.type}
+        diverged = False
+    else:
+        result: TrainResult = train(
+            config, report, device=runtime.device, data_dir=runtime.data_dir, stacked=stacked, test=runtime.test
+        )
+        details, diverged = result.as_record(), any(result.diverged)
+        values = [metrics[metric] for metrics in result.replicates]
+    details["replicate_values"] = values
+    return sum(values) / len(values), details, diverged
+
+
+def _train_own(config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime) -> list[dict[str, float]]:
+    """Call the user's function once for each seed; only the first run is reported, so that pruning sees one curve."""
+    assert runtime.objective is not None
+    replicates = []
+    for seed in config.seeds:
+        metrics = runtime.objective(config.model_copy(update={"seeds": (seed,)}), report)
+        if not isinstance(metrics, Mapping):
+            raise ObjectiveError(f"{spec.objective} returned {type(metrics).__name__}, not a mapping of metrics")
+        if not math.isfinite(_metric(metrics, spec)):
+            raise Diverged({})
+        replicates.append({name: float(value) for name, value in metrics.items()})
+        report = _unreported
+    return replicates
+
+
+def _unreported(progress: float, metrics: Mapping[str, float]) -> None:
+    """The report of every replicate after the first."""
+
+
+def _metric(metrics: Mapping[str, float], spec: StudySpec) -> float:
+    try:
+        return float(metrics[spec.search.metric])
+    except KeyError:
+        names = ", ".join(metrics) or "none"
+        raise ObjectiveError(f"search.metric: {spec.search.metric!r} is not among the metrics: {names}") from None
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _chance(config: TrainConfig, spec: StudySpec) -> float | None:
+    """The score of guessing, for a network that cannot even be evaluated."""
+    if config.task is None or spec.search.metric not in BUILTIN_METRICS:
+        return None
+    n_classes = DATASETS[config.task.dataset].n_classes
+    return 1 / n_classes if spec.search.metric == "validation_accuracy" else math.log(n_classes)
+
+
+def versions() -> dict[str, str]:
+    """What a trial was computed with."""
+    return {
+        "batchlaw": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+        "optuna": optuna.__version__,
+    }
+
+
+def load_objective(name: str, folder: Path) -> UserObjective:
+    """Import `package.module:function`, looking beside the study file first.
+
+    Raises:
+        ObjectiveError: it cannot be imported, or is no function.
+    """
+    module_name, _, function_name = name.partition(":")
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except ImportError as error:
+        raise ObjectiveError(
+            f"objective: {name!r} cannot be imported from {folder} or the environment: {error}"
+        ) from None
+    except AttributeError:
+        raise ObjectiveError(f"objective: {module_name!r} has no {function_name!r}") from None
+    if not callable(function):
+        raise ObjectiveError(f"objective: {name!r} is a {type(function).__name__}, not a function")
+    objective: UserObjective = function
+    return objective

@@ -1,0 +1,65 @@
+"""The only caller of `suggest_*`: a trial to a point of the space, the same parameters in every trial.
+
+Families share their dimensions and ignore what they have no use for; a parameter that came and went with the family
+would fall out of TPE's joint space silently.
+"""
+
+from math import log2
+from typing import Any, Protocol
+
+from search.derive import Point
+from search.spec import FloatRange, IntRange, Space
+
+
+class Suggests(Protocol):
+    """What a live trial and `optuna.trial.FixedTrial` have in common."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """A real number."""
+        ...
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        """A whole number."""
+        ...
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """One of the choices."""
+        ...
+
+
+def suggest(trial: Suggests, space: Space) -> Point:
+    """Draw every dimension that is not fixed."""
+    return Point(
+        batch_size=_batch_size(trial, space),
+        base_lr=_value(trial, "base_lr", space.base_lr),
+        scaling_rule=_value(trial, "scaling_rule", space.scaling_rule),
+        warmup_fraction=_value(trial, "warmup_fraction", space.warmup_fraction),
+        optimizer=_value(trial, "optimizer", space.optimizer),
+        decay=_value(trial, "decay", space.decay),
+        momentum=_momentum(trial, space),
+        weight_decay=_value(trial, "weight_decay", space.weight_decay),
+    )
+
+
+def _value(trial: Suggests, name: str, dimension: Any) -> Any:
+    if isinstance(dimension, FloatRange):
+        return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+    if isinstance(dimension, IntRange):
+        return trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
+    return trial.suggest_categorical(name, dimension) if isinstance(dimension, tuple) else dimension
+
+
+def _batch_size(trial: Suggests, space: Space) -> int:
+    dimension = space.batch_size
+    if isinstance(dimension, IntRange) and dimension.log2:
+        exponent = trial.suggest_int("log2_batch_size", int(log2(dimension.low)), int(log2(dimension.high)))
+        return int(2**exponent)
+    return int(_value(trial, "batch_size", dimension))
+
+
+def _momentum(trial: Suggests, space: Space) -> float:
+    """A range of momentum is searched as log(1-m), the scale on which it acts (Shallue et al. 2018)."""
+    dimension = space.momentum
+    if isinstance(dimension, FloatRange):
+        return 1 - trial.suggest_float("one_minus_momentum", 1 - dimension.high, 1 - dimension.low, log=True)
+    return float(_value(trial, "momentum", dimension))

@@ -1,0 +1,1 @@
+"""Statistics as pure functions on numbers and arrays: no Optuna, no torch."""

@@ -1,0 +1,27 @@
+"""Whether two measured means differ by more than their errors."""
+
+from math import isfinite, sqrt
+
+
+def welch_p_value(mean_a: float, error_a: float, n_a: int, mean_b: float, error_b: float, n_b: int) -> float:
+    """Two-sided p value of equal means, from means and their standard errors (Welch 1947).
+
+    With `n` of 1 a standard error is taken as known, not estimated from replicates: a normal instead of Student's t.
+    """
+    from scipy import stats
+
+    variance = error_a**2 + error_b**2
+    if not variance > 0 or not isfinite(variance):
+        return 1.0 if mean_a == mean_b else 0.0
+    statistic = abs(mean_a - mean_b) / sqrt(variance)
+    terms = [error**4 / (n - 1) for error, n in ((error_a, n_a), (error_b, n_b)) if n > 1]
+    if not sum(terms):
+        return float(2 * stats.norm.sf(statistic))
+    return float(2 * stats.t.sf(statistic, variance**2 / sum(terms)))
+
+
+def mean_and_error(values: list[float]) -> tuple[float, float]:
+    """Mean and standard error of two or more independent values."""
+    n = len(values)
+    mean = sum(values) / n
+    return mean, sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n)

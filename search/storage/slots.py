@@ -1,0 +1,229 @@
+"""The budget of a study: one slot a trial, held under a lease. Our own table beside Optuna's.
+
+A study of n trials has n slots, whatever the number of workers, restarts and kills:
+
+    open ──claim──► held ──finish──► done
+      ▲              │
+      └──release─────┘   handed back by its worker, or its lease ran out
+
+A slot is done once a trial has ended in it, so n slots are n trials, and claiming reads one indexed row.
+"""
+
+import os
+import socket
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from search.storage.engine import patiently
+
+_metadata = MetaData()
+_slots = Table(
+    "batchlaw_slots",
+    _metadata,
+    Column("study_id", Integer, primary_key=True, autoincrement=False),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(8), nullable=False),  # open | held | done
+    Column("trial_id", Integer),  # of the trial that runs or ran in it
+    Column("attempts", Integer, nullable=False),  # claims that were not handed back
+    Column("holder", String(32)),  # of this claim alone
+    Column("process_space", String(255)),  # within which `pid` names one process
+    Column("pid", Integer),
+    Column("lease_until", Float(53)),  # seconds since 1970 by the database's clock
+)
+Index("batchlaw_slots_by_state", _slots.c.study_id, _slots.c.state)
+
+# The database's clock, so that hosts need not agree on the time.
+_NOW = {
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "extract(epoch from clock_timestamp())",
+    "mysql": "unix_timestamp(now(6))",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The right to run one trial; `abandoned_trial_id` ran in the slot before, when its worker died."""
+
+    slot: int
+    holder: str
+    attempts: int  # this one included
+    abandoned_trial_id: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotCounts:
+    """Slots of a study by state."""
+
+    open: int
+    held: int
+    done: int
+
+    @property
+    def total(self) -> int:
+        """The budget of trials."""
+        return self.open + self.held + self.done
+
+
+class Slots:
+    """The slots of one study."""
+
+    def __init__(self, engine: Engine, study_id: int, lease_seconds: float = 120.0) -> None:
+        self._engine, self._study_id, self._lease_seconds = engine, study_id, lease_seconds
+        self._mine = _slots.c.study_id == study_id
+        self._now: ColumnElement[float] = literal_column(_NOW[engine.dialect.name], Float)
+
+    def create(self, trials: int) -> None:
+        """Lay out the budget of a study that has just been created."""
+        _metadata.create_all(self._engine)
+        with self._engine.begin() as connection:
+            # A deleted study's number may come back, and its slots with it.
+            connection.execute(delete(_slots).where(self._mine))
+            self._insert(connection, range(trials))
+
+    def resize(self, trials: int) -> None:
+        """Set the budget: add open slots, or take away open ones; what is held or done stays."""
+
+        def work() -> None:
+            with self._engine.begin() as connection:
+                taken = set(connection.scalars(select(_slots.c.slot).where(self._mine)))
+                excess = len(taken) - trials
+                if excess > 0:
+                    spare = (
+                        select(_slots.c.slot).where(self._mine, _slots.c.state == "open").order_by(_slots.c.slot.desc())
+                    )
+                    surplus = list(connection.scalars(spare.limit(excess)))
+                    connection.execute(
+                        delete(_slots).where(self._mine, _slots.c.state == "open", _slots.c.slot.in_(surplus))
+                    )
+                else:
+                    start = max(taken, default=-1) + 1
+                    self._insert(connection, range(start, start - excess))
+
+        patiently(work)
+
+    def _insert(self, connection: Connection, slots: Iterable[int]) -> None:
+        rows = [{"study_id": self._study_id, "slot": slot, "state": "open", "attempts": 0} for slot in slots]
+        if rows:
+            connection.execute(insert(_slots), rows)
+
+    def counts(self) -> SlotCounts:
+        """How many slots are open, held and done."""
+        query = select(_slots.c.state, func.count()).where(self._mine).group_by(_slots.c.state)
+        with self._engine.connect() as connection:
+            found: dict[str, int] = dict(connection.execute(query).tuples().all())
+        return SlotCounts(open=found.get("open", 0), held=found.get("held", 0), done=found.get("done", 0))
+
+    def claim(self) -> Claim | None:
+        """Take an open slot, else one whose lease ran out or whose process here is gone, else None."""
+        return patiently(self._claim)
+
+    def _claim(self) -> Claim | None:
+        # Open slots first: an expired one starts with clearing up.
+        return self._take(_slots.c.state == "open") or self._take(self._expired())
+
+    def _take(self, free: ColumnElement[bool]) -> Claim | None:
+        while True:
+            with self._engine.begin() as connection:
+                query = select(_slots).where(self._mine, free).order_by(_slots.c.slot).limit(1)
+                row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
+                if row is None:
+                    return None
+                claim = Claim(
+                    slot=row.slot,
+                    holder=uuid.uuid4().hex,
+                    attempts=row.attempts + 1,
+                    abandoned_trial_id=row.trial_id if row.state == "held" else None,
+                )
+                # The state that was read is part of the condition, so that of several claimants one succeeds.
+                unchanged = (_slots.c.state == row.state, _slots.c.holder.is_not_distinct_from(row.holder))
+                taken = connection.execute(
+                    update(_slots)
+                    .where(self._mine, _slots.c.slot == row.slot, *unchanged)
+                    .values(
+                        state="held",
+                        attempts=claim.attempts,
+                        holder=claim.holder,
+                        process_space=_process_space(),
+                        pid=os.getpid(),
+                        lease_until=self._now + self._lease_seconds,
+                    )
+                )
+                if taken.rowcount == 1:
+                    return claim
+
+    def _expired(self) -> ColumnElement[bool]:
+        """Held slots whose lease ran out, or whose process was on this machine and is gone."""
+        here = and_(_slots.c.state == "held", _slots.c.process_space == _process_space())
+        with self._engine.connect() as connection:
+            pids = connection.scalars(select(_slots.c.pid).where(self._mine, here).distinct()).all()
+        gone = [pid for pid in pids if not _is_alive(pid)]
+        return and_(_slots.c.state == "held", or_(_slots.c.lease_until < self._now, and_(here, _slots.c.pid.in_(gone))))
+
+    def started(self, claim: Claim, trial_id: int) -> bool:
+        """Note which trial runs in a slot; False if the slot was lost to another worker."""
+        return self._write(claim, trial_id=trial_id)
+
+    def renew(self, claim: Claim) -> bool:
+        """Extend a lease; False if the slot was lost to another worker."""
+        return self._write(claim, lease_until=self._now + self._lease_seconds)
+
+    def finish(self, claim: Claim) -> bool:
+        """A trial has ended in the slot; False if it was lost to another worker."""
+        return self._write(claim, state="done", holder=None)
+
+    def release(self, claim: Claim, *, count_attempt: bool) -> bool:
+        """Open a slot again; `count_attempt` is False where its worker was merely asked to stop."""
+        return self._write(
+            claim, state="open", holder=None, trial_id=None, attempts=claim.attempts - (not count_attempt)
+        )
+
+    def _write(self, claim: Claim, **values: object) -> bool:
+        def work() -> bool:
+            with self._engine.begin() as connection:
+                held = (_slots.c.slot == claim.slot, _slots.c.holder == claim.holder)
+                return connection.execute(update(_slots).where(self._mine, *held).values(**values)).rowcount == 1
+
+        return patiently(work)
+
+
+def _process_space() -> str:
+    """Names the host, its boot and its PID namespace: equal only where a PID means the same process."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not Linux: one boot and one namespace a host
+        boot = namespace = ""
+    return f"{socket.gethostname()[:150]} {boot} {namespace}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,81 @@
+"""Studies in the database: registered with their spec, found by name, changed only on purpose."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError
+from optuna.storages import RDBStorage
+
+from search.errors import StudyError
+from search.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
+from search.storage.engine import patiently
+from search.storage.slots import Slots
+
+_SPEC, _FINGERPRINT, _VERSION = "batchlaw:spec", "batchlaw:fingerprint", "batchlaw:version"
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study of ours as it lies in the database."""
+
+    spec: StudySpec
+    study: optuna.Study
+    storage: RDBStorage
+    slots: Slots
+
+
+def register(storage: RDBStorage, spec: StudySpec, *, trials: int | None, version: str) -> tuple[StoredStudy, bool]:
+    """Create a study, or go on with it; True where it is new.
+
+    Args:
+        storage: the database.
+        spec: the study.
+        trials: a budget other than the spec's, for a new study or one that is gone on with.
+        version: of batchlaw, recorded with a new study.
+
+    Raises:
+        StudyError: the name is taken by a study with another spec, or one that is not ours.
+    """
+    try:
+        study = patiently(lambda: optuna.create_study(study_name=spec.name, storage=storage, direction=spec.direction))
+    except DuplicatedStudyError:
+        stored = load(storage, spec.name)
+        differing = differing_fields(stored.spec, spec)
+        if differing:
+            raise StudyError(
+                f"study {spec.name!r} is stored with another spec; {'; '.join(differing)}; "
+                "--fork NEW_NAME starts a new study, and --trials extends this one"
+            ) from None
+        if trials is not None:
+            stored.slots.resize(trials)
+        return stored, False
+    slots = Slots(storage.engine, study._study_id)
+    slots.create(trials or spec.search.trials)
+    for key, value in ((_VERSION, version), (_FINGERPRINT, fingerprint(spec)), (_SPEC, canonical_json(spec))):
+        study.set_user_attr(key, value)  # the spec last: a study that has it is whole
+    return StoredStudy(spec, study, storage, slots), True
+
+
+def load(storage: RDBStorage, name: str) -> StoredStudy:
+    """Find a study by name.
+
+    Raises:
+        StudyError: there is none of that name, or it was not made by batchlaw.
+    """
+    names = patiently(lambda: optuna.get_all_study_names(storage=storage))
+    if name not in names:
+        known = ", ".join(sorted(names)) or "none"
+        raise StudyError(f"there is no study {name!r} in the database; it holds {known}")
+    study = patiently(lambda: optuna.load_study(study_name=name, storage=storage))
+    text = study.user_attrs.get(_SPEC)
+    if text is None:
+        raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was cut off")
+    spec = parse_spec(json.loads(text), f"stored study {name!r}")
+    return StoredStudy(spec, study, storage, Slots(storage.engine, study._study_id))
+
+
+def note_run(stored: StoredStudy, key: str, facts: dict[str, Any]) -> None:
+    """Record how a run was started, with the options that overrode the spec."""
+    patiently(lambda: stored.study.set_user_attr(f"batchlaw:run:{key}", facts))
