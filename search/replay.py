@@ -54,7 +54,7 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
         raise StudyError(f"trial {record.number} is {record.outcome}: only complete, pruned and diverged trials replay")
     point = suggest(optuna.trial.FixedTrial(record.params), spec.space)
     config = derive(spec, point, tuple(record.config["seeds"]))
-    if config != TrainConfig.model_validate(record.config):
+    if config != TrainConfig.from_record(record.config):
         raise StudyError(f"trial {record.number}: its recorded configuration does not follow from the stored spec")
     torch.set_num_threads(record.result.get("threads", torch.get_num_threads()))
     pruned_at = max((entry["progress"] for entry in curve), default=0.0) if record.outcome == "pruned" else None
@@ -83,7 +83,7 @@ def verify(record: TrialRecord, spec: StudySpec, runtime: Runtime, n_seeds: int)
     """
     metric = spec.search.metric
     seeds = tuple(derive_seed(spec.search.seed, "verify", number) for number in range(n_seeds))
-    config = TrainConfig.model_validate(record.config).model_copy(update={"seeds": seeds})
+    config = TrainConfig.from_record(record.config).model_copy(update={"seeds": seeds})
     _, details, _ = train_config(config, spec, lambda progress, metrics: None, replace(runtime, test=True))
     fresh, error = mean_and_error(details["replicate_values"])
     assert record.value is not None

@@ -32,7 +32,7 @@ def render(
         title = (
             f"Trial {best.trial} of study {spec.name}, {spec.search.metric} {_with_error(best)}; exported by batchlaw."
         )
-        return python_snippet(TrainConfig.model_validate(records[0].config), title)
+        return python_snippet(TrainConfig.from_record(records[0].config), title)
     if form == "csv":
         return _csv(configurations)
     return structured(form, as_document(spec, configurations, verified))
@@ -89,7 +89,7 @@ def _csv(configurations: list[Configuration]) -> str:
 def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
     """The configurations for people, within 80 columns."""
     title = f"Best configurations of {spec.name} by {spec.search.metric}"
-    grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
     left = ("", "optimizer", "rule", "decay")
     for heading in ("trial", "score", "", "batch", "peak lr", "optimizer", "rule", "warmup", "decay"):
         grid.add_column(heading, justify="left" if heading in left else "right", no_wrap=True)

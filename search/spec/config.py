@@ -1,5 +1,8 @@
 """`TrainConfig`: everything that decides one trial, suggested and derived, with nothing left to look up."""
 
+import json
+from typing import Any, Self
+
 from pydantic import BaseModel, ConfigDict
 
 from search.spec.dimensions import Decay, OptimizerFamily, ScalingRule
@@ -14,6 +17,11 @@ class TrainConfig(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Read a configuration back from the JSON of its trial."""
+        return cls.model_validate_json(json.dumps(record))
 
     task: Task | None  # None for a training function of one's own
     objective: str | None  # "package.module:function"

@@ -62,7 +62,7 @@ def open_storage(storage_url: str, *, create: bool = False) -> RDBStorage:
 
 
 def patiently(work: Callable[[], Result], *, seconds: float = 60.0) -> Result:
-    """Do `work`, again after a lock, a deadlock or a dropped connection, with growing random waits, for a bounded time."""
+    """Do `work`, again after a lock, a deadlock or a dropped connection, with random waits, for a bounded time."""
     retrying = Retrying(
         retry=retry_if_exception_type((StorageInternalError, OperationalError)),
         wait=wait_random_exponential(multiplier=0.05, max=2.0),
