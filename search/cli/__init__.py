@@ -1,20 +1,35 @@
 """The command `batchlaw`: the one place that prints and exits."""
 
 import sys
+from itertools import pairwise
+from typing import Annotated
 
 import typer
 
+from search import __version__
 from search.cli import reading, running, serving
 from search.cli.console import errors
 from search.errors import BatchlawError
 
 app = typer.Typer(
-    help="Search batch size and learning rate jointly, and test the claims made about them.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Search batch size and learning rate jointly, and test the claims made about them."""
+    if version:
+        typer.echo(f"batchlaw {__version__}")
+        raise typer.Exit
+
+
 for module in (running, reading, serving):
     module.add_commands(app)
 
@@ -31,8 +46,18 @@ def main() -> None:
     except typer.Abort:
         code = 130
     except _UsageError as error:
-        message = getattr(error, "format_message", error.__str__)()
+        message = _usage_line(error)
         if message:  # none for a command without arguments, which shows its help
             errors.print(f"error: {message}", soft_wrap=True, markup=False)
         code = 2
     sys.exit(code)
+
+
+def _usage_line(error: Exception) -> str:
+    """What is wrong with the command line, with the value that was given, which the parser leaves out."""
+    message = str(getattr(error, "format_message", error.__str__)())
+    options = getattr(getattr(error, "param", None), "opts", [])
+    for option, value in pairwise(sys.argv):
+        if option in options and message.startswith("Invalid value"):
+            return f"{option}: got {value!r}; {message.partition(': ')[2]}"
+    return message

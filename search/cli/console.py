@@ -1,13 +1,28 @@
 """The consoles and the options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from search.errors import BatchlawError
+
 output = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+
+
+def within(option: str, low: float, high: float) -> Callable[[float | None], float | None]:
+    """A callback that holds an option to its bounds, naming option, value and bounds on one line."""
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not low <= value <= high:
+            raise BatchlawError(f"{option}: got {value:g}; must be between {low:,g} and {high:,g}")
+        return value
+
+    return check
+
 
 StorageOption = Annotated[
     str,

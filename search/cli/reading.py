@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from search.cli.console import DataDirOption, DeviceOption, JsonOption, StorageOption, StudyArgument, errors, output
+from search.cli.console import (
+    DataDirOption,
+    DeviceOption,
+    JsonOption,
+    StorageOption,
+    StudyArgument,
+    errors,
+    output,
+    within,
+)
 from search.errors import BatchlawError, StudyError
 from search.storage import DEFAULT_URL, StoredStudy, load, open_storage
 
@@ -34,7 +43,9 @@ def status(study: StudyArgument, storage: StorageOption = DEFAULT_URL, json_: Js
 def export(
     study: StudyArgument,
     storage: StorageOption = DEFAULT_URL,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many of the best.")] = 1,
+    top: Annotated[
+        int, typer.Option("--top", callback=within("--top", 1, 1_000_000), help="How many of the best.")
+    ] = 1,
     per: Annotated[
         str | None,
         typer.Option(
@@ -45,7 +56,11 @@ def export(
     file: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here.")] = None,
     verify: Annotated[
         int | None,
-        typer.Option("--verify", min=2, max=1000, help="Train the winner on so many fresh seeds; score the test data."),
+        typer.Option(
+            "--verify",
+            callback=within("--verify", 2, 1000),
+            help="Train the winner on so many fresh seeds; score the test data.",
+        ),
     ] = None,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search import __version__
-from search.cli.console import DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, output
+from search.cli.console import DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, output, within
 from search.errors import ObjectiveError, SpecError
 from search.spec import StudySpec, read_spec
 from search.storage import DEFAULT_URL, StoredStudy, load, note_run, open_storage, redacted, register
@@ -22,13 +22,20 @@ if TYPE_CHECKING:
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 TrialsOption = Annotated[
-    int | None, typer.Option("--trials", min=1, max=1_000_000, help="Budget of trials in place of the file's.")
+    int | None,
+    typer.Option(
+        "--trials", callback=within("--trials", 1, 1_000_000), help="Budget of trials in place of the file's."
+    ),
 ]
-SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed in place of the file's.")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", callback=within("--seed", 0, 2**63 - 1), help="Seed in place of the file's.")
+]
 TimeoutOption = Annotated[
     float | None,
     typer.Option(
-        "--timeout", min=0, help="No trial starts after so many seconds; in place of the file's study_seconds."
+        "--timeout",
+        callback=within("--timeout", 0, 1e9),
+        help="No trial starts after so many seconds; in place of the file's study_seconds.",
     ),
 ]
 ForkOption = Annotated[
@@ -51,7 +58,8 @@ def run(
     file: SpecArgument,
     storage: StorageOption = DEFAULT_URL,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, max=1024, help="Processes; one a GPU, else one a core.")
+        int | None,
+        typer.Option("--workers", callback=within("--workers", 1, 1024), help="Processes; one a GPU, else one a core."),
     ] = None,
     device: DeviceOption = "auto",
     trials: TrialsOption = None,
@@ -66,6 +74,7 @@ def run(
     from search.launch import LocalFleet, local_devices
     from search.progress import RunProgress
 
+    _device(device)
     stored = _register(file, storage, trials=trials, fork=fork, data_dir=data_dir, download=download)
     gpus = local_devices() if device in ("auto", "cuda") else []
     count = workers or len(gpus) or _cores()
@@ -79,13 +88,16 @@ def run(
         soft_wrap=True,
     )
     # The study's own code is looked up beside the file, so workers are given the file and not the name alone.
-    arguments = [str(file), "--storage", storage, "--device", device]
+    arguments = [str(file), "--device", device]
     for option, value in (("--seed", seed), ("--timeout", timeout), ("--fork", fork), ("--data-dir", data_dir)):
         arguments += [] if value is None else [option, str(value)]
     stopped = False
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    with LocalFleet(arguments, workers=count, gpus=gpus) as fleet, RunProgress(stored, output, plain=plain) as progress:
+    with (
+        LocalFleet(arguments, storage_url=storage, workers=count, gpus=gpus) as fleet,
+        RunProgress(stored, output, plain=plain) as progress,
+    ):
         try:
             progress.follow(fleet)
         except KeyboardInterrupt:
@@ -148,7 +160,12 @@ def worker(
     device: DeviceOption = "auto",
     threads: Annotated[
         int | None,
-        typer.Option("--threads", envvar="BATCHLAW_THREADS", min=1, max=4096, help="CPU threads; all cores."),
+        typer.Option(
+            "--threads",
+            envvar="BATCHLAW_THREADS",
+            callback=within("--threads", 1, 4096),
+            help="CPU threads; all cores.",
+        ),
     ] = None,
     seed: SeedOption = None,
     timeout: TimeoutOption = None,
@@ -158,7 +175,11 @@ def worker(
     data_dir: DataDirOption = None,
     lease_seconds: Annotated[
         float,
-        typer.Option("--lease-seconds", min=1, max=86_400, help="A silent worker's trial is run again after these."),
+        typer.Option(
+            "--lease-seconds",
+            callback=within("--lease-seconds", 1, 86_400),
+            help="A silent worker's trial is run again after these.",
+        ),
     ] = 120.0,
 ) -> None:
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
@@ -188,7 +209,7 @@ def worker(
 
 def replay(
     study: StudyArgument,
-    trial: Annotated[int, typer.Argument(min=0, help="Number of a finished trial.")],
+    trial: Annotated[int, typer.Argument(help="Number of a finished trial.")],
     storage: StorageOption = DEFAULT_URL,
     device: DeviceOption = "auto",
     file: Annotated[

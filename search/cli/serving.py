@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.console import StorageOption, output
+from search.cli.console import StorageOption, output, within
 from search.storage import DEFAULT_URL, open_storage
 
 
@@ -15,7 +15,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def dashboard(
     storage: StorageOption = DEFAULT_URL,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 takes any free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", callback=within("--port", 0, 65535), help="On 127.0.0.1; 0 takes any free one.")
+    ] = 8080,
     write: Annotated[bool, typer.Option("--write", help="Let the page change and delete studies.")] = False,
 ) -> None:
     """Browse the studies of a database with optuna-dashboard; read-only unless --write."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from math import floor, log10
 from typing import Any
 
 from search.records import TrialRecord, best_first
@@ -34,7 +35,7 @@ class Configuration:
     standard_error_of: str  # "seeds": over replicates; "validation sample": of one replicate, from the finite data
     n_replicates: int
     replicate_values: list[float]
-    tied_with_best: bool
+    tied_with_best: bool | None  # None where an error is unknown
     peak_lr: float
     params: dict[str, Any]
     derived: dict[str, Any]
@@ -58,8 +59,6 @@ def best_per(records: Iterable[TrialRecord], key: str) -> list[TrialRecord]:
 
 
 def _group(value: Any, key: str) -> Any:
-    from math import floor, log10
-
     return floor(2 * log10(value)) if key == "base_lr" else value
 
 
@@ -75,22 +74,19 @@ def with_ties(chosen: list[TrialRecord], best: TrialRecord, spec: StudySpec) -> 
     The test is Welch's, of two means with independent errors. Trials share their validation examples and seeds, so it
     errs on the side of calling configurations tied.
     """
-    best_error, best_n = _error(best, spec)[0] or 0.0, max(len(best.replicate_values), 1)
     configurations = []
     for record in chosen:
+        assert record.value is not None
         error, source = _error(record, spec)
-        n = max(len(record.replicate_values), 1)
-        assert record.value is not None and best.value is not None
-        p_value = welch_p_value(best.value, best_error, best_n, record.value, error or 0.0, n)
         configurations.append(
             Configuration(
                 trial=record.number,
                 value=record.value,
                 standard_error=error,
                 standard_error_of=source,
-                n_replicates=n,
+                n_replicates=_n(record),
                 replicate_values=record.replicate_values,
-                tied_with_best=p_value >= TIE_ALPHA,
+                tied_with_best=_tied(record, best, spec),
                 peak_lr=record.config["peak_lr"],
                 params={name: record.config[name] for name in _PARAMS},
                 derived={name: record.config[name] for name in _DERIVED},
@@ -99,6 +95,19 @@ def with_ties(chosen: list[TrialRecord], best: TrialRecord, spec: StudySpec) -> 
             )
         )
     return configurations
+
+
+def _n(record: TrialRecord) -> int:
+    return max(len(record.replicate_values), 1)
+
+
+def _tied(record: TrialRecord, best: TrialRecord, spec: StudySpec) -> bool | None:
+    if record.number == best.number:
+        return True
+    (error, _), (best_error, _) = _error(record, spec), _error(best, spec)
+    if error is None or best_error is None or record.value is None or best.value is None:
+        return None
+    return welch_p_value(best.value, best_error, _n(best), record.value, error, _n(record)) >= TIE_ALPHA
 
 
 def _error(record: TrialRecord, spec: StudySpec) -> tuple[float | None, str]:

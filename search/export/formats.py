@@ -111,13 +111,14 @@ def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
 
 def footnote(configurations: list[Configuration]) -> str:
     """What the ± means, and the caution that the best of many is flattered by its selection."""
+    told = "= marks what cannot be told from the best at the 5 % level."
     source = {
-        "seeds": "± is the standard error over the seeds of a trial",
-        "validation sample": "± is the sampling error of the validation set for one seed",
-        "unknown": "no error is known",
+        "seeds": f"± is the standard error over the seeds of a trial; {told}",
+        "validation sample": f"± is the sampling error of the validation set for one seed; {told}",
+        "unknown": "One seed tells no error; replicates = 3 would.",
     }[configurations[0].standard_error_of]
     return (
-        f"{source}; = marks what cannot be told from the best at the 5 % level.\n"
+        f"{source}\n"
         "The best of many is flattered by its selection: export --verify 5 scores it on fresh seeds and test data."
     )
 

@@ -32,7 +32,7 @@ def local_devices() -> list[str]:
 class LocalFleet:
     """The worker processes of one run; leaving the context stops what still runs."""
 
-    def __init__(self, arguments: list[str], *, workers: int, gpus: list[str]) -> None:
+    def __init__(self, arguments: list[str], *, storage_url: str, workers: int, gpus: list[str]) -> None:
         """Start `batchlaw worker ARGUMENTS` `workers` times, each with one GPU of `gpus` or a share of the cores."""
         threads = max(1, (os.cpu_count() or 1) // workers)
         self._logs: list[IO[str]] = []
@@ -42,6 +42,7 @@ class LocalFleet:
                 # OpenMP sizes its pool when torch is loaded; the worker sets torch's own number as well.
                 "OMP_NUM_THREADS": str(threads),
                 "BATCHLAW_THREADS": str(threads),
+                "BATCHLAW_STORAGE": storage_url,  # a command line, and a password on it, is for everyone to read
             }
             if gpus:
                 environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
