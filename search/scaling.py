@@ -23,8 +23,9 @@ class Scaled:
     eps: float
 
 
-# Best learning rate of a family relative to plain SGD's at the reference batch size, so that one `base_lr` range suits
-# them all. PLACEHOLDER
+# Best learning rate of a family over plain SGD's, so that one range of `base_lr` suits them all. Measured with
+# tests/benchmarks/family_factors.py (an MLP, batch size 32, 20 epochs, three seeds; digits and Fashion-MNIST):
+# adagrad .09 and .22, rmsprop .012 and .009, adam and adamw .03 (edge of the grid) and .010; rounded to a power of ten.
 _FAMILY_FACTORS: dict[str, float] = {
     "sgd": 1.0,
     "adagrad": 0.1,

@@ -29,7 +29,6 @@ class Worker:
     runtime: Runtime
     study_seed: int
     deadline: float | None = None  # time.monotonic() past which no trial starts
-    lease_seconds: float = 120.0
     trials_done: int = 0
     _failures: int = 0
 
@@ -130,7 +129,7 @@ class Worker:
         ended = Event()
 
         def renew() -> None:
-            while not ended.wait(self.lease_seconds / 4):
+            while not ended.wait(self.stored.slots.lease_seconds / 4):
                 self.stored.slots.renew(claim)
 
         thread = Thread(target=renew, name="lease", daemon=True)

@@ -201,8 +201,8 @@ def worker(
         runtime,
         study_seed=stored.spec.search.seed if seed is None else seed,
         deadline=None if seconds is None else time.monotonic() + seconds,
-        lease_seconds=lease_seconds,
     )
+    stored.slots.lease_seconds = lease_seconds
     worker.work()
     output.print(f"{worker.trials_done} trials done.")
 

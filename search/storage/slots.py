@@ -91,7 +91,8 @@ class Slots:
     """The slots of one study."""
 
     def __init__(self, engine: Engine, study_id: int, lease_seconds: float = 120.0) -> None:
-        self._engine, self._study_id, self._lease_seconds = engine, study_id, lease_seconds
+        self._engine, self._study_id = engine, study_id
+        self.lease_seconds = lease_seconds  # past the last renewal another worker may take the slot
         self._mine = _slots.c.study_id == study_id
         self._now: ColumnElement[float] = literal_column(_NOW[engine.dialect.name], Float)
 
@@ -133,7 +134,7 @@ class Slots:
         """How many slots are open, held and done."""
         query = select(_slots.c.state, func.count()).where(self._mine).group_by(_slots.c.state)
         with self._engine.connect() as connection:
-            found: dict[str, int] = dict(connection.execute(query).tuples().all())
+            found: dict[str, int] = {row.state: row[1] for row in connection.execute(query)}
         return SlotCounts(open=found.get("open", 0), held=found.get("held", 0), done=found.get("done", 0))
 
     def claim(self) -> Claim | None:
@@ -168,7 +169,7 @@ class Slots:
                         holder=claim.holder,
                         process_space=_process_space(),
                         pid=os.getpid(),
-                        lease_until=self._now + self._lease_seconds,
+                        lease_until=self._now + self.lease_seconds,
                     )
                 )
                 if taken.rowcount == 1:
@@ -188,7 +189,7 @@ class Slots:
 
     def renew(self, claim: Claim) -> bool:
         """Extend a lease; False if the slot was lost to another worker."""
-        return self._write(claim, lease_until=self._now + self._lease_seconds)
+        return self._write(claim, lease_until=self._now + self.lease_seconds)
 
     def finish(self, claim: Claim) -> bool:
         """A trial has ended in the slot; False if it was lost to another worker."""

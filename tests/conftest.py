@@ -1,0 +1,67 @@
+"""Databases and studies that several suites use."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy.engine import make_url
+
+from search.spec import StudySpec, parse_spec
+
+SERVERS = {
+    "postgresql": ("BATCHLAW_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432/test"),
+    "mysql": ("BATCHLAW_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306/test"),
+}
+
+
+def tiny_study(**changes: object) -> dict:
+    """A study whose trials take milliseconds; `changes` replace or add to its tables."""
+    study = {
+        "name": "tiny",
+        "question": "Does the machinery work?",
+        "task": {"dataset": "digits", "model": "mlp", "train_size": 64, "model_options": {"widths": [8]}},
+        "budget": {"epochs": 2},
+        "space": {
+            "batch_size": {"low": 8, "high": 64, "log2": True},
+            "base_lr": {"low": 0.01, "high": 1.0, "log": True},
+            "optimizer": ["momentum", "adam"],
+            "momentum": {"low": 0.5, "high": 0.95},
+        },
+        "search": {"trials": 6, "reports": 4},
+    }
+    for key, value in changes.items():
+        study[key] = {**study[key], **value} if isinstance(value, dict) and key in study else value
+    return study
+
+
+def tiny_spec(**changes: object) -> StudySpec:
+    return parse_spec(tiny_study(**changes), "test")
+
+
+def _server_database(backend: str) -> Iterator[str]:
+    variable, default = SERVERS[backend]
+    url = make_url(os.environ.get(variable, default))
+    name = f"batchlaw_{uuid.uuid4().hex[:12]}"
+    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    except (sqlalchemy.exc.OperationalError, ModuleNotFoundError) as error:
+        pytest.skip(f"no {backend} server: start one and set {variable}, e.g. {default} ({str(error).splitlines()[0]})")
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        force = " WITH (FORCE)" if backend == "postgresql" else ""
+        connection.execute(sqlalchemy.text(f"DROP DATABASE {name}{force}"))
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh database on every backend."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'study.db'}"
+    else:
+        yield from _server_database(request.param)

@@ -1,0 +1,147 @@
+"""The budget of a study, the same contract on every database."""
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from search.storage import Slots, open_storage
+
+CLAIMER = """
+import sys, time
+from search.storage import Slots, open_storage
+slots = Slots(open_storage(sys.argv[1]).engine, 1)
+time.sleep(max(0.0, float(sys.argv[2]) - time.time()))  # all at once
+while claim := slots.claim():
+    print(claim.slot)
+    assert slots.finish(claim)
+"""
+
+
+@pytest.fixture
+def engine(storage_url):
+    storage = open_storage(storage_url, create=True)
+    yield storage.engine
+    storage.engine.dispose()
+
+
+@pytest.fixture
+def slots(engine):
+    slots = Slots(engine, study_id=1)
+    slots.create(3)
+    return slots
+
+
+def states(slots):
+    counts = slots.counts()
+    return counts.open, counts.held, counts.done
+
+
+def test_each_slot_is_claimed_once_and_then_none_is_left(slots):
+    claims = [slots.claim() for _ in range(4)]
+    assert [claim.slot for claim in claims[:3]] == [0, 1, 2]
+    assert claims[3] is None
+    assert states(slots) == (0, 3, 0)
+    assert all(slots.finish(claim) for claim in claims[:3])
+    assert states(slots) == (0, 0, 3)
+    assert slots.claim() is None
+
+
+def test_a_released_slot_comes_back_and_counts_the_attempt_only_where_told(slots):
+    claim = slots.claim()
+    assert claim.attempts == 1
+    assert slots.release(claim, count_attempt=False)
+    claim = slots.claim()
+    assert (claim.slot, claim.attempts) == (0, 1)
+    assert slots.release(claim, count_attempt=True)
+    claim = slots.claim()
+    assert (claim.slot, claim.attempts, claim.abandoned_trial_id) == (0, 2, None)
+
+
+def test_a_slot_whose_lease_ran_out_goes_to_another_and_the_first_can_do_nothing_more(engine, slots):
+    slow = Slots(engine, 1, lease_seconds=0.2)
+    first = slow.claim()
+    assert slow.started(first, trial_id=77)
+    others = [slots.claim(), slots.claim()]
+    assert slots.claim() is None  # the lease still runs
+    time.sleep(0.4)
+    second = slots.claim()
+    assert (second.slot, second.attempts, second.abandoned_trial_id) == (first.slot, 2, 77)
+    assert not slow.renew(first)
+    assert not slow.finish(first)
+    assert not slow.release(first, count_attempt=False)
+    assert slots.finish(second)
+    assert all(slots.finish(claim) for claim in others)
+
+
+def test_a_renewed_lease_holds(engine):
+    slots = Slots(engine, 1, lease_seconds=0.6)
+    slots.create(1)
+    claim = slots.claim()
+    for _ in range(4):
+        time.sleep(0.3)
+        assert slots.renew(claim)
+        assert slots.claim() is None
+
+
+def test_the_slot_of_a_dead_process_of_this_machine_is_free_at_once(storage_url, engine, slots):
+    script = "import sys; from search.storage import *; print(Slots(open_storage(sys.argv[1]).engine, 1).claim().slot)"
+    dead = subprocess.run([sys.executable, "-c", script, storage_url], capture_output=True, text=True, check=True)
+    assert int(dead.stdout) == 0
+    assert [slots.claim().slot for _ in range(3)] == [1, 2, 0]
+
+
+def test_resizing_adds_and_takes_away_open_slots_only(slots):
+    held = slots.claim()
+    slots.resize(5)
+    assert states(slots) == (4, 1, 0)
+    slots.resize(2)
+    assert states(slots) == (1, 1, 0)
+    slots.resize(1)
+    assert states(slots) == (0, 1, 0)
+    assert slots.finish(held)
+    slots.resize(1)
+    assert states(slots) == (0, 0, 1)
+    slots.resize(2)
+    assert slots.claim().slot == 1
+
+
+def test_studies_do_not_share_slots(engine, slots):
+    other = Slots(engine, study_id=2)
+    other.create(1)
+    assert other.claim().slot == 0
+    assert other.claim() is None
+    assert states(slots) == (3, 0, 0)
+
+
+def test_a_study_number_that_comes_back_starts_afresh(slots):
+    slots.finish(slots.claim())
+    slots.create(2)
+    assert states(slots) == (2, 0, 0)
+
+
+def test_processes_racing_for_slots_never_share_one(storage_url, engine):
+    Slots(engine, 1).create(60)
+    start = time.time() + 3
+    with ExitStack() as stack:
+        racers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", CLAIMER, storage_url, str(start)], stdout=subprocess.PIPE, text=True
+                )
+            )
+            for _ in range(4)
+        ]
+        claimed = [[int(line) for line in racer.communicate(timeout=120)[0].split()] for racer in racers]
+    assert [racer.returncode for racer in racers] == [0] * 4
+    assert sorted(slot for one in claimed for slot in one) == list(range(60))
+    assert states(Slots(engine, 1)) == (0, 0, 60)
+
+
+def test_threads_of_one_worker_may_use_its_slots(slots):
+    with ThreadPoolExecutor(3) as pool:
+        claims = list(pool.map(lambda _: slots.claim(), range(3)))
+    assert sorted(claim.slot for claim in claims) == [0, 1, 2]

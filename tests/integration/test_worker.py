@@ -1,0 +1,310 @@
+"""Workers on real databases: exact budgets, named outcomes, hand-back, loss and retry."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from search.errors import DeviceMemoryError, Diverged, WorkFailed
+from search.interrupts import Interrupts
+from search.objective import Runtime
+from search.records import records_of
+from search.replay import replay
+from search.storage import load, open_storage, register
+from search.worker import Worker
+from tests.conftest import tiny_spec
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def storage(storage_url):
+    storage = open_storage(storage_url, create=True)
+    yield storage
+    storage.engine.dispose()
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
+    yield storage
+    storage.engine.dispose()
+
+
+def own_spec(**search):
+    """A study of a training function of one's own."""
+    return tiny_spec(
+        task=None,
+        objective="mine:train",
+        train_size=64,
+        search={"metric": "validation_loss", "pruner": "none", **search},
+    )
+
+
+def work(storage, spec, objective=None, **options):
+    stored, _ = register(storage, spec, trials=None, version="test")
+    stored.slots.lease_seconds = options.pop("lease_seconds", 120.0)
+    runtime = Runtime(CPU, Path("unused"), objective, options.pop("interrupts", Interrupts()))
+    worker = Worker(stored, runtime, study_seed=spec.search.seed, **options)
+    worker.work()
+    return stored
+
+
+def outcomes(stored):
+    return [record.outcome for record in records_of(stored.study)]
+
+
+def test_a_worker_spends_the_budget_exactly_and_records_what_a_trial_is(storage):
+    stored = work(storage, tiny_spec())
+    records = records_of(stored.study)
+    assert len(records) == 6 and stored.slots.counts().done == 6
+    assert {record.outcome for record in records} <= {"complete", "pruned"}
+    complete = next(record for record in records if record.outcome == "complete")
+    config, result = complete.config, complete.result
+    assert {"base_lr", "peak_lr", "examples", "steps", "warmup_steps", "lr_per_example", "noise_scale", "seeds"} <= set(
+        config
+    )
+    assert {"train_loss", "train_accuracy", "validation_loss", "validation_accuracy"} <= set(result["metrics"])
+    assert {"seconds", "examples_per_second", "peak_memory_bytes", "device", "threads", "versions", "curve"} <= set(
+        result
+    )
+    assert result["versions"]["torch"] == torch.__version__
+    assert complete.value == result["metrics"]["validation_accuracy"] == result["curve"][-1]["validation_accuracy"]
+    assert list(complete.intermediate_values) == [1, 2, 3, 4]
+    assert {tuple(sorted(record.params)) for record in records} == {
+        ("base_lr", "log2_batch_size", "one_minus_momentum", "optimizer")
+    }
+
+
+def test_every_finished_trial_replays_to_the_last_bit_from_the_database(storage):
+    spec = tiny_spec(search={"trials": 8, "replicates": 2})
+    stored = work(storage, spec)
+    fresh = load(storage, "tiny")
+    for record in records_of(fresh.study):
+        comparison = replay(record, fresh.spec, Runtime(CPU, Path("unused")))
+        assert comparison.pairs and comparison.largest_difference == 0
+    assert stored.slots.counts().done == 8
+
+
+def test_replicates_are_averaged_and_recorded_singly(sqlite):
+    stored = work(sqlite, tiny_spec(search={"trials": 2, "replicates": 3, "pruner": "none"}))
+    for record in records_of(stored.study):
+        values = record.replicate_values
+        assert len(values) == 3 and len(set(values)) > 1
+        assert record.value == pytest.approx(sum(values) / 3)
+
+
+def test_divergence_is_a_result_with_the_untrained_score(sqlite):
+    spec = tiny_spec(space={"base_lr": 1e30, "optimizer": "sgd"}, search={"trials": 2})
+    stored = work(sqlite, spec)
+    assert outcomes(stored) == ["diverged", "diverged"]
+    trials = stored.study.get_trials()
+    assert all(trial.state == TrialState.COMPLETE and 0 <= trial.value < 0.4 for trial in trials)
+
+
+def test_lack_of_memory_is_a_result_with_the_score_of_guessing(sqlite, monkeypatch):
+    def full(*args, **options):
+        raise DeviceMemoryError("mlp does not fit")
+
+    monkeypatch.setattr("search.objective.train", full)
+    stored = work(sqlite, tiny_spec(search={"trials": 1}))
+    record = records_of(stored.study)[0]
+    assert (record.outcome, record.reason) == ("out-of-memory", "mlp does not fit")
+    assert stored.study.get_trials()[0].value == 0.1  # one in ten classes
+
+
+def test_ones_own_function_is_reported_pruned_and_scored(sqlite):
+    def train(config, report):
+        for part in range(1, 9):
+            report(part / 8, {"validation_loss": config.batch_size / part})
+        return {"validation_loss": float(config.batch_size)}
+
+    spec = own_spec(trials=20, pruner="median", replicates=1)
+    stored = work(sqlite, spec, train)
+    records = records_of(stored.study)
+    assert len(records) == 20
+    pruned = [record for record in records if record.outcome == "pruned"]
+    complete = [record for record in records if record.outcome == "complete"]
+    assert pruned and complete
+    assert all(record.value == record.config["batch_size"] for record in complete)
+    assert all(list(record.intermediate_values) == [1, 2, 3, 4] for record in complete)
+    assert all(len(record.result["curve"]) < 8 for record in pruned)
+
+
+def test_ones_own_function_may_diverge(sqlite):
+    def train(config, report):
+        if config.optimizer == "adam":
+            raise Diverged({"validation_loss": 2.3})
+        return {"validation_loss": float("nan")}
+
+    stored = work(sqlite, own_spec(trials=8), train)
+    assert set(outcomes(stored)) == {"diverged"}
+    by_family = {trial.params["optimizer"]: trial for trial in stored.study.get_trials()}
+    assert by_family["adam"].value == 2.3
+    assert by_family["momentum"].state == TrialState.PRUNED  # no score, but seen by samplers
+
+
+def test_a_failing_trial_is_tried_again_a_bounded_number_of_times(sqlite):
+    calls = []
+
+    def train(config, report):
+        calls.append(config.base_lr)
+        if len(calls) in (1, 2, 3, 5):
+            raise RuntimeError("a fault\nwith details")
+        return {"validation_loss": 1.0}
+
+    with pytest.raises(WorkFailed, match="3 trials in a row failed, the last, 2, with RuntimeError: a fault$"):
+        work(sqlite, own_spec(trials=3, max_retries=2), train)
+    stored = work(sqlite, own_spec(trials=3, max_retries=2), train)
+    assert calls[0] == calls[1] == calls[2]
+    assert calls[4] == calls[5]  # the fifth failed and was run again as the sixth
+    assert stored.slots.counts().done == 3
+    assert sorted(outcomes(stored)) == ["complete"] * 2 + ["failed"] * 4
+    failed = records_of(stored.study)[0]
+    assert failed.reason == "RuntimeError: a fault"
+
+
+def test_a_missing_metric_fails_the_trial_with_its_name(sqlite):
+    with pytest.raises(WorkFailed, match="'validation_loss' is not among the metrics: loss"):
+        work(sqlite, own_spec(trials=2), lambda config, report: {"loss": 1.0})
+
+
+def test_a_stop_hands_the_trial_back_and_the_next_worker_runs_the_same_one(storage):
+    interrupts = Interrupts()
+    seen = []
+
+    def train(config, report):
+        seen.append((config.base_lr, config.batch_size))
+        report(0.5, {"validation_loss": 1.0})
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+            raise AssertionError("the signal should have ended this")
+        return {"validation_loss": 1.0}
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    interrupts.install()
+    try:
+        stored = work(storage, own_spec(trials=3), train, interrupts=interrupts)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert outcomes(stored) == ["complete", "waiting"]
+    assert (stored.slots.counts().open, stored.slots.counts().held) == (2, 0)
+    stored = work(storage, own_spec(trials=3), train)
+    assert outcomes(stored) == ["complete"] * 3
+    assert seen[1] == seen[2] and len(seen) == 4
+    assert len(stored.study.get_trials()) == 3
+
+
+def test_a_trial_past_its_time_limit_is_pruned_with_the_reason(sqlite):
+    interrupts = Interrupts()
+
+    def train(config, report):
+        report(0.25, {"validation_loss": 1.0})
+        time.sleep(30)
+        return {"validation_loss": 0.0}
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    interrupts.install()
+    try:
+        stored = work(sqlite, own_spec(trials=1, trial_seconds=0.3), train, interrupts=interrupts)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    record = records_of(stored.study)[0]
+    assert (record.outcome, record.reason) == ("pruned", "past trial_seconds = 0.3")
+    assert record.result["seconds"] < 10
+
+
+def test_past_its_deadline_a_worker_starts_no_trial(sqlite):
+    stored = work(sqlite, tiny_spec(), deadline=time.monotonic())
+    assert outcomes(stored) == []
+
+
+def test_the_trial_of_a_dead_worker_is_lost_and_its_parameters_run_again(storage):
+    stored, _ = register(storage, tiny_spec(), trials=None, version="test")
+    claim = stored.slots.claim()
+    trial = stored.study.ask()
+    lr = trial.suggest_float("base_lr", 0.01, 1.0, log=True)
+    stored.slots.started(claim, trial._trial_id)
+    stored.slots.lease_seconds = 0
+    stored.slots.renew(claim)  # as if the last renewal lay a lease ago
+    stored = work(storage, tiny_spec())
+    records = records_of(stored.study)
+    assert records[0].outcome == "lost"
+    assert len(records) == 7 and stored.slots.counts().done == 6
+    retried = [t for t in stored.study.get_trials() if t.user_attrs.get("retry_of") == 0]
+    assert len(retried) == 1 and retried[0].params["base_lr"] == lr
+
+
+def test_the_late_result_of_a_worker_that_lost_its_slot_is_refused(sqlite):
+    """A live worker is robbed in the middle of its trial: its result must not count beside the retry's."""
+    spec = own_spec(trials=1)
+    entered, robbed = threading.Event(), threading.Event()
+
+    def slow(config, report):
+        entered.set()
+        assert robbed.wait(30)
+        return {"validation_loss": 111.0}
+
+    thread = threading.Thread(target=lambda: work(sqlite, spec, slow, lease_seconds=0.2))
+    stored, _ = register(sqlite, spec, trials=None, version="test")
+    # Held back from renewing, the slow worker looks dead.
+    renew = type(stored.slots).renew
+    try:
+        type(stored.slots).renew = lambda self, claim: renew(self, claim) if robbed.is_set() else True
+        thread.start()
+        assert entered.wait(30)
+        time.sleep(0.5)
+        work(sqlite, spec, lambda config, report: {"validation_loss": 1.0})
+    finally:
+        robbed.set()
+        thread.join()
+        type(stored.slots).renew = renew
+    records = records_of(load(sqlite, "tiny").study)
+    assert [record.outcome for record in records] == ["lost", "complete"]
+    assert records[1].value == 1.0
+
+
+def test_another_seed_draws_other_trials_and_the_same_seed_the_same(tmp_path):
+    def first_params(seed, name):
+        storage = open_storage(f"sqlite:///{tmp_path / name}.db", create=True)
+        spec = tiny_spec(search={"trials": 2, "seed": seed})
+        try:
+            return [trial.params for trial in work(storage, spec).study.get_trials()]
+        finally:
+            storage.engine.dispose()
+
+    one, again, other = first_params(1, "a"), first_params(1, "b"), first_params(2, "c")
+    assert one == again
+    assert one != other
+    assert one[0] != one[1]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "qmc"])
+@pytest.mark.parametrize("pruner", ["hyperband", "asha", "median", "none"])
+def test_every_sampler_and_pruner_runs(tmp_path, sampler, pruner):
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
+    spec = tiny_spec(search={"trials": 12, "sampler": sampler, "pruner": pruner})
+    stored = work(storage, spec)
+    found = outcomes(stored)
+    assert len(found) == 12 and ("pruned" not in found or pruner != "none")
+    values = [trial.params["base_lr"] for trial in stored.study.get_trials()]
+    assert len(set(values)) == 12
+    assert isinstance(stored.study.pruner, optuna.pruners.BasePruner)
+    storage.engine.dispose()
