@@ -1,11 +1,12 @@
 """Studies in the database: registered with their spec, found by name, changed only on purpose."""
 
 import json
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.storages import RDBStorage
 
 from search.errors import StudyError
@@ -51,6 +52,9 @@ def register(storage: RDBStorage, spec: StudySpec, *, trials: int | None, versio
         if trials is not None:
             stored.slots.resize(trials)
         return stored, False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([spec.search.metric])  # the dashboard's axes say it in place of "Objective 0"
     slots = Slots(storage.engine, study._study_id)
     slots.create(trials or spec.search.trials)
     for key, value in ((_VERSION, version), (_FINGERPRINT, fingerprint(spec)), (_SPEC, canonical_json(spec))):

@@ -167,7 +167,7 @@ def test_a_failing_trial_is_tried_again_a_bounded_number_of_times(sqlite):
             raise RuntimeError("a fault\nwith details")
         return {"validation_loss": 1.0}
 
-    with pytest.raises(WorkFailed, match="3 trials in a row failed, the last, 2, with RuntimeError: a fault$"):
+    with pytest.raises(WorkFailed, match=r"3 trials in a row failed, the last, 2, with RuntimeError: a fault$"):
         work(sqlite, own_spec(trials=3, max_retries=2), train)
     stored = work(sqlite, own_spec(trials=3, max_retries=2), train)
     assert calls[0] == calls[1] == calls[2]

@@ -172,10 +172,8 @@ leaves = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.lists(st.integers(), max_size=3)
 )
 tables = st.recursive(leaves, lambda inner: st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=5)
-PATHS = sorted({path for path, *_ in BROKEN} - {"search", "taks", "budget", "claim"}) + [
-    "space.base_lr.low",
-    "budget.epochs",
-]
+TABLES = {"search", "taks", "budget", "claim"}
+PATHS = [*sorted({path for path, *_ in BROKEN} - TABLES), "space.base_lr.low", "budget.epochs"]
 
 
 @settings(max_examples=200, deadline=None)

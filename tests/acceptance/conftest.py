@@ -1,0 +1,58 @@
+"""The command as a person runs it: in processes of its own, in an empty folder."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from tests.conftest import tiny_study
+
+Batchlaw = Callable[..., subprocess.CompletedProcess]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("BATCHLAW_")}
+    return clean | {"HOME": str(folder), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-W", "error::DeprecationWarning:search", "-m", "search", *map(str, arguments)]
+
+
+@pytest.fixture
+def batchlaw(tmp_path: Path) -> Batchlaw:
+    def run(*arguments: object, code: int = 0, folder: Path = tmp_path) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            command(*arguments), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    file = tmp_path / "tiny.toml"
+    file.write_text(tomli_w.dumps(tiny_study()))
+    return file
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished study of ten trials in batchlaw.db; read it, do not change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    study = tiny_study(search={"trials": 10, "replicates": 2, "pruner": "median"})
+    (folder / "tiny.toml").write_text(tomli_w.dumps(study))
+    done = subprocess.run(
+        command("run", "tiny.toml"), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "output.txt").write_text(done.stdout)
+    (folder / "errors.txt").write_text(done.stderr)
+    return folder

@@ -1,0 +1,178 @@
+"""`batchlaw run` from a study file to its end, through real worker processes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import tomli_w
+
+from tests.acceptance.conftest import command, environment
+from tests.conftest import tiny_study
+
+
+def status(batchlaw, *arguments):
+    return json.loads(batchlaw("status", "tiny", "--json", *arguments).stdout)
+
+
+def workers_of(folder: Path) -> list[int]:
+    """Process numbers of the workers that were started in a folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                line = (process / "cmdline").read_bytes().split(b"\0")
+                if b"worker" in line and (process / "cwd").resolve() == folder.resolve():
+                    found.append(int(process.name))
+            except OSError:
+                continue  # it ended meanwhile
+    return found
+
+
+def slow_study(folder: Path, **search: object) -> Path:
+    """A study of a training function that takes a while, written into a folder."""
+    (folder / "slow_training.py").write_text(
+        "import time\n"
+        "def train(config, report):\n"
+        "    for part in range(10):\n"
+        "        time.sleep(0.05)\n"
+        "        report((part + 1) / 10, {'validation_loss': config.base_lr})\n"
+        "    return {'validation_loss': config.base_lr}\n"
+    )
+    study = tiny_study(
+        task=None,
+        objective="slow_training:train",
+        train_size=64,
+        search={"trials": 12, "metric": "validation_loss", "pruner": "none", **search},
+    )
+    file = folder / "tiny.toml"
+    file.write_text(tomli_w.dumps({key: value for key, value in study.items() if value is not None}))
+    return file
+
+
+def test_it_ends_with_exactly_its_trials_a_table_and_no_warning(finished):
+    output = (finished / "output.txt").read_text()
+    assert "10 of 10 trials" in output
+    assert "Best configurations of tiny" in output
+    assert "batchlaw export tiny" in output and "batchlaw dashboard" in output
+    assert "arning" not in output
+    assert (finished / "errors.txt").read_text() == ""
+
+
+def test_running_it_again_adds_nothing_and_trials_extends(batchlaw, study_file):
+    batchlaw("run", study_file, "--trials", 2, "--workers", 1)
+    assert status(batchlaw)["done"] == 2
+    batchlaw("run", study_file, "--trials", 2, "--workers", 1)
+    assert status(batchlaw)["done"] == 2
+    batchlaw("run", study_file, "--trials", 4, "--workers", 2, "--seed", 5)
+    now = status(batchlaw)
+    assert (now["trials"], now["done"], sum(now["outcomes"].values())) == (4, 4, 4)
+
+
+def test_a_changed_file_is_refused_and_fork_starts_a_new_study(batchlaw, study_file):
+    batchlaw("create", study_file)
+    study_file.write_text(tomli_w.dumps(tiny_study(budget={"epochs": 1})))
+    refusal = batchlaw("run", study_file, code=2).stderr
+    assert re.fullmatch(r"error: study 'tiny' .*budget\.epochs: stored 2\.0, given 1\.0.*\n", refusal)
+    assert status(batchlaw)["done"] == 0
+    batchlaw("run", study_file, "--fork", "forked", "--trials", 2)
+    assert json.loads(batchlaw("status", "forked", "--json").stdout)["done"] == 2
+    assert "has a study of that name" in batchlaw("run", study_file, "--fork", "forked", code=2).stderr
+
+
+def test_a_broken_file_writes_nothing(batchlaw, study_file, tmp_path):
+    study_file.write_text(tomli_w.dumps(tiny_study(space={"batch_size": 65})))
+    line = batchlaw("run", study_file, code=2).stderr
+    assert line == f"error: {study_file}: space.batch_size: must be at most 64, the training size; got 65\n"
+    assert not (tmp_path / "batchlaw.db").exists()
+
+
+def test_missing_data_is_one_line_that_says_how_to_get_it_and_writes_nothing(batchlaw, study_file, tmp_path):
+    study = tiny_study(task={"dataset": "cifar10"})
+    study_file.write_text(tomli_w.dumps(study))
+    line = batchlaw("run", study_file, "--data-dir", tmp_path / "data", code=2).stderr
+    assert line.startswith("error: task.dataset: cifar10 is not under") and "--download" in line
+    assert line.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.toml"]
+
+
+def test_one_interrupt_hands_trials_back_and_the_same_command_goes_on(batchlaw, tmp_path):
+    file = slow_study(tmp_path)
+    run = subprocess.Popen(
+        command("run", file, "--workers", 2, "--plain"),
+        cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        if (tmp_path / "batchlaw.db").exists() and subprocess.run(
+            command("status", "tiny", "--json"), cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
+        ).stdout.count('"running": 2'):
+            break
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, output
+    assert "Stopped with" in output and "Traceback" not in output
+    assert workers_of(tmp_path) == []
+    stopped = status(batchlaw)
+    assert stopped["running"] == 0 and 0 < stopped["waiting"] <= 12
+    assert stopped["outcomes"]["failed"] == stopped["outcomes"]["lost"] == 0
+    batchlaw("run", file, "--workers", 2)
+    ended = status(batchlaw)
+    assert (ended["done"], ended["outcomes"]["complete"], sum(ended["outcomes"].values())) == (12, 12, 12)
+
+
+def test_a_killed_worker_loses_one_trial_which_is_run_again(batchlaw, tmp_path):
+    file = slow_study(tmp_path, trials=8)
+    run = subprocess.Popen(
+        command("run", file, "--workers", 2, "--plain"),
+        cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        if not (tmp_path / "batchlaw.db").exists():
+            continue
+        told = subprocess.run(
+            command("status", "tiny", "--json"), cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
+        ).stdout
+        if '"running": 2' in told:
+            os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
+            break
+    output, _ = run.communicate(timeout=120)
+    assert run.returncode == 0, output
+    ended = status(batchlaw)
+    assert (ended["done"], ended["running"], ended["outcomes"]["complete"]) == (8, 0, 8)
+    assert ended["outcomes"]["lost"] == 1
+
+
+def test_a_timeout_starts_no_more_trials_and_says_what_is_left(batchlaw, tmp_path):
+    file = slow_study(tmp_path)
+    output = batchlaw("run", file, "--workers", 1, "--timeout", 1).stdout
+    assert "Ended with" in output and "go on: batchlaw run" in output
+    assert 0 < status(batchlaw)["done"] < 12
+
+
+def test_a_worker_runs_code_only_from_a_file_on_its_machine(batchlaw, tmp_path):
+    file = slow_study(tmp_path, trials=2)
+    batchlaw("create", file)
+    refusal = batchlaw("worker", "tiny", code=2).stderr
+    assert "code is run only from a study file on this machine" in refusal and refusal.count("\n") == 1
+    assert "2 trials done" in batchlaw("worker", file).stdout
+
+
+def test_a_run_whose_trials_all_fail_exits_1_with_the_reason(batchlaw, tmp_path):
+    file = slow_study(tmp_path)
+    (tmp_path / "slow_training.py").write_text("def train(config, report):\n    raise ValueError('no such luck')\n")
+    words = batchlaw("run", file, "--workers", 1, code=1).stderr
+    assert "3 trials in a row failed" in words and "ValueError: no such luck" in words
+
+
+def test_an_objective_that_cannot_be_imported_is_refused_before_anything_is_written(batchlaw, tmp_path):
+    file = slow_study(tmp_path)
+    (tmp_path / "slow_training.py").unlink()
+    assert "cannot be imported" in batchlaw("run", file, code=2).stderr
+    assert not (tmp_path / "batchlaw.db").exists()

@@ -1,0 +1,173 @@
+"""status, export, replay and schema on a finished study."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from search.schedule import schedule_of
+from search.spec import TrainConfig
+from tests.acceptance.conftest import environment
+
+
+@pytest.fixture
+def read(batchlaw, finished):
+    return lambda *arguments, code=0: batchlaw(*arguments, code=code, folder=finished)
+
+
+def test_json_has_the_documented_form(read):
+    document = json.loads(read("export", "tiny", "--format", "json", "--top", 3).stdout)
+    assert document["study"] == "tiny"
+    values = [configuration["value"] for configuration in document["configurations"]]
+    assert len(values) == 3 and values == sorted(values, reverse=True)
+    for configuration in document["configurations"]:
+        assert {"params", "peak_lr", "value", "standard_error", "n_replicates", "trial"} <= set(configuration)
+        assert configuration["n_replicates"] == 2 == len(configuration["replicate_values"])
+        assert configuration["standard_error_of"] == "seeds"
+        a, b = configuration["replicate_values"]
+        assert configuration["standard_error"] == pytest.approx(abs(a - b) / 2)  # sd/√2 of two values
+        assert {"batch_size", "base_lr", "scaling_rule", "warmup_fraction", "optimizer"} <= set(configuration["params"])
+    assert document["configurations"][0]["tied_with_best"] is True
+
+
+def test_yaml_toml_and_csv_hold_the_same(read):
+    as_json = json.loads(read("export", "tiny", "--format", "json", "--top", 2).stdout)
+    assert yaml.safe_load(read("export", "tiny", "--format", "yaml", "--top", 2).stdout) == as_json
+    assert tomllib.loads(read("export", "tiny", "--format", "toml", "--top", 2).stdout) == as_json
+    rows = list(csv.DictReader(io.StringIO(read("export", "tiny", "--format", "csv", "--top", 2).stdout)))
+    assert [float(row["peak_lr"]) for row in rows] == [c["peak_lr"] for c in as_json["configurations"]]
+    assert [int(row["batch_size"]) for row in rows] == [c["params"]["batch_size"] for c in as_json["configurations"]]
+
+
+@pytest.mark.parametrize("per", ["batch_size", "optimizer", "scaling_rule", "base_lr"])
+def test_the_best_of_each_value_of_a_knob(read, per):
+    chosen = json.loads(read("export", "tiny", "--format", "json", "--per", per).stdout)["configurations"]
+    everything = json.loads(read("export", "tiny", "--format", "json", "--top", 100).stdout)["configurations"]
+    if per == "base_lr":
+        assert 1 <= len(chosen) <= 5  # half decades from 0.01 to 1
+        return
+    best = {}
+    for configuration in everything:
+        best.setdefault(configuration["params"][per], configuration["trial"])
+    assert {c["params"][per]: c["trial"] for c in chosen} == best
+
+
+def test_the_python_form_runs_as_it_is(read, finished, tmp_path):
+    read("export", "tiny", "--format", "python", "-o", tmp_path / "best.py")
+    done = subprocess.run([sys.executable, tmp_path / "best.py"], capture_output=True, text=True, check=True)
+    config = json.loads(read("export", "tiny", "--format", "json").stdout)["configurations"][0]
+    assert f"batch size {config['params']['batch_size']}" in done.stdout
+
+
+def test_a_file_that_cannot_be_written_is_one_line(read):
+    assert read("export", "tiny", "-o", "/no/such/folder/x", code=2).stderr.startswith(
+        "error: --output /no/such/folder/x:"
+    )
+
+
+def test_verification_trains_fresh_seeds_and_scores_test_data(read):
+    verified = json.loads(read("export", "tiny", "--format", "json", "--verify", 3).stdout)["verified"]
+    assert verified["n_seeds"] == 3
+    assert verified["optimism"]["value"] == pytest.approx(verified["search_value"] - verified["fresh"]["value"])
+    assert verified["test"]["metric"] == "test_accuracy" and 0 < verified["test"]["value"] < 1
+    assert verified["fresh"]["standard_error"] > 0
+    assert "fresh seeds" in read("export", "tiny", "--verify", 3).stdout
+
+
+def test_replay_equals_the_record(read):
+    assert "equal to the last bit" in read("replay", "tiny", 0).stdout
+    assert read("replay", "tiny", 10, code=2).stderr == "error: TRIAL: got 10; study 'tiny' has the trials 0 to 9\n"
+
+
+def test_status_for_people_and_programs(read):
+    words = read("status", "tiny").stdout
+    assert "10 of 10 trials" in words and "best validation_accuracy" in words
+    told = json.loads(read("status", "tiny", "--json").stdout)
+    assert told["done"] == told["trials"] == sum(told["outcomes"].values()) == 10
+    assert told["best"]["params"].keys() >= {"base_lr", "log2_batch_size"}
+
+
+def test_the_schema_is_json_schema_for_the_shipped_studies(read):
+    schema = json.loads(read("schema").stdout)
+    assert schema["type"] == "object" and {"name", "task", "budget", "space", "search"} <= set(schema["properties"])
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "--help"],
+        ["export", "tiny"],
+        ["export", "tiny", "--format", "python"],
+        ["status", "tiny"],
+        ["schema"],
+    ],
+    ids=" ".join,
+)
+def test_reading_commands_never_import_torch(finished, arguments):
+    script = (
+        "import sys; sys.argv = ['batchlaw', *sys.argv[1:]]\n"
+        "from search.cli import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules, 'torchvision' in sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=finished, env=environment(finished), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr == "False False\n"
+
+
+@pytest.mark.parametrize("name", ["run", "create", "worker", "replay", "status", "export", "schema", "dashboard"])
+def test_every_command_has_help_with_an_example(batchlaw, name):
+    told = batchlaw(name, "--help").stdout
+    assert f"Example: batchlaw {name}" in " ".join(told.split())
+
+
+def test_help_names_every_command(batchlaw):
+    told = batchlaw("--help").stdout
+    for name in ("run", "create", "worker", "replay", "status", "export", "schema", "dashboard"):
+        assert f" {name} " in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "x.toml", "--trials", "0"], "--trials: got 0; must be between 1 and 1e+06"),
+        (["run", "x.toml", "--trials", "many"], "--trials: got 'many'; "),
+        (["run", "x.toml", "--workers", "-1"], "--workers: got -1; must be between 1 and 1,024"),
+        (["run", "x.toml"], "x.toml: No such file or directory"),
+        (["run", "x.toml", "--device", "abacus"], "--device: got 'abacus'; must be auto, cpu or"),
+        (["export", "tiny", "--format", "xml"], "--format: got 'xml'; must be one of table, json"),
+        (["export", "tiny", "--per", "mood"], "--per: got 'mood'; must be one of batch_size"),
+        (["export", "tiny", "--top", "0"], "--top: got 0; must be between 1"),
+        (["dashboard", "--port", "70000"], "--port: got 70000; must be between 0 and 65,535"),
+        (["status", "tiny"], "--storage sqlite:///batchlaw.db: there is no such database"),
+        (["statu"], "No such command 'statu'"),
+        (["export"], "Missing argument 'STUDY'"),
+        (["export", "tiny", "--colour"], "No such option"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_request_is_one_line_exit_2_and_writes_nothing(batchlaw, tmp_path, arguments, line):
+    told = batchlaw(*arguments, code=2)
+    assert told.stderr.startswith(f"error: {line}") and told.stderr.count("\n") == 1
+    assert told.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_recorded_configuration_reads_back(read, finished):
+    from search.records import records_of
+    from search.storage import load, open_storage
+
+    storage = open_storage(f"sqlite:///{finished / 'batchlaw.db'}")
+    for record in records_of(load(storage, "tiny").study):
+        config = TrainConfig.from_record(record.config)
+        assert config.steps == schedule_of(config).steps
+        assert config.model_dump(mode="json") == record.config
+    storage.engine.dispose()
