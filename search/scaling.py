@@ -62,7 +62,7 @@ def scale(
         return Scaled(kappa, beta1, beta2, eps)
     averages = {"beta2": beta2} if family == "rmsprop" else {"beta1": beta1, "beta2": beta2}
     for name, beta in averages.items():
-        if kappa * (1 - beta) >= 1:
+        if kappa * (1 - beta) >= 1 - 1e-9:  # 10·(1-0.9) is 1 but for rounding
             raise ConfigError(
                 f"scaling_rule sde: κ(1-{name}) = {kappa:g}·{1 - beta:.3g} = {kappa * (1 - beta):.3g} must be below 1 "
                 f"for {family}; κ = batch_size / reference_batch_size"

@@ -18,7 +18,7 @@ SERVERS = {
 
 
 def tiny_study(**changes: object) -> dict:
-    """A study whose trials take milliseconds; `changes` replace or add to its tables."""
+    """A study whose trials take milliseconds; `changes` add to its tables, but for the budget, which they replace."""
     study = {
         "name": "tiny",
         "question": "Does the machinery work?",
@@ -33,7 +33,7 @@ def tiny_study(**changes: object) -> dict:
         "search": {"trials": 6, "reports": 4},
     }
     for key, value in changes.items():
-        study[key] = {**study[key], **value} if isinstance(value, dict) and key in study else value
+        study[key] = {**study[key], **value} if key in study and isinstance(value, dict) and key != "budget" else value
     return study
 
 

@@ -1,0 +1,79 @@
+"""Signals end training at once, and never a write."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from search.errors import Interrupted, TimeLimit
+from search.interrupts import Interrupts
+
+
+@pytest.fixture
+def interrupts():
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    installed = Interrupts()
+    installed.install()
+    yield installed
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_training_where_it_stands(interrupts, number):
+    with pytest.raises(Interrupted), interrupts.armed(None):
+        send(number)
+        time.sleep(5)
+        pytest.fail("training went on")
+    assert interrupts.stop_requested
+
+
+def test_a_signal_outside_training_is_kept_for_the_loop(interrupts):
+    send(signal.SIGTERM)
+    assert interrupts.stop_requested
+    with pytest.raises(Interrupted), interrupts.armed(None):
+        pytest.fail("no trial starts after a stop was requested")
+
+
+def test_a_write_within_training_is_finished_first(interrupts):
+    written = []
+    with pytest.raises(Interrupted), interrupts.armed(None):
+        with interrupts.shielded():
+            send(signal.SIGTERM)
+            written.append("whole")
+        pytest.fail("training went on")
+    assert written == ["whole"]
+
+
+def test_training_may_be_interrupted_again_after_a_write(interrupts):
+    with pytest.raises(Interrupted), interrupts.armed(None):
+        with interrupts.shielded():
+            pass
+        send(signal.SIGTERM)
+        time.sleep(5)
+
+
+def test_the_time_limit_ends_one_trial_and_not_the_next(interrupts):
+    with pytest.raises(TimeLimit), interrupts.armed(0.05):
+        time.sleep(5)
+    assert not interrupts.stop_requested
+    with interrupts.armed(0.2):
+        pass
+    time.sleep(0.3)
+    with interrupts.armed(None):
+        time.sleep(0.05)
+
+
+def test_user_code_that_catches_exceptions_does_not_swallow_a_stop(interrupts):
+    with pytest.raises(Interrupted), interrupts.armed(None):
+        try:
+            send(signal.SIGTERM)
+            time.sleep(5)
+        except Exception:
+            pytest.fail("swallowed")

@@ -1,0 +1,42 @@
+"""One thread, and configurations small enough to train in a blink."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from search.derive import Point, derive
+from search.spec import TrainConfig
+from search.train import train
+from tests.conftest import tiny_spec
+
+CPU = torch.device("cpu")
+NOWHERE = Path("unused")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def config_of(*, seeds=(1,), budget=None, task=None, schedule=None, space=None, reports=4, **point) -> TrainConfig:
+    """A configuration of the tiny study; `point` moves it within the space."""
+    changes = {
+        "budget": budget or {"epochs": 4},
+        "task": task or {},
+        "space": space or {},
+        "search": {"reports": reports},
+    }
+    spec = tiny_spec(**changes, **({"schedule": schedule} if schedule else {}))
+    defaults = {
+        "batch_size": 16, "base_lr": 0.1, "scaling_rule": "constant", "warmup_fraction": 0.0, "optimizer": "momentum",
+        "decay": "constant", "momentum": 0.9, "weight_decay": 0.0,
+    }  # fmt: skip
+    return derive(spec, Point(**{**defaults, **point}), seeds)
+
+
+def run(config, report=lambda progress, metrics: None, **options):
+    return train(config, report, device=CPU, data_dir=NOWHERE, **options)

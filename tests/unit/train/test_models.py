@@ -1,0 +1,53 @@
+"""The built-in networks and their stack."""
+
+import pytest
+import torch
+from torch import nn
+
+from search.spec import DATASETS, ModelOptions, Task
+from search.train import models
+
+
+@pytest.mark.parametrize("dataset", list(DATASETS))
+@pytest.mark.parametrize("model", ["mlp", "cnn", "resnet18", "vit-tiny"])
+def test_every_network_takes_every_data_set(dataset, model):
+    facts = DATASETS[dataset]
+    network = models.build(Task(dataset=dataset, model=model), seed=0).eval()
+    with torch.no_grad():
+        logits = network(torch.randn(2, facts.channels, facts.side, facts.side))
+    assert logits.shape == (2, facts.n_classes) and logits.isfinite().all()
+
+
+def test_weights_follow_the_seed_and_leave_the_global_generator_alone():
+    task = Task(dataset="digits", model="cnn")
+    state = torch.get_rng_state()
+    one, again, other = (models.build(task, seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    pairs = list(zip(one.parameters(), again.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b, _ in pairs)
+    assert not any(torch.equal(a, c) for a, _, c in pairs)
+
+
+def test_options_reach_the_networks():
+    mlp = models.build(Task(dataset="digits", model="mlp", model_options=ModelOptions(widths=(7, 5))), 0)
+    assert [layer.out_features for layer in mlp.modules() if isinstance(layer, nn.Linear)] == [7, 5, 10]
+    cnn = models.build(Task(dataset="digits", model="cnn", model_options=ModelOptions(channels=3)), 0)
+    assert next(cnn.parameters()).shape[0] == 3
+    vit = models.build(Task(dataset="digits", model="vit-tiny", model_options=ModelOptions(patch_size=4)), 0)
+    assert vit.seq_length == 4 + 1
+
+
+def test_group_norm_takes_the_place_of_every_batch_norm():
+    batch = models.build(Task(dataset="digits", model="resnet18"), 0)
+    group = models.build(Task(dataset="digits", model="resnet18", model_options=ModelOptions(norm="group")), 0)
+    assert models.has_batch_norm(batch) and not models.has_batch_norm(group)
+    assert sum(isinstance(module, nn.GroupNorm) for module in group.modules()) == 20
+
+
+def test_a_stack_computes_what_its_members_compute():
+    task = Task(dataset="digits", model="mlp", model_options=ModelOptions(widths=(16, 12)))
+    members = [models.build(task, seed) for seed in range(3)]
+    images = torch.randn(3, 5, 1, 8, 8)
+    stacked = models.StackedMLP(members)(images)
+    for member, own, logits in zip(members, images, stacked, strict=True):
+        torch.testing.assert_close(logits, member(own))

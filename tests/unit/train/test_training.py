@@ -1,0 +1,271 @@
+"""The step and the run, against a loop written by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import optim
+from torch.nn.functional import cross_entropy
+
+from search.errors import DeviceMemoryError, Diverged
+from search.schedule import schedule_of
+from search.seeds import derive_seed
+from search.train import memory, models
+from search.train.data import load_parts
+from search.train.lane import Lane
+from search.train.stream import ExampleStream
+from tests.unit.train.conftest import CPU, NOWHERE, config_of, run
+
+
+def lane_of(config, seeds=None):
+    parts = load_parts(config.task, CPU, NOWHERE)
+    return Lane(config, config.task, seeds or config.seeds, schedule_of(config), parts.train)
+
+
+def trained(config):
+    lane = lane_of(config)
+    lane.advance(0, config.steps)
+    return [parameter.detach() for parameter in lane.model.parameters()], lane
+
+
+@pytest.mark.parametrize("family", ["momentum", "adam"])
+@pytest.mark.parametrize("batch_size", [1, 24, 64])
+def test_training_is_the_loop_one_would_write_by_hand_to_the_last_bit(family, batch_size):
+    config = config_of(optimizer=family, batch_size=batch_size, warmup_fraction=0.25, decay="cosine")
+    parts = load_parts(config.task, CPU, NOWHERE)
+    model = models.build(config.task, derive_seed(1, "weights"))
+    if family == "momentum":
+        optimizer = optim.SGD(model.parameters(), lr=0.0, momentum=0.9, fused=True)
+    else:
+        optimizer = optim.Adam(model.parameters(), lr=0.0, fused=True)
+    stream = ExampleStream(64, derive_seed(1, "stream"), CPU)
+    for multiplier in schedule_of(config).lr_multipliers().tolist():
+        optimizer.param_groups[0]["lr"] = config.peak_lr * multiplier
+        batch = stream.take(batch_size)
+        optimizer.zero_grad()
+        cross_entropy(model(parts.train.images[batch]), parts.train.labels[batch]).backward()
+        optimizer.step()
+    ours, _ = trained(config)
+    assert all(torch.equal(a, b) for a, b in zip(ours, model.parameters(), strict=True))
+    assert not torch.equal(ours[0], next(models.build(config.task, derive_seed(1, "weights")).parameters()))
+
+
+@pytest.mark.parametrize("micro", [1, 5, 15])
+def test_micro_batches_give_the_gradient_of_the_whole_batch(micro):
+    whole, _ = trained(config_of(batch_size=16))
+    memory._LARGEST.clear()
+    parts, lane = trained(config_of(batch_size=16, task={"micro_batch_size": micro}))
+    assert lane.micro_batch_size == micro
+    for a, b in zip(whole, parts, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+@pytest.fixture
+def small_device(monkeypatch):
+    """A device that runs out of memory above `limit` examples: what a GPU would do."""
+    memory._LARGEST.clear()
+    calls = []
+
+    def install(limit):
+        build = models.build
+
+        def built(task, seed):
+            model = build(task, seed)
+
+            def check(module, inputs):
+                calls.append(len(inputs[0]))
+                if len(inputs[0]) > limit:
+                    raise torch.OutOfMemoryError("out of memory")
+
+            model.register_forward_pre_hook(check)
+            return model
+
+        monkeypatch.setattr(models, "build", built)
+        return calls
+
+    yield install
+    memory._LARGEST.clear()
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_the_size_is_remembered(small_device):
+    config = config_of(batch_size=32)
+    plain, _ = trained(config)
+    calls = small_device(10)
+    parameters, lane = trained(config)
+    assert lane.micro_batch_size == 8 and calls[:3] == [32, 16, 8]
+    for a, b in zip(plain, parameters, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    calls.clear()
+    trained(config)
+    assert max(calls) == 8  # the next trial does not try again
+    result = run(config)
+    assert (result.micro_batch_size, result.grad_accum_steps) == (8, 4)
+
+
+def test_one_example_that_does_not_fit_is_an_outcome_of_its_own(small_device):
+    small_device(0)
+    with pytest.raises(DeviceMemoryError, match="does not fit cpu with one example at a time"):
+        trained(config_of(batch_size=4))
+    with pytest.raises(DeviceMemoryError, match="evaluation does not fit"):
+        lane = lane_of(config_of())
+        lane.evaluate(load_parts(config_of().task, CPU, NOWHERE).validation)
+
+
+def test_batch_norm_over_micro_batches_is_flagged():
+    one_step = {"batch_size": 8, "budget": {"steps": 1}, "reports": 1}
+    resnet = {"model": "resnet18", "model_options": {}}
+    config = config_of(task={**resnet, "micro_batch_size": 4}, **one_step)
+    assert run(config).flags == ["batch norm over micro-batches: not the statistics of the whole batch"]
+    assert run(config_of(task=resnet, **one_step)).flags == []
+
+
+def test_autocast_to_bfloat16_trains_and_differs_a_little():
+    full, half = run(config_of()), run(config_of(task={"precision": "bfloat16"}))
+    a, b = full.metrics["train_loss"], half.metrics["train_loss"]
+    assert a != b and a == pytest.approx(b, rel=0.1)
+
+
+def test_the_result_follows_its_seed():
+    one, again, other = run(config_of(seeds=(1,))), run(config_of(seeds=(1,))), run(config_of(seeds=(2,)))
+    assert one.metrics == again.metrics and one.metrics != other.metrics
+
+
+@pytest.mark.parametrize("batch_size", [1, 16, 64])
+def test_reports_come_at_equal_shares_and_the_last_is_the_result(batch_size):
+    config = config_of(batch_size=batch_size)
+    heard = []
+    result = run(config, lambda progress, metrics: heard.append((progress, dict(metrics))))
+    assert [progress for progress, _ in heard] == [0.25, 0.5, 0.75, 1.0]
+    assert heard[-1][1]["validation_accuracy"] == result.metrics["validation_accuracy"]
+
+
+def test_reports_due_at_the_same_step_are_one():
+    heard = []
+    run(config_of(batch_size=64, budget={"steps": 2}), lambda progress, metrics: heard.append(progress))
+    assert heard == [0.5, 1.0]
+
+
+def test_what_a_report_raises_ends_the_run():
+    def report(progress, metrics):
+        raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        run(config_of(), report)
+
+
+def test_divergence_is_noticed_at_the_next_report_and_carries_the_untrained_score():
+    heard = []
+    config = config_of(optimizer="sgd", base_lr=1e30, batch_size=4)
+    with pytest.raises(Diverged) as diverged:
+        run(config, lambda progress, metrics: heard.append(progress))
+    assert heard == []
+    lane = lane_of(config)
+    validation = load_parts(config.task, CPU, NOWHERE).validation
+    assert diverged.value.untrained["validation_loss"] == lane.evaluate(validation).loss[0]
+    assert diverged.value.untrained["validation_accuracy"] == lane.evaluate(validation).accuracy[0]
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_one_diverged_replicate_carries_its_untrained_score_and_leaves_the_others_alone(monkeypatch, stacked):
+    config = config_of(seeds=(1, 2, 3))
+    healthy = run(config, stacked=stacked)
+    advance = Lane.advance
+
+    def poisoned(self, start, stop):
+        if start == 0 and 2 in self.seeds:  # one weight of the second replicate
+            weight = next(parameter for parameter in self.model.parameters() if parameter.ndim >= 2)
+            with torch.no_grad():
+                weight.view(len(self.seeds), -1)[self.seeds.index(2), 0] = math.nan
+        advance(self, start, stop)
+
+    monkeypatch.setattr(Lane, "advance", poisoned)
+    result = run(config, stacked=stacked)
+    assert result.diverged == [False, True, False]
+    assert result.replicates[0] == healthy.replicates[0] and result.replicates[2] == healthy.replicates[2]
+    untrained = lane_of(config, seeds=(2,)).evaluate(load_parts(config.task, CPU, NOWHERE).validation)
+    assert result.replicates[1]["validation_loss"] == untrained.loss[0]
+    assert math.isfinite(result.metrics["validation_loss"])
+
+
+def test_evaluation_is_the_mean_over_examples_with_its_error():
+    config = config_of()
+    lane = lane_of(config)
+    validation = load_parts(config.task, CPU, NOWHERE).validation
+    logits = lane.model(validation.images)
+    losses = cross_entropy(logits, validation.labels, reduction="none").detach().double()
+    found = lane.evaluate(validation)
+    assert found.loss[0] == pytest.approx(losses.mean().item())
+    assert found.loss_standard_error[0] == pytest.approx((losses.std() / len(losses) ** 0.5).item())
+    assert found.accuracy[0] == pytest.approx((logits.argmax(1) == validation.labels).double().mean().item())
+
+
+def test_test_data_is_read_only_when_asked_for(monkeypatch):
+    def forbidden(*arguments):
+        raise AssertionError("test data was touched")
+
+    assert "test_accuracy" in run(config_of(), test=True).replicates[0]
+    monkeypatch.setattr("search.train.loop.load_test", forbidden)
+    assert "test_accuracy" not in run(config_of()).replicates[0]
+
+
+def test_the_half_life_of_beta2_is_held_while_the_batch_grows():
+    config = config_of(
+        optimizer="adam", decay="batch-growth", batch_size=4, space={"beta2_half_life_examples": 100.0},
+        schedule={"milestones": [0.5], "decay_factor": 2},
+    )  # fmt: skip
+    lane = lane_of(config)
+    first = lane._batch_sizes.tolist().index(8)
+    lane.advance(0, first)
+    assert lane._optimizer.param_groups[0]["betas"] == (0.9, pytest.approx(0.5 ** (4 / 100)))
+    lane.advance(first, config.steps)
+    assert lane._optimizer.param_groups[0]["betas"] == (0.9, pytest.approx(0.5 ** (8 / 100)))
+
+
+@pytest.mark.parametrize("family", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"])
+def test_replicates_score_the_same_stacked_and_in_turn(family):
+    config = config_of(seeds=(1, 2, 3), optimizer=family, weight_decay=0.01, decay="linear", warmup_fraction=0.1)
+    stacked, in_turn = run(config, stacked=True), run(config, stacked=False)
+    assert stacked.stacked and not in_turn.stacked
+    for a, b in zip(stacked.replicates, in_turn.replicates, strict=True):
+        assert a["validation_loss"] == pytest.approx(b["validation_loss"], rel=1e-4)
+    losses = [replicate["validation_loss"] for replicate in stacked.replicates]
+    assert max(losses) - min(losses) > 1e-3 * max(losses)  # so that a wrong seed would show
+    alone = run(config_of(seeds=(2,), optimizer=family, weight_decay=0.01, decay="linear", warmup_fraction=0.1))
+    assert in_turn.replicates[1] == alone.replicates[0]
+
+
+def test_the_choice_is_measured_and_changes_nothing_but_the_time(monkeypatch):
+    from search.train import stacking
+
+    stacking._PAYS.clear()
+    config = config_of(seeds=(1, 2), batch_size=2)
+    measured = run(config)
+    assert len(stacking._PAYS) == 1 and measured.stacked == next(iter(stacking._PAYS.values()))
+    assert run(config, stacked=measured.stacked).replicates == measured.replicates
+    for verdict in (True, False):
+        monkeypatch.setattr("search.train.loop.stacking_pays", lambda *_, verdict=verdict: verdict)
+        assert run(config).stacked is verdict
+
+
+def test_augmentation_reaches_training(monkeypatch):
+    """Digits have one channel, so the task's check is passed by; what counts is that batches are changed."""
+    config = config_of()
+    task = config.task.model_copy(update={"augment": True})
+    plain, moved = run(config), run(config.model_copy(update={"task": task}))
+    assert plain.metrics["train_loss"] != moved.metrics["train_loss"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_a_step_never_waits_for_the_device_and_learns_the_same():
+    device = torch.device("cuda")
+    config = config_of(batch_size=8)
+    parts = load_parts(config.task, device, NOWHERE)
+    lane = Lane(config, config.task, config.seeds, schedule_of(config), parts.train)
+    lane.advance(0, 4)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        lane.advance(4, config.steps)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert math.isfinite(lane.evaluate(parts.validation).loss[0])
