@@ -123,7 +123,7 @@ def _conclude(stored: StoredStudy, storage: str, *, stopped: bool, again: str) -
     if best:
         configurations = with_ties(best, best[0], stored.spec)
         output.print(table(stored.spec, configurations))
-        output.print(footnote(configurations), style="dim")
+        output.print(footnote(configurations), style="dim", soft_wrap=True)
     else:
         output.print("No trial ended with a score.")
     option = "" if storage == DEFAULT_URL else f" --storage '{redacted(storage)}'"
