@@ -107,7 +107,9 @@ def run(
         counts = stored.slots.counts()
         if not stopped and counts.done < counts.total:
             fleet.check()
-    return _conclude(stored, storage, stopped=stopped, again=f"batchlaw run {file}")
+    return _conclude(
+        stored, storage, stopped=stopped, again=f"batchlaw run {file}" + (f" --fork {fork}" if fork else "")
+    )
 
 
 def _conclude(stored: StoredStudy, storage: str, *, stopped: bool, again: str) -> int:
@@ -257,10 +259,7 @@ def _register(
         load_objective(spec.objective, file.resolve().parent)
     if spec.task is not None:
         prepare(spec.task, data_dir or default_data_dir(), download=download)
-    stored, new = register(open_storage(storage, create=True), spec, trials=trials, version=__version__)
-    if fork is not None and not new:
-        raise SpecError(f"--fork: got {fork!r}; the database has a study of that name already")
-    return stored
+    return register(open_storage(storage, create=True), spec, trials=trials, version=__version__)
 
 
 def _runtime(spec: StudySpec, device: str, threads: int, data_dir: Path | None, file: Path | None) -> "Runtime":

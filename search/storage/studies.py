@@ -27,8 +27,8 @@ class StoredStudy:
     slots: Slots
 
 
-def register(storage: RDBStorage, spec: StudySpec, *, trials: int | None, version: str) -> tuple[StoredStudy, bool]:
-    """Create a study, or go on with it; True where it is new.
+def register(storage: RDBStorage, spec: StudySpec, *, trials: int | None, version: str) -> StoredStudy:
+    """Create a study, or go on with it.
 
     Args:
         storage: the database.
@@ -51,7 +51,7 @@ def register(storage: RDBStorage, spec: StudySpec, *, trials: int | None, versio
             ) from None
         if trials is not None:
             stored.slots.resize(trials)
-        return stored, False
+        return stored
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([spec.search.metric])  # the dashboard's axes say it in place of "Objective 0"
@@ -59,7 +59,7 @@ def register(storage: RDBStorage, spec: StudySpec, *, trials: int | None, versio
     slots.create(trials or spec.search.trials)
     for key, value in ((_VERSION, version), (_FINGERPRINT, fingerprint(spec)), (_SPEC, canonical_json(spec))):
         study.set_user_attr(key, value)  # the spec last: a study that has it is whole
-    return StoredStudy(spec, study, storage, slots), True
+    return StoredStudy(spec, study, storage, slots)
 
 
 def load(storage: RDBStorage, name: str) -> StoredStudy:

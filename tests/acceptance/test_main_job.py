@@ -80,7 +80,12 @@ def test_a_changed_file_is_refused_and_fork_starts_a_new_study(batchlaw, study_f
     assert status(batchlaw)["done"] == 0
     batchlaw("run", study_file, "--fork", "forked", "--trials", 2)
     assert json.loads(batchlaw("status", "forked", "--json").stdout)["done"] == 2
-    assert "has a study of that name" in batchlaw("run", study_file, "--fork", "forked", code=2).stderr
+    batchlaw("run", study_file, "--fork", "forked", "--trials", 3)  # the same command goes on
+    assert json.loads(batchlaw("status", "forked", "--json").stdout)["done"] == 3
+    study_file.write_text(tomli_w.dumps(tiny_study(budget={"epochs": 3})))
+    assert (
+        "study 'forked' is stored with another spec" in batchlaw("run", study_file, "--fork", "forked", code=2).stderr
+    )
 
 
 def test_a_broken_file_writes_nothing(batchlaw, study_file, tmp_path):

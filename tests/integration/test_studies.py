@@ -17,8 +17,8 @@ def storage(storage_url):
 
 def test_a_registered_study_is_found_with_its_spec_and_budget(storage):
     spec = tiny_spec()
-    stored, new = register(storage, spec, trials=None, version="1.2")
-    assert new and stored.slots.counts().total == 6
+    stored = register(storage, spec, trials=None, version="1.2")
+    assert stored.slots.counts().total == 6
     found = load(storage, "tiny")
     assert found.spec == spec
     assert found.study.user_attrs["batchlaw:version"] == "1.2"
@@ -27,8 +27,8 @@ def test_a_registered_study_is_found_with_its_spec_and_budget(storage):
 
 def test_registering_again_goes_on_and_trials_extends(storage):
     register(storage, tiny_spec(), trials=None, version="1")
-    stored, new = register(storage, tiny_spec(), trials=9, version="1")
-    assert not new and stored.slots.counts().total == 9
+    stored = register(storage, tiny_spec(), trials=9, version="1")
+    assert stored.slots.counts().total == 9
 
 
 def test_a_changed_spec_is_refused_naming_the_fields_and_changes_nothing(storage):
@@ -57,7 +57,7 @@ def test_an_unknown_study_is_refused_naming_those_there_are(storage):
 
 
 def test_how_a_run_was_started_is_recorded(storage):
-    stored, _ = register(storage, tiny_spec(), trials=None, version="1")
+    stored = register(storage, tiny_spec(), trials=None, version="1")
     note_run(stored, "2026-01-01", {"trials": 3})
     assert load(storage, "tiny").study.user_attrs["batchlaw:run:2026-01-01"] == {"trials": 3}
 

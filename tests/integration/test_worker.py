@@ -56,7 +56,7 @@ def own_spec(**search):
 
 
 def work(storage, spec, objective=None, **options):
-    stored, _ = register(storage, spec, trials=None, version="test")
+    stored = register(storage, spec, trials=None, version="test")
     stored.slots.lease_seconds = options.pop("lease_seconds", 120.0)
     runtime = Runtime(CPU, Path("unused"), objective, options.pop("interrupts", Interrupts()))
     worker = Worker(stored, runtime, study_seed=spec.search.seed, **options)
@@ -237,7 +237,7 @@ def test_past_its_deadline_a_worker_starts_no_trial(sqlite):
 
 
 def test_the_trial_of_a_dead_worker_is_lost_and_its_parameters_run_again(storage):
-    stored, _ = register(storage, tiny_spec(), trials=None, version="test")
+    stored = register(storage, tiny_spec(), trials=None, version="test")
     claim = stored.slots.claim()
     trial = stored.study.ask()
     lr = trial.suggest_float("base_lr", 0.01, 1.0, log=True)
@@ -263,7 +263,7 @@ def test_the_late_result_of_a_worker_that_lost_its_slot_is_refused(sqlite):
         return {"validation_loss": 111.0}
 
     thread = threading.Thread(target=lambda: work(sqlite, spec, slow, lease_seconds=0.2))
-    stored, _ = register(sqlite, spec, trials=None, version="test")
+    stored = register(sqlite, spec, trials=None, version="test")
     # Held back from renewing, the slow worker looks dead.
     renew = type(stored.slots).renew
     try:
