@@ -87,9 +87,8 @@ def plan(
         raise ConfigError(f"batch_size: the budget of {examples} examples is less than one step of {batch_size}")
     ends = [floor_examples(examples, fraction) for fraction in milestones] if decay in ("step", "batch-growth") else []
     if ends and ends[0] < batch_size:
-        raise ConfigError(
-            f"batch_size: the first milestone, at {ends[0]} of {examples} examples, comes before one step of {batch_size}"
-        )
+        first = f"the first milestone, at {ends[0]} of {examples} examples,"
+        raise ConfigError(f"batch_size: {first} comes before one step of {batch_size}")
     phases: list[Phase] = []
     seen, size, lr_factor = 0, batch_size, 1.0
     for end in [*ends, examples]:

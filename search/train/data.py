@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -136,14 +137,17 @@ def _read_idx(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
     """The gzipped IDX files that Debian ships; torchvision reads only unpacked ones, in its own folder."""
     prefix = _IDX_FILES[train]
     arrays = []
-    for part, header in ((f"{prefix}-images-idx3-ubyte.gz", 16), (f"{prefix}-labels-idx1-ubyte.gz", 8)):
+    for part, shape in ((f"{prefix}-images-idx3-ubyte.gz", (1, 28, 28)), (f"{prefix}-labels-idx1-ubyte.gz", ())):
         try:
             with gzip.open(folder / part) as file:
-                arrays.append(np.frombuffer(file.read(), np.uint8, offset=header).copy())
+                content = file.read()
+            n = int.from_bytes(content[4:8], "big")
+            header = 16 if shape else 8
+            arrays.append(np.frombuffer(content, np.uint8, offset=header).reshape(n, *shape).copy())
         except (OSError, EOFError, ValueError) as error:
             raise DataError(f"{folder / part}: cannot be read: {error}") from None
     images, labels = arrays
-    return torch.from_numpy(images.reshape(len(labels), 1, 28, 28)), torch.from_numpy(labels.astype(np.int64))
+    return torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64))
 
 
 def _torchvision_class(dataset: str) -> type:
@@ -154,19 +158,29 @@ def _torchvision_class(dataset: str) -> type:
     return kind
 
 
-def _torchvision_has(dataset: str, data_dir: Path) -> bool:
+def _open_torchvision(dataset: str, train: bool, data_dir: Path) -> Any | None:
+    """torchvision's data set, or None where it is not under `data_dir`."""
     try:
-        _torchvision_class(dataset)(data_dir)
-    except RuntimeError:
-        return False
-    return True
+        return _torchvision_class(dataset)(data_dir, train=train)
+    except Exception as error:  # of a damaged file its readers raise whatever they trip over
+        if isinstance(error, RuntimeError) and "not found" in str(error):
+            return None
+        reason = _one_line(error) or type(error).__name__
+        raise DataError(f"task.dataset: {dataset} under {data_dir} cannot be read: {reason}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _torchvision_has(dataset: str, data_dir: Path) -> bool:
+    return _open_torchvision(dataset, True, data_dir) is not None
 
 
 def _read_torchvision(dataset: str, train: bool, data_dir: Path) -> tuple[Tensor, Tensor]:
-    try:
-        data = _torchvision_class(dataset)(data_dir, train=train)
-    except RuntimeError:
-        raise DataError(missing(dataset, data_dir)) from None
+    data = _open_torchvision(dataset, train, data_dir)
+    if data is None:
+        raise DataError(missing(dataset, data_dir))
     images, labels = torch.as_tensor(data.data), torch.as_tensor(data.targets, dtype=torch.int64)
     return (images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images.unsqueeze(1)), labels
 
@@ -194,7 +208,7 @@ def prepare(task: Task, data_dir: Path, *, download: bool) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         _torchvision_class(dataset)(data_dir, download=True)
     except (OSError, RuntimeError) as error:
-        raise DataError(f"task.dataset: {dataset} could not be downloaded to {data_dir}: {error}") from None
+        raise DataError(f"task.dataset: {dataset} could not be downloaded to {data_dir}: {_one_line(error)}") from None
 
 
 def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -117,12 +117,13 @@ class Lane:
             except torch.OutOfMemoryError:
                 pass
             self._halve(size)
-            self._optimizer.zero_grad(set_to_none=True)
 
     def _halve(self, size: int) -> None:
+        """Compute fewer examples at once than `size`, which did not fit, and drop what it left of a gradient."""
         if size == 1:
             raise DeviceMemoryError(f"{self._task.model} does not fit {self._device} with one example at a time")
         self.micro_batch_size = (size + 1) // 2
+        self._optimizer.zero_grad(set_to_none=True)
         memory.release(self._device)
         memory.remember(self._device, self._network, self.micro_batch_size)
 

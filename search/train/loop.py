@@ -58,7 +58,7 @@ class _Run:
         self.config, self.task, self.device = config, task, device
         self.parts = load_parts(task, device, data_dir)
         self.schedule = schedule_of(config)
-        can_stack = len(config.seeds) > 1 and task.model == "mlp"
+        can_stack = len(config.seeds) > 1 and task.model == "mlp" and not task.augment
         if stacked is None:
             stacked = can_stack and stacking_pays(config, task, self.parts.train, self.schedule)
         self.stacked = stacked and can_stack
@@ -114,13 +114,18 @@ class _Run:
     def untrained_metrics(self) -> list[dict[str, float]]:
         """The metrics of each replicate before its first step, computed when first needed."""
         if self.untrained is None:
-            self.untrained = []
-            for seed in self.config.seeds:
-                lane = Lane(self.config, self.task, (seed,), self.schedule, self.parts.train)
-                (validation,) = _per_replicate([lane.evaluate(self.parts.validation)], "validation")
-                (training,) = _per_replicate([lane.evaluate(self.parts.train)], "train")
-                self.untrained.append(validation | training | {"running_train_loss": training["train_loss"]})
+            validation = self.untrained_scores(self.parts.validation, "validation")
+            training = self.untrained_scores(self.parts.train, "train")
+            self.untrained = [
+                v | t | {"running_train_loss": t["train_loss"]} for v, t in zip(validation, training, strict=True)
+            ]
         return self.untrained
+
+    def untrained_scores(self, examples: Examples, part: str) -> list[dict[str, float]]:
+        """The scores of each replicate's network before its first step."""
+        config, task, train = self.config, self.task, self.parts.train
+        evaluations = [Lane(config, task, (seed,), self.schedule, train).evaluate(examples) for seed in config.seeds]
+        return _per_replicate(evaluations, part)
 
     def result(self, test: Examples | None) -> TrainResult:
         """The result after the last report, whose validation it reuses."""
@@ -129,6 +134,9 @@ class _Run:
         replicates = self.with_untrained([{**v, **t} for v, t in zip(validation, training, strict=True)])
         if test is not None:
             tested = _per_replicate([lane.evaluate(test) for lane in self.lanes], "test")
+            if not all(self.finite):
+                untrained = self.untrained_scores(test, "test")
+                tested = [t if ok else u for t, u, ok in zip(tested, untrained, self.finite, strict=True)]
             replicates = [{**replicate, **scores} for replicate, scores in zip(replicates, tested, strict=True)]
         means = _means(replicates)
         n_validation = len(self.parts.validation)
@@ -137,7 +145,8 @@ class _Run:
         finite_errors = [error for error in loss_errors if math.isfinite(error)]
         micro = min(lane.micro_batch_size for lane in self.lanes)
         accumulation = math.ceil(self.config.batch_size / micro)
-        batch_norm = accumulation > 1 and models.has_batch_norm(self.lanes[0].model)
+        largest = max(phase.batch_size for phase in self.schedule.phases)
+        batch_norm = largest > micro and models.has_batch_norm(self.lanes[0].model)
         examples = self.schedule.examples * len(self.config.seeds)
         return TrainResult(
             metrics=means,

@@ -3,11 +3,12 @@
 import dataclasses
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from search.derive import Point, check_space, derive, run_seeds
 from search.errors import ConfigError, SpecError
+from search.schedule import schedule_of
 from search.spec import parse_spec
 from tests.conftest import tiny_study
 
@@ -130,3 +131,117 @@ def test_no_point_of_an_accepted_space_is_impossible(space, epochs, data):
     )  # fmt: skip
     config = derive(spec, point, seeds=(1,))
     assert config.warmup_steps <= config.steps and config.examples <= epochs * 64
+
+
+def ranges(numbers):
+    """A fixed number or a range of them."""
+    return st.tuples(numbers, numbers).map(
+        lambda two: {"low": min(two), "high": max(two)} if two[0] != two[1] else two[0],
+    )
+
+
+def within(draw, dimension, strategy):
+    return draw(strategy(dimension["low"], dimension["high"])) if isinstance(dimension, dict) else dimension
+
+
+budgets = st.one_of(
+    st.floats(0.5, 6).map(lambda epochs: {"epochs": epochs}),
+    st.integers(1, 60).map(lambda steps: {"steps": steps}),
+    st.integers(1, 600).map(lambda examples: {"examples": examples}),
+    st.tuples(st.floats(0.01, 10), st.integers(1, 20), st.integers(20, 60)).map(
+        lambda three: dict(zip(("lr_time", "min_steps", "max_steps"), three, strict=True))
+    ),
+)
+wide_spaces = st.fixed_dictionaries(
+    {
+        "batch_size": ranges(st.integers(1, 64)),
+        "base_lr": ranges(st.floats(1e-3, 1.0)),
+        "momentum": ranges(st.floats(0.0, 0.99)),
+        "decay": st.sampled_from(["constant", "cosine", "linear", "step", "batch-growth"]),
+        "beta1": st.sampled_from([0.0, 0.5, 0.9]),
+        "beta2": st.sampled_from([0.5, 0.9]),
+        "rmsprop_alpha": st.sampled_from([0.5, 0.9]),
+        "reference_batch_size": st.integers(4, 64),
+    }
+)
+warmups = st.one_of(
+    ranges(st.floats(0.0, 0.4)).map(lambda fraction: {"warmup_fraction": fraction}), st.just({"warmup": "untuned"})
+)
+rules = st.one_of(
+    st.tuples(st.sampled_from(["constant", "sqrt", "linear"]), st.sampled_from(["sgd", "nesterov", "adam", "rmsprop"])),
+    st.tuples(st.just("sde"), st.sampled_from(["adam", "adamw", "rmsprop"])),
+)
+schedules = st.fixed_dictionaries(
+    {
+        "milestones": st.sets(st.sampled_from([0.15, 0.25, 0.3, 0.5, 0.6, 0.8]), min_size=1, max_size=3).map(sorted),
+        "decay_factor": st.integers(2, 5),
+        "max_batch_size": st.integers(1, 64),
+    }
+)
+
+
+@settings(max_examples=400)
+@given(wide_spaces, warmups, rules, budgets, schedules, st.data())
+def test_no_point_of_an_accepted_space_is_impossible_under_any_budget_rule_or_schedule(
+    space, warmup, rule, budget, schedule, data
+):
+    # Where the sde rule moves beta2 with the batch, an untuned warmup is rounded at each batch size for itself.
+    space = {**space, **warmup, "scaling_rule": rule[0], "optimizer": rule[1]}
+    assume(not (rule[0] == "sde" and "warmup" in warmup))
+    try:
+        spec = spec_of(budget, space, schedule=schedule)
+        check_space(spec)
+    except SpecError:
+        return
+    event("accepted")
+    fraction = space.get("warmup_fraction", 0.0)
+    point = dataclasses.replace(
+        POINT,
+        batch_size=within(data.draw, space["batch_size"], st.integers),
+        base_lr=within(data.draw, space["base_lr"], st.floats),
+        momentum=within(data.draw, space["momentum"], st.floats),
+        warmup_fraction=within(data.draw, fraction, st.floats),
+        decay=space["decay"], scaling_rule=rule[0], optimizer=rule[1],
+    )  # fmt: skip
+    config = derive(spec, point, seeds=(1,))
+    planned = schedule_of(config)
+    assert (config.steps, config.examples) == (planned.steps, planned.examples)
+    assert config.examples <= config.budget_examples
+    assert config.warmup_steps <= planned.phases[0].steps
+    assert 0 < planned.lr_multipliers().min() <= planned.lr_multipliers().max() <= 1
+
+
+@pytest.mark.parametrize("decay", ["step", "batch-growth"])
+def test_a_warmup_up_to_the_first_milestone_fits_at_every_batch_size(decay):
+    space = {"batch_size": {"low": 1, "high": 64}, "warmup_fraction": {"low": 0.0, "high": 0.3}, "decay": decay}
+    for epochs in (4, 5, 7):
+        spec = spec_of({"epochs": epochs}, space)
+        check_space(spec)
+        for batch_size in range(1, 65):
+            config = derived(spec, batch_size=batch_size, warmup_fraction=0.3, decay=decay)
+            assert config.warmup_steps == 3 * (64 * epochs // batch_size) // 10
+
+
+def test_what_cannot_fit_names_field_value_and_bound():
+    with pytest.raises(ConfigError, match=r"^batch_size: .* 31 examples .* 32$"):
+        derived(spec_of({"examples": 31}), batch_size=32)
+    with pytest.raises(ConfigError, match=r"^scaling_rule sde: κ\(1-beta1\) = 10·0\.1 = 1 must be below 1"):
+        derived(
+            spec_of(space={"scaling_rule": "sde", "optimizer": "adam", "reference_batch_size": 1}),
+            batch_size=10, scaling_rule="sde", optimizer="adam",
+        )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"^warmup: 20 warmup steps .*'constant' .* at most 8 of 8 .* batch_size 16$"):
+        derived(spec_of(space={"warmup": "untuned", "beta2": 0.9}), optimizer="adam")
+
+
+@pytest.mark.parametrize(
+    ("space", "line"),
+    [
+        ({"scaling_rule": "sde", "optimizer": "adam", "reference_batch_size": 4}, "scaling_rule sde: .*beta1"),
+        ({"warmup": "untuned", "optimizer": ["sgd", "adam"]}, "warmup: 2000 warmup steps"),
+        ({"decay": ["constant", "step"]}, "batch_size: the first milestone, at 38 of 128 .* one step of 64"),
+    ],
+)
+def test_one_impossible_corner_refuses_the_space(space, line):
+    with pytest.raises(SpecError, match=rf"^space\.{line}"):
+        check_space(spec_of(space=space))

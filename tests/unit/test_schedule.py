@@ -1,11 +1,12 @@
 """The schedule against a walk through the budget one step at a time, and against closed forms."""
 
-from math import cos, pi
+from math import ceil, cos, pi
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn, optim
 
 from search.errors import ConfigError
 from search.schedule import Phase, Schedule, floor_examples, plan
@@ -16,12 +17,14 @@ TWENTIETHS = st.sets(st.integers(1, 19), min_size=1, max_size=4).map(sorted)
 
 @st.composite
 def budgets(draw, decays=DECAYS):
-    batch_size = draw(st.integers(1, 64))
+    """Budgets that hold a step before the first milestone."""
+    batch_size, decay, twentieths = draw(st.integers(1, 64)), draw(st.sampled_from(decays)), draw(TWENTIETHS)
+    least = ceil(20 * batch_size / twentieths[0]) if decay in ("step", "batch-growth") else batch_size
     return {
         "batch_size": batch_size,
-        "examples": draw(st.integers(batch_size, 5000)),
-        "decay": draw(st.sampled_from(decays)),
-        "milestones": tuple(n / 20 for n in draw(TWENTIETHS)),
+        "examples": draw(st.integers(least, least + 5000)),
+        "decay": decay,
+        "milestones": tuple(n / 20 for n in twentieths),
         "factor": draw(st.integers(2, 6)),
         "max_batch_size": draw(st.integers(1, 400)),
     }
@@ -65,6 +68,20 @@ def test_every_step_of_step_and_batch_growth(budget):
     sizes, factors = zip(*walk(budget), strict=True)
     assert schedule.batch_sizes().tolist() == list(sizes)
     assert schedule.lr_multipliers() == pytest.approx(np.array(factors), rel=1e-12)
+
+
+@pytest.mark.parametrize("decay", ["step", "batch-growth"])
+@given(batch_size=st.integers(2, 64), twentieths=TWENTIETHS, data=st.data())
+def test_a_peak_rate_that_no_step_would_use_is_refused(decay, batch_size, twentieths, data):
+    # The last budget whose first milestone comes before one step.
+    most = (20 * batch_size - 1) // twentieths[0]
+    examples = data.draw(st.integers(batch_size, most))
+    budget = {"batch_size": batch_size, "decay": decay, "factor": 2, "max_batch_size": 64}
+    budget |= {"milestones": tuple(n / 20 for n in twentieths)}
+    at = examples * twentieths[0] // 20
+    with pytest.raises(ConfigError, match=f"batch_size: .* {at} of {examples} examples, .* one step of {batch_size}"):
+        plan(**budget, examples=examples)
+    assert plan(**budget, examples=most + 1)[0] == Phase(batch_size, 1, 1.0)
 
 
 @given(budgets(decays=("batch-growth",)))
@@ -145,8 +162,6 @@ def test_cosine_and_linear_run_from_the_end_of_warmup_to_zero(decay, shape, batc
 
 @given(st.integers(1, 300))
 def test_cosine_is_torchs(steps):
-    from torch import nn, optim
-
     optimizer = optim.SGD([nn.Parameter(nn.Linear(1, 1).weight)], lr=1.0)
     scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     expected = []

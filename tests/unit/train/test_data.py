@@ -180,6 +180,130 @@ def test_files_of_another_size_are_named(small, monkeypatch, tmp_path):
         data._read("mnist", True, 0, tmp_path)
 
 
+def one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00\x00\x08\x03", b"nonsense" * 9, idx(np.zeros((20, 28, 28)))[:900]])
+def test_a_damaged_mnist_file_is_named(small, tmp_path, damage):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file, array in idx_files(small):
+        (raw / file).write_bytes(idx(array))
+    (raw / "train-images-idx3-ubyte").write_bytes(damage)
+    for attempt in (
+        lambda: data._read("mnist", True, 0, tmp_path),
+        lambda: prepare(Task(dataset="mnist", model="mlp"), tmp_path, download=False),
+    ):
+        with pytest.raises(DataError) as error:
+            attempt()
+        assert "mnist" in one_line(error)
+        assert str(tmp_path) in one_line(error)
+
+
+@pytest.mark.parametrize("kept", [-10, 3, 9000])
+def test_a_file_of_debian_that_ends_early_is_named(small, monkeypatch, tmp_path, kept):
+    for file, array in idx_files(small):
+        (tmp_path / f"{file}.gz").write_bytes(gzip.compress(idx(array)))
+    images = idx(np.zeros((20, 28, 28), np.uint8))
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(images[: 16 + kept]))
+    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path)
+    with pytest.raises(DataError) as error:
+        data._read("fashion-mnist", True, 0, tmp_path / "nothing")
+    assert "train-images-idx3-ubyte.gz" in one_line(error)
+
+
+def test_a_download_that_fails_is_one_line(monkeypatch, tmp_path):
+    def fail(self):
+        raise RuntimeError("Error downloading train:\nTried one mirror, got:\nno route\n")
+
+    monkeypatch.setattr(data._torchvision_class("mnist"), "download", fail)
+    with pytest.raises(DataError) as error:
+        prepare(Task(dataset="mnist", model="mlp"), tmp_path, download=True)
+    assert one_line(error).startswith("task.dataset: mnist could not be downloaded")
+    assert "no route" in one_line(error)
+
+
+def test_a_download_that_is_asked_for_is_used(small, monkeypatch, tmp_path):
+    written = dict(idx_files(small))
+
+    def download(self):
+        raw = tmp_path / "MNIST" / "raw"
+        raw.mkdir(parents=True)
+        for file, array in written.items():
+            (raw / file).write_bytes(idx(array))
+
+    monkeypatch.setattr(data._torchvision_class("mnist"), "download", download)
+    prepare(Task(dataset="mnist", model="mlp"), tmp_path, download=True)
+    images, _ = data._read("mnist", False, 0, tmp_path)
+    assert np.array_equal(images.squeeze(1).numpy(), written["t10k-images-idx3-ubyte"])
+
+
+@pytest.mark.parametrize("dataset", ["digits", "fashion-mnist"])
+def test_what_is_on_the_machine_is_never_downloaded(monkeypatch, tmp_path, dataset):
+    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path)
+
+    def forbidden(*arguments):
+        raise AssertionError("nothing to download")
+
+    monkeypatch.setattr(data._torchvision_class("fashion-mnist"), "download", forbidden)
+    prepare(Task(dataset=dataset, model="mlp"), tmp_path / "data", download=True)
+    assert not (tmp_path / "data").exists()
+
+
+def test_validation_and_test_are_standardised_by_the_training_images_alone(small, tmp_path):
+    # Bright colours in some images: each channel has statistics of its own, and each split others.
+    images = torch.from_numpy(small.integers(0, 256, (9, 3, 4, 4), dtype=np.uint8))
+    images[:, 1] //= 4
+    train, other = images[:5], images[5:]
+    pixels = train.double().transpose(0, 1).reshape(3, -1).numpy()
+    mean, std = pixels.mean(1), pixels.std(1, ddof=1)
+    expected = (other.double().numpy() - mean[None, :, None, None]) / std[None, :, None, None]
+    np.testing.assert_allclose(data._standardise(other, train).numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_train_and_validation_and_test_share_one_scale():
+    from sklearn.datasets import load_digits
+
+    task = Task(**DIGITS, train_size=60)
+    parts, test = load_parts(task, CPU, NOWHERE), load_test(task, CPU, NOWHERE)
+    # Undoing one affine map, found on the training part whose pixels run from 0 to 16, gives whole pixels everywhere.
+    low, high = parts.train.images.min(), parts.train.images.max()
+    restored = [(part.images - low) / (high - low) * 16 for part in (parts.train, parts.validation, test)]
+    for pixels in restored:
+        torch.testing.assert_close(pixels, pixels.round(), atol=1e-4, rtol=0)
+    known = {tuple(row) for row in load_digits().data.astype(int).tolist()}
+    assert {tuple(row) for row in restored[0].flatten(1).round().int().tolist()} <= known
+    step = 16 / (high - low).item()
+    assert restored[0].std().item() == pytest.approx(step, rel=1e-4)  # one standard deviation of the training pixels
+    assert -low.item() * step == pytest.approx(restored[0].mean().item(), rel=1e-4)
+
+
+def test_label_noise_reaches_every_other_class_and_follows_its_seed():
+    clean, noisy = (parts_of(train_size=1000, label_noise=noise).train.labels for noise in (0.0, 0.9))
+    shifts = ((noisy - clean) % 10).bincount(minlength=10).tolist()
+    assert shifts[0] == 100
+    assert all(60 <= shift <= 140 for shift in shifts[1:])  # 100 expected of each, with a deviation below 10
+    again, other = (parts_of(train_size=100, label_noise=0.5, split_seed=seed).train.labels for seed in (0, 1))
+    assert torch.equal(again, parts_of(train_size=100, label_noise=0.5).train.labels)
+    plain = (parts_of(train_size=100, split_seed=seed).train.labels for seed in (0, 1))
+    changed = [noisy != clean for noisy, clean in zip((again, other), plain, strict=True)]
+    assert not torch.equal(*changed)
+
+
+@pytest.mark.parametrize(("fraction", "n", "changed"), [(0.1, 25, 2), (0.3, 25, 8), (0.001, 100, 0)])
+def test_label_noise_is_rounded_to_whole_labels(fraction, n, changed):
+    labels = torch.arange(n) % 10
+    assert (data._with_label_noise(labels, fraction, 10, 0) != labels).sum().item() == changed
+
+
+def test_the_images_of_a_smaller_training_set_are_those_of_a_larger():
+    small, large = parts_of(train_size=100).train.images, parts_of(train_size=200).train.images[:100]
+    slope = large.std() / small.std()  # each is scaled by its own statistics: one affine map apart
+    torch.testing.assert_close(small * slope + (large.mean() - small.mean() * slope), large, atol=1e-4, rtol=0)
+
+
 def test_crop_and_flip_equals_a_loop_over_images():
     images = torch.randn(16, 3, 32, 32)
     changed = crop_and_flip(images, torch.Generator().manual_seed(3))

@@ -51,3 +51,33 @@ def test_a_stack_computes_what_its_members_compute():
     stacked = models.StackedMLP(members)(images)
     for member, own, logits in zip(members, images, stacked, strict=True):
         torch.testing.assert_close(logits, member(own))
+
+
+@pytest.mark.parametrize("model", ["mlp", "resnet18", "vit-tiny"])
+def test_weights_follow_the_seed_in_every_network(model):
+    task = Task(dataset="digits", model=model)
+    one, again, other = (dict(models.build(task, seed).named_parameters()) for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_resnet18_for_small_images_has_the_published_size():
+    network = models.build(Task(dataset="cifar10", model="resnet18"), 0)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 11_173_962  # kuangliu/pytorch-cifar
+    with torch.no_grad():
+        assert network.maxpool(network.conv1(torch.randn(1, 3, 32, 32))).shape == (1, 64, 32, 32)
+
+
+@pytest.mark.parametrize(("norm", "depends"), [("batch", True), ("group", False)])
+def test_only_batch_norm_makes_an_example_depend_on_its_batch(norm, depends):
+    network = models.build(Task(dataset="digits", model="resnet18", model_options=ModelOptions(norm=norm)), 0).train()
+    images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        alone, together = network(images[:2]), network(images)[:2]
+    assert torch.allclose(alone, together, atol=1e-4) is not depends
+    assert models.has_batch_norm(network) is depends
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn", "vit-tiny"])
+def test_the_other_networks_have_no_batch_norm(model):
+    assert not models.has_batch_norm(models.build(Task(dataset="digits", model=model), 0))

@@ -50,16 +50,6 @@ def test_training_is_the_loop_one_would_write_by_hand_to_the_last_bit(family, ba
     assert not torch.equal(ours[0], next(models.build(config.task, derive_seed(1, "weights")).parameters()))
 
 
-@pytest.mark.parametrize("micro", [1, 5, 15])
-def test_micro_batches_give_the_gradient_of_the_whole_batch(micro):
-    whole, _ = trained(config_of(batch_size=16))
-    memory._LARGEST.clear()
-    parts, lane = trained(config_of(batch_size=16, task={"micro_batch_size": micro}))
-    assert lane.micro_batch_size == micro
-    for a, b in zip(whole, parts, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
-
-
 @pytest.fixture
 def small_device(monkeypatch):
     """A device that runs out of memory above `limit` examples: what a GPU would do."""
@@ -106,9 +96,6 @@ def test_one_example_that_does_not_fit_is_an_outcome_of_its_own(small_device):
     small_device(0)
     with pytest.raises(DeviceMemoryError, match="does not fit cpu with one example at a time"):
         trained(config_of(batch_size=4))
-    with pytest.raises(DeviceMemoryError, match="evaluation does not fit"):
-        lane = lane_of(config_of())
-        lane.evaluate(load_parts(config_of().task, CPU, NOWHERE).validation)
 
 
 def test_batch_norm_over_micro_batches_is_flagged():
@@ -125,11 +112,6 @@ def test_autocast_to_bfloat16_trains_and_differs_a_little():
     assert a != b and a == pytest.approx(b, rel=0.1)
 
 
-def test_the_result_follows_its_seed():
-    one, again, other = run(config_of(seeds=(1,))), run(config_of(seeds=(1,))), run(config_of(seeds=(2,)))
-    assert one.metrics == again.metrics and one.metrics != other.metrics
-
-
 @pytest.mark.parametrize("batch_size", [1, 16, 64])
 def test_reports_come_at_equal_shares_and_the_last_is_the_result(batch_size):
     config = config_of(batch_size=batch_size)
@@ -137,20 +119,6 @@ def test_reports_come_at_equal_shares_and_the_last_is_the_result(batch_size):
     result = run(config, lambda progress, metrics: heard.append((progress, dict(metrics))))
     assert [progress for progress, _ in heard] == [0.25, 0.5, 0.75, 1.0]
     assert heard[-1][1]["validation_accuracy"] == result.metrics["validation_accuracy"]
-
-
-def test_reports_due_at_the_same_step_are_one():
-    heard = []
-    run(config_of(batch_size=64, budget={"steps": 2}), lambda progress, metrics: heard.append(progress))
-    assert heard == [0.5, 1.0]
-
-
-def test_what_a_report_raises_ends_the_run():
-    def report(progress, metrics):
-        raise KeyError("enough")
-
-    with pytest.raises(KeyError, match="enough"):
-        run(config_of(), report)
 
 
 def test_divergence_is_noticed_at_the_next_report_and_carries_the_untrained_score():
@@ -187,40 +155,6 @@ def test_one_diverged_replicate_carries_its_untrained_score_and_leaves_the_other
     assert math.isfinite(result.metrics["validation_loss"])
 
 
-def test_evaluation_is_the_mean_over_examples_with_its_error():
-    config = config_of()
-    lane = lane_of(config)
-    validation = load_parts(config.task, CPU, NOWHERE).validation
-    logits = lane.model(validation.images)
-    losses = cross_entropy(logits, validation.labels, reduction="none").detach().double()
-    found = lane.evaluate(validation)
-    assert found.loss[0] == pytest.approx(losses.mean().item())
-    assert found.loss_standard_error[0] == pytest.approx((losses.std() / len(losses) ** 0.5).item())
-    assert found.accuracy[0] == pytest.approx((logits.argmax(1) == validation.labels).double().mean().item())
-
-
-def test_test_data_is_read_only_when_asked_for(monkeypatch):
-    def forbidden(*arguments):
-        raise AssertionError("test data was touched")
-
-    assert "test_accuracy" in run(config_of(), test=True).replicates[0]
-    monkeypatch.setattr("search.train.loop.load_test", forbidden)
-    assert "test_accuracy" not in run(config_of()).replicates[0]
-
-
-def test_the_half_life_of_beta2_is_held_while_the_batch_grows():
-    config = config_of(
-        optimizer="adam", decay="batch-growth", batch_size=4, space={"beta2_half_life_examples": 100.0},
-        schedule={"milestones": [0.5], "decay_factor": 2},
-    )  # fmt: skip
-    lane = lane_of(config)
-    first = lane._batch_sizes.tolist().index(8)
-    lane.advance(0, first)
-    assert lane._optimizer.param_groups[0]["betas"] == (0.9, pytest.approx(0.5 ** (4 / 100)))
-    lane.advance(first, config.steps)
-    assert lane._optimizer.param_groups[0]["betas"] == (0.9, pytest.approx(0.5 ** (8 / 100)))
-
-
 @pytest.mark.parametrize("family", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"])
 def test_replicates_score_the_same_stacked_and_in_turn(family):
     config = config_of(seeds=(1, 2, 3), optimizer=family, weight_decay=0.01, decay="linear", warmup_fraction=0.1)
@@ -232,27 +166,6 @@ def test_replicates_score_the_same_stacked_and_in_turn(family):
     assert max(losses) - min(losses) > 1e-3 * max(losses)  # so that a wrong seed would show
     alone = run(config_of(seeds=(2,), optimizer=family, weight_decay=0.01, decay="linear", warmup_fraction=0.1))
     assert in_turn.replicates[1] == alone.replicates[0]
-
-
-def test_the_choice_is_measured_and_changes_nothing_but_the_time(monkeypatch):
-    from search.train import stacking
-
-    stacking._PAYS.clear()
-    config = config_of(seeds=(1, 2), batch_size=2)
-    measured = run(config)
-    assert len(stacking._PAYS) == 1 and measured.stacked == next(iter(stacking._PAYS.values()))
-    assert run(config, stacked=measured.stacked).replicates == measured.replicates
-    for verdict in (True, False):
-        monkeypatch.setattr("search.train.loop.stacking_pays", lambda *_, verdict=verdict: verdict)
-        assert run(config).stacked is verdict
-
-
-def test_augmentation_reaches_training(monkeypatch):
-    """Digits have one channel, so the task's check is passed by; what counts is that batches are changed."""
-    config = config_of()
-    task = config.task.model_copy(update={"augment": True})
-    plain, moved = run(config), run(config.model_copy(update={"task": task}))
-    assert plain.metrics["train_loss"] != moved.metrics["train_loss"]
 
 
 @pytest.mark.gpu

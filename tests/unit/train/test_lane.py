@@ -1,0 +1,253 @@
+"""A lane's step: what reaches the gradient when memory runs out, and which seed decides what."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from search.errors import DeviceMemoryError
+from search.schedule import Phase, Schedule, schedule_of
+from search.seeds import derive_seed
+from search.spec import Task
+from search.train import lane as lane_module
+from search.train import memory, models
+from search.train.data import Examples, crop_and_flip, load_parts
+from search.train.lane import Lane
+from search.train.stream import ExampleStream
+from tests.unit.train.conftest import CPU, NOWHERE, config_of
+
+BUILD = models.build
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch):
+    monkeypatch.setattr(memory, "_LARGEST", {})
+
+
+def lane_of(config, seeds=None):
+    parts = load_parts(config.task, CPU, NOWHERE)
+    return Lane(config, config.task, seeds or config.seeds, schedule_of(config), parts.train)
+
+
+def parameters_of(lane):
+    return [parameter.detach().clone() for parameter in lane.model.parameters()]
+
+
+def gradient_of(config):
+    """The gradient of a first step, which plain SGD at rate 1 leaves as the difference of the parameters."""
+    lane = lane_of(config)
+    before = parameters_of(lane)
+    lane.advance(0, 1)
+    return [a - b for a, b in zip(before, parameters_of(lane), strict=True)]
+
+
+GRADIENT = {"optimizer": "sgd", "base_lr": 1.0, "batch_size": 16}
+
+
+@pytest.mark.parametrize("micro", [3, 5, 16])
+def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(micro):
+    config = config_of(**GRADIENT, task={"micro_batch_size": micro})
+    model = models.build(config.task, derive_seed(1, "weights"))
+    parts = load_parts(config.task, CPU, NOWHERE)
+    batch = ExampleStream(64, derive_seed(1, "stream"), CPU).take(16)
+    expected = torch.autograd.grad(
+        cross_entropy(model(parts.train.images[batch]), parts.train.labels[batch]), list(model.parameters())
+    )
+    for found, gradient in zip(gradient_of(config), expected, strict=True):
+        torch.testing.assert_close(found, gradient, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_failures", [1, 2])  # of the whole batch, then of its first half
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_memory_that_runs_out_in_the_backward_pass_leaves_nothing_behind(seeds, n_failures):
+    config = config_of(**GRADIENT, seeds=seeds)
+    expected = gradient_of(config)
+    failures = []
+
+    def run_out(gradient):
+        if len(failures) < n_failures:
+            failures.append(True)
+            raise torch.OutOfMemoryError("out of memory")
+
+    lane = lane_of(config)
+    # The first layer's gradient is the last to be computed: by then the later layers have theirs.
+    next(lane.model.parameters()).register_hook(run_out)
+    before = parameters_of(lane)
+    lane.advance(0, 1)
+    assert lane.micro_batch_size == 16 // 2**n_failures
+    for a, b, gradient in zip(before, parameters_of(lane), expected, strict=True):
+        torch.testing.assert_close(a - b, gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_an_odd_batch_is_halved_upwards_down_to_one_example():
+    seen = []
+
+    def check(module, inputs):
+        seen.append(len(inputs[0]))
+        if len(inputs[0]) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+
+    lane = lane_of(config_of(batch_size=11))
+    lane.model.register_forward_pre_hook(check)
+    lane.advance(0, 1)
+    assert seen == [11, 6, 3, 2] + [1] * 11
+
+
+def test_the_remembered_size_belongs_to_the_network_and_its_precision():
+    lane = lane_of(config_of())
+    lane._halve(16)
+    assert lane_of(config_of(base_lr=0.3, optimizer="adam")).micro_batch_size == 8
+    assert lane_of(config_of(batch_size=4)).micro_batch_size == 4
+    assert lane_of(config_of(task={"precision": "bfloat16"})).micro_batch_size == 16
+    assert lane_of(config_of(task={"model_options": {"widths": [9]}})).micro_batch_size == 16
+    assert lane_of(config_of(seeds=(1, 2))).micro_batch_size == 16
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_evaluation_in_smaller_parts_is_the_same_evaluation(seeds):
+    lane = lane_of(config_of(seeds=seeds))
+    validation = load_parts(config_of().task, CPU, NOWHERE).validation
+    whole = lane.evaluate(validation)
+    sizes = []
+
+    def check(module, inputs):
+        sizes.append(inputs[0].shape[-4])
+        if sizes[-1] > 40:
+            raise torch.OutOfMemoryError("out of memory")
+
+    lane.model.register_forward_pre_hook(check)
+    parts = lane.evaluate(validation)
+    assert max(sizes[-5:]) <= 40 < max(sizes)
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
+    assert parts.accuracy == whole.accuracy
+    assert parts.loss_standard_error == pytest.approx(whole.loss_standard_error, rel=1e-6)
+    assert len(whole.loss) == len(seeds)
+
+
+def test_evaluation_without_room_for_an_example_is_an_outcome_of_its_own():
+    def never(module, inputs):
+        raise torch.OutOfMemoryError("out of memory")
+
+    lane = lane_of(config_of())
+    lane.model.register_forward_pre_hook(never)
+    with pytest.raises(DeviceMemoryError, match="evaluation"):
+        lane.evaluate(load_parts(config_of().task, CPU, NOWHERE).validation)
+
+
+def test_evaluation_uses_the_running_statistics_of_batch_norm():
+    config = config_of(task={"model": "resnet18", "model_options": {}}, batch_size=8, budget={"steps": 1}, reports=1)
+    lane = lane_of(config)
+    validation = load_parts(config.task, CPU, NOWHERE).validation
+    first = Examples(validation.images[:1], validation.labels[:1])
+    second = Examples(validation.images[1:9], validation.labels[1:9])
+    together = Examples(validation.images[:9], validation.labels[:9])
+    mean = (lane.evaluate(first).loss[0] + 8 * lane.evaluate(second).loss[0]) / 9
+    assert lane.evaluate(together).loss[0] == pytest.approx(mean, rel=1e-4)
+    lane.advance(0, 1)
+    assert lane.model.training
+
+
+@pytest.mark.parametrize("name", ["weights", "stream"])
+def test_every_stream_of_randomness_follows_the_seed(monkeypatch, name):
+    """With all other streams held, another seed still changes the training through this one."""
+
+    def held(seed, stream):
+        return derive_seed(seed if stream == name else 0, stream)
+
+    config = config_of(budget={"steps": 3})
+    lanes = {}
+    for seed in (1, 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(lane_module, "derive_seed", held)
+            lanes[seed] = lane_of(config, (seed,))
+        lanes[seed].advance(0, 3)
+    assert not torch.equal(parameters_of(lanes[1])[0], parameters_of(lanes[2])[0])
+    again = lane_of(config, (1,))
+    monkeypatch.setattr(lane_module, "derive_seed", held)
+    again = lane_of(config, (1,))
+    again.advance(0, 3)
+    assert torch.equal(parameters_of(lanes[1])[0], parameters_of(again)[0])
+
+
+@pytest.fixture
+def colours():
+    """Sixteen images in the form of CIFAR's."""
+    generator = torch.Generator().manual_seed(0)
+    return Examples(torch.randn(16, 3, 32, 32, generator=generator), torch.arange(16) % 10)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_augmentation_is_crop_and_flip_with_a_stream_of_its_own(colours, seed):
+    task = Task(dataset="cifar10", model="mlp", augment=True)
+    config = config_of(**GRADIENT).model_copy(update={"task": task})
+    lane = Lane(config, task, (seed,), Schedule((Phase(4, 6, 1.0),), 0, "constant"), colours)
+    lane.advance(0, 6)
+    model = models.build(task, derive_seed(seed, "weights"))
+    optimizer = torch.optim.SGD(model.parameters(), lr=config.peak_lr, fused=True)
+    stream = ExampleStream(16, derive_seed(seed, "stream"), CPU)
+    generator = torch.Generator().manual_seed(derive_seed(seed, "augment"))
+    for _ in range(6):
+        batch = stream.take(4)
+        optimizer.zero_grad()
+        images = crop_and_flip(colours.images[batch], generator)
+        cross_entropy(model(images), colours.labels[batch]).backward()
+        optimizer.step()
+    assert all(map(torch.equal, parameters_of(lane), model.parameters()))
+
+
+def test_a_norm_free_stack_exempts_its_biases():
+    config = config_of(seeds=(1, 2), weight_decay=0.1, space={"exempt_norms_and_biases": True})
+    lane = lane_of(config)
+    decayed, exempt = lane._optimizer.param_groups
+    assert isinstance(lane.model, models.StackedMLP)
+    assert [id(p) for p in decayed["params"]] == [id(p) for p in lane.model.weight]
+    assert [id(p) for p in exempt["params"]] == [id(p) for p in lane.model.bias]
+    assert (decayed["weight_decay"], exempt["weight_decay"]) == (0.1, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("family", "read"),
+    [
+        ("adam", lambda group: group["betas"][1]),
+        ("adamw", lambda group: group["betas"][1]),
+        ("rmsprop", lambda group: group["alpha"]),
+    ],
+)
+def test_the_half_life_of_the_second_moment_holds_in_every_phase(family, read):
+    config = config_of(
+        optimizer=family,
+        decay="batch-growth",
+        batch_size=4,
+        space={"beta2_half_life_examples": 100.0},
+        schedule={"milestones": [0.3, 0.6], "decay_factor": 2},
+    )
+    lane, done = lane_of(config), 0
+    phases = schedule_of(config).phases
+    assert [phase.batch_size for phase in phases] == [4, 8, 16]
+    for phase in phases:
+        lane.advance(done, done + phase.steps)
+        done += phase.steps
+        (group,) = lane._optimizer.param_groups
+        assert read(group) ** (100 / phase.batch_size) == pytest.approx(0.5)
+        assert group["lr"] == pytest.approx(config.peak_lr * phase.lr_factor)
+
+
+def test_beta2_stays_without_a_half_life():
+    config = config_of(optimizer="adam", decay="batch-growth", batch_size=4, schedule={"milestones": [0.5]})
+    lane = lane_of(config)
+    lane.advance(0, config.steps)
+    assert lane._optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+
+
+def test_the_gradients_of_a_stack_are_those_of_its_members():
+    task = Task(dataset="digits", model="mlp")
+    members: list[nn.Module] = [BUILD(task, seed) for seed in (1, 2)]
+    stack = models.StackedMLP(members)
+    images = torch.randn(2, 5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    stack(images).square().sum().backward()
+    for position, member in enumerate(members):
+        member(images[position]).square().sum().backward()
+        layers = [module for module in member.modules() if isinstance(module, nn.Linear)]
+        for layer, weight, bias in zip(layers, stack.weight, stack.bias, strict=True):
+            torch.testing.assert_close(weight.grad[position], layer.weight.grad.T)
+            torch.testing.assert_close(bias.grad[position, 0], layer.bias.grad)
