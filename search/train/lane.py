@@ -12,7 +12,7 @@ from search.scaling import HAS_BETA2, beta2_of_half_life
 from search.schedule import Schedule
 from search.seeds import derive_seed
 from search.spec import Task, TrainConfig
-from search.train import memory, models, optimizers
+from search.train import memory, models, optimizers, perceptron
 from search.train.data import Examples, crop_and_flip
 from search.train.stream import ExampleStream
 
@@ -39,6 +39,8 @@ class Lane:
         members = [models.build(task, derive_seed(seed, "weights")) for seed in seeds]
         self._stacked = len(seeds) > 1
         self.model: nn.Module = (models.StackedMLP(members) if self._stacked else members[0]).to(self._device)
+        direct = task.model == "mlp" and task.precision == "float32"
+        self._layers = perceptron.layers_of(self.model) if direct else None  # for a gradient without autograd
         self._optimizer = optimizers.build(config, self.model)
         self._streams = [ExampleStream(len(train), derive_seed(seed, "stream"), self._device) for seed in seeds]
         self._augment = torch.Generator(device=self._device).manual_seed(derive_seed(seeds[0], "augment"))
@@ -87,6 +89,8 @@ class Lane:
 
     def _backward(self, batch: tuple[Tensor, Tensor], share: float) -> Tensor:
         """Add the gradients of a batch that makes up `share` of its step; the mean loss of each member × share."""
+        if self._layers is not None:
+            return perceptron.backward(self._layers, *batch, share)
         with self._autocast():
             losses = self._losses(*batch)
         if share != 1.0:

@@ -20,16 +20,15 @@ class StackedMLP(nn.Module):
         layers = zip(*([m for m in member.modules() if isinstance(m, nn.Linear)] for member in members), strict=True)
         self.weight, self.bias = nn.ParameterList(), nn.ParameterList()
         for layer in layers:
-            # (members, in, out), ready for baddbmm without a transposition a step.
-            self.weight.append(torch.stack([linear.weight.detach().T for linear in layer]).contiguous())
-            self.bias.append(torch.stack([linear.bias.detach().unsqueeze(0) for linear in layer]))
+            self.weight.append(torch.stack([linear.weight.detach() for linear in layer]))  # (members, out, in)
+            self.bias.append(torch.stack([linear.bias.detach().unsqueeze(0) for linear in layer]))  # (members, 1, out)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (members, batch, channels, side, side) to logits (members, batch, classes)."""
         hidden = images.flatten(2)
         last = len(self.weight) - 1
         for depth, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
-            hidden = torch.baddbmm(bias, hidden, weight)
+            hidden = torch.baddbmm(bias, hidden, weight.mT)
             if depth < last:
                 hidden = hidden.relu()
         return hidden

@@ -22,6 +22,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+CNN = {"model": "cnn", "model_options": {"channels": 4}}  # what goes through autograd; the mlp has its own gradient
+
+
 def config_of(*, seeds=(1,), budget=None, task=None, schedule=None, space=None, reports=4, **point) -> TrainConfig:
     """A configuration of the tiny study; `point` moves it within the space."""
     changes = {

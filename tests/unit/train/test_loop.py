@@ -13,7 +13,7 @@ from search.spec import DATASETS, DatasetFacts, Task
 from search.train import data, loop, memory, models
 from search.train.data import Examples, Parts, load_parts, load_test
 from search.train.stream import ExampleStream
-from tests.unit.train.conftest import CPU, NOWHERE, config_of, run
+from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def burst(monkeypatch, seed, after):
 @pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 13, 16])
 def test_divergence_is_raised_within_one_report_of_its_happening(monkeypatch, at):
     burst(monkeypatch, 1, after=at)
-    config = config_of(batch_size=16, reports=5)  # 16 steps, reports at 4, 7, 10, 13, 16
+    config = config_of(task=CNN, batch_size=16, reports=5)  # 16 steps, reports at 4, 7, 10, 13, 16
     assert schedule_of(config).report_steps(5) == (4, 7, 10, 13, 16)
     heard = Heard()
     with pytest.raises(Diverged):
@@ -121,7 +121,7 @@ def test_divergence_is_raised_within_one_report_of_its_happening(monkeypatch, at
 
 
 def test_a_diverged_replicate_carries_its_untrained_scores_everywhere(monkeypatch):
-    config = config_of(seeds=(1, 2, 3), batch_size=16)  # 16 steps, reports at 4, 8, 12, 16
+    config = config_of(task=CNN, seeds=(1, 2, 3), batch_size=16)  # 16 steps, reports at 4, 8, 12, 16
     task, parts = config.task, load_parts(config.task, CPU, NOWHERE)
     test = load_test(task, CPU, NOWHERE)
     clean_heard, heard = Heard(), Heard()
@@ -147,7 +147,7 @@ def test_a_diverged_replicate_carries_its_untrained_scores_everywhere(monkeypatc
 
 
 def test_all_diverged_is_the_mean_of_the_untrained(monkeypatch):
-    config = config_of(seeds=(1, 2))
+    config = config_of(task=CNN, seeds=(1, 2))
     parts = load_parts(config.task, CPU, NOWHERE)
     starts = [score(models.build(config.task, derive_seed(n, "weights")), parts.validation, "v") for n in (1, 2)]
     burst(monkeypatch, 1, after=2)

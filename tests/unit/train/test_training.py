@@ -14,7 +14,7 @@ from search.train import memory, models
 from search.train.data import load_parts
 from search.train.lane import Lane
 from search.train.stream import ExampleStream
-from tests.unit.train.conftest import CPU, NOWHERE, config_of, run
+from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
 
 
 def lane_of(config, seeds=None):
@@ -31,7 +31,7 @@ def trained(config):
 @pytest.mark.parametrize("family", ["momentum", "adam"])
 @pytest.mark.parametrize("batch_size", [1, 24, 64])
 def test_training_is_the_loop_one_would_write_by_hand_to_the_last_bit(family, batch_size):
-    config = config_of(optimizer=family, batch_size=batch_size, warmup_fraction=0.25, decay="cosine")
+    config = config_of(task=CNN, optimizer=family, batch_size=batch_size, warmup_fraction=0.25, decay="cosine")
     parts = load_parts(config.task, CPU, NOWHERE)
     model = models.build(config.task, derive_seed(1, "weights"))
     if family == "momentum":
@@ -78,7 +78,7 @@ def small_device(monkeypatch):
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_the_size_is_remembered(small_device):
-    config = config_of(batch_size=32)
+    config = config_of(task=CNN, batch_size=32)
     plain, _ = trained(config)
     calls = small_device(10)
     parameters, lane = trained(config)
@@ -95,7 +95,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_the_size_is_remem
 def test_one_example_that_does_not_fit_is_an_outcome_of_its_own(small_device):
     small_device(0)
     with pytest.raises(DeviceMemoryError, match="does not fit cpu with one example at a time"):
-        trained(config_of(batch_size=4))
+        trained(config_of(task=CNN, batch_size=4))
 
 
 def test_batch_norm_over_micro_batches_is_flagged():
