@@ -41,6 +41,7 @@ class Lane:
         self.model: nn.Module = (models.StackedMLP(members) if self._stacked else members[0]).to(self._device)
         direct = task.model == "mlp" and task.precision == "float32"
         self._layers = perceptron.layers_of(self.model) if direct else None  # for a gradient without autograd
+        self._parameters = list(self.model.parameters())
         self._optimizer = optimizers.build(config, self.model)
         self._streams = [ExampleStream(len(train), derive_seed(seed, "stream"), self._device) for seed in seeds]
         self._augment = torch.Generator(device=self._device).manual_seed(derive_seed(seeds[0], "augment"))
@@ -63,7 +64,7 @@ class Lane:
                 batch_size = int(self._batch_sizes[step])
                 self._set_beta2(batch_size)
             batch = self._take(batch_size)
-            optimizer.zero_grad(set_to_none=True)
+            self._clear_gradients()
             if batch_size <= self.micro_batch_size:
                 try:
                     losses = self._backward(batch, 1.0)
@@ -127,9 +128,14 @@ class Lane:
         if size == 1:
             raise DeviceMemoryError(f"{self._task.model} does not fit {self._device} with one example at a time")
         self.micro_batch_size = (size + 1) // 2
-        self._optimizer.zero_grad(set_to_none=True)
+        self._clear_gradients()
         memory.release(self._device)
         memory.remember(self._device, self._network, self.micro_batch_size)
+
+    def _clear_gradients(self) -> None:
+        """What the optimizer's `zero_grad` does, without its hooks, which cost a tenth of a small step."""
+        for parameter in self._parameters:
+            parameter.grad = None
 
     def _set_beta2(self, batch_size: int) -> None:
         """Hold the half-life of β₂ in examples while the batch grows."""
