@@ -94,7 +94,7 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         milestones=spec.schedule.milestones,
         decay_factor=spec.schedule.decay_factor,
         max_batch_size=max_batch_size,
-        reports=spec.search.reports,
+        reports=spec.arm.reports,
         seeds=seeds,
         lr_per_example=peak_lr / point.batch_size,
         noise_scale=noise_scale(peak_lr, point.batch_size, spec.n_train, momentum),

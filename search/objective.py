@@ -71,7 +71,7 @@ class _Reporter:
         if not math.isfinite(value):
             raise Diverged({})  # only a training function of one's own comes here
         self.curve.append({"progress": progress, **metrics})
-        due = min(math.floor(progress * self.spec.search.reports + 1e-9), self.spec.search.reports)
+        due = min(math.floor(progress * self.spec.arm.reports + 1e-9), self.spec.arm.reports)
         if due <= self.reported:
             return
         with self.interrupts.shielded():
@@ -79,7 +79,7 @@ class _Reporter:
                 patiently(partial(self.trial.report, value, number))
             self.reported = due
             # At the last report there is nothing left to save.
-            prune = due < self.spec.search.reports and patiently(self.trial.should_prune)
+            prune = due < self.spec.arm.reports and patiently(self.trial.should_prune)
         if prune:
             raise Pruned
 
@@ -90,28 +90,31 @@ def run_trial(trial: optuna.Trial, spec: StudySpec, study_seed: int, runtime: Ru
     Pruning, divergence and lack of memory are judgements. `Interrupted` and bugs are raised.
     """
     point = suggest(trial, spec.space)
-    config = derive(spec, point, run_seeds(study_seed, spec.search.replicates))
+    config = derive(spec, point, run_seeds(study_seed, spec.arm.replicates))
     reporter = _Reporter(trial, spec, runtime.interrupts)
     patiently(lambda: trial.set_user_attr(CONFIG, config.model_dump(mode="json")))
+    trial_seconds = spec.search.trial_seconds if spec.search else None
     began = time.perf_counter()
     outcome: Outcome = "complete"
     value: float | None = None
     reason: str | None = None
     details: dict[str, Any] = {}
     try:
-        with runtime.interrupts.armed(spec.search.trial_seconds):
+        with runtime.interrupts.armed(trial_seconds):
             value, details, diverged = train_config(config, spec, reporter, runtime)
         if diverged:
             outcome = "diverged"
     except Pruned:
         outcome = "pruned"
     except TimeLimit:
-        outcome, reason = "pruned", f"past trial_seconds = {spec.search.trial_seconds:g}"
+        outcome, reason = "pruned", f"past trial_seconds = {trial_seconds:g}"
     except Diverged as error:
         # A result, not an error: it teaches the sampler the score of the untrained network.
-        outcome, value = "diverged", _finite(error.untrained.get(spec.search.metric))
+        outcome, value = "diverged", _finite(error.untrained.get(spec.arm.metric))
     except DeviceMemoryError as error:
         outcome, value, reason = "out-of-memory", _chance(config, spec), str(error)
+    if value is not None:
+        details.setdefault("replicate_values", [value] * len(config.seeds))
     facts = {"curve": reporter.curve, "seconds": time.perf_counter() - began, "versions": versions()}
     return Judgement(outcome=outcome, value=value, result={**details, **facts}, reason=reason)
 
@@ -120,7 +123,7 @@ def train_config(
     config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime, *, stacked: bool | None = None
 ) -> tuple[float, dict[str, Any], bool]:
     """Train a configuration: its value, the details to record, and whether a replicate diverged."""
-    metric = spec.search.metric
+    metric = spec.arm.metric
     if spec.objective is not None:
         replicates = _train_own(config, spec, report, runtime)
         values = [_metric(metrics, spec) for metrics in replicates]
@@ -158,10 +161,10 @@ def _unreported(progress: float, metrics: Mapping[str, float]) -> None:
 
 def _metric(metrics: Mapping[str, float], spec: StudySpec) -> float:
     try:
-        return float(metrics[spec.search.metric])
+        return float(metrics[spec.arm.metric])
     except KeyError:
         names = ", ".join(metrics) or "none"
-        raise ObjectiveError(f"search.metric: {spec.search.metric!r} is not among the metrics: {names}") from None
+        raise ObjectiveError(f"metric: {spec.arm.metric!r} is not among the metrics: {names}") from None
 
 
 def _finite(value: float | None) -> float | None:
@@ -170,10 +173,10 @@ def _finite(value: float | None) -> float | None:
 
 def _chance(config: TrainConfig, spec: StudySpec) -> float | None:
     """The score of guessing, for a network that cannot even be evaluated."""
-    if config.task is None or spec.search.metric not in BUILTIN_METRICS:
+    if config.task is None or spec.arm.metric not in BUILTIN_METRICS:
         return None
     n_classes = DATASETS[config.task.dataset].n_classes
-    return 1 / n_classes if spec.search.metric == "validation_accuracy" else math.log(n_classes)
+    return 1 / n_classes if spec.arm.metric == "validation_accuracy" else math.log(n_classes)
 
 
 def versions() -> dict[str, str]:

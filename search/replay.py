@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import optuna
 import torch
 
 from search.derive import derive
@@ -13,7 +12,7 @@ from search.errors import Diverged, Pruned, StudyError
 from search.objective import Runtime, train_config
 from search.records import TrialRecord
 from search.seeds import derive_seed
-from search.space import suggest
+from search.space import point_of
 from search.spec import StudySpec, TrainConfig
 from search.stats.comparison import mean_and_error
 
@@ -52,13 +51,13 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     curve: list[dict[str, float]] = record.result.get("curve", [])
     if record.outcome not in ("complete", "pruned", "diverged") or not record.config:
         raise StudyError(f"trial {record.number} is {record.outcome}: only complete, pruned and diverged trials replay")
-    point = suggest(optuna.trial.FixedTrial(record.params), spec.space)
+    point = point_of(record.params, spec.space)
     config = derive(spec, point, tuple(record.config["seeds"]))
     if config != TrainConfig.from_record(record.config):
         raise StudyError(f"trial {record.number}: its recorded configuration does not follow from the stored spec")
     torch.set_num_threads(record.result.get("threads", torch.get_num_threads()))
     pruned_at = max((entry["progress"] for entry in curve), default=0.0) if record.outcome == "pruned" else None
-    listener = _Listener(spec.search.metric, pruned_at)
+    listener = _Listener(spec.arm.metric, pruned_at)
     value: float | None = None
     try:
         if pruned_at != 0.0:
@@ -66,9 +65,9 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     except Pruned:
         pass
     except Diverged as error:
-        value = error.untrained.get(spec.search.metric)
+        value = error.untrained.get(spec.arm.metric)
     pairs = [
-        (f"after {entry['progress']:.0%}", entry[spec.search.metric], listener.values.get(entry["progress"], math.nan))
+        (f"after {entry['progress']:.0%}", entry[spec.arm.metric], listener.values.get(entry["progress"], math.nan))
         for entry in curve
     ]
     if record.value is not None:
@@ -81,8 +80,8 @@ def verify(record: TrialRecord, spec: StudySpec, runtime: Runtime, n_seeds: int)
 
     The optimism is the value that the search reported less the mean over fresh seeds, signed so that positive flatters.
     """
-    metric = spec.search.metric
-    seeds = tuple(derive_seed(spec.search.seed, "verify", number) for number in range(n_seeds))
+    metric = spec.arm.metric
+    seeds = tuple(derive_seed(spec.arm.seed, "verify", number) for number in range(n_seeds))
     config = TrainConfig.from_record(record.config).model_copy(update={"seeds": seeds})
     _, details, _ = train_config(config, spec, lambda progress, metrics: None, replace(runtime, test=True))
     fresh, error = mean_and_error(details["replicate_values"])

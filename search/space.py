@@ -4,11 +4,19 @@ Families share their dimensions and ignore what they have no use for; a paramete
 would fall out of TPE's joint space silently.
 """
 
+from collections.abc import Mapping
+from itertools import product
 from math import log2
 from typing import Any, Protocol
 
+from optuna.trial import FixedTrial
+
 from search.derive import Point
-from search.spec import FloatRange, IntRange, Space
+from search.spec import FloatRange, IntRange, Space, levels_of
+
+_DIMENSIONS = (
+    "batch_size", "base_lr", "scaling_rule", "warmup_fraction", "optimizer", "decay", "momentum", "weight_decay"
+)  # fmt: skip
 
 
 class Suggests(Protocol):
@@ -25,6 +33,24 @@ class Suggests(Protocol):
     def suggest_categorical(self, name: str, choices: Any) -> Any:
         """One of the choices."""
         ...
+
+
+def cells(space: Space) -> list[dict[str, Any]]:
+    """The parameters of every combination of levels, as `suggest` would name them; the longest to train first."""
+    levels: dict[str, tuple[Any, ...]] = {}
+    for name in _DIMENSIONS:
+        dimension = getattr(space, name)
+        if isinstance(dimension, IntRange):
+            levels[f"log2_{name}"] = tuple(int(log2(level)) for level in levels_of(dimension))
+        elif isinstance(dimension, tuple):
+            levels[name] = dimension
+    combinations = [dict(zip(levels, values, strict=True)) for values in product(*levels.values())]
+    return sorted(combinations, key=lambda cell: cell.get("log2_batch_size", cell.get("batch_size", 0)))
+
+
+def point_of(params: Mapping[str, Any], space: Space) -> Point:
+    """The point that stored parameters stand for."""
+    return suggest(FixedTrial(dict(params)), space)
 
 
 def suggest(trial: Suggests, space: Space) -> Point:

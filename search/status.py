@@ -37,7 +37,7 @@ class StudyStatus:
             "study": self.spec.name,
             "question": self.spec.question,
             "fingerprint": fingerprint(self.spec),
-            "metric": self.spec.search.metric,
+            "metric": self.spec.arm.metric,
             "direction": self.spec.direction,
             "trials": self.slots.total,
             "done": self.slots.done,
@@ -77,7 +77,7 @@ def best_line(status: StudyStatus) -> str:
         return "no trial has finished yet"
     config = status.best.config
     return (
-        f"best {status.spec.search.metric} {status.best.value:.4f} (trial {status.best.number}): "
+        f"best {status.spec.arm.metric} {status.best.value:.4f} (trial {status.best.number}): "
         f"batch size {config['batch_size']}, peak lr {config['peak_lr']:.3g}, {config['optimizer']}, "
         f"{config['scaling_rule']} rule, warmup {config['warmup_fraction']:.0%}, {config['decay']} decay"
     )

@@ -38,7 +38,7 @@ class Worker:
         Raises:
             WorkFailed: several trials in a row failed.
         """
-        self.stored.study.pruner = sampling.pruner(self.stored.spec.search)
+        self.stored.study.pruner = sampling.pruner(self.stored.spec)
         while not self.runtime.interrupts.stop_requested:
             if self.deadline is not None and time.monotonic() >= self.deadline:
                 return
@@ -51,13 +51,13 @@ class Worker:
                 time.sleep(_IDLE_SECONDS)  # a slot comes free if its holder dies or hands it back
 
     def _run(self, claim: Claim) -> None:
-        stored, search = self.stored, self.stored.spec.search
+        stored = self.stored
         if claim.abandoned_trial_id is not None and self._clear_up(claim, claim.abandoned_trial_id):
             return
-        if claim.attempts > 1 + search.max_retries:
+        if claim.attempts > 1 + stored.spec.arm.max_retries:
             stored.slots.finish(claim)
             return
-        stored.study.sampler = sampling.sampler(search, self.study_seed, claim.slot)
+        stored.study.sampler = sampling.sampler(stored.spec, self.study_seed, claim.slot)
         trial = patiently(stored.study.ask)
         stored.slots.started(claim, trial._trial_id)
         try:
@@ -84,8 +84,11 @@ class Worker:
         self.trials_done += 1
 
     def _hand_back(self, claim: Claim, trial: optuna.Trial) -> None:
-        """The same trial, with the parameters it has, waits for the next worker."""
-        patiently(lambda: self.stored.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING))
+        """The same trial, with the parameters it has, waits for the next worker; a cell is simply run again."""
+        if self.stored.spec.search:
+            patiently(lambda: self.stored.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING))
+        else:
+            _end(self.stored.study, trial, "lost", "its worker was asked to stop", None)
         self.stored.slots.release(claim, count_attempt=False)
 
     def _failed(self, claim: Claim, trial: optuna.Trial, error: Exception) -> None:
@@ -101,7 +104,7 @@ class Worker:
 
     def _clear_up(self, claim: Claim, trial_id: int) -> bool:
         """End the trial whose worker died in this slot; True if the slot then needs no further run."""
-        storage, study = self.stored.storage, self.stored.study
+        storage = self.stored.storage
         frozen = patiently(lambda: storage.get_trial(trial_id))
         if frozen.state in (TrialState.COMPLETE, TrialState.PRUNED):
             self.stored.slots.finish(claim)  # it died between telling and finishing
@@ -112,16 +115,21 @@ class Worker:
                 patiently(lambda: storage.set_trial_state_values(trial_id, TrialState.FAIL))
             except UpdateFinishedTrialError:
                 return self._clear_up(claim, trial_id)
-            if claim.attempts <= 1 + self.stored.spec.search.max_retries:
-                patiently(lambda: study.enqueue_trial(frozen.params, user_attrs={"retry_of": frozen.number}))
+            if claim.attempts <= 1 + self.stored.spec.arm.max_retries:
+                self._enqueue(frozen.number, frozen.params)
         return False
 
     def _retry_or_finish(self, claim: Claim, number: int, params: dict[str, object]) -> None:
-        if claim.attempts > self.stored.spec.search.max_retries:
+        if claim.attempts > self.stored.spec.arm.max_retries:
             self.stored.slots.finish(claim)
         else:
-            patiently(lambda: self.stored.study.enqueue_trial(params, user_attrs={"retry_of": number}))
+            self._enqueue(number, params)
             self.stored.slots.release(claim, count_attempt=True)
+
+    def _enqueue(self, number: int, params: dict[str, object]) -> None:
+        """Have the next trial repeat one. A cell needs no such thing: its slot is the cell, whoever claims it."""
+        if self.stored.spec.search:
+            patiently(lambda: self.stored.study.enqueue_trial(params, user_attrs={"retry_of": number}))
 
     @contextmanager
     def _lease(self, claim: Claim) -> Iterator[None]:

@@ -75,6 +75,8 @@ def run(
     from search.progress import RunProgress
 
     _device(device)
+    if seed is not None and read_spec(file).claim is not None:
+        raise SpecError(f"--seed: got {seed}; the cells of a designed study share the file's seeds")
     stored = _register(file, storage, trials=trials, fork=fork, data_dir=data_dir, download=download)
     gpus = local_devices() if device in ("auto", "cuda") else []
     count = workers or len(gpus) or _cores()
@@ -135,6 +137,8 @@ def _conclude(stored: StoredStudy, storage: str, *, stopped: bool, again: str) -
             f"{'Stopped' if stopped else 'Ended'} with {left} trials to go; go on: {again}{option}", soft_wrap=True
         )
     name = stored.spec.name
+    if stored.spec.claim is not None:
+        output.print(f"Judge it:      batchlaw claim {name} --html {name}.html{option}", soft_wrap=True)
     output.print(f"Take it away:  batchlaw export {name} --format python{option}", soft_wrap=True)
     output.print(f"Look around:   batchlaw dashboard{option}", soft_wrap=True)
     return 130 if stopped else 0
@@ -197,11 +201,11 @@ def worker(
         )
     runtime = _runtime(spec or stored.spec, device, threads or _cores(), data_dir, file)
     runtime.interrupts.install()
-    seconds = timeout if timeout is not None else stored.spec.search.study_seconds
+    seconds = timeout if timeout is not None else stored.spec.arm.study_seconds
     worker = Worker(
         stored,
         runtime,
-        study_seed=stored.spec.search.seed if seed is None else seed,
+        study_seed=stored.spec.arm.seed if seed is None else seed,
         deadline=None if seconds is None else time.monotonic() + seconds,
     )
     stored.slots.lease_seconds = lease_seconds
@@ -249,6 +253,7 @@ def _register(
     file: Path, storage: str, *, trials: int | None, fork: str | None, data_dir: Path | None, download: bool
 ) -> StoredStudy:
     """Check all that can be checked, then write."""
+    from search.claims.hypotheses import preregistration
     from search.derive import check_space
     from search.objective import load_objective
     from search.train.data import default_data_dir, prepare
@@ -259,7 +264,20 @@ def _register(
         load_objective(spec.objective, file.resolve().parent)
     if spec.task is not None:
         prepare(spec.task, data_dir or default_data_dir(), download=download)
-    return register(open_storage(storage, create=True), spec, trials=trials, version=__version__)
+    database = open_storage(storage, create=True)
+    claims = None
+    if spec.claim is not None:
+        if trials is not None:
+            raise SpecError(f"--trials: got {trials}; a designed study has one trial for each of its cells")
+        claims = preregistration(spec.claim)
+        for entry in claims:
+            output.print("{hypothesis}: {statement}".format(**entry), soft_wrap=True)
+            output.print(
+                "   supported if {supported_if};\n   contradicted if {contradicted_if}".format(**entry),
+                soft_wrap=True,
+                style="dim",
+            )
+    return register(database, spec, trials=trials, version=__version__, preregistration=claims)
 
 
 def _runtime(spec: StudySpec, device: str, threads: int, data_dir: Path | None, file: Path | None) -> "Runtime":

@@ -114,5 +114,5 @@ def _error(record: TrialRecord, spec: StudySpec) -> tuple[float | None, str]:
     values = record.replicate_values
     if len(values) > 1:
         return mean_and_error(values)[1], "seeds"
-    error = record.result.get("validation_standard_errors", {}).get(spec.search.metric)
+    error = record.result.get("validation_standard_errors", {}).get(spec.arm.metric)
     return error, "validation sample" if error is not None else "unknown"

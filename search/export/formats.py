@@ -29,9 +29,7 @@ def render(
         return table_text(spec, configurations, verified)
     if form == "python":
         best = configurations[0]
-        title = (
-            f"Trial {best.trial} of study {spec.name}, {spec.search.metric} {_with_error(best)}; exported by batchlaw."
-        )
+        title = f"Trial {best.trial} of study {spec.name}, {spec.arm.metric} {_with_error(best)}; exported by batchlaw."
         return python_snippet(TrainConfig.from_record(records[0].config), title)
     if form == "csv":
         return _csv(configurations)
@@ -45,7 +43,7 @@ def as_document(
     document: dict[str, Any] = {
         "study": spec.name,
         "fingerprint": fingerprint(spec),
-        "metric": spec.search.metric,
+        "metric": spec.arm.metric,
         "direction": spec.direction,
         "configurations": [configuration.as_dict() for configuration in configurations],
     }
@@ -88,7 +86,7 @@ def _csv(configurations: list[Configuration]) -> str:
 
 def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
     """The configurations for people, within 80 columns."""
-    title = f"Best configurations of {spec.name} by {spec.search.metric}"
+    title = f"Best configurations of {spec.name} by {spec.arm.metric}"
     grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
     left = ("", "optimizer", "rule", "decay")
     for heading in ("trial", "score", "", "batch", "peak lr", "optimizer", "rule", "warmup", "decay"):

@@ -96,6 +96,14 @@ def extremes(dimension: Any) -> tuple[Any, ...]:
     return dimension if isinstance(dimension, tuple) else (dimension,)
 
 
+def levels_of(dimension: Any) -> tuple[Any, ...]:
+    """Every value of a dimension that has finitely many: fixed, choices, or the powers of two of a range."""
+    if isinstance(dimension, IntRange) and dimension.log2:
+        return tuple(2**exponent for exponent in range(int(log2(dimension.low)), int(log2(dimension.high)) + 1))
+    assert not isinstance(dimension, FloatRange | IntRange)
+    return dimension if isinstance(dimension, tuple) else (dimension,)
+
+
 def bounded(*, above: float | None = None, low: float | None = None, below: float | None = None) -> AfterValidator:
     """A validator that holds every value of a dimension to `> above`, `>= low` and `< below`."""
     tests: list[tuple[Callable[[float], bool], str]] = []

@@ -37,8 +37,8 @@ def read_spec(path: Path) -> StudySpec:
 def parse_spec(table: dict[str, Any], origin: str) -> StudySpec:
     """Validate a study given as nested tables; `origin` names it in errors."""
     claim = table.get("claim")
-    if isinstance(claim, dict) and ("pruner" in claim or "search" in table):
-        pruner = claim.get("pruner", "the pruner of [search]")
+    if isinstance(claim, dict) and "pruner" in claim:
+        pruner = claim["pruner"]
         raise SpecError(f"{origin}: claim.pruner: a claim arm is never pruned and stands alone; got {pruner!r}")
     try:
         # Through JSON, so that a TOML file and a stored spec take the same strict path (lists become tuples there).

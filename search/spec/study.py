@@ -1,24 +1,32 @@
 """The models of a study file."""
 
+from math import log2
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from search.spec.arms import Arm, Claim, Direction, Search
 from search.spec.base import Frozen, refuse
 from search.spec.dimensions import (
     DecayDimension,
     FloatDimension,
+    FloatRange,
     IntDimension,
+    IntRange,
     OptimizerDimension,
     RuleDimension,
     bounded,
     extremes,
+    levels_of,
 )
 from search.spec.task import DATASETS, Task
 
-Direction = Literal["maximize", "minimize"]
 BUILTIN_METRICS: dict[str, Direction] = {"validation_accuracy": "maximize", "validation_loss": "minimize"}
 Positive = Annotated[int, Field(ge=1)]
+
+# Octaves and levels that the hypotheses about the ridge ask for (assumption: an optimum that moves over four octaves,
+# with two on either side to see the score fall).
+CLAIM_GRID = {"batch_size": (7.0, 7), "base_lr": (5.0, 6)}
 
 
 class Budget(Frozen):
@@ -102,22 +110,6 @@ class Schedule(Frozen):
         return self
 
 
-class Search(Frozen):
-    """The adaptive arm."""
-
-    trials: Annotated[int, Field(ge=1, le=1_000_000)]
-    replicates: Annotated[int, Field(ge=1, le=1000)] = 1  # seeds a trial; its value is their mean
-    metric: str = "validation_accuracy"
-    direction: Direction | None = None  # known for the built-in metrics
-    sampler: Literal["tpe", "gp", "random", "qmc"] = "tpe"
-    pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"
-    reports: Annotated[int, Field(ge=1, le=20)] = 10  # the dashboard slows down with more
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial past it is pruned
-    study_seconds: Annotated[float, Field(gt=0)] | None = None  # no trial starts past it
-    max_retries: Annotated[int, Field(ge=0, le=100)] = 2  # of a trial that failed or whose worker died
-
-
 class StudySpec(Frozen):
     """A study file."""
 
@@ -129,7 +121,8 @@ class StudySpec(Frozen):
     budget: Budget
     space: Space
     schedule: Schedule = Schedule()
-    search: Search
+    search: Search | None = None  # exactly one of both
+    claim: Claim | None = None
 
     @property
     def n_train(self) -> int:
@@ -140,12 +133,22 @@ class StudySpec(Frozen):
         return self.train_size
 
     @property
+    def arm(self) -> Arm:
+        """The adaptive or the designed arm."""
+        arm = self.search or self.claim
+        assert arm is not None
+        return arm
+
+    @property
     def direction(self) -> Direction:
         """Of the metric."""
-        return self.search.direction or BUILTIN_METRICS[self.search.metric]
+        return self.arm.direction or BUILTIN_METRICS[self.arm.metric]
 
     @model_validator(mode="after")
     def _consistent(self) -> "StudySpec":
+        if (self.search is None) == (self.claim is None):
+            given = [name for name in ("search", "claim") if getattr(self, name) is not None]
+            raise refuse("must give exactly one of [search] and [claim]", given, "search")
         if (self.task is None) == (self.objective is None):
             raise refuse("must give exactly one of [task] and objective", self.objective, "objective")
         if self.objective is not None and self.train_size is None:
@@ -172,13 +175,40 @@ class StudySpec(Frozen):
         return self
 
     def _check_metric(self) -> None:
-        known = BUILTIN_METRICS.get(self.search.metric)
+        arm, table = self.arm, "search" if self.search else "claim"
+        known = BUILTIN_METRICS.get(arm.metric)
         if self.task is not None and known is None:
-            raise refuse(f"must be one of {', '.join(BUILTIN_METRICS)}", self.search.metric, "search.metric")
-        if known is None and self.search.direction is None:
-            raise refuse(f"metric {self.search.metric!r} needs maximize or minimize", None, "search.direction")
-        if known is not None and self.search.direction not in (None, known):
-            raise refuse(f"must be {known} for {self.search.metric}", self.search.direction, "search.direction")
+            raise refuse(f"must be one of {', '.join(BUILTIN_METRICS)}", arm.metric, f"{table}.metric")
+        if known is None and arm.direction is None:
+            raise refuse(f"metric {arm.metric!r} needs maximize or minimize", None, f"{table}.direction")
+        if known is not None and arm.direction not in (None, known):
+            raise refuse(f"must be {known} for {arm.metric}", arm.direction, f"{table}.direction")
+
+    @model_validator(mode="after")
+    def _designed(self) -> "StudySpec":
+        """What a designed arm asks of the space: levels, and enough of them over enough octaves."""
+        if self.claim is None:
+            return self
+        for name in type(self.space).model_fields:
+            if isinstance(getattr(self.space, name), FloatRange | IntRange) and not getattr(
+                getattr(self.space, name), "log2", False
+            ):
+                raise refuse(
+                    "a claim needs levels: give a list", getattr(self.space, name).model_dump(), f"space.{name}"
+                )
+        if self.space.scaling_rule != "constant":
+            # A rule at one batch size only relabels the base rate; the slope of the best rate is what judges it.
+            raise refuse('must be "constant" in a claim', self.space.scaling_rule, "space.scaling_rule")
+        for name, (octaves, n_levels) in CLAIM_GRID.items():
+            levels = levels_of(getattr(self.space, name))
+            span = log2(max(levels) / min(levels))
+            if len(levels) < n_levels or span < octaves - 0.01:
+                raise refuse(
+                    f"{', '.join(self.claim.hypotheses)} need {n_levels} levels or more over {octaves:g} octaves",
+                    f"{len(levels)} over {span:.1f}",
+                    f"space.{name}",
+                )
+        return self
 
 
-__all__ = ["BUILTIN_METRICS", "DATASETS", "Budget", "Schedule", "Search", "Space", "StudySpec"]
+__all__ = ["BUILTIN_METRICS", "DATASETS", "Budget", "Claim", "Schedule", "Search", "Space", "StudySpec"]

@@ -10,11 +10,13 @@ from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.storages import RDBStorage
 
 from search.errors import StudyError
+from search.space import cells
 from search.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
 from search.storage.engine import patiently
 from search.storage.slots import Slots
 
 _SPEC, _FINGERPRINT, _VERSION = "batchlaw:spec", "batchlaw:fingerprint", "batchlaw:version"
+_CLAIMS = "batchlaw:claims"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,14 @@ class StoredStudy:
     slots: Slots
 
 
-def register(storage: RDBStorage, spec: StudySpec, *, trials: int | None, version: str) -> StoredStudy:
+def register(
+    storage: RDBStorage,
+    spec: StudySpec,
+    *,
+    trials: int | None,
+    version: str,
+    preregistration: list[dict[str, str]] | None = None,
+) -> StoredStudy:
     """Create a study, or go on with it.
 
     Args:
@@ -35,6 +44,7 @@ def register(storage: RDBStorage, spec: StudySpec, *, trials: int | None, versio
         spec: the study.
         trials: a budget other than the spec's, for a new study or one that is gone on with.
         version: of batchlaw, recorded with a new study.
+        preregistration: of a designed arm, what would support and what would contradict each claim.
 
     Raises:
         StudyError: the name is taken by a study with another spec, or one that is not ours.
@@ -54,10 +64,11 @@ def register(storage: RDBStorage, spec: StudySpec, *, trials: int | None, versio
         return stored
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names([spec.search.metric])  # the dashboard's axes say it in place of "Objective 0"
+        study.set_metric_names([spec.arm.metric])  # the dashboard's axes say it in place of "Objective 0"
     slots = Slots(storage.engine, study._study_id)
-    slots.create(trials or spec.search.trials)
-    for key, value in ((_VERSION, version), (_FINGERPRINT, fingerprint(spec)), (_SPEC, canonical_json(spec))):
+    slots.create(len(cells(spec.space)) if spec.search is None else trials or spec.search.trials)
+    facts = {_VERSION: version, _CLAIMS: preregistration, _FINGERPRINT: fingerprint(spec), _SPEC: canonical_json(spec)}
+    for key, value in facts.items():
         study.set_user_attr(key, value)  # the spec last: a study that has it is whole
     return StoredStudy(spec, study, storage, slots)
 

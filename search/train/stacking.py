@@ -24,18 +24,19 @@ def stacking_pays(config: TrainConfig, task: Task, train: Examples, schedule: Sc
     n = len(config.seeds)
     key = (train.images.device, torch.get_num_threads(), task, config.optimizer, config.batch_size, n)
     if key not in _PAYS:
-        stacked = _seconds_a_step(Lane(config, task, config.seeds, schedule, train))
-        single = _seconds_a_step(Lane(config, task, config.seeds[:1], schedule, train))
+        stacked = seconds_a_step(Lane(config, task, config.seeds, schedule, train), _STEPS)
+        single = seconds_a_step(Lane(config, task, config.seeds[:1], schedule, train), _STEPS)
         _PAYS[key] = stacked < n * single
     return _PAYS[key]
 
 
-def _seconds_a_step(lane: Lane) -> float:
-    lane.advance(0, _STEPS)
+def seconds_a_step(lane: Lane, steps: int) -> float:
+    """Of the first `steps` steps: a warm-up, then the fastest of three stretches. Spoils the lane for training."""
+    lane.advance(0, steps)
     stretches = []
     for _ in range(3):
         began = time.perf_counter()
-        lane.advance(0, _STEPS)
+        lane.advance(0, steps)
         lane.loss_sum.tolist()  # waits for the device
         stretches.append(time.perf_counter() - began)
-    return min(stretches) / _STEPS
+    return min(stretches) / steps

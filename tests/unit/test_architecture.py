@@ -14,8 +14,9 @@ MODULES = {
 PURE = ("search.errors", "search.seeds", "search.spec", "search.scaling", "search.schedule", "search.derive")
 TORCH_SIDE = ("search.train",)
 OPTUNA_SIDE = ("search.space", "search.sampling", "search.storage", "search.records")
-READING = ("search.records", "search.status", "search.stats", "search.export", "search.progress", "search.dashboard")
-MEETING = ("search.objective", "search.replay", "search.worker")
+READING = ("search.records", "search.status", "search.stats", "search.claims", "search.figures",
+           "search.export", "search.progress", "search.dashboard")  # fmt: skip
+MEETING = ("search.objective", "search.replay", "search.planning", "search.worker")
 
 
 def imports(module: str, *, nested: bool = True) -> set[str]:
@@ -85,6 +86,12 @@ def test_one_caller_of_suggest_and_one_opener_of_databases():
     assert suggesting == {"search.space"}
     opening = {module for module in MODULES if within(imports(module), ("sqlalchemy",))}
     assert opening == set(rooms("search.storage")) - {"search.storage", "search.storage.studies"}
+
+
+@pytest.mark.parametrize("module", rooms("search.stats"))
+def test_the_statistics_know_neither_studies_nor_databases(module):
+    outside = within(imports(module), ("search",)) - within(imports(module), ("search.stats",)) - {"search"}
+    assert not outside and not within(imports(module), ("optuna", "sqlalchemy", "pandas"))
 
 
 def test_only_the_command_prints_and_exits():

@@ -60,7 +60,8 @@ BROKEN = [
     ("search.direction", "minimize", "search.direction", ["maximize", "minimize"]),
     ("search.trials", 0, "search.trials", ["greater than or equal to 1", "0"]),
     ("search.reports", 21, "search.reports", ["less than or equal to 20", "21"]),
-    ("search", None, "search", ["required"]),
+    ("search", None, "search", ["exactly one of [search] and [claim]"]),
+    ("claim", {"hypotheses": ["H9"]}, "search", ["exactly one of [search] and [claim]"]),
     ("budget.steps", 100, "budget", ["exactly one of epochs, steps, examples, lr_time", "epochs", "steps"]),
     ("budget", {}, "budget", ["exactly one"]),
     ("budget", {"lr_time": 1.0}, "budget", ["min_steps <= max_steps"]),
@@ -87,6 +88,44 @@ def test_a_broken_spec_is_one_line_naming_field_value_and_bound(path, value, fie
     line = str(refusal.value)
     assert "\n" not in line
     assert line.startswith(f"study.toml: {field}")
+    for word in words:
+        assert word in line
+
+
+LEVELS = {"batch_size": {"low": 2, "high": 512, "log2": True}, "base_lr": [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64]}
+BROKEN_CLAIMS = [
+    ("claim.hypotheses", ["H99"], "claim.hypotheses.0", ["must be one of", "H99"]),
+    ("claim.hypotheses", [], "claim.hypotheses", ["at least 1"]),
+    ("claim.hypotheses", ["H9", "H9"], "claim.hypotheses", ["repeat"]),
+    ("claim.replicates", 4, "claim.replicates", ["greater than or equal to 5", "4"]),
+    ("claim.alpha", 0.0, "claim.alpha", ["greater than 0"]),
+    ("claim.margin", 0.6, "claim.margin", ["less than or equal to 0.5", "0.6"]),
+    ("claim.sampler", "tpe", "claim.sampler", ["unknown key"]),
+    ("claim.metric", "accuracy", "claim.metric", ["validation_accuracy, validation_loss", "accuracy"]),
+    ("space.base_lr", {"low": 0.01, "high": 1.0, "log": True}, "space.base_lr", ["levels", "give a list"]),
+    ("space.momentum", {"low": 0.5, "high": 0.9}, "space.momentum", ["levels"]),
+    ("space.scaling_rule", "linear", "space.scaling_rule", ["constant", "linear"]),
+    ("space.batch_size", {"low": 2, "high": 128, "log2": True}, "space.batch_size", ["over 7 octaves", "7 over 6.0"]),
+    ("space.base_lr", [0.01, 0.1, 1.0], "space.base_lr", ["6 levels or more over 5 octaves", "3 over 6.6"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "words"), BROKEN_CLAIMS, ids=[f"{b[0]}={b[1]}" for b in BROKEN_CLAIMS]
+)
+def test_a_broken_claim_is_one_line_as_well(path, value, field, words):
+    table = changed("search", None)
+    table["space"] |= LEVELS | {"scaling_rule": "constant", "warmup_fraction": 0.0}
+    table["claim"] = {"hypotheses": ["H9"]}
+    parse_spec(table, "study.toml")
+    *outer, key = path.split(".")
+    for part in outer:
+        inner = table[part]
+    inner[key] = value
+    with pytest.raises(SpecError) as refusal:
+        parse_spec(table, "study.toml")
+    line = str(refusal.value)
+    assert "\n" not in line and line.startswith(f"study.toml: {field}: "), line
     for word in words:
         assert word in line
 

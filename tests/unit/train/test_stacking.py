@@ -17,15 +17,15 @@ def nothing_measured(monkeypatch):
 @pytest.fixture
 def verdict(monkeypatch):
     """Measure for real, then answer these seconds a step in turn; the number of measurements is kept."""
-    measure, measured = stacking._seconds_a_step, []
+    measure, measured = stacking.seconds_a_step, []
 
     def install(*seconds):
-        def timed(lane):
-            assert measure(lane) > 0
+        def timed(lane, steps):
+            assert measure(lane, steps) > 0
             measured.append(len(lane.seeds))
             return seconds[(len(measured) - 1) % len(seconds)]
 
-        monkeypatch.setattr(stacking, "_seconds_a_step", timed)
+        monkeypatch.setattr(stacking, "seconds_a_step", timed)
         return measured
 
     return install

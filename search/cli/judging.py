@@ -1,0 +1,271 @@
+"""The command that judges claims: `claim`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import track
+from rich.table import Table
+
+from search.cli.console import JsonOption, StorageOption, errors, output
+from search.errors import BatchlawError
+from search.figures.labels import Labels
+from search.storage import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from search.claims.evidence import Evidence
+    from search.claims.tables import Columns
+    from search.claims.verdict import Finding
+    from search.spec import StudySpec
+
+    Judged = tuple[dict[str, Any], list[Finding]]
+
+_HELP = """Judge a claim on designed runs: of a study, or of results made elsewhere (--csv).
+
+`claim plan STUDY.toml` tells what a study would cost; `claim --list` what can be claimed.
+"""
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command(help=_HELP, epilog="Example: batchlaw claim claim-batch-per-lr --html report.html")(claim)
+
+
+def claim(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY | plan STUDY.toml]", help="A study in the database.")
+    ] = None,
+    storage: StorageOption = DEFAULT_URL,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Results as CSV or CSV.gz.")] = None,
+    lr: Annotated[str | None, typer.Option("--lr", metavar="COL", help="Column of the learning rate.")] = None,
+    batch_size: Annotated[
+        str | None, typer.Option("--batch-size", metavar="COL", help="Column of the batch size.")
+    ] = None,
+    score: Annotated[
+        str | None, typer.Option("--score", metavar="COL[,COL…]", help="Columns of the score, a seed each.")
+    ] = None,
+    replicate: Annotated[
+        str | None, typer.Option("--replicate", metavar="COL", help="Column that names the seed of a row.")
+    ] = None,
+    direction: Annotated[str, typer.Option("--direction", help="maximize or minimize the score.")] = "maximize",
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="EXPR", help="Rows to keep, such as 'depth == 2 and alpha < 1e-3'.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="COL,…", help="Judge each level by itself, and pool the slopes.")
+    ] = None,
+    hypothesis: Annotated[
+        str | None, typer.Option("--hypothesis", help="H6, H7, H8, H9; the study's own, or H9 of a file.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
+    list_: Annotated[bool, typer.Option("--list", help="The hypotheses, and what each needs.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a report, one file that needs no network.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """See `_HELP`."""
+    words = words or []
+    if list_:
+        _list()
+    elif words[:1] == ["plan"] and len(words) == 2:
+        _plan(Path(words[1]), json_)
+    elif csv is not None and not words:
+        columns = _columns(lr, batch_size, score, replicate, direction, group)
+        judged = _judge_csv(csv, columns, where, _known(hypothesis or "H9"), seed)
+        _deliver(judged, Labels(csv.name, "", "score", columns.maximize), json_, html)
+    elif csv is None and len(words) == 1:
+        judged, spec = _judge_study(words[0], storage, hypothesis and _known(hypothesis), seed)
+        labels = Labels(spec.name, spec.question, spec.arm.metric, spec.direction == "maximize")
+        _deliver(judged, labels, json_, html)
+    else:
+        raise BatchlawError("claim: give one of STUDY, plan STUDY.toml, --csv FILE and --list")
+
+
+def _deliver(judged: "list[Judged]", labels: "Labels", json_: bool, html: Path | None) -> None:
+    if json_:
+        typer.echo(json.dumps(_as_json(judged), indent=2, default=str))
+    else:
+        _show(judged)
+    if html is not None:
+        from search.figures.report import report
+
+        _write(html, report(judged, labels))
+
+
+def _columns(
+    lr: str | None, batch_size: str | None, score: str | None, replicate: str | None, direction: str, group: str | None
+) -> "Columns":
+    from search.claims.tables import Columns
+
+    if direction not in ("maximize", "minimize"):
+        raise BatchlawError(f"--direction: got {direction!r}; must be maximize or minimize")
+    for option, value in (("--lr", lr), ("--batch-size", batch_size), ("--score", score)):
+        if value is None:
+            raise BatchlawError(f"{option}: is required with --csv")
+    assert lr and batch_size and score
+    return Columns(
+        lr=lr,
+        batch_size=batch_size,
+        scores=tuple(name.strip() for name in score.split(",")),
+        replicate=replicate,
+        group=tuple(name.strip() for name in group.split(",")) if group else (),
+        maximize=direction == "maximize",
+    )
+
+
+def _known(name: str) -> str:
+    from search.claims.hypotheses import CATALOGUE
+
+    if name.upper() not in CATALOGUE:
+        raise BatchlawError(f"--hypothesis: got {name!r}; must be one of {', '.join(CATALOGUE)}")
+    return name.upper()
+
+
+def _list() -> None:
+    from search.claims.hypotheses import CATALOGUE, MARGIN
+
+    grid = Table("", "claim", "statistic", "supported if", "contradicted if")
+    for entry in CATALOGUE.values():
+        grid.add_row(entry.name, entry.statement, entry.statistic, entry.supports(MARGIN), entry.contradicts(MARGIN))
+    output.print(grid)
+
+
+def _judge_csv(file: Path, columns: "Columns", where: str | None, hypothesis: str, seed: int) -> "list[Judged]":
+    from search.claims.evidence import gather
+    from search.claims.tables import read_table, surfaces
+    from search.claims.verdict import judge
+
+    parts = list(surfaces(read_table(file, columns, where), columns))
+    quiet = len(parts) == 1 or not errors.is_terminal
+    return [
+        (name, judge(gather(surface, seed=seed), [hypothesis]))
+        for name, surface in track(parts, "judging", console=errors, disable=quiet)
+    ]
+
+
+def _judge_study(name: str, storage: str, hypothesis: str | None, seed: int) -> "tuple[list[Judged], StudySpec]":
+    from search.claims.designed import findings_of
+    from search.figures.board import save_figures
+    from search.storage import load, open_storage
+
+    stored = load(open_storage(storage), name)
+    judged = findings_of(stored, [hypothesis] if hypothesis else None, seed)
+    save_figures(stored, judged)
+    return judged, stored.spec
+
+
+def _write(html: Path, text: str) -> None:
+    try:
+        html.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BatchlawError(f"--html {html}: {error.strerror or error}") from None
+    errors.print(f"wrote {html}", soft_wrap=True)
+
+
+def _as_json(judged: "list[Judged]") -> dict[str, Any]:
+    """A finding as it is; further hypotheses beside the first, under `findings`; groups under `groups` and `pooled`."""
+    from search.claims.pooled import pool_findings
+
+    columns = list(zip(*(findings for _, findings in judged), strict=True))  # of one hypothesis each
+    if len(judged) == 1:
+        found = [finding.as_dict() for finding in judged[0][1]]
+    else:
+        found = [
+            {
+                **pool_findings(list(column)).as_dict(),
+                "groups": [
+                    {"group": name, **finding.as_dict()} for (name, _), finding in zip(judged, column, strict=True)
+                ],
+            }
+            for column in columns
+        ]
+    return found[0] if len(found) == 1 else {**found[0], "findings": found}
+
+
+def _show(judged: "list[Judged]") -> None:
+    """Print the findings of one surface in full, or of several in a table with the pooled verdict."""
+    if len(judged) > 1:
+        _show_groups(judged)
+        return
+    findings = judged[0][1]
+    output.print(_levels(findings[0]))
+    for finding in findings:
+        says = f"{finding.hypothesis.statement}; {finding.reason}"
+        output.print(f"[bold]{finding.hypothesis.name} {finding.verdict}[/]: {says}", soft_wrap=True)
+        if finding.settle:
+            output.print(f"   would settle it: {finding.settle}", soft_wrap=True, style="dim")
+    output.print(_asides(findings[0].evidence), soft_wrap=True, style="dim")
+
+
+def _show_groups(judged: "list[Judged]") -> None:
+    from search.claims.pooled import pool_findings
+
+    for column in zip(*(findings for _, findings in judged), strict=True):
+        grid = Table("", "verdict", "slope", "interval", "identified", box=None)
+        for (name, _), finding in zip(judged, column, strict=True):
+            slope, label = finding.slope, ", ".join(f"{key} {value}" for key, value in name.items())
+            shown = ("", "") if slope is None else (f"{slope.slope:.2f}", f"[{slope.ci_low:.2f}, {slope.ci_high:.2f}]")
+            grid.add_row(label, finding.verdict, *shown, str(finding.side.ridge.identified.sum()))
+        pooled = pool_findings(list(column))
+        output.print(grid)
+        says = f"{column[0].hypothesis.statement}; {pooled.reason}"
+        output.print(f"[bold]{pooled.hypothesis} {pooled.verdict}[/]: {says}", soft_wrap=True)
+
+
+def _levels(finding: "Finding") -> Table:
+    """The optimum at each level, in the direction of the hypothesis."""
+    forward = finding.hypothesis.direction == "batch_size_at_lr"
+    found = finding.evidence.as_dict()
+    rows = found["per_lr"] if forward else found["per_batch_size"]
+    given, optimum = ("lr", "batch_size_opt") if forward else ("batch_size", "lr_opt")
+    grid = Table(
+        "learning rate" if forward else "batch size",
+        "best batch size" if forward else "best learning rate",
+        "interval",
+        "",
+        box=None,
+    )
+    for row in rows:
+        low, high = (None if row[end] is None else f"{row[end]:.3g}" for end in ("ci_low", "ci_high"))
+        sign = {"left_censored": "≤ ", "right_censored": "≥ "}.get(row["status"], "")
+        value = "?" if row["status"] == "unidentified" else f"{row[optimum]:.3g}"
+        bounds = f"[{low}, {high}]" if low and high else f"{sign}{low or high or '?'}"
+        grid.add_row(f"{row[given]:.3g}", value if not sign else "", bounds, row["status"].replace("_", " "))
+    return grid
+
+
+def _asides(evidence: "Evidence") -> str:
+    """What a reader needs to weigh the verdict."""
+    parts = []
+    for label, slope in (("B_opt(ε)", evidence.batch_size_at_lr.slope), ("ε_opt(B)", evidence.lr_at_batch_size.slope)):
+        if slope:
+            parts.append(f"slope of {label} {slope.slope:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}]")
+    if evidence.rho_squared is not None:
+        parts.append(f"ρ² {evidence.rho_squared:.2f}")
+    if evidence.collapse:
+        c = evidence.collapse
+        fit = "misfits" if c.lack_of_fit_p < 0.05 else "fits"
+        interval = f"[{c.ci_low:.2f}, {c.ci_high:.2f}]"
+        parts.append(f"collapse on ε/B^{c.alpha:.2f} {interval} {fit} (R² {c.r2:.2f} of {c.r2_surface:.2f})")
+    if evidence.cliff_ratio is not None:
+        parts.append(f"best batch size {evidence.cliff_ratio:.1f}× the smallest stable one")
+    return " · ".join(parts)
+
+
+def _plan(file: Path, json_: bool) -> None:
+    from search.cli.running import _cores, _runtime
+    from search.derive import check_space
+    from search.planning import plan_of
+    from search.spec import read_spec
+
+    spec = read_spec(file)
+    check_space(spec)
+    plan = plan_of(spec, _runtime(spec, "cpu" if _cores() else "auto", 1, None, file), _cores())
+    if json_:
+        typer.echo(json.dumps(asdict(plan), indent=2))
+        return
+    for line in plan.lines():
+        output.print(line, soft_wrap=True)

@@ -1,0 +1,158 @@
+"""Figures of one surface: the map with its ridge, the slope, the score curves and the collapse."""
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+from search.claims.evidence import Direction, Evidence
+from search.figures.labels import Labels
+from search.stats.surface import Floats
+
+_SYMBOLS = {"identified": "circle", "left_censored": "triangle-down", "right_censored": "triangle-up"}
+_LAYOUT = {"template": "plotly_white", "height": 460, "margin": {"l": 60, "r": 20, "t": 50, "b": 50}}
+
+
+def figures(evidence: Evidence, labels: Labels) -> dict[str, go.Figure]:
+    """Every figure by its name."""
+    drawn = {
+        "map": score_map(evidence, labels),
+        "ridge": ridge_figure(evidence.batch_size_at_lr),
+        "curves": curves(evidence, labels),
+    }
+    if evidence.collapse:
+        drawn["collapse"] = collapse_figure(evidence, labels)
+    return drawn
+
+
+def _shown(evidence: Evidence, labels: Labels) -> Floats:
+    means = evidence.batch_size_at_lr.surface.means
+    return means if labels.maximize else -means
+
+
+def _is_wide(shown: Floats, labels: Labels) -> bool:
+    """Whether losses span so much that a linear scale would hide the best of them."""
+    return not labels.maximize and bool(shown.min() > 0) and bool(shown.max() / shown.min() > 10)
+
+
+def _log_axis(title: str) -> dict[str, object]:
+    return {"type": "log", "title": title, "exponentformat": "power", "dtick": 1}
+
+
+def score_map(evidence: Evidence, labels: Labels) -> go.Figure:
+    """Mean scores over learning rate and batch size, with the best batch size of each learning rate."""
+    surface, shown = evidence.batch_size_at_lr.surface, _shown(evidence, labels)
+    wide = _is_wide(shown, labels)
+    colorbar: dict[str, object] = {"title": {"text": labels.score.replace("_", " "), "side": "right"}}
+    if wide:
+        ticks = np.linspace(np.log10(shown.min()), np.log10(shown.max()), 6)
+        colorbar |= {"tickvals": ticks, "ticktext": [f"{10**tick:.2g}" for tick in ticks]}
+    # Axes count levels, so that grids in any steps are drawn in even cells.
+    x, y = np.arange(len(surface.given)), np.arange(len(surface.tuned))
+    figure = go.Figure(
+        go.Heatmap(
+            x=x, y=y, z=(np.log10(shown) if wide else shown).T, customdata=shown.T, colorbar=colorbar,
+            colorscale="Viridis" if labels.maximize else "Viridis_r", hovertemplate="%{customdata:.4f}<extra></extra>",
+        )
+    )  # fmt: skip
+    ridge, levels = evidence.batch_size_at_lr.ridge, np.log2(surface.tuned)
+    for status, symbol in _SYMBOLS.items():
+        rows = np.flatnonzero([found == status for found in ridge.status])
+        if not len(rows):
+            continue
+        at, low, high = (np.interp(end[rows], levels, y) for end in (ridge.best, ridge.low, ridge.high))
+        exact = status == "identified"
+        figure.add_scatter(
+            x=rows, y=at, mode="markers", name=status.replace("_", " "),
+            marker={"symbol": symbol, "size": 11, "color": "white", "line": {"color": "black", "width": 1.5}},
+            error_y={"array": high - at, "arrayminus": at - low, "color": "white", "thickness": 1.5} if exact else None,
+        )  # fmt: skip
+    return figure.update_layout(
+        **_LAYOUT,
+        title="Where each learning rate has its best batch size",
+        xaxis={"title": "learning rate", "tickvals": x, "ticktext": [f"{lr:.3g}" for lr in surface.given]},
+        yaxis={"title": "batch size", "tickvals": y, "ticktext": [f"{level:g}" for level in surface.tuned]},
+        legend={"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right"},
+    )
+
+
+def ridge_figure(side: Direction) -> go.Figure:
+    """The best batch size against the learning rate on log axes, with the fit and slopes ½ and 1 for reference."""
+    ridge, figure = side.ridge, go.Figure()
+    x = np.array([ridge.given[0], ridge.given[-1]])
+    middle = ridge.identified if ridge.identified.any() else np.ones(len(ridge.given), dtype=bool)
+    center_x, center_y = np.log2(ridge.given[middle]).mean(), ridge.best[middle].mean()
+    for slope, name, dash in ((1.0, "slope 1", "dot"), (0.5, "slope ½", "dash")):
+        figure.add_scatter(
+            x=x, y=2 ** (center_y + slope * (np.log2(x) - center_x)), mode="lines", name=name,
+            line={"dash": dash, "color": "gray", "width": 1},
+        )  # fmt: skip
+    if side.slope:
+        found = side.slope
+        label = f"fit: {found.slope:.2f} [{found.ci_low:.2f}, {found.ci_high:.2f}]"
+        line = 2 ** (center_y + found.slope * (np.log2(x) - center_x))
+        figure.add_scatter(x=x, y=line, mode="lines", name=label, line={"color": "#1f77b4"})
+    best, low, high = 2**ridge.best, 2**ridge.low, 2**ridge.high
+    for status, symbol in _SYMBOLS.items():
+        rows = np.array([found == status for found in ridge.status])
+        if not rows.any():
+            continue
+        below, above = best - low, high - best
+        if status == "left_censored":
+            below = np.zeros_like(best)
+        elif status == "right_censored":
+            above = np.zeros_like(best)
+        figure.add_scatter(
+            x=ridge.given[rows], y=best[rows], mode="markers", name=status.replace("_", " "),
+            marker={"symbol": symbol, "size": 10, "color": "#d62728" if status == "identified" else "#7f7f7f"},
+            error_y={"array": above[rows], "arrayminus": below[rows], "thickness": 1.2},
+        )  # fmt: skip
+    bounds = [np.log10(side.surface.tuned[0] / 1.5), np.log10(side.surface.tuned[-1] * 1.5)]
+    return figure.update_layout(
+        **_LAYOUT,
+        title="Best batch size against learning rate",
+        xaxis=_log_axis("learning rate"),
+        yaxis=_log_axis("best batch size") | {"range": bounds},
+    )
+
+
+def curves(evidence: Evidence, labels: Labels) -> go.Figure:
+    """The score against the batch size, a curve for each learning rate, ± one standard error."""
+    surface = evidence.batch_size_at_lr.surface
+    shown, figure = _shown(evidence, labels), go.Figure()
+    error = surface.scores.std(axis=2, ddof=1) / np.sqrt(surface.n_replicates)
+    colors = sample_colorscale("Viridis", np.linspace(0, 0.9, len(surface.given)))
+    for row, color in enumerate(colors):
+        figure.add_scatter(
+            x=surface.tuned, y=shown[row], mode="lines+markers", name=f"{surface.given[row]:.3g}",
+            line={"color": color}, error_y={"array": error[row], "thickness": 1},
+        )  # fmt: skip
+    return figure.update_layout(
+        **_LAYOUT,
+        title="Score against batch size, a curve for each learning rate",
+        xaxis=_log_axis("batch size"),
+        yaxis={"title": labels.score.replace("_", " "), "type": "log" if _is_wide(shown, labels) else "linear"},
+        legend={"title": {"text": "learning rate"}},
+    )
+
+
+def collapse_figure(evidence: Evidence, labels: Labels) -> go.Figure:
+    """The score against the one combination of both factors that explains it best."""
+    found, surface = evidence.collapse, evidence.batch_size_at_lr.surface
+    assert found is not None
+    shown, figure = _shown(evidence, labels), go.Figure()
+    stable = ~np.any(surface.unstable, axis=2)
+    colors = sample_colorscale("Plasma", np.linspace(0, 0.9, len(surface.tuned)))
+    for column, color in enumerate(colors):
+        rows = stable[:, column]
+        figure.add_scatter(
+            x=surface.given[rows] / surface.tuned[column] ** found.alpha, y=shown[rows, column], mode="markers",
+            name=f"{surface.tuned[column]:g}", marker={"color": color, "size": 8},
+        )  # fmt: skip
+    verdict = "misfits" if found.lack_of_fit_p < 0.05 else "fits"
+    return figure.update_layout(
+        **_LAYOUT,
+        title=f"One curve in ε/B^{found.alpha:.2f} {verdict} (lack of fit p = {found.lack_of_fit_p:.2g})",
+        xaxis=_log_axis(f"learning rate / batch size^{found.alpha:.2f}"),
+        yaxis={"title": labels.score.replace("_", " "), "type": "log" if _is_wide(shown, labels) else "linear"},
+        legend={"title": {"text": "batch size"}},
+    )

@@ -1,0 +1,90 @@
+"""What a designed study will cost on this machine, and how well it will tell: asked before the first run."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from scipy import stats
+
+from search.derive import derive, run_seeds
+from search.errors import StudyError
+from search.objective import Runtime
+from search.schedule import schedule_of
+from search.space import cells, point_of
+from search.spec import StudySpec, levels_of
+from search.train.data import load_parts
+from search.train.lane import Lane
+from search.train.stacking import seconds_a_step, stacking_pays
+
+# Octaves, of one optimum with five seeds: the median over the identified rates of studies/claim-batch-per-lr.toml.
+TYPICAL_ERROR = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The size of a designed study."""
+
+    study: str
+    cells: int
+    replicates: int
+    runs: int
+    workers: int
+    seconds: float | None  # of wall time; None for one's own objective, which is not measured
+    slope_half_width: float  # expected, where every level is identified
+
+    def lines(self) -> list[str]:
+        """For people."""
+        time = (
+            "unknown for an objective of your own"
+            if self.seconds is None
+            else str(timedelta(seconds=round(self.seconds)))
+        )
+        return [
+            f"{self.study}: {self.cells} cells × {self.replicates} replicates = {self.runs} runs",
+            f"about {time} with {self.workers} workers on this machine",
+            f"expected interval of the slope: ± {self.slope_half_width:.2f}, if every learning rate's optimum is found "
+            f"with a standard error of {TYPICAL_ERROR:g} octaves at 5 seeds, as on digits",
+        ]
+
+
+def plan_of(spec: StudySpec, runtime: Runtime, workers: int) -> Plan:
+    """Measure a few steps of every batch size, and add up.
+
+    Raises:
+        StudyError: the study has no [claim].
+    """
+    if spec.claim is None:
+        raise StudyError(f"study {spec.name!r} has no [claim] to plan")
+    n = spec.claim.replicates
+    combinations = cells(spec.space)
+    error = TYPICAL_ERROR * (5 / n) ** 0.5
+    x = np.log2(levels_of(spec.space.base_lr))
+    spread = float(np.sqrt(((x - x.mean()) ** 2).sum()))
+    return Plan(
+        study=spec.name,
+        cells=len(combinations),
+        replicates=n,
+        runs=n * len(combinations),
+        workers=workers,
+        seconds=None if spec.task is None else _seconds(spec, runtime) / workers,
+        slope_half_width=float(stats.t.ppf(1 - spec.claim.alpha / 2, n - 1)) * error / spread,
+    )
+
+
+def _seconds(spec: StudySpec, runtime: Runtime) -> float:
+    """Of all cells one after the other."""
+    assert spec.task is not None
+    train = load_parts(spec.task, runtime.device, runtime.data_dir).train
+    seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
+    a_step: dict[tuple[int, str], float] = {}
+    total = 0.0
+    for cell in cells(spec.space):
+        config = derive(spec, point_of(cell, spec.space), seeds)
+        key = (config.batch_size, config.optimizer)
+        if key not in a_step:
+            schedule = schedule_of(config)
+            stacked = spec.task.model == "mlp" and stacking_pays(config, spec.task, train, schedule)
+            lane = Lane(config, spec.task, seeds if stacked else seeds[:1], schedule, train)
+            a_step[key] = seconds_a_step(lane, min(12, schedule.steps)) * (1 if stacked else len(seeds))
+        total += config.steps * a_step[key]
+    return total

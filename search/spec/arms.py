@@ -1,0 +1,48 @@
+"""The two arms of a study: the adaptive one finds good configurations, the designed one decides claims."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from search.spec.base import Frozen, refuse
+
+Direction = Literal["maximize", "minimize"]
+HypothesisName = Literal["H6", "H7", "H8", "H9"]
+
+
+class Arm(Frozen):
+    """What both arms have in common."""
+
+    replicates: Annotated[int, Field(ge=1, le=1000)] = 1  # seeds a trial; its value is their mean
+    metric: str = "validation_accuracy"
+    direction: Direction | None = None  # known for the built-in metrics
+    reports: Annotated[int, Field(ge=1, le=20)] = 10  # the dashboard slows down with more
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    study_seconds: Annotated[float, Field(gt=0)] | None = None  # no trial starts past it
+    max_retries: Annotated[int, Field(ge=0, le=100)] = 2  # of a trial that failed or whose worker died
+
+
+class Search(Arm):
+    """The adaptive arm."""
+
+    trials: Annotated[int, Field(ge=1, le=1_000_000)]
+    sampler: Literal["tpe", "gp", "random", "qmc"] = "tpe"
+    pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"
+    trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial past it is pruned
+
+
+class Claim(Arm):
+    """The designed arm: every combination of the levels in [space], on the same seeds, never pruned."""
+
+    hypotheses: Annotated[tuple[HypothesisName, ...], Field(min_length=1)]
+    replicates: Annotated[int, Field(ge=5, le=1000)] = 5
+    metric: str = "validation_loss"
+    reports: Annotated[int, Field(ge=1, le=20)] = 4
+    alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    margin: Annotated[float, Field(gt=0, le=0.5)] = 0.25  # of a slope
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Claim":
+        if len(set(self.hypotheses)) < len(self.hypotheses):
+            raise refuse("must not repeat a hypothesis", list(self.hypotheses), "hypotheses")
+        return self

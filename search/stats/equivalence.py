@@ -1,0 +1,25 @@
+"""Whether an estimate lies within a margin, and what several such questions cost."""
+
+from collections.abc import Sequence
+
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from search.stats.slope import Slope
+
+
+def equivalence_p(slope: Slope, low: float, high: float) -> float:
+    """The larger p of the two one-sided tests that the slope lies within (low, high) (Schuirmann 1987).
+
+    At most alpha/2 exactly where the 1 - alpha confidence interval lies within.
+    """
+    if slope.standard_error == 0:
+        return 0.0 if low < slope.slope < high else 1.0
+    above = stats.t.sf((slope.slope - low) / slope.standard_error, slope.degrees_of_freedom)
+    below = stats.t.sf((high - slope.slope) / slope.standard_error, slope.degrees_of_freedom)
+    return float(max(above, below))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values (1979), in the order given."""
+    return [float(p) for p in multipletests(list(p_values), method="holm")[1]] if p_values else []

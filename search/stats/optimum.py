@@ -1,0 +1,142 @@
+"""Where the best level of one factor lies at each level of the other, and whether the data can tell."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from search.stats.surface import Bools, Floats, Surface
+
+Status = Literal["identified", "left_censored", "right_censored", "unidentified"]
+
+# The identification gate, fixed before the runs it judges.
+EDGE_SHARE = 0.05  # of bootstraps with their best at an edge: from here on it is not excluded
+T_OVER_END = 3.0  # paired t of the best cell over an end, beside Holm's correction over the given levels
+WIDEST_OCTAVES = 3.0  # of an identified optimum's interval
+WINDOW_OCTAVES = 2.0  # of cells on either side of the best that the parabola is fitted to
+
+
+@dataclass(frozen=True, eq=False)
+class Ridge:
+    """The optimum at each given level, on the log₂ scale of the tuned factor.
+
+    `identified`: interior, and better than both ends. `left_censored`: better than the high end only, so the optimum
+    lies at or below `high`; `right_censored`: at or above `low`. `unidentified`: the data exclude neither end.
+    """
+
+    given: Floats  # (n_given,)
+    tuned: Floats  # (n_tuned,)
+    status: tuple[Status, ...]
+    best: Floats  # (n_given,), log₂; within the grid
+    standard_error: Floats  # (n_given,), octaves
+    low: Floats  # (n_given,), log₂; its confidence interval, within the grid
+    high: Floats
+    exact: Bools  # (n_given,); else all that is known is the interval
+    resampled: Floats  # (n_resamples, n_given), log₂: the optimum of each bootstrap
+    degrees_of_freedom: int  # of the standard errors
+
+    @property
+    def identified(self) -> Bools:
+        """Which levels passed the gate."""
+        return np.array([status == "identified" for status in self.status])
+
+    @property
+    def octaves(self) -> float:
+        """From the lowest to the highest identified level."""
+        passed = np.log2(self.given[self.identified])
+        return float(np.ptp(passed)) if len(passed) else 0.0
+
+
+def ridge(surface: Surface, generator: np.random.Generator, *, alpha: float = 0.05, n_resamples: int = 1000) -> Ridge:
+    """Find the best tuned level at each given level, with its interval and the verdict of the gate.
+
+    The optimum is the vertex of a parabola through the cells around the best one. Its interval is Student's, on the
+    standard deviation of bootstraps over replicates: with few replicates percentiles of a bootstrap are too narrow.
+    """
+    log2_tuned = np.log2(surface.tuned)
+    usable = ~np.any(surface.unstable, axis=2)
+    n_given, last = len(surface.given), len(surface.tuned) - 1
+    resampled_means = surface.resampled_means(n_resamples, generator)
+    located = np.empty(n_given)
+    cell = np.empty(n_given, dtype=int)
+    resampled = np.empty((n_resamples, n_given))
+    at_low, at_high = np.empty(n_given), np.empty(n_given)
+    for row in range(n_given):
+        fits = _parabolas(log2_tuned, usable[row])
+        vertex, index = _vertices(surface.means[row][None], log2_tuned, fits)
+        located[row], cell[row] = vertex[0], index[0]
+        resampled[:, row], index = _vertices(resampled_means[:, row], log2_tuned, fits)
+        at_low[row], at_high[row] = np.mean(index == 0), np.mean(index == last)
+    n = surface.n_replicates
+    # Resampled cells are independent where replicates are not paired, and some five of them make an optimum.
+    freedom = n - 1 if surface.paired else 5 * (n - 1)
+    error = resampled.std(axis=0) * np.sqrt(n / (n - 1))
+    reach = stats.t.ppf(1 - alpha / 2, freedom) * error
+    low = np.maximum(located - reach, log2_tuned[0])
+    high = np.minimum(located + reach, log2_tuned[-1])
+    # So near to an end a parabola leans to one side: what is known is that the optimum is not past the next cells.
+    near_end = np.minimum(log2_tuned[cell] - log2_tuned[0], log2_tuned[-1] - log2_tuned[cell]) < WINDOW_OCTAVES - 1e-9
+    low = np.where(near_end, np.minimum(low, log2_tuned[np.maximum(cell - 1, 0)]), low)
+    high = np.where(near_end, np.maximum(high, log2_tuned[np.minimum(cell + 1, last)]), high)
+    over_low = _beats(surface, cell, 0, alpha) & (at_low < EDGE_SHARE)
+    over_high = _beats(surface, cell, last, alpha) & (at_high < EDGE_SHARE)
+    narrow = 2 * reach < WIDEST_OCTAVES
+    status: list[Status] = []
+    for row in range(n_given):
+        if over_low[row] and over_high[row]:
+            status.append("identified" if narrow[row] else "unidentified")
+        else:
+            status.append("left_censored" if over_high[row] else "right_censored" if over_low[row] else "unidentified")
+    return Ridge(surface.given, surface.tuned, tuple(status), located, error, low, high, ~near_end, resampled, freedom)
+
+
+def _parabolas(log2_tuned: Floats, usable: Bools) -> Floats:
+    """For each cell as the best one, the matrix that takes scores to the least-squares parabola (3, n_tuned).
+
+    The parabola is in octaves from that cell. Cells in which a run was unstable have no part in it: a cliff is not the
+    side of a hill. Where fewer than three are left the matrix is zero.
+    """
+    n = len(log2_tuned)
+    fits = np.zeros((n, 3, n))
+    for center in range(n):
+        offset = log2_tuned - log2_tuned[center]
+        near = np.abs(offset) <= WINDOW_OCTAVES + 1e-9
+        near[max(center - 1, 0) : center + 2] = True
+        chosen = np.flatnonzero(near & usable)
+        if len(chosen) >= 3:
+            fits[center][:, chosen] = np.linalg.pinv(np.vander(offset[chosen], 3))
+    return fits
+
+
+def _vertices(means: Floats, log2_tuned: Floats, fits: Floats) -> tuple[Floats, np.ndarray]:
+    """The optimum (n,), log₂, and the best cell (n,) of each row of means (n, n_tuned)."""
+    cell = means.argmax(axis=1)
+    a, b, _ = np.einsum("nkt,nt->kn", fits[cell], means)
+    last = len(log2_tuned) - 1
+    interior = (cell > 0) & (cell < last)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        vertex = np.where((a < 0) & interior, -b / (2 * a), 0.0)
+    # A vertex past the neighbours would contradict the best cell.
+    lowest, highest = log2_tuned[np.maximum(cell - 1, 0)], log2_tuned[np.minimum(cell + 1, last)]
+    return np.clip(log2_tuned[cell] + vertex, lowest, highest), cell
+
+
+def _beats(surface: Surface, cell: np.ndarray, end: int, alpha: float) -> Bools:
+    """Whether the best cell of each given level is better than the one at an end, t > 3 and Holm's p at most alpha."""
+    best = np.take_along_axis(surface.scores, cell[:, None, None], axis=1)[:, 0]
+    other = surface.scores[:, end]
+    n = surface.n_replicates
+    gain = (best - other).mean(axis=1)
+    if surface.paired:
+        error, freedom = (best - other).std(axis=1, ddof=1) / np.sqrt(n), np.full(len(cell), n - 1.0)
+    else:
+        variances = best.var(axis=1, ddof=1) / n, other.var(axis=1, ddof=1) / n
+        error = np.sqrt(sum(variances))
+        squares = sum(variance**2 for variance in variances) / (n - 1)
+        freedom = np.divide(error**4, squares, out=np.full(len(cell), n - 1.0), where=squares > 0)
+    t = np.divide(gain, error, out=np.where(gain > 0, np.inf, 0.0), where=error > 0)
+    adjusted = multipletests(stats.t.sf(t, freedom), alpha=alpha, method="holm")[1]
+    beats: Bools = (t > T_OVER_END) & (adjusted <= alpha)
+    return beats

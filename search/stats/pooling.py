@@ -1,0 +1,41 @@
+"""Random effects over groups, with the interval for a group that was not seen."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.meta_analysis import combine_effects
+
+from search.stats.surface import Floats
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The mean of the groups' slopes, and where the slope of a new group would lie."""
+
+    slope: float
+    ci_low: float
+    ci_high: float
+    prediction_low: float
+    prediction_high: float
+    standard_error: float
+    n_groups: int
+    tau: float  # standard deviation between groups
+
+
+def pool(slopes: Floats, standard_errors: Floats, alpha: float = 0.05) -> Pooled | None:
+    """Paule and Mandel's τ², Hartung, Knapp, Sidik and Jonkman's interval, Higgins' prediction interval (2009).
+
+    None with fewer than three groups, for which no prediction interval exists.
+    """
+    n = len(slopes)
+    if n < 3:
+        return None
+    found = combine_effects(slopes, standard_errors**2, method_re="iterated", use_t=True, alpha=alpha)
+    tau2 = max(float(found.tau2), 0.0)
+    mean = float(found.mean_effect_re)
+    # Never narrower than by the standard errors alone, as HKSJ's can be where groups agree by chance.
+    error = max(float(found.sd_eff_w_re_hksj), float(np.sqrt(1 / np.sum(1 / (standard_errors**2 + tau2)))))
+    reach = float(stats.t.ppf(1 - alpha / 2, n - 1)) * error
+    spread = float(stats.t.ppf(1 - alpha / 2, n - 2)) * float(np.sqrt(tau2 + error**2))
+    return Pooled(mean, mean - reach, mean + reach, mean - spread, mean + spread, error, n, float(np.sqrt(tau2)))

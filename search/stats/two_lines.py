@@ -1,0 +1,68 @@
+"""The two-lines test of an inverted U (Simonsohn 2018, doi:10.1177/2515245918805755)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import statsmodels.api as sm
+from scipy import stats
+
+from search.stats.surface import Floats
+
+
+@dataclass(frozen=True)
+class TwoLines:
+    """The slopes of the line before and the line after the breakpoint, with two-sided p-values."""
+
+    breakpoint: float
+    slope_before: float
+    p_before: float
+    slope_after: float
+    p_after: float
+
+    def rises_then_falls(self, alpha: float = 0.05) -> bool:
+        """Whether both lines are significant, the first up and the second down."""
+        return self.slope_before > 0 > self.slope_after and max(self.p_before, self.p_after) < alpha
+
+
+def two_lines(x: Floats, y: Floats) -> TwoLines | None:
+    """Fit two lines with a break set by the Robin Hood procedure; None with fewer than five levels of x.
+
+    Standard errors are HC3. The smooth curve that guides the break is a polynomial of at most the fourth degree, in the
+    place of the paper's smoothing spline: designed grids have few levels.
+    """
+    levels = np.unique(x)
+    if len(levels) < 5:
+        return None
+    centered = (x - levels.mean()) / np.ptp(levels)
+    design = np.vander(centered, 1 + min(4, len(levels) - 2))
+    at_levels = np.vander((levels - levels.mean()) / np.ptp(levels), design.shape[1])
+    smooth = sm.OLS(y, design).fit(cov_type="HC3")
+    fitted = at_levels @ smooth.params
+    error = np.sqrt(np.einsum("ni,ij,nj->n", at_levels, smooth.cov_params(), at_levels))
+    inner = np.arange(1, len(levels) - 1)
+    top = inner[fitted[inner].argmax()]
+    flat = levels[inner][fitted[inner] >= fitted[top] - error[top]]
+    first = _interrupted(x, y, float(np.median(flat)))
+    if first is None:
+        return None
+    z_before, z_after = (abs(float(stats.norm.ppf(max(p, 1e-300) / 2))) for p in (first.p_before, first.p_after))
+    if z_before + z_after == 0:
+        return first
+    # The break moves towards the stronger line, so that the weaker one gets more of the flat part.
+    return _interrupted(x, y, float(np.quantile(flat, z_after / (z_before + z_after)))) or first
+
+
+def _interrupted(x: Floats, y: Floats, at: float) -> TwoLines | None:
+    """Both lines in one regression with a jump, each side in turn taking the breakpoint itself (as the paper does)."""
+    lines = []
+    for high in (x > at, x >= at):
+        low = ~high
+        if len(np.unique(x[low])) < 2 or len(np.unique(x[high])) < 2:
+            return None
+        design = np.stack([np.ones_like(x), np.where(low, x - at, 0.0), np.where(high, x - at, 0.0), high], axis=1)
+        fit = sm.OLS(y, design.astype(float)).fit(cov_type="HC3")
+        lines.append(fit)
+    before, after = lines  # the point itself belongs to the first line in the first fit, to the second in the second
+    return TwoLines(
+        at, float(before.params[1]), float(before.pvalues[1]), float(after.params[2]), float(after.pvalues[2])
+    )
