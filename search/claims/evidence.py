@@ -12,6 +12,7 @@ from search.stats.gaussian_process import smooth_ridge
 from search.stats.optimum import Ridge, ridge
 from search.stats.slope import Slope, censored_slope, gated_least_squares, shortfall
 from search.stats.surface import Surface
+from search.stats.two_lines import two_lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +21,7 @@ class Direction:
 
     surface: Surface
     ridge: Ridge
+    rises_then_falls: tuple[bool, ...]  # at each level, by the two-lines test: a second opinion on the gate
     lack: str | None  # what is missing for a slope
     slope: Slope | None  # interval-censored maximum likelihood
     least_squares: Slope | None  # through the identified optima alone
@@ -46,8 +48,8 @@ class Evidence:
         reverse = self.lr_at_batch_size.slope
         return {
             "n_identified": int(self.batch_size_at_lr.ridge.identified.sum()),
-            "per_lr": _levels(self.batch_size_at_lr.ridge, "lr", "batch_size_opt"),
-            "per_batch_size": _levels(self.lr_at_batch_size.ridge, "batch_size", "lr_opt"),
+            "per_lr": _levels(self.batch_size_at_lr, "lr", "batch_size_opt"),
+            "per_batch_size": _levels(self.lr_at_batch_size, "batch_size", "lr_opt"),
             "reverse": _interval(reverse),
             "rho_squared": self.rho_squared,
             "collapse": asdict(self.collapse) if self.collapse else None,
@@ -73,13 +75,17 @@ def gather(surface: Surface, *, seed: int = 0, alpha: float = 0.05) -> Evidence:
 
 def _direction(surface: Surface, generator: np.random.Generator, alpha: float) -> Direction:
     found = ridge(surface, generator, alpha=alpha)
+    tuned = np.repeat(np.log2(surface.tuned), surface.n_replicates)
+    lines = [two_lines(tuned, scores.ravel()) for scores in surface.scores]
+    peaked = tuple(line is not None and line.rises_then_falls(alpha) for line in lines)
     lack = shortfall(found)
     if lack:
-        return Direction(surface, found, lack, None, None, None)
+        return Direction(surface, found, peaked, lack, None, None, None)
     smooth = stats.linregress(np.log2(surface.given[found.identified]), smooth_ridge(surface)[found.identified])
     return Direction(
         surface,
         found,
+        peaked,
         None,
         censored_slope(found, alpha),
         gated_least_squares(found, alpha),
@@ -93,12 +99,11 @@ def _interval(slope: Slope | None) -> dict[str, float | None]:
     return {"slope": slope.slope, "ci_low": slope.ci_low, "ci_high": slope.ci_high}
 
 
-def _levels(ridge: Ridge, given: str, optimum: str) -> list[dict[str, Any]]:
+def _levels(side: Direction, given: str, optimum: str) -> list[dict[str, Any]]:
     """One row a level; an interval is open (null) on the side that is censored, and has no end where unidentified."""
-    rows = []
-    for level, status, best, low, high in zip(
-        ridge.given, ridge.status, ridge.best, ridge.low, ridge.high, strict=True
-    ):
+    rows, ridge = [], side.ridge
+    columns = (ridge.given, ridge.status, ridge.best, ridge.low, ridge.high, side.rises_then_falls)
+    for level, status, best, low, high, peaked in zip(*columns, strict=True):
         rows.append(
             {
                 given: float(level),
@@ -106,6 +111,7 @@ def _levels(ridge: Ridge, given: str, optimum: str) -> list[dict[str, Any]]:
                 optimum: float(2**best),
                 "ci_low": float(2**low) if status in ("identified", "right_censored") else None,
                 "ci_high": float(2**high) if status in ("identified", "left_censored") else None,
+                "rises_then_falls": peaked,
             }
         )
     return rows

@@ -99,7 +99,10 @@ def _side(evidence: Evidence, hypothesis: Hypothesis) -> Direction:
 def _share(side: Direction, alpha: float) -> tuple[Verdict, str, str | None]:
     """H8: how many learning rates have a best batch size that the gate accepts, and how many are flat."""
     n, identified, flat = len(side.ridge.given), int(side.ridge.identified.sum()), int(_flat(side.surface, alpha).sum())
-    reason = f"{identified} of {n} learning rates have an identified best batch size, {flat} are shown flat"
+    reason = (
+        f"{identified} of {n} learning rates have an identified best batch size ({sum(side.rises_then_falls)} rise and "
+        f"then fall by the two-lines test), {flat} are shown flat"
+    )
     if identified >= ENOUGH_LEVELS * n:
         return "supported", reason, None
     if flat >= ENOUGH_LEVELS * n:

@@ -31,7 +31,8 @@ def pool(slopes: Floats, standard_errors: Floats, alpha: float = 0.05) -> Pooled
     n = len(slopes)
     if n < 3:
         return None
-    found = combine_effects(slopes, standard_errors**2, method_re="iterated", use_t=True, alpha=alpha)
+    with np.errstate(divide="ignore"):  # statsmodels divides by Cochran's Q, which is 0 where groups agree exactly
+        found = combine_effects(slopes, standard_errors**2, method_re="iterated", use_t=True, alpha=alpha)
     tau2 = max(float(found.tau2), 0.0)
     mean = float(found.mean_effect_re)
     # Never narrower than by the standard errors alone, as HKSJ's can be where groups agree by chance.

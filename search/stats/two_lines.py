@@ -42,23 +42,21 @@ def two_lines(x: Floats, y: Floats) -> TwoLines | None:
     inner = np.arange(1, len(levels) - 1)
     top = inner[fitted[inner].argmax()]
     flat = levels[inner][fitted[inner] >= fitted[top] - error[top]]
-    first = _interrupted(x, y, float(np.median(flat)))
-    if first is None:
-        return None
+    # Each line needs two levels.
+    within = (levels[1] + levels[2]) / 2, (levels[-3] + levels[-2]) / 2
+    first = _interrupted(x, y, float(np.clip(np.median(flat), *within)))
     z_before, z_after = (abs(float(stats.norm.ppf(max(p, 1e-300) / 2))) for p in (first.p_before, first.p_after))
     if z_before + z_after == 0:
         return first
     # The break moves towards the stronger line, so that the weaker one gets more of the flat part.
-    return _interrupted(x, y, float(np.quantile(flat, z_after / (z_before + z_after)))) or first
+    return _interrupted(x, y, float(np.clip(np.quantile(flat, z_after / (z_before + z_after)), *within)))
 
 
-def _interrupted(x: Floats, y: Floats, at: float) -> TwoLines | None:
+def _interrupted(x: Floats, y: Floats, at: float) -> TwoLines:
     """Both lines in one regression with a jump, each side in turn taking the breakpoint itself (as the paper does)."""
     lines = []
     for high in (x > at, x >= at):
         low = ~high
-        if len(np.unique(x[low])) < 2 or len(np.unique(x[high])) < 2:
-            return None
         design = np.stack([np.ones_like(x), np.where(low, x - at, 0.0), np.where(high, x - at, 0.0), high], axis=1)
         fit = sm.OLS(y, design.astype(float)).fit(cov_type="HC3")
         lines.append(fit)

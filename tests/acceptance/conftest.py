@@ -1,6 +1,7 @@
 """The command as a person runs it: in processes of its own, in an empty folder."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,23 @@ def environment(folder: Path) -> dict[str, str]:
 
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-W", "error::DeprecationWarning:search", "-m", "search", *map(str, arguments)]
+
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs a browser: apt-get install chromium")
+
+
+def browse(address: str, folder: Path) -> subprocess.CompletedProcess:
+    """Open a page in a headless browser; its document comes on stdout, what its console said on stderr."""
+    return subprocess.run(
+        [
+            BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=20000",
+            "--dump-dom", address,
+        ],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -2,15 +2,12 @@
 
 import http.client
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.conftest import command, environment
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+from tests.acceptance.conftest import browse, command, environment, needs_browser
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["read-only", "writable"])
@@ -61,18 +58,10 @@ def test_a_taken_port_is_one_line(server, finished):
     assert done.returncode == 2 and done.stderr.startswith(f"error: --port {port}:") and done.stderr.count("\n") == 1
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs a browser: apt-get install chromium")
+@needs_browser
 def test_a_browser_shows_the_study(server, tmp_path):
     port, _ = server
-    done = subprocess.run(
-        [
-            BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000", "--dump-dom",
-            f"http://127.0.0.1:{port}/dashboard/studies/1",
-        ],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = browse(f"http://127.0.0.1:{port}/dashboard/studies/1", tmp_path)
     page = done.stdout
     assert "tiny" in page and "Best Trial" in page and "Hyperparameter Importance" in page, done.stderr[-2000:]
     assert "validation_accuracy" in page

@@ -1,0 +1,225 @@
+"""The designed arm: every cell once, never pruned, through interrupts and lost workers; and its judgement."""
+
+import math
+import signal
+
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from search.claims.designed import findings_of, surfaces_of
+from search.claims.hypotheses import preregistration
+from search.errors import Diverged, StudyError
+from search.objective import Runtime
+from search.planning import plan_of
+from search.records import records_of
+from search.replay import replay
+from search.space import cells
+from search.spec import parse_spec
+from search.storage import open_storage, register
+from search.worker import Worker
+from tests.conftest import tiny_study
+
+CPU = torch.device("cpu")
+
+
+def claim_spec(space=None, claim=None, **changes):
+    table = tiny_study(**changes)
+    del table["search"]
+    table["space"] = {
+        "batch_size": {"low": 1, "high": 128, "log2": True},
+        "base_lr": [2.0**exponent for exponent in range(-6, 2)],
+        **(space or {}),
+    }
+    table["claim"] = {"hypotheses": ["H9", "H8"], "reports": 1, **(claim or {})}
+    return parse_spec(table, "test")
+
+
+def own_spec(**claim):
+    """Cells of a training function of one's own, which cost nothing."""
+    return claim_spec(claim={"metric": "validation_loss", **claim}, task=None, objective="mine:train", train_size=128)
+
+
+def bowl(config, report):
+    """Best at log₂ B = log₂ ε + 9, with a seed's own noise: ε is a tenth of base_lr."""
+    off = math.log2(config.batch_size) - math.log2(config.peak_lr) - 9
+    loss = off**2 / 4 + (config.seeds[0] % 1000) / 4000 + hash_noise(config) / 10
+    report(1.0, {"validation_loss": loss})
+    return {"validation_loss": loss}
+
+
+def hash_noise(config):
+    return math.sin(1e4 * config.seeds[0] * config.peak_lr * math.sqrt(config.batch_size + 1.7))
+
+
+@pytest.fixture
+def storage(tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
+    yield storage
+    storage.engine.dispose()
+
+
+def work(storage, spec, objective=None):
+    stored = register(storage, spec, trials=None, version="test", preregistration=preregistration(spec.claim))
+    worker = Worker(stored, Runtime(CPU, None, objective), study_seed=spec.arm.seed)
+    worker.work()
+    return stored
+
+
+def params_of(stored):
+    return [record.params for record in records_of(stored.study) if record.outcome == "complete"]
+
+
+def key(params):
+    return tuple(sorted(params.items()))
+
+
+def test_every_cell_is_one_trial_of_all_seeds(storage):
+    spec = own_spec()
+    stored = work(storage, spec, bowl)
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
+    assert len(cells(spec.space)) == 64
+    seeds = {tuple(record.config["seeds"]) for record in records_of(stored.study)}
+    assert len(seeds) == 1 and len(seeds.pop()) == 5
+    assert all(len(record.replicate_values) == 5 for record in records_of(stored.study))
+
+
+def test_the_planted_verdict_comes_out(storage):
+    ((stratum, findings),) = findings_of(work(storage, own_spec(), bowl), None, seed=0)
+    assert stratum == {}
+    assert (findings[0].hypothesis.name, findings[0].verdict) == ("H9", "supported")
+    assert findings[0].slope.slope == pytest.approx(1, abs=0.1)
+    ((_, (alone,)),) = findings_of(work(storage, own_spec(), bowl), ["H7"], seed=0)
+    assert alone.hypothesis.name == "H7"
+
+
+def test_further_factors_are_judged_level_by_level(storage):
+    spec = claim_spec(
+        space={"momentum": [0.0, 0.9]}, claim={"metric": "validation_loss"}, task=None, objective="mine:train",
+        train_size=128,
+    )  # fmt: skip
+    judged = findings_of(work(storage, spec, bowl), None, seed=0)
+    assert [name for name, _ in judged] == [{"momentum": 0.0}, {"momentum": 0.9}]
+    # The rate on the axis is the one the optimizer got: base_lr × (1 - m).
+    rates = [findings[0].side.ridge.given[0] for _, findings in judged]
+    assert rates == pytest.approx([2.0**-6, 2.0**-6 / 10])
+
+
+def test_what_would_decide_is_stored_with_the_study_before_the_first_run(storage):
+    spec = own_spec(margin=0.2)
+    stored = register(storage, spec, trials=None, version="test", preregistration=preregistration(spec.claim))
+    entries = stored.study.user_attrs["batchlaw:claims"]
+    assert [entry["hypothesis"] for entry in entries] == ["H9", "H8"]
+    assert entries[0]["supported_if"] == "the slope's interval lies within [0.8, 1.2]"
+
+
+def test_an_interrupted_cell_is_run_again_and_none_is_run_twice(storage):
+    calls = []
+    spec = own_spec()
+    stored = register(storage, spec, trials=None, version="test")
+
+    def objective(config, report):
+        calls.append(config)
+        if len(calls) == 23:
+            signal.raise_signal(signal.SIGTERM)
+        return bowl(config, report)
+
+    runtime = Runtime(CPU, None, objective)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    runtime.interrupts.install()
+    try:
+        Worker(stored, runtime, study_seed=0).work()
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+    assert stored.slots.counts().done < 64
+    stored = work(storage, spec, bowl)
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
+    outcomes = [record.outcome for record in records_of(stored.study)]
+    assert outcomes.count("lost") == 1 and outcomes.count("complete") == 64
+    assert not stored.study.get_trials(states=(TrialState.WAITING,))
+    findings_of(stored, None, seed=0)
+
+
+def test_a_failing_cell_is_tried_again_in_its_own_slot(storage):
+    failed = set()
+
+    def objective(config, report):
+        if (config.batch_size, config.base_lr) in {(1, 2.0**-6), (8, 0.5)} and config.batch_size not in failed:
+            failed.add(config.batch_size)
+            raise RuntimeError("a fault")
+        return bowl(config, report)
+
+    stored = work(storage, own_spec(), objective)
+    assert len(failed) == 2
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(stored.spec.space)))
+
+
+def test_a_cell_whose_worker_died_is_run_again(storage):
+    spec = own_spec()
+    stored = register(storage, spec, trials=None, version="test")
+    claim = stored.slots.claim()
+    trial = stored.study.ask()
+    stored.slots.started(claim, trial._trial_id)
+    stored.slots.lease_seconds = -1.0  # it died long ago
+    stored.slots.renew(claim)
+    stored = work(storage, spec, bowl)
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
+
+
+def test_missing_cells_are_named(storage):
+    spec = own_spec(max_retries=0)
+
+    def objective(config, report):
+        if config.batch_size == 4 and config.base_lr == 1.0:
+            raise RuntimeError("a fault")
+        return bowl(config, report)
+
+    stored = work(storage, spec, objective)
+    with pytest.raises(StudyError, match=r"1 of 64 cells have no result yet, such as batch_size 4, base_lr 1\.0"):
+        findings_of(stored, None, seed=0)
+
+
+def test_a_searched_study_decides_no_claim(storage):
+    spec = parse_spec(tiny_study(), "test")
+    stored = register(storage, spec, trials=None, version="test")
+    with pytest.raises(StudyError, match="decide no claim"):
+        findings_of(stored, None, seed=0)
+
+
+def test_a_diverged_cell_is_an_outcome(storage):
+    def objective(config, report):
+        if config.base_lr > 1 and config.batch_size < 4:
+            raise Diverged({"validation_loss": 7.0})
+        return bowl(config, report)
+
+    stored = work(storage, own_spec(), objective)
+    ((_, surface),) = surfaces_of(stored.spec, records_of(stored.study))
+    assert surface.unstable.sum() == 2 * 5 and surface.unstable[-1, :2].all()
+    assert (surface.scores[-1, :2] == -7.0).all()
+
+
+def test_runs_no_better_than_guessing_count_as_guessing(storage):
+    """Real training: at a rate of 51 the network dies, whatever its loss then is."""
+    spec = claim_spec(
+        space={"batch_size": [1, 2, 4, 8, 16, 32, 64, 128], "base_lr": [0.25, 0.5, 8.0, 64.0, 256.0, 512.0]},
+        task={"train_size": 128, "model_options": {"widths": [32]}},
+        budget={"epochs": 4},
+    )
+    stored = work(storage, spec)
+    records = records_of(stored.study)
+    ((_, surface),) = surfaces_of(spec, records)
+    assert surface.unstable[-1, 0].all() and not surface.unstable[0, 2].any()
+    assert surface.scores[-1, 0] == pytest.approx(-math.log(10))
+    assert all(record.outcome in ("complete", "diverged") for record in records)
+    runtime = Runtime(CPU, None)
+    assert replay(next(r for r in records if r.outcome == "complete"), spec, runtime).largest_difference == 0.0
+
+
+def test_a_plan_counts_cells_and_measures(storage):
+    plan = plan_of(claim_spec(task={"train_size": 128}, claim={"replicates": 6}), Runtime(CPU, None), workers=2)
+    assert (plan.cells, plan.runs) == (64, 384) and 0 < plan.seconds < 600
+    more = plan_of(own_spec(replicates=20), Runtime(CPU, None, bowl), workers=2)
+    assert more.seconds is None and more.slope_half_width < plan.slope_half_width
+    with pytest.raises(StudyError, match="no \\[claim\\]"):
+        plan_of(parse_spec(tiny_study(), "test"), Runtime(CPU, None), workers=2)
