@@ -26,6 +26,7 @@ class Point:
     decay: Decay
     momentum: float
     weight_decay: float
+    train_size: int | None = None  # None is the study's
 
 
 def run_seeds(study_seed: int, replicates: int) -> tuple[int, ...]:
@@ -43,12 +44,15 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
     kappa = point.batch_size / space.reference_batch_size
     beta2 = space.rmsprop_alpha if family == "rmsprop" else space.beta2
     scaled = scale(point.scaling_rule, kappa, family=family, beta1=space.beta1, beta2=beta2, eps=space.eps)
-    peak_lr = point.base_lr * family_factor(family, point.momentum) * scaled.lr_factor
+    factor = family_factor(family, point.momentum) if space.family_factors else 1.0
+    peak_lr = point.base_lr * factor * scaled.lr_factor
+    n_train = point.train_size or spec.n_train
+    task = spec.task and spec.task.model_copy(update={"train_size": point.train_size or spec.task.train_size})
     beta2 = scaled.beta2
     if space.beta2_half_life_examples is not None:
         beta2 = beta2_of_half_life(space.beta2_half_life_examples, point.batch_size)
-    budget_examples, clipped = _budget(spec.budget, spec.n_train, point.batch_size, peak_lr)
-    max_batch_size = spec.schedule.max_batch_size or spec.n_train
+    budget_examples, clipped = _budget(spec.budget, n_train, point.batch_size, peak_lr)
+    max_batch_size = spec.schedule.max_batch_size or n_train
     phases = plan(
         batch_size=point.batch_size,
         examples=budget_examples,
@@ -68,9 +72,9 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
     _check_warmup(schedule, point)
     momentum = point.momentum if family in HAS_MOMENTUM else 0.0
     return TrainConfig(
-        task=spec.task,
+        task=task,
         objective=spec.objective,
-        train_size=spec.n_train,
+        train_size=n_train,
         batch_size=point.batch_size,
         base_lr=point.base_lr,
         reference_batch_size=space.reference_batch_size,
@@ -97,7 +101,7 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         reports=spec.arm.reports,
         seeds=seeds,
         lr_per_example=peak_lr / point.batch_size,
-        noise_scale=noise_scale(peak_lr, point.batch_size, spec.n_train, momentum),
+        noise_scale=noise_scale(peak_lr, point.batch_size, n_train, momentum),
     )
 
 
@@ -136,10 +140,16 @@ def check_space(spec: StudySpec) -> None:
     space = spec.space
     numbers = [
         sorted({min(extremes(dimension)), max(extremes(dimension))})
-        for dimension in (space.batch_size, space.base_lr, space.warmup_fraction, space.momentum)
+        for dimension in (
+            space.batch_size,
+            space.base_lr,
+            space.warmup_fraction,
+            space.momentum,
+            space.train_size or spec.n_train,
+        )
     ]
     names = [extremes(dimension) for dimension in (space.scaling_rule, space.optimizer, space.decay)]
-    for batch_size, base_lr, warmup, momentum, rule, family, decay in product(*numbers, *names):
+    for batch_size, base_lr, warmup, momentum, train_size, rule, family, decay in product(*numbers, *names):
         point = Point(
             batch_size=batch_size,
             base_lr=base_lr,
@@ -149,6 +159,7 @@ def check_space(spec: StudySpec) -> None:
             decay=decay,
             momentum=momentum,
             weight_decay=0.0,
+            train_size=train_size,
         )
         try:
             derive(spec, point, seeds=(0,))

@@ -15,7 +15,8 @@ from search.derive import Point
 from search.spec import FloatRange, IntRange, Space, levels_of
 
 _DIMENSIONS = (
-    "batch_size", "base_lr", "scaling_rule", "warmup_fraction", "optimizer", "decay", "momentum", "weight_decay"
+    "batch_size", "base_lr", "scaling_rule", "warmup_fraction", "optimizer", "decay", "momentum", "weight_decay",
+    "train_size",
 )  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def point_of(params: Mapping[str, Any], space: Space) -> Point:
 def suggest(trial: Suggests, space: Space) -> Point:
     """Draw every dimension that is not fixed."""
     return Point(
-        batch_size=_batch_size(trial, space),
+        batch_size=_power(trial, "batch_size", space.batch_size),
         base_lr=_value(trial, "base_lr", space.base_lr),
         scaling_rule=_value(trial, "scaling_rule", space.scaling_rule),
         warmup_fraction=_value(trial, "warmup_fraction", space.warmup_fraction),
@@ -64,6 +65,7 @@ def suggest(trial: Suggests, space: Space) -> Point:
         decay=_value(trial, "decay", space.decay),
         momentum=_momentum(trial, space),
         weight_decay=_value(trial, "weight_decay", space.weight_decay),
+        train_size=_power(trial, "train_size", space.train_size) if space.train_size is not None else None,
     )
 
 
@@ -75,12 +77,12 @@ def _value(trial: Suggests, name: str, dimension: Any) -> Any:
     return trial.suggest_categorical(name, dimension) if isinstance(dimension, tuple) else dimension
 
 
-def _batch_size(trial: Suggests, space: Space) -> int:
-    dimension = space.batch_size
+def _power(trial: Suggests, name: str, dimension: Any) -> int:
+    """A whole number, by its exponent where only powers of two are asked for."""
     if isinstance(dimension, IntRange) and dimension.log2:
-        exponent = trial.suggest_int("log2_batch_size", int(log2(dimension.low)), int(log2(dimension.high)))
+        exponent = trial.suggest_int(f"log2_{name}", int(log2(dimension.low)), int(log2(dimension.high)))
         return int(2**exponent)
-    return int(_value(trial, "batch_size", dimension))
+    return int(_value(trial, name, dimension))
 
 
 def _momentum(trial: Suggests, space: Space) -> float:

@@ -1,98 +1,86 @@
-"""From the trials of a designed study to surfaces."""
+"""From the runs of a designed study to findings."""
 
-import math
 from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from search.claims.evidence import gather
+from search.claims.hypotheses import CATALOGUE, Given
+from search.claims.overall import JUDGES
+from search.claims.runs import runs_of, varied_factors
 from search.claims.verdict import Finding, judge
 from search.errors import StudyError
-from search.records import TrialRecord, records_of
-from search.spec import DATASETS, StudySpec, levels_of
+from search.records import records_of
+from search.spec import StudySpec
 from search.stats.surface import Surface
 from search.storage import StoredStudy, patiently
 
-_RIDGE = ("batch_size", "base_lr")
-_STRATA = ("optimizer", "momentum", "weight_decay", "decay", "warmup_fraction")
-_JUDGED = ("complete", "diverged", "out-of-memory")
+Block = list[tuple[dict[str, Any], list[Finding]]]  # strata of one kind of surface, each with its findings
+
+_AXES: dict[Given, tuple[str, str]] = {  # the factor, and the column that is on the axis
+    "lr": ("base_lr", "peak_lr"),  # what the optimizer got
+    "train_size": ("train_size", "train_size"),
+    "inverse_damping": ("momentum", "inverse_damping"),
+}
 
 
-def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list[tuple[dict[str, Any], list[Finding]]]:
-    """Judge the hypotheses of a study, or those named, at each combination of its further factors.
+def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list[Block]:
+    """Judge the hypotheses of a study, or those named.
+
+    Those about a ridge come in a block for each given factor, judged at each combination of the further factors; the
+    others in a block of one, judged on all runs.
 
     Raises:
         StudyError: the study is no designed one, or has cells that have not been run.
     """
-    claim = stored.spec.claim
+    spec, claim = stored.spec, stored.spec.claim
     if claim is None:
         raise StudyError(
-            f"study {stored.spec.name!r} was searched, not designed: its pruned, adaptive trials decide no claim; "
+            f"study {spec.name!r} was searched, not designed: its pruned, adaptive trials decide no claim; "
             "a study file with [claim] in the place of [search] does"
         )
-    records = patiently(lambda: records_of(stored.study))
+    runs = runs_of(spec, patiently(lambda: records_of(stored.study)))
     judged = names or list(claim.hypotheses)
-    return [
-        (stratum, judge(gather(surface, seed=seed, alpha=claim.alpha), judged, alpha=claim.alpha, margin=claim.margin))
-        for stratum, surface in surfaces_of(stored.spec, records)
-    ]
+    blocks: list[Block] = []
+    for given in dict.fromkeys(CATALOGUE[name].given for name in judged):
+        chosen = [name for name in judged if CATALOGUE[name].given == given]
+        if given is None:
+            generator = np.random.default_rng(seed)
+            overall = [JUDGES[name](CATALOGUE[name], runs, spec, generator) for name in chosen]
+            blocks.append([({}, overall)])
+            continue
+        blocks.append(
+            [
+                (
+                    stratum,
+                    judge(
+                        gather(surface, given, seed=seed, alpha=claim.alpha),
+                        chosen, alpha=claim.alpha, margin=claim.margin,
+                    ),
+                )
+                for stratum, surface in surfaces_of(spec, runs, given)
+            ]
+        )  # fmt: skip
+    return blocks
 
 
-def surfaces_of(spec: StudySpec, records: list[TrialRecord]) -> Iterator[tuple[dict[str, Any], Surface]]:
-    """The learning rate × batch size surface of each combination of the further factors."""
-    assert spec.claim is not None
-    space = spec.space
-    factors = {name: levels_of(getattr(space, name)) for name in _STRATA}
-    varied = [name for name, levels in factors.items() if len(levels) > 1]
-    batch_sizes, base_lrs = (sorted(levels_of(getattr(space, name))) for name in _RIDGE)
-    cells = {
-        tuple(record.config[name] for name in (*varied, *_RIDGE)): record
-        for record in records
-        if record.outcome in _JUDGED and record.config
-    }
-    wanted = [
-        (*stratum, batch_size, base_lr)
-        for stratum in product(*(factors[name] for name in varied))
-        for batch_size, base_lr in product(batch_sizes, base_lrs)
-    ]
-    missing = [cell for cell in wanted if cell not in cells]
-    if missing:
-        such = ", ".join(f"{name} {value}" for name, value in zip((*varied, *_RIDGE), missing[0], strict=True))
-        raise StudyError(
-            f"{len(missing)} of {len(wanted)} cells have no result yet, such as {such}; go on with batchlaw run"
-        )
-    sign = 1 if spec.direction == "maximize" else -1
-    for stratum in product(*(factors[name] for name in varied)):
-        grid = [[cells[*stratum, batch_size, base_lr] for batch_size in batch_sizes] for base_lr in base_lrs]
-        runs = np.array([[_scores(spec, record) for record in row] for row in grid])  # (…, 2, replicates)
-        scores, unstable = runs[:, :, 0], runs[:, :, 1] > 0
-        # What is on the axis is the rate that the optimizer got.
-        peak_lrs = np.array([row[0].config["peak_lr"] for row in grid])
+def surfaces_of(spec: StudySpec, runs: pd.DataFrame, given: Given) -> Iterator[tuple[dict[str, Any], Surface]]:
+    """The surface of batch size over the given factor, at each combination of the further factors."""
+    factor, axis = _AXES[given]
+    others = [name for name in varied_factors(spec) if name not in ("batch_size", factor)]
+    parts = runs.groupby(others, sort=True) if others else [((), runs)]
+    for levels, part in parts:
+        ordered = part.sort_values([axis, "batch_size", "replicate"])
+        given_levels, tuned = np.unique(ordered[axis]), np.unique(ordered["batch_size"])
+        shape = (len(given_levels), len(tuned), spec.arm.replicates)
         yield (
-            dict(zip(varied, stratum, strict=True)),
-            Surface(peak_lrs, np.array(batch_sizes, float), sign * scores, unstable),
+            dict(zip(others, levels, strict=True)),
+            Surface(
+                given_levels.astype(float),
+                tuned.astype(float),
+                ordered["score"].to_numpy(float).reshape(shape),
+                ordered["unstable"].to_numpy(bool).reshape(shape),
+            ),
         )
-
-
-def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[bool]]:
-    """The score of each replicate, and whether it was unstable: diverged, or no better than guessing.
-
-    An unstable run counts with the score of guessing, which an untrained network has. How far beyond it a loss went
-    says nothing about the batch size, and would swamp what the other seeds say.
-    """
-    values = record.replicate_values
-    diverged = record.result.get("diverged", [record.outcome != "complete"] * len(values))
-    if spec.task is None:
-        return values, list(diverged)
-    n_classes = DATASETS[spec.task.dataset].n_classes
-    chance = {"validation_accuracy": 1 / n_classes, "validation_loss": math.log(n_classes)}
-    error = math.sqrt((1 - 1 / n_classes) / n_classes / spec.task.n_validation)
-    guessing = [
-        m["validation_accuracy"] <= chance["validation_accuracy"] + 3 * error
-        or m["validation_loss"] >= chance["validation_loss"]
-        for m in record.result.get("replicates", [])
-    ] or [True] * len(values)
-    unstable = [left or guess for left, guess in zip(diverged, guessing, strict=True)]
-    return [chance[spec.arm.metric] if u else value for value, u in zip(values, unstable, strict=True)], unstable

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from search.claims.hypotheses import Given
 from search.stats.cliff import cliff_ratio
 from search.stats.collapse import Collapse, collapse
 from search.stats.gaussian_process import smooth_ridge
@@ -30,45 +31,51 @@ class Direction:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Of one learning rate × batch size surface."""
+    """Of one surface, the batch size tuned at each level of the given factor."""
 
-    batch_size_at_lr: Direction  # B_opt(ε): H8, H9
-    lr_at_batch_size: Direction  # ε_opt(B): H6, H7
+    given: Given
+    forward: Direction  # B_opt at each level of the given factor
+    reverse: Direction | None  # ε_opt(B), where the learning rate is given
     collapse: Collapse | None
     cliff_ratio: float | None
 
     @property
     def rho_squared(self) -> float | None:
         """The product of both slopes: 1 where the ridge is one line, whichever way it is read."""
-        forward, reverse = self.batch_size_at_lr.slope, self.lr_at_batch_size.slope
+        forward, reverse = self.forward.slope, self.reverse and self.reverse.slope
         return forward.slope * reverse.slope if forward and reverse else None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        reverse = self.lr_at_batch_size.slope
-        return {
-            "n_identified": int(self.batch_size_at_lr.ridge.identified.sum()),
-            "per_lr": _levels(self.batch_size_at_lr, "lr", "batch_size_opt"),
-            "per_batch_size": _levels(self.lr_at_batch_size, "batch_size", "lr_opt"),
-            "reverse": _interval(reverse),
-            "rho_squared": self.rho_squared,
-            "collapse": asdict(self.collapse) if self.collapse else None,
+        record: dict[str, Any] = {
+            "n_identified": int(self.forward.ridge.identified.sum()),
+            f"per_{self.given}": _levels(self.forward, self.given, "batch_size_opt"),
             "cliff_ratio": self.cliff_ratio,
             "sensitivity": {
-                "least_squares": _interval(self.batch_size_at_lr.least_squares),
-                "gaussian_process_slope": self.batch_size_at_lr.smooth_slope,
+                "least_squares": _interval(self.forward.least_squares),
+                "gaussian_process_slope": self.forward.smooth_slope,
             },
         }
+        if self.reverse:
+            record |= {
+                "per_batch_size": _levels(self.reverse, "batch_size", "lr_opt"),
+                "reverse": _interval(self.reverse.slope),
+                "rho_squared": self.rho_squared,
+                "collapse": asdict(self.collapse) if self.collapse else None,
+            }
+        return record
 
 
-def gather(surface: Surface, *, seed: int = 0, alpha: float = 0.05) -> Evidence:
-    """Analyse a surface given the learning rate and tuned in the batch size, and the same the other way round."""
+def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float = 0.05) -> Evidence:
+    """Analyse a surface; one given the learning rate the other way round as well."""
     forward, reverse = np.random.default_rng(seed).spawn(2)
     found = _direction(surface, forward, alpha)
+    both = given == "lr"
     return Evidence(
-        batch_size_at_lr=found,
-        lr_at_batch_size=_direction(surface.transposed(), reverse, alpha),
-        collapse=collapse(surface, level=alpha),
+        given=given,
+        forward=found,
+        reverse=_direction(surface.transposed(), reverse, alpha) if both else None,
+        collapse=collapse(surface, level=alpha) if both else None,
         cliff_ratio=cliff_ratio(surface, found.ridge),
     )
 

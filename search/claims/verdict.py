@@ -1,6 +1,6 @@
 """From evidence to a verdict, with its reason and what would settle it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -8,12 +8,13 @@ from scipy import stats
 
 from search.claims.evidence import Direction, Evidence
 from search.claims.hypotheses import CATALOGUE, MARGIN, Hypothesis
-from search.stats.equivalence import equivalence_p, holm
+from search.stats.equivalence import equivalence_p
+from search.stats.holm import holm
 from search.stats.slope import Slope
 from search.stats.surface import Bools, Surface
 
 Verdict = Literal["supported", "refuted", "no relation", "inconclusive"]
-ENOUGH_LEVELS = 0.8  # share of learning rates that H8 asks for
+ENOUGH_LEVELS = 0.8  # share of levels that a claim of an optimum asks for
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,16 +24,18 @@ class Finding:
     hypothesis: Hypothesis
     verdict: Verdict
     reason: str
-    settle: str | None  # which further runs would settle it
-    slope: Slope | None
-    p_value: float | None  # of equivalence; None where a share is judged
-    p_adjusted: float | None  # Holm's, over the hypotheses judged together
-    evidence: Evidence
+    settle: str | None = None  # which further runs would settle it
+    slope: Slope | None = None
+    p_value: float | None = None  # of equivalence; None where no slope is judged
+    p_adjusted: float | None = None  # Holm's, over the hypotheses judged together
+    evidence: Evidence | None = None  # of one about a ridge
+    details: dict[str, Any] = field(default_factory=dict)  # the figures of another
 
     @property
     def side(self) -> Direction:
         """The direction of the evidence that the hypothesis is about."""
-        return _side(self.evidence, self.hypothesis)
+        assert self.evidence is not None
+        return side_of(self.evidence, self.hypothesis)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -47,33 +50,54 @@ class Finding:
             "ci_high": self.slope.ci_high if self.slope else None,
             "p_value": self.p_value,
             "p_adjusted": self.p_adjusted,
-            **self.evidence.as_dict(),
+            **(self.evidence.as_dict() if self.evidence else {}),
+            **self.details,
         }
 
 
+def side_of(evidence: Evidence, hypothesis: Hypothesis) -> Direction:
+    """The direction of evidence that a hypothesis is about."""
+    side = evidence.reverse if hypothesis.reverse else evidence.forward
+    assert side is not None and hypothesis.given == evidence.given
+    return side
+
+
 def judge(evidence: Evidence, names: list[str], *, alpha: float = 0.05, margin: float = MARGIN) -> list[Finding]:
-    """Judge hypotheses on one surface; those about slopes share Holm's correction."""
+    """Judge hypotheses about the ridge of one surface; those about slopes share Holm's correction."""
     hypotheses = [CATALOGUE[name] for name in names]
-    slopes = [_side(evidence, hypothesis).slope if hypothesis.target is not None else None for hypothesis in hypotheses]
-    p_values = [
-        None if slope is None or hypothesis.target is None
-        else equivalence_p(slope, hypothesis.target - margin, hypothesis.target + margin)
-        for slope, hypothesis in zip(slopes, hypotheses, strict=True)
-    ]  # fmt: skip
-    adjusted = iter(holm([p for p in p_values if p is not None]))
+    p_values = {}
+    for hypothesis in hypotheses:
+        slope = side_of(evidence, hypothesis).slope
+        if hypothesis.target is not None and slope is not None:
+            p_values[hypothesis.name] = equivalence_p(slope, hypothesis.target - margin, hypothesis.target + margin)
+    adjusted = dict(zip(p_values, holm(np.array(list(p_values.values()))).tolist(), strict=True))
     findings = []
-    for hypothesis, slope, p in zip(hypotheses, slopes, p_values, strict=True):
-        p_adjusted = None if p is None else next(adjusted)
-        side = _side(evidence, hypothesis)
+    for hypothesis in hypotheses:
+        side, p = side_of(evidence, hypothesis), adjusted.get(hypothesis.name)
         if hypothesis.target is None:
             verdict, reason, settle = _share(side, alpha)
-        elif slope is None or p_adjusted is None:
+            findings.append(Finding(hypothesis, verdict, reason, settle, evidence=evidence))
+            continue
+        if side.slope is None or p is None:
             verdict, reason, settle = "inconclusive", f"{side.lack}", _what_identifies(side)
         else:
-            verdict, reason = slope_verdict(slope, hypothesis.target, margin, p_adjusted, alpha)
-            settle = _what_narrows(side, slope, margin) if verdict == "inconclusive" else None
-        findings.append(Finding(hypothesis, verdict, reason, settle, slope, p, p_adjusted, evidence))
+            verdict, reason = slope_verdict(side.slope, hypothesis.target, margin, p, alpha)
+            if hypothesis.grows:
+                verdict, reason = _growth(side.slope, verdict, reason, margin)
+            settle = _what_narrows(side, side.slope, margin) if verdict == "inconclusive" else None
+        findings.append(
+            Finding(hypothesis, verdict, reason, settle, side.slope, p_values.get(hypothesis.name), p, evidence)
+        )
     return findings
+
+
+def _growth(slope: Slope, verdict: Verdict, reason: str, margin: float) -> tuple[Verdict, str]:
+    """A claim of growth: proportion supports it, and so does any slope above 0 that is no 'no relation'."""
+    if verdict in ("supported", "no relation"):
+        return verdict, reason + (", in proportion" if verdict == "supported" else "")
+    if slope.ci_low > 0:
+        return "supported", f"{reason}: growth, if not shown to be in proportion"
+    return ("refuted" if slope.ci_high < 0 else "inconclusive"), reason
 
 
 def slope_verdict(slope: Slope, target: float, margin: float, p_adjusted: float, alpha: float) -> tuple[Verdict, str]:
@@ -91,18 +115,11 @@ def slope_verdict(slope: Slope, target: float, margin: float, p_adjusted: float,
     return "inconclusive", f"{shown}, which reaches both into and out of [{low:g}, {high:g}]"
 
 
-def _side(evidence: Evidence, hypothesis: Hypothesis) -> Direction:
-    side: Direction = getattr(evidence, hypothesis.direction)
-    return side
-
-
 def _share(side: Direction, alpha: float) -> tuple[Verdict, str, str | None]:
-    """H8: how many learning rates have a best batch size that the gate accepts, and how many are flat."""
+    """How many levels have an optimum that the gate accepts, and how many are flat."""
     n, identified, flat = len(side.ridge.given), int(side.ridge.identified.sum()), int(_flat(side.surface, alpha).sum())
-    reason = (
-        f"{identified} of {n} learning rates have an identified best batch size ({sum(side.rises_then_falls)} rise and "
-        f"then fall by the two-lines test), {flat} are shown flat"
-    )
+    lines = f"{sum(side.rises_then_falls)} rise and then fall by the two-lines test"
+    reason = f"{identified} of {n} levels have an identified optimum ({lines}), {flat} are shown flat"
     if identified >= ENOUGH_LEVELS * n:
         return "supported", reason, None
     if flat >= ENOUGH_LEVELS * n:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from search.claims.verdict import Finding
     from search.spec import StudySpec
 
-    Judged = tuple[dict[str, Any], list[Finding]]
+    Block = list[tuple[dict[str, Any], list[Finding]]]  # strata or groups, each with its findings
 
 _HELP = """Judge a claim on designed runs: of a study, or of results made elsewhere (--csv).
 
@@ -57,7 +58,7 @@ def claim(
         str | None, typer.Option("--group", metavar="COL,…", help="Judge each level by itself, and pool the slopes.")
     ] = None,
     hypothesis: Annotated[
-        str | None, typer.Option("--hypothesis", help="H6, H7, H8, H9; the study's own, or H9 of a file.")
+        str | None, typer.Option("--hypothesis", help="Such as H9, which is the default of a file.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
     list_: Annotated[bool, typer.Option("--list", help="The hypotheses, and what each needs.")] = False,
@@ -67,6 +68,8 @@ def claim(
     json_: JsonOption = False,
 ) -> None:
     """See `_HELP`."""
+    from search.claims.hypotheses import OF_A_FILE
+
     words = words or []
     if list_:
         _list()
@@ -74,7 +77,10 @@ def claim(
         _plan(Path(words[1]), json_)
     elif csv is not None and not words:
         columns = _columns(lr, batch_size, score, replicate, direction, group)
-        judged = _judge_csv(csv, columns, where, _known(hypothesis or "H9"), seed)
+        name = _known(hypothesis or "H9")
+        if name not in OF_A_FILE:
+            raise BatchlawError(f"--hypothesis: got {name!r}; a file can be judged on {', '.join(OF_A_FILE)}")
+        judged = _judge_csv(csv, columns, where, name, seed)
         _deliver(judged, Labels(csv.name, "", "score", columns.maximize), json_, html)
     elif csv is None and len(words) == 1:
         judged, spec = _judge_study(words[0], storage, hypothesis and _known(hypothesis), seed)
@@ -84,11 +90,12 @@ def claim(
         raise BatchlawError("claim: give one of STUDY, plan STUDY.toml, --csv FILE and --list")
 
 
-def _deliver(judged: "list[Judged]", labels: "Labels", json_: bool, html: Path | None) -> None:
+def _deliver(judged: "list[Block]", labels: "Labels", json_: bool, html: Path | None) -> None:
     if json_:
         typer.echo(json.dumps(_as_json(judged), indent=2, default=str))
     else:
-        _show(judged)
+        for block in judged:
+            _show(block)
     if html is not None:
         from search.figures.report import report
 
@@ -119,21 +126,28 @@ def _columns(
 def _known(name: str) -> str:
     from search.claims.hypotheses import CATALOGUE
 
-    if name.upper() not in CATALOGUE:
+    known = {entry.lower(): entry for entry in CATALOGUE}
+    if name.lower() not in known:
         raise BatchlawError(f"--hypothesis: got {name!r}; must be one of {', '.join(CATALOGUE)}")
-    return name.upper()
+    return known[name.lower()]
 
 
 def _list() -> None:
     from search.claims.hypotheses import CATALOGUE, MARGIN
 
-    grid = Table("", "claim", "statistic", "supported if", "contradicted if")
     for entry in CATALOGUE.values():
-        grid.add_row(entry.name, entry.statement, entry.statistic, entry.supports(MARGIN), entry.contradicts(MARGIN))
-    output.print(grid)
+        output.print(f"[bold]{entry.name}[/] {entry.statement}", soft_wrap=True)
+        lines = {
+            "statistic": entry.statistic,
+            "supported if": entry.supports(MARGIN),
+            "contradicted if": entry.contradicts(MARGIN),
+            "needs": entry.needs(),
+        }
+        for label, text in lines.items():
+            output.print(f"    {label + ':':17}{text}", soft_wrap=True, markup=False, style="dim")
 
 
-def _judge_csv(file: Path, columns: "Columns", where: str | None, hypothesis: str, seed: int) -> "list[Judged]":
+def _judge_csv(file: Path, columns: "Columns", where: str | None, hypothesis: str, seed: int) -> "list[Block]":
     from search.claims.evidence import gather
     from search.claims.tables import read_table, surfaces
     from search.claims.verdict import judge
@@ -141,12 +155,14 @@ def _judge_csv(file: Path, columns: "Columns", where: str | None, hypothesis: st
     parts = list(surfaces(read_table(file, columns, where), columns))
     quiet = len(parts) == 1 or not errors.is_terminal
     return [
-        (name, judge(gather(surface, seed=seed), [hypothesis]))
-        for name, surface in track(parts, "judging", console=errors, disable=quiet)
+        [
+            (name, judge(gather(surface, seed=seed), [hypothesis]))
+            for name, surface in track(parts, "judging", console=errors, disable=quiet)
+        ]
     ]
 
 
-def _judge_study(name: str, storage: str, hypothesis: str | None, seed: int) -> "tuple[list[Judged], StudySpec]":
+def _judge_study(name: str, storage: str, hypothesis: str | None, seed: int) -> "tuple[list[Block], StudySpec]":
     from search.claims.designed import findings_of
     from search.figures.board import save_figures
     from search.storage import load, open_storage
@@ -165,83 +181,81 @@ def _write(html: Path, text: str) -> None:
     errors.print(f"wrote {html}", soft_wrap=True)
 
 
-def _as_json(judged: "list[Judged]") -> dict[str, Any]:
+def _as_json(blocks: "list[Block]") -> dict[str, Any]:
     """A finding as it is; further hypotheses beside the first, under `findings`; groups under `groups` and `pooled`."""
     from search.claims.pooled import pool_findings
 
-    columns = list(zip(*(findings for _, findings in judged), strict=True))  # of one hypothesis each
-    if len(judged) == 1:
-        found = [finding.as_dict() for finding in judged[0][1]]
-    else:
-        found = [
-            {
-                **pool_findings(list(column)).as_dict(),
-                "groups": [
-                    {"group": name, **finding.as_dict()} for (name, _), finding in zip(judged, column, strict=True)
-                ],
-            }
-            for column in columns
-        ]
+    found: list[dict[str, Any]] = []
+    for block in blocks:
+        if len(block) == 1:
+            found += [finding.as_dict() for finding in block[0][1]]
+            continue
+        for column in zip(*(findings for _, findings in block), strict=True):  # of one hypothesis each
+            groups = [{"group": name, **finding.as_dict()} for (name, _), finding in zip(block, column, strict=True)]
+            found.append({**pool_findings(list(column)).as_dict(), "groups": groups})
     return found[0] if len(found) == 1 else {**found[0], "findings": found}
 
 
-def _show(judged: "list[Judged]") -> None:
+def _show(block: "Block") -> None:
     """Print the findings of one surface in full, or of several in a table with the pooled verdict."""
-    if len(judged) > 1:
-        _show_groups(judged)
+    if len(block) > 1:
+        _show_groups(block)
         return
-    findings = judged[0][1]
-    output.print(_levels(findings[0]))
+    findings = block[0][1]
+    evidence = findings[0].evidence
+    if evidence:
+        output.print(_levels(findings[0], evidence))
     for finding in findings:
         says = f"{finding.hypothesis.statement}; {finding.reason}"
-        output.print(f"[bold]{finding.hypothesis.name} {finding.verdict}[/]: {says}", soft_wrap=True)
+        output.print(f"[bold]{finding.hypothesis.name} {finding.verdict}[/]: {escape(says)}", soft_wrap=True)
         if finding.settle:
             output.print(f"   would settle it: {finding.settle}", soft_wrap=True, style="dim")
-    output.print(_asides(findings[0].evidence), soft_wrap=True, style="dim")
+    if evidence:
+        output.print(_asides(evidence), soft_wrap=True, style="dim", markup=False)
 
 
-def _show_groups(judged: "list[Judged]") -> None:
+def _show_groups(block: "Block") -> None:
     from search.claims.pooled import pool_findings
 
-    for column in zip(*(findings for _, findings in judged), strict=True):
+    for column in zip(*(findings for _, findings in block), strict=True):
         grid = Table("", "verdict", "slope", "interval", "identified", box=None)
-        for (name, _), finding in zip(judged, column, strict=True):
+        for (name, _), finding in zip(block, column, strict=True):
             slope, label = finding.slope, ", ".join(f"{key} {value}" for key, value in name.items())
             shown = ("", "") if slope is None else (f"{slope.slope:.2f}", f"[{slope.ci_low:.2f}, {slope.ci_high:.2f}]")
-            grid.add_row(label, finding.verdict, *shown, str(finding.side.ridge.identified.sum()))
+            grid.add_row(label, finding.verdict, *map(escape, shown), str(finding.side.ridge.identified.sum()))
         pooled = pool_findings(list(column))
         output.print(grid)
         says = f"{column[0].hypothesis.statement}; {pooled.reason}"
-        output.print(f"[bold]{pooled.hypothesis} {pooled.verdict}[/]: {says}", soft_wrap=True)
+        output.print(f"[bold]{pooled.hypothesis} {pooled.verdict}[/]: {escape(says)}", soft_wrap=True)
 
 
-def _levels(finding: "Finding") -> Table:
+def _levels(finding: "Finding", evidence: "Evidence") -> Table:
     """The optimum at each level, in the direction of the hypothesis."""
-    forward = finding.hypothesis.direction == "batch_size_at_lr"
-    found = finding.evidence.as_dict()
-    rows = found["per_lr"] if forward else found["per_batch_size"]
-    given, optimum = ("lr", "batch_size_opt") if forward else ("batch_size", "lr_opt")
-    grid = Table(
-        "learning rate" if forward else "batch size",
-        "best batch size" if forward else "best learning rate",
-        "interval",
-        "",
-        box=None,
-    )
+    from search.claims.hypotheses import GIVEN_LABELS
+
+    found = evidence.as_dict()
+    if finding.hypothesis.reverse:
+        rows, given, optimum, titles = found["per_batch_size"], "batch_size", "lr_opt", ("batch size", "learning rate")
+    else:
+        rows, given, optimum = found[f"per_{evidence.given}"], evidence.given, "batch_size_opt"
+        titles = (GIVEN_LABELS[evidence.given], "batch size")
+    grid = Table(titles[0], f"best {titles[1]}", "interval", "", box=None)
     for row in rows:
         low, high = (None if row[end] is None else f"{row[end]:.3g}" for end in ("ci_low", "ci_high"))
         sign = {"left_censored": "≤ ", "right_censored": "≥ "}.get(row["status"], "")
         value = "?" if row["status"] == "unidentified" else f"{row[optimum]:.3g}"
-        bounds = f"[{low}, {high}]" if low and high else f"{sign}{low or high or '?'}"
-        grid.add_row(f"{row[given]:.3g}", value if not sign else "", bounds, row["status"].replace("_", " "))
+        bounds = escape(f"[{low}, {high}]") if low and high else f"{sign}{low or high or '?'}"
+        grid.add_row(f"{row[given]:.4g}", value if not sign else "", bounds, row["status"].replace("_", " "))
     return grid
 
 
 def _asides(evidence: "Evidence") -> str:
     """What a reader needs to weigh the verdict."""
     parts = []
-    for label, slope in (("B_opt(ε)", evidence.batch_size_at_lr.slope), ("ε_opt(B)", evidence.lr_at_batch_size.slope)):
-        if slope:
+    sides = {f"B_opt({evidence.given})": evidence.forward, "lr_opt(B)": evidence.reverse}
+    for label, side in sides.items():
+        if side and side.slope:
+            slope = side.slope
             parts.append(f"slope of {label} {slope.slope:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}]")
     if evidence.rho_squared is not None:
         parts.append(f"ρ² {evidence.rho_squared:.2f}")

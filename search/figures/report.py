@@ -8,30 +8,47 @@ from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from search import __version__
+from search.claims.hypotheses import GIVEN_LABELS
 from search.claims.pooled import pool_findings
 from search.claims.verdict import Finding
 from search.figures.labels import Labels
 from search.figures.ridges import figures
 
 
-def report(judged: list[tuple[dict[str, Any], list[Finding]]], labels: Labels) -> str:
+def report(blocks: list[list[tuple[dict[str, Any], list[Finding]]]], labels: Labels) -> str:
     """The report of a study or file; needs no network."""
     template = (files("search.figures") / "report.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    parts = [
-        {
-            "name": ", ".join(f"{key} {value}" for key, value in name.items()),
-            "findings": findings,
-            "evidence": findings[0].evidence.as_dict(),
-            "figures": [_html(figure) for figure in figures(findings[0].evidence, labels).values()],
-        }
-        for name, findings in judged
+    parts = [_part(name, findings, labels) for block in blocks for name, findings in block]
+    pooled = [
+        pool_findings(list(column))
+        for block in blocks
+        if len(block) > 1
+        for column in zip(*(findings for _, findings in block), strict=True)
     ]
-    columns = zip(*(findings for _, findings in judged), strict=True)
-    pooled = [pool_findings(list(column)) for column in columns] if len(judged) > 1 else []
     return environment.from_string(template).render(
         labels=labels, parts=parts, pooled=pooled, plotly=get_plotlyjs(), version=__version__
     )
+
+
+def _part(name: dict[str, Any], findings: list[Finding], labels: Labels) -> dict[str, Any]:
+    """What the template shows of one surface, or of the hypotheses about all runs."""
+    evidence = findings[0].evidence
+    part: dict[str, Any] = {
+        "name": ", ".join(f"{key} {value}" for key, value in name.items()),
+        "findings": findings,
+        "figures": [],
+        "evidence": None,
+    }
+    if evidence is not None:
+        record = evidence.as_dict()
+        part |= {
+            "evidence": {"reverse": None, "rho_squared": None, **record},
+            "given": GIVEN_LABELS[evidence.given],
+            "levels": [{**row, "given": row[evidence.given]} for row in record[f"per_{evidence.given}"]],
+            "figures": [_html(figure) for figure in figures(evidence, labels).values()],
+        }
+    return part
 
 
 def _html(figure: Any) -> str:

@@ -4,7 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from search.claims.evidence import Direction, Evidence
+from search.claims.evidence import Evidence
+from search.claims.hypotheses import GIVEN_LABELS
 from search.figures.labels import Labels
 from search.stats.surface import Floats
 
@@ -16,7 +17,7 @@ def figures(evidence: Evidence, labels: Labels) -> dict[str, go.Figure]:
     """Every figure by its name."""
     drawn = {
         "map": score_map(evidence, labels),
-        "ridge": ridge_figure(evidence.batch_size_at_lr),
+        "ridge": ridge_figure(evidence),
         "curves": curves(evidence, labels),
     }
     if evidence.collapse:
@@ -25,7 +26,7 @@ def figures(evidence: Evidence, labels: Labels) -> dict[str, go.Figure]:
 
 
 def _shown(evidence: Evidence, labels: Labels) -> Floats:
-    means = evidence.batch_size_at_lr.surface.means
+    means = evidence.forward.surface.means
     return means if labels.maximize else -means
 
 
@@ -39,8 +40,8 @@ def _log_axis(title: str) -> dict[str, object]:
 
 
 def score_map(evidence: Evidence, labels: Labels) -> go.Figure:
-    """Mean scores over learning rate and batch size, with the best batch size of each learning rate."""
-    surface, shown = evidence.batch_size_at_lr.surface, _shown(evidence, labels)
+    """Mean scores over the given factor and batch size, with the best batch size of each level."""
+    surface, shown, given = evidence.forward.surface, _shown(evidence, labels), GIVEN_LABELS[evidence.given]
     wide = _is_wide(shown, labels)
     colorbar: dict[str, object] = {"title": {"text": labels.score.replace("_", " "), "side": "right"}}
     if wide:
@@ -54,7 +55,7 @@ def score_map(evidence: Evidence, labels: Labels) -> go.Figure:
             colorscale="Viridis" if labels.maximize else "Viridis_r", hovertemplate="%{customdata:.4f}<extra></extra>",
         )
     )  # fmt: skip
-    ridge, levels = evidence.batch_size_at_lr.ridge, np.log2(surface.tuned)
+    ridge, levels = evidence.forward.ridge, np.log2(surface.tuned)
     for status, symbol in _SYMBOLS.items():
         rows = np.flatnonzero([found == status for found in ridge.status])
         if not len(rows):
@@ -68,15 +69,16 @@ def score_map(evidence: Evidence, labels: Labels) -> go.Figure:
         )  # fmt: skip
     return figure.update_layout(
         **_LAYOUT,
-        title="Where each learning rate has its best batch size",
-        xaxis={"title": "learning rate", "tickvals": x, "ticktext": [f"{lr:.3g}" for lr in surface.given]},
+        title=f"Where each {given} has its best batch size",
+        xaxis={"title": given, "tickvals": x, "ticktext": [f"{lr:.3g}" for lr in surface.given]},
         yaxis={"title": "batch size", "tickvals": y, "ticktext": [f"{level:g}" for level in surface.tuned]},
         legend={"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right"},
     )
 
 
-def ridge_figure(side: Direction) -> go.Figure:
-    """The best batch size against the learning rate on log axes, with the fit and slopes ½ and 1 for reference."""
+def ridge_figure(evidence: Evidence) -> go.Figure:
+    """The best batch size against the given factor on log axes, with the fit and slopes ½ and 1 for reference."""
+    side, given = evidence.forward, GIVEN_LABELS[evidence.given]
     ridge, figure = side.ridge, go.Figure()
     x = np.array([ridge.given[0], ridge.given[-1]])
     middle = ridge.identified if ridge.identified.any() else np.ones(len(ridge.given), dtype=bool)
@@ -109,15 +111,15 @@ def ridge_figure(side: Direction) -> go.Figure:
     bounds = [np.log10(side.surface.tuned[0] / 1.5), np.log10(side.surface.tuned[-1] * 1.5)]
     return figure.update_layout(
         **_LAYOUT,
-        title="Best batch size against learning rate",
-        xaxis=_log_axis("learning rate"),
+        title=f"Best batch size against {given}",
+        xaxis=_log_axis(given),
         yaxis=_log_axis("best batch size") | {"range": bounds},
     )
 
 
 def curves(evidence: Evidence, labels: Labels) -> go.Figure:
-    """The score against the batch size, a curve for each learning rate, ± one standard error."""
-    surface = evidence.batch_size_at_lr.surface
+    """The score against the batch size, a curve for each given level, ± one standard error."""
+    surface = evidence.forward.surface
     shown, figure = _shown(evidence, labels), go.Figure()
     error = surface.scores.std(axis=2, ddof=1) / np.sqrt(surface.n_replicates)
     colors = sample_colorscale("Viridis", np.linspace(0, 0.9, len(surface.given)))
@@ -128,16 +130,16 @@ def curves(evidence: Evidence, labels: Labels) -> go.Figure:
         )  # fmt: skip
     return figure.update_layout(
         **_LAYOUT,
-        title="Score against batch size, a curve for each learning rate",
+        title=f"Score against batch size, a curve for each {GIVEN_LABELS[evidence.given]}",
         xaxis=_log_axis("batch size"),
         yaxis={"title": labels.score.replace("_", " "), "type": "log" if _is_wide(shown, labels) else "linear"},
-        legend={"title": {"text": "learning rate"}},
+        legend={"title": {"text": GIVEN_LABELS[evidence.given]}},
     )
 
 
 def collapse_figure(evidence: Evidence, labels: Labels) -> go.Figure:
     """The score against the one combination of both factors that explains it best."""
-    found, surface = evidence.collapse, evidence.batch_size_at_lr.surface
+    found, surface = evidence.collapse, evidence.forward.surface
     assert found is not None
     shown, figure = _shown(evidence, labels), go.Figure()
     stable = ~np.any(surface.unstable, axis=2)

@@ -1,5 +1,6 @@
 """The two arms of a study: the adaptive one finds good configurations, the designed one decides claims."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -7,7 +8,36 @@ from pydantic import Field, model_validator
 from search.spec.base import Frozen, refuse
 
 Direction = Literal["maximize", "minimize"]
-HypothesisName = Literal["H6", "H7", "H8", "H9"]
+HypothesisName = Literal["H1", "H2", "H3", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H13", "H16", "H17", "H19"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a hypothesis asks of a factor: so many levels, over so many octaves, or with these values among them."""
+
+    factor: str
+    levels: int = 1
+    octaves: float = 0.0  # of momentum, those of 1/(1-m)
+    values: tuple[str, ...] = ()
+
+
+# Of a ridge (assumption: an optimum that moves over four octaves, with two on either side to see the score fall).
+_BATCH_SIZES = Need("batch_size", 7, 7.0)
+_RIDGE = (_BATCH_SIZES, Need("base_lr", 6, 5.0))
+NEEDS: dict[str, tuple[Need, ...]] = {
+    **dict.fromkeys(("H6", "H7", "H8", "H9", "H17", "H19"), _RIDGE),
+    **dict.fromkeys(("H1", "H2"), (_BATCH_SIZES, Need("base_lr", 3))),  # the rates repeat the timing
+    "H3": (Need("batch_size", 2, 4.0), Need("base_lr", 4, 3.0)),
+    "H9m": (_BATCH_SIZES, Need("momentum", 5, 3.0)),
+    "H10": (_BATCH_SIZES, Need("train_size", 4, 3.0)),
+    "H11": (Need("decay", 2, values=("step", "batch-growth")),),
+    "H13": (Need("base_lr", 3), Need("batch_size", 3), Need("momentum", 2)),
+    "H16": (
+        Need("base_lr", 4, 3.0),
+        Need("weight_decay", 2),
+        Need("optimizer", 4, values=("adagrad", "rmsprop", "adam", "adamw")),
+    ),
+}
 
 
 class Arm(Frozen):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from search.spec.arms import Arm, Claim, Direction, Search
+from search.spec.arms import NEEDS, Arm, Claim, Direction, Need, Search
 from search.spec.base import Frozen, refuse
 from search.spec.dimensions import (
     DecayDimension,
@@ -23,10 +23,6 @@ from search.spec.task import DATASETS, Task
 
 BUILTIN_METRICS: dict[str, Direction] = {"validation_accuracy": "maximize", "validation_loss": "minimize"}
 Positive = Annotated[int, Field(ge=1)]
-
-# Octaves and levels that the hypotheses about the ridge ask for (assumption: an optimum that moves over four octaves,
-# with two on either side to see the score fall).
-CLAIM_GRID = {"batch_size": (7.0, 7), "base_lr": (5.0, 6)}
 
 
 class Budget(Frozen):
@@ -65,9 +61,11 @@ class Space(Frozen):
     warmup: Literal["fraction", "untuned"] = "fraction"  # untuned: 2/(1-beta2) steps (Ma & Yarats)
     warmup_fraction: Annotated[FloatDimension, bounded(low=0, below=1)] = 0.0
     optimizer: OptimizerDimension = "momentum"
+    family_factors: bool = True  # False: base_lr is the peak rate of every family and momentum
     decay: DecayDimension = "constant"
     momentum: Annotated[FloatDimension, bounded(low=0, below=1)] = 0.9  # a range is searched as log(1-m)
     weight_decay: Annotated[FloatDimension, bounded(low=0)] = 0.0
+    train_size: Annotated[IntDimension, bounded(low=1)] | None = None  # a factor of a claim; else the task's
     exempt_norms_and_biases: bool = False
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
@@ -156,12 +154,14 @@ class StudySpec(Frozen):
         if self.task is not None and self.train_size is not None:
             raise refuse("belongs in [task]", self.train_size, "train_size")
         self._check_metric()
-        limit = f"must be at most {self.n_train}, the training size"
+        self._check_train_sizes()
+        smallest = min(extremes(self.space.train_size)) if self.space.train_size is not None else self.n_train
+        limit = f"must be at most {smallest}, the training size"
         for position, value in enumerate(extremes(self.space.batch_size)):
-            if value > self.n_train:
+            if value > smallest:
                 field = "space.batch_size" + (".low", ".high")[position] * hasattr(self.space.batch_size, "low")
                 raise refuse(limit, value, field)
-        if self.schedule.max_batch_size is not None and self.schedule.max_batch_size > self.n_train:
+        if self.schedule.max_batch_size is not None and self.schedule.max_batch_size > smallest:
             raise refuse(limit, self.schedule.max_batch_size, "schedule.max_batch_size")
         first = self.schedule.milestones[0]
         if {"step", "batch-growth"} & set(extremes(self.space.decay)):
@@ -199,16 +199,35 @@ class StudySpec(Frozen):
         if self.space.scaling_rule != "constant":
             # A rule at one batch size only relabels the base rate; the slope of the best rate is what judges it.
             raise refuse('must be "constant" in a claim', self.space.scaling_rule, "space.scaling_rule")
-        for name, (octaves, n_levels) in CLAIM_GRID.items():
-            levels = levels_of(getattr(self.space, name))
-            span = log2(max(levels) / min(levels))
-            if len(levels) < n_levels or span < octaves - 0.01:
-                raise refuse(
-                    f"{', '.join(self.claim.hypotheses)} need {n_levels} levels or more over {octaves:g} octaves",
-                    f"{len(levels)} over {span:.1f}",
-                    f"space.{name}",
-                )
+        for hypothesis in self.claim.hypotheses:
+            for need in NEEDS[hypothesis]:
+                self._check_need(hypothesis, need)
         return self
+
+    def _check_need(self, hypothesis: str, need: Need) -> None:
+        dimension = getattr(self.space, need.factor)
+        levels = levels_of(dimension) if dimension is not None else ()
+        missing = [value for value in need.values if value not in levels]
+        if missing:
+            raise refuse(f"{hypothesis} needs {', '.join(missing)} as well", list(levels), f"space.{need.factor}")
+        scale = [1 / (1 - level) for level in levels] if need.factor == "momentum" else levels
+        span = log2(max(scale) / min(scale)) if need.octaves and levels else 0.0
+        if len(levels) < need.levels or span < need.octaves - 0.01:
+            octaves = f" over {need.octaves:g} octaves" if need.octaves else ""
+            got = f"{len(levels)} over {span:.1f}" if need.octaves else len(levels)
+            raise refuse(f"{hypothesis} needs {need.levels} levels or more{octaves}", got, f"space.{need.factor}")
+
+    def _check_train_sizes(self) -> None:
+        if self.space.train_size is None:
+            return
+        if self.claim is None:
+            raise refuse("is a factor of a claim; of a search it belongs in [task]", None, "space.train_size")
+        if self.task is None:
+            return
+        left = DATASETS[self.task.dataset].n_train - self.task.n_validation
+        for level in levels_of(self.space.train_size):
+            if level > left:
+                raise refuse(f"must be at most {left}, what validation_fraction leaves", level, "space.train_size")
 
 
 __all__ = ["BUILTIN_METRICS", "DATASETS", "Budget", "Claim", "Schedule", "Search", "Space", "StudySpec"]

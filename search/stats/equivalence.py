@@ -1,9 +1,6 @@
-"""Whether an estimate lies within a margin, and what several such questions cost."""
-
-from collections.abc import Sequence
+"""Whether an estimate lies within a margin."""
 
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from search.stats.slope import Slope
 
@@ -18,8 +15,3 @@ def equivalence_p(slope: Slope, low: float, high: float) -> float:
     above = stats.t.sf((slope.slope - low) / slope.standard_error, slope.degrees_of_freedom)
     below = stats.t.sf((high - slope.slope) / slope.standard_error, slope.degrees_of_freedom)
     return float(max(above, below))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values (1979), in the order given."""
-    return [float(p) for p in multipletests(list(p_values), method="holm")[1]] if p_values else []

@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
+from search.stats.holm import holm
 from search.stats.surface import Bools, Floats, Surface
 
 Status = Literal["identified", "left_censored", "right_censored", "unidentified"]
@@ -137,6 +137,6 @@ def _beats(surface: Surface, cell: np.ndarray, end: int, alpha: float) -> Bools:
         squares = sum(variance**2 for variance in variances) / (n - 1)
         freedom = np.divide(error**4, squares, out=np.full(len(cell), n - 1.0), where=squares > 0)
     t = np.divide(gain, error, out=np.where(gain > 0, np.inf, 0.0), where=error > 0)
-    adjusted = multipletests(stats.t.sf(t, freedom), alpha=alpha, method="holm")[1]
+    adjusted = holm(stats.t.sf(t, freedom))
     beats: Bools = (t > T_OVER_END) & (adjusted <= alpha)
     return beats

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from search.claims.designed import findings_of, surfaces_of
 from search.claims.hypotheses import preregistration
+from search.claims.runs import runs_of
 from search.errors import Diverged, StudyError
 from search.objective import Runtime
 from search.planning import plan_of
@@ -85,11 +86,11 @@ def test_every_cell_is_one_trial_of_all_seeds(storage):
 
 
 def test_the_planted_verdict_comes_out(storage):
-    ((stratum, findings),) = findings_of(work(storage, own_spec(), bowl), None, seed=0)
+    (((stratum, findings),),) = findings_of(work(storage, own_spec(), bowl), None, seed=0)
     assert stratum == {}
     assert (findings[0].hypothesis.name, findings[0].verdict) == ("H9", "supported")
     assert findings[0].slope.slope == pytest.approx(1, abs=0.1)
-    ((_, (alone,)),) = findings_of(work(storage, own_spec(), bowl), ["H7"], seed=0)
+    (((_, (alone,)),),) = findings_of(work(storage, own_spec(), bowl), ["H7"], seed=0)
     assert alone.hypothesis.name == "H7"
 
 
@@ -98,7 +99,7 @@ def test_further_factors_are_judged_level_by_level(storage):
         space={"momentum": [0.0, 0.9]}, claim={"metric": "validation_loss"}, task=None, objective="mine:train",
         train_size=128,
     )  # fmt: skip
-    judged = findings_of(work(storage, spec, bowl), None, seed=0)
+    (judged,) = findings_of(work(storage, spec, bowl), None, seed=0)
     assert [name for name, _ in judged] == [{"momentum": 0.0}, {"momentum": 0.9}]
     # The rate on the axis is the one the optimizer got: base_lr × (1 - m).
     rates = [findings[0].side.ridge.given[0] for _, findings in judged]
@@ -194,7 +195,7 @@ def test_a_diverged_cell_is_an_outcome(storage):
         return bowl(config, report)
 
     stored = work(storage, own_spec(), objective)
-    ((_, surface),) = surfaces_of(stored.spec, records_of(stored.study))
+    ((_, surface),) = surfaces_of(stored.spec, runs_of(stored.spec, records_of(stored.study)), "lr")
     assert surface.unstable.sum() == 2 * 5 and surface.unstable[-1, :2].all()
     assert (surface.scores[-1, :2] == -7.0).all()
 
@@ -208,12 +209,68 @@ def test_runs_no_better_than_guessing_count_as_guessing(storage):
     )
     stored = work(storage, spec)
     records = records_of(stored.study)
-    ((_, surface),) = surfaces_of(spec, records)
+    ((_, surface),) = surfaces_of(spec, runs_of(spec, records), "lr")
     assert surface.unstable[-1, 0].all() and not surface.unstable[0, 2].any()
     assert surface.scores[-1, 0] == pytest.approx(-math.log(10))
     assert all(record.outcome in ("complete", "diverged") for record in records)
     runtime = Runtime(CPU, None)
     assert replay(next(r for r in records if r.outcome == "complete"), spec, runtime).largest_difference == 0.0
+
+
+def test_every_given_factor_has_its_surface(storage):
+    """Batch sizes over training sizes and over momentum, in one study of both, and each with its hypothesis."""
+
+    def objective(config, report):
+        best = math.log2(config.train_size) - 4 - math.log2(1 - config.momentum)
+        loss = (math.log2(config.batch_size) - best) ** 2 / 4 + hash_noise(config) / 10
+        return {"validation_loss": loss}
+
+    spec = claim_spec(
+        space={
+            "base_lr": 0.1, "family_factors": False, "train_size": [128, 256, 512, 1024],
+            "momentum": [0.0, 0.5, 0.75, 0.875],
+            "batch_size": {"low": 1, "high": 128, "log2": True},
+        },
+        claim={"hypotheses": ["H10"], "metric": "validation_loss"}, task=None, objective="mine:train", train_size=1024,
+    )  # fmt: skip
+    (((stratum, (finding,)), *_),) = findings_of(work(storage, spec, objective), None, seed=0)
+    assert stratum == {"momentum": 0.0}
+    assert finding.verdict == "supported" and finding.slope.slope == pytest.approx(1, abs=0.1)
+    assert finding.as_dict()["per_train_size"][0]["train_size"] == 128
+    assert "reverse" not in finding.as_dict()
+
+
+def test_momentum_is_read_as_damping(storage):
+    def objective(config, report):
+        best = 2 - math.log2(1 - config.momentum)
+        return {"validation_loss": (math.log2(config.batch_size) - best) ** 2 / 4 + hash_noise(config) / 10}
+
+    spec = claim_spec(
+        space={
+            "base_lr": 0.1, "family_factors": False, "momentum": [0.0, 0.5, 0.75, 0.875, 0.9375],
+            "batch_size": {"low": 1, "high": 128, "log2": True},
+        },
+        claim={"hypotheses": ["H9m"], "metric": "validation_loss"}, task=None, objective="mine:train", train_size=128,
+    )  # fmt: skip
+    stored = work(storage, spec, objective)
+    assert {record.config["peak_lr"] for record in records_of(stored.study)} == {0.1}
+    (((_, (finding,)),),) = findings_of(stored, None, seed=0)
+    assert finding.verdict == "supported" and finding.slope.slope == pytest.approx(1, abs=0.1)
+
+
+def test_training_sizes_are_trained_with(storage):
+    """Real training: a smaller size sees fewer examples an epoch, and replays to the same numbers."""
+    spec = claim_spec(
+        space={"base_lr": 0.1, "train_size": [128, 256, 512, 1024], "batch_size": [1, 2, 4, 8, 16, 64, 128]},
+        task={"train_size": None}, budget={"steps": 2}, claim={"hypotheses": ["H10"]},
+    )  # fmt: skip
+    stored = work(storage, spec)
+    records = records_of(stored.study)
+    assert {record.config["train_size"] for record in records} == {128, 256, 512, 1024}
+    assert {record.config["task"]["train_size"] for record in records} == {128, 256, 512, 1024}
+    findings_of(stored, None, seed=0)
+    for record in records[::9]:
+        assert replay(record, spec, Runtime(CPU, None)).largest_difference == 0.0
 
 
 def test_a_plan_counts_cells_and_measures(storage):

@@ -5,12 +5,14 @@ import pytest
 import statsmodels.api as sm
 from scipy import optimize, stats
 from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
 from search.stats.cliff import cliff_ratio, cliffs
 from search.stats.collapse import _spline, collapse
-from search.stats.equivalence import equivalence_p, holm
+from search.stats.equivalence import equivalence_p
 from search.stats.gaussian_process import smooth_ridge
+from search.stats.holm import holm
 from search.stats.optimum import ridge
 from search.stats.pooling import pool
 from search.stats.slope import Slope
@@ -33,8 +35,13 @@ def test_an_interval_within_the_band_is_p_at_most_half_alpha():
 
 def test_holm_is_r_p_adjust():
     # R 4.3: p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm") is 0.05 0.08 0.09 0.09 0.09
-    assert holm([0.05, 0.01, 0.03, 0.02, 0.04]) == pytest.approx([0.09, 0.05, 0.09, 0.08, 0.09])
-    assert holm([]) == []
+    assert holm(np.array([0.05, 0.01, 0.03, 0.02, 0.04])) == pytest.approx([0.09, 0.05, 0.09, 0.08, 0.09])
+    assert holm(np.array([])).size == 0
+
+
+def test_holm_is_statsmodels():
+    p = np.random.default_rng(0).random(20) ** 3
+    np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1])
 
 
 def test_pooling_is_paule_mandel_with_hartung_knapp():

@@ -1,0 +1,228 @@
+"""Hypotheses that are judged on all runs of a study together."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from search.claims.hypotheses import Hypothesis
+from search.claims.runs import FACTORS, varied_factors
+from search.claims.verdict import Finding, Verdict
+from search.spec import StudySpec
+from search.stats.contrast import Contrast, paired, seed_deviation, tuned
+from search.stats.holm import holm
+from search.stats.importance import first_ranked, main_effects
+from search.stats.stability import instability
+from search.stats.surface import Floats
+from search.stats.timing import knee, theil_sen
+
+Judge = Callable[[Hypothesis, pd.DataFrame, StudySpec, np.random.Generator], Finding]
+
+_FLAT = 0.1  # of the slope of log step time: a hundredfold batch then costs less than 1.6 times the time
+_FIRST_SHARE = 0.95
+
+
+def _alpha(spec: StudySpec) -> float:
+    assert spec.claim is not None
+    return spec.claim.alpha
+
+
+def _shown(contrast: Contrast) -> str:
+    return f"{contrast.difference:+.4f} [{contrast.ci_low:+.4f}, {contrast.ci_high:+.4f}]"
+
+
+def step_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
+    """H1, from the seconds of whole trials: each learning rate repeats the timing of a batch size."""
+    trials = runs[runs["replicate"] == 0]
+    x = np.log2(trials["batch_size"].to_numpy(float))
+    y = np.log2((trials["train_seconds"] / trials["steps"]).to_numpy(float))
+    found = knee(x, y, _alpha(spec))
+    slope = found.below
+    edge = f"{2**found.at:g}"
+    reason = (
+        f"below a knee at batch size {edge} the slope of log step time is "
+        f"{slope.slope:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}], on this device"
+    )
+    verdict: Verdict = "inconclusive"
+    if slope.ci_low > _FLAT or slope.ci_high < -_FLAT:
+        verdict = "refuted"
+    elif slope.ci_low >= -_FLAT and slope.ci_high <= _FLAT and found.octaves_below >= 2:
+        verdict = "supported"
+    settle = "smaller batch sizes, or more learning rates to repeat the timing" if verdict == "inconclusive" else None
+    details = {"knee": 2**found.at, "octaves_below": found.octaves_below}
+    return Finding(hypothesis, verdict, reason, settle, slope, details=details)
+
+
+def epoch_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
+    """H2, from the seconds of whole trials."""
+    trials = runs[runs["replicate"] == 0]
+    x = np.log2(trials["batch_size"].to_numpy(float))
+    y = np.log2((trials["train_seconds"] * trials["train_size"] / trials["examples"]).to_numpy(float))
+    slope, low, high = theil_sen(x, y, _alpha(spec))
+    reason = f"the slope of log epoch seconds is {slope:.2f} [{low:.2f}, {high:.2f}], on this device"
+    verdict: Verdict = "supported" if high < 0 else "refuted" if low > 0 else "inconclusive"
+    settle = "more learning rates to repeat the timing" if verdict == "inconclusive" else None
+    return Finding(hypothesis, verdict, reason, settle, details={"slope": slope, "ci_low": low, "ci_high": high})
+
+
+def larger_is_worse(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
+    """H3: the largest against the smallest batch size, at the middle learning rate and with the rate tuned for each."""
+    lrs = np.unique(runs["base_lr"])
+    middle, edges = lrs[len(lrs) // 2], (runs["batch_size"].max(), runs["batch_size"].min())
+    found: dict[str, Contrast] = {}
+    for metric in ("train_loss", "validation_loss"):
+        large, small = (_cells(runs[runs["batch_size"] == edge], metric) for edge in edges)
+        at_middle = runs[runs["base_lr"] == middle]
+        fixed = [-_cells(at_middle[at_middle["batch_size"] == edge], metric).mean(axis=0) for edge in edges]
+        found[f"fixed_{metric}"] = paired(fixed[0], fixed[1], _alpha(spec))
+        found[f"tuned_{metric}"] = paired(-tuned(large), -tuned(small), _alpha(spec))
+    worse = {name: contrast.ci_low > 0 for name, contrast in found.items()}
+    better = {name: contrast.ci_high < 0 for name, contrast in found.items()}
+    reason = (
+        f"tuned for each batch size the largest's loss less the smallest's is {_shown(found['tuned_train_loss'])} in "
+        f"training and {_shown(found['tuned_validation_loss'])} in validation; at ε = {middle:g} untuned "
+        f"{_shown(found['fixed_train_loss'])} and {_shown(found['fixed_validation_loss'])}"
+    )
+    verdict: Verdict = "inconclusive"
+    if worse["tuned_train_loss"] and worse["tuned_validation_loss"]:
+        verdict = "supported"
+    elif better["tuned_train_loss"] or better["tuned_validation_loss"]:
+        verdict = "refuted"
+    if verdict != "supported" and worse["fixed_train_loss"] and worse["fixed_validation_loss"]:
+        reason += ": worse only untuned, an artefact"
+    settle = "more replicates" if verdict == "inconclusive" else None
+    details = {"contrasts": {name: asdict(contrast) for name, contrast in found.items()}}
+    return Finding(hypothesis, verdict, reason, settle, details=details)
+
+
+def growth_equals_decay(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
+    """H11: `step` against `batch-growth` in every other cell."""
+    step, growth = (runs[runs["decay"] == decay] for decay in ("step", "batch-growth"))
+    one, other = _cells(step, "validation_loss"), _cells(growth, "validation_loss")
+    margin = seed_deviation(one)
+    contrasts = [paired(-a, -b, _alpha(spec)) for a, b in zip(one, other, strict=True)]
+    # Outside the margin: a one-sided test in every cell, corrected for their number.
+    outside = [_beyond(a, b, margin) for a, b in zip(one, other, strict=True)]
+    n_within = sum(c.ci_low >= -margin and c.ci_high <= margin for c in contrasts)
+    widest = max(contrasts, key=lambda contrast: abs(contrast.difference))
+    share = float((growth["steps"].to_numpy() / step["steps"].to_numpy()).mean())
+    reason = (
+        f"{n_within} of {len(contrasts)} cells agree within one seed's standard deviation, {margin:.4f}; the largest "
+        f"difference, step less batch-growth, is {_shown(widest)}; batch-growth used {share:.0%} of the updates"
+    )
+    verdict: Verdict = "inconclusive"
+    if n_within == len(contrasts):
+        verdict = "supported"
+    elif min(holm(np.array(outside))) <= _alpha(spec):
+        verdict = "refuted"
+    settle = "more replicates" if verdict == "inconclusive" else None
+    details = {"margin": margin, "updates_share": share, "contrasts": [asdict(contrast) for contrast in contrasts]}
+    return Finding(hypothesis, verdict, reason, settle, details=details)
+
+
+def _beyond(one: Floats, other: Floats, margin: float) -> float:
+    """The p-value that the paired difference lies outside ± margin, on the side where it was seen."""
+    gap = one - other
+    sign = 1.0 if gap.mean() >= 0 else -1.0
+    return min(2 * _one_sided(sign * gap - margin), 1.0)
+
+
+def _one_sided(values: Floats) -> float:
+    from scipy import stats
+
+    if np.ptp(values) == 0:
+        return 0.0 if values[0] > 0 else 1.0
+    return float(stats.ttest_1samp(values, 0.0, alternative="greater").pvalue)
+
+
+def most_sensitive(
+    hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, generator: np.random.Generator
+) -> Finding:
+    """H13: main effects of every varied factor on the score."""
+    factors = varied_factors(spec)
+    ordered = runs.sort_values([*factors, "replicate"])
+    shape = [runs[name].nunique() for name in factors]
+    scores = ordered["score"].to_numpy(float).reshape(*shape, spec.arm.replicates)
+    shares = dict(zip(factors, main_effects(scores.mean(axis=-1)).tolist(), strict=True))
+    first = dict(zip(factors, first_ranked(scores, generator).tolist(), strict=True))
+    listed = ", ".join(f"{name} {share:.0%}" for name, share in sorted(shares.items(), key=lambda item: -item[1]))
+    reason = f"main effects: {listed}; ε comes first in {first['base_lr']:.0%} of bootstraps"
+    verdict: Verdict = "inconclusive"
+    if first["base_lr"] >= _FIRST_SHARE:
+        verdict = "supported"
+    elif max(first.values()) >= _FIRST_SHARE:
+        verdict = "refuted"
+    settle = "more replicates" if verdict == "inconclusive" else None
+    details = {
+        "main_effects": {k: float(v) for k, v in shares.items()},
+        "first": {k: float(v) for k, v in first.items()},
+    }
+    return Finding(hypothesis, verdict, reason, settle, details=details)
+
+
+def adaptive_families(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
+    """H16: each family with everything else tuned on the other seeds."""
+    best = {family: tuned(_cells(part, "score")) for family, part in runs.groupby("optimizer")}
+    alpha = _alpha(spec)
+    rmsprop = paired(best["rmsprop"], best["adagrad"], alpha)
+    adamw = paired(best["adamw"], best["adam"], alpha)
+    margin = seed_deviation(np.stack([best["adam"], best["adamw"]]))
+    differs, wins = adamw.p_value <= alpha, rmsprop.ci_low > 0
+    same = adamw.ci_low >= -margin and adamw.ci_high <= margin
+    reason = (
+        f"RMSprop's score less Adagrad's is {_shown(rmsprop)}; AdamW's less Adam's {_shown(adamw)}, with one seed's "
+        f"standard deviation at {margin:.4f}"
+    )
+    verdict: Verdict = "inconclusive"
+    if wins and differs:
+        verdict = "supported"
+    elif rmsprop.ci_high < 0 or same:
+        verdict = "refuted"
+    settle = "more replicates" if verdict == "inconclusive" else None
+    details = {"rmsprop_less_adagrad": asdict(rmsprop), "adamw_less_adam": asdict(adamw), "margin": margin}
+    return Finding(hypothesis, verdict, reason, settle, details=details)
+
+
+def larger_is_stabler(
+    hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, generator: np.random.Generator
+) -> Finding:
+    """H17: instability on batch size and learning rate."""
+    ordered = runs.sort_values([*FACTORS, "replicate"])
+    cells = ordered[ordered["replicate"] == 0]
+    factors = np.log2(cells[["batch_size", "peak_lr"]].to_numpy(float))
+    unstable = ordered["unstable"].to_numpy(bool).reshape(len(cells), -1)
+    found = instability(factors, unstable, generator, alpha=_alpha(spec))
+    if found is None:
+        reason = f"{'every' if unstable.all() else 'no'} run was unstable"
+        return Finding(hypothesis, "inconclusive", reason, "learning rates on both sides of the cliff")
+    batch_size, lr = found
+    reason = (
+        f"an octave of B changes the log odds of instability by {batch_size.slope:.2f} [{batch_size.ci_low:.2f}, "
+        f"{batch_size.ci_high:.2f}], one of ε by {lr.slope:.2f} [{lr.ci_low:.2f}, {lr.ci_high:.2f}]; "
+        f"{unstable.mean():.0%} of runs were unstable"
+    )
+    verdict: Verdict = "supported" if batch_size.ci_high < 0 else "refuted" if batch_size.ci_low > 0 else "inconclusive"
+    settle = "more replicates, or levels nearer to the cliff" if verdict == "inconclusive" else None
+    return Finding(hypothesis, verdict, reason, settle, batch_size, details={"lr_coefficient": lr.slope})
+
+
+def _cells(runs: pd.DataFrame, column: str) -> Floats:
+    """The values of a column, higher is better, (cells, replicates) in the order of their factors."""
+    ordered = runs.sort_values([*FACTORS, "replicate"])
+    values = ordered[column].to_numpy(float).reshape(-1, ordered["replicate"].nunique())
+    # A run without a loss left the finite numbers: it is worse than any other.
+    signed = values if column == "score" else -values
+    finite: Floats = np.where(np.isfinite(signed), signed, np.nanmin(signed))
+    return finite
+
+
+JUDGES: dict[str, Judge] = {
+    "H1": step_time,
+    "H2": epoch_time,
+    "H3": larger_is_worse,
+    "H11": growth_equals_decay,
+    "H13": most_sensitive,
+    "H16": adaptive_families,
+    "H17": larger_is_stabler,
+}

@@ -1,0 +1,95 @@
+"""The runs of a designed study as one table."""
+
+import math
+from itertools import product
+
+import pandas as pd
+
+from search.errors import StudyError
+from search.records import TrialRecord
+from search.spec import DATASETS, StudySpec, levels_of
+
+FACTORS = (
+    "batch_size", "base_lr", "optimizer", "momentum", "weight_decay", "decay", "warmup_fraction", "train_size"
+)  # fmt: skip
+_JUDGED = ("complete", "diverged", "out-of-memory")
+
+
+def varied_factors(spec: StudySpec) -> list[str]:
+    """The factors of a study that have several levels."""
+    return [name for name in FACTORS if len(levels_of(getattr(spec.space, name))) > 1]
+
+
+def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
+    """One row a run: its factors, replicate, score (higher is better), unstable, losses, steps and seconds a trial.
+
+    Raises:
+        StudyError: cells have not been run.
+    """
+    cells = {
+        tuple(record.config[name] for name in FACTORS): record
+        for record in records
+        if record.outcome in _JUDGED and record.config
+    }
+    levels = [
+        levels_of(getattr(spec.space, name)) if getattr(spec.space, name) is not None else (spec.n_train,)
+        for name in FACTORS
+    ]
+    # A family without momentum records none.
+    wanted = {
+        tuple(0.0 if name == "momentum" and cell[2] not in ("momentum", "nesterov") else value
+              for name, value in zip(FACTORS, cell, strict=True))
+        for cell in product(*levels)
+    }  # fmt: skip
+    missing = sorted(wanted - cells.keys())
+    if missing:
+        varied = varied_factors(spec)
+        such = ", ".join(f"{name} {value}" for name, value in zip(FACTORS, missing[0], strict=True) if name in varied)
+        raise StudyError(
+            f"{len(missing)} of {len(wanted)} cells have no result yet, such as {such}; go on with batchlaw run"
+        )
+    sign = 1 if spec.direction == "maximize" else -1
+    rows = []
+    for cell in sorted(wanted):
+        record = cells[cell]
+        scores, unstable = _scores(spec, record)
+        replicates = record.result.get("replicates") or [{}] * len(scores)
+        for number, (score, left, metrics) in enumerate(zip(scores, unstable, replicates, strict=True)):
+            rows.append(
+                dict(zip(FACTORS, cell, strict=True))
+                | {
+                    "peak_lr": record.config["peak_lr"],
+                    "inverse_damping": 1 / (1 - record.config["momentum"]),
+                    "replicate": number,
+                    "score": sign * score,
+                    "unstable": left,
+                    "train_loss": metrics.get("train_loss", math.nan),
+                    "validation_loss": metrics.get("validation_loss", math.nan),
+                    "steps": record.config["steps"],
+                    "examples": record.config["examples"],
+                    "train_seconds": record.result.get("train_seconds", math.nan),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[bool]]:
+    """The score of each replicate, and whether it was unstable: diverged, or no better than guessing.
+
+    An unstable run counts with the score of guessing, which an untrained network has. How far beyond it a loss went
+    says nothing about the batch size, and would swamp what the other seeds say.
+    """
+    values = record.replicate_values
+    diverged = record.result.get("diverged", [record.outcome != "complete"] * len(values))
+    if spec.task is None:
+        return values, list(diverged)
+    n_classes = DATASETS[spec.task.dataset].n_classes
+    chance = {"validation_accuracy": 1 / n_classes, "validation_loss": math.log(n_classes)}
+    error = math.sqrt((1 - 1 / n_classes) / n_classes / spec.task.n_validation)
+    guessing = [
+        m["validation_accuracy"] <= chance["validation_accuracy"] + 3 * error
+        or m["validation_loss"] >= chance["validation_loss"]
+        for m in record.result.get("replicates", [])
+    ] or [True] * len(values)
+    unstable = [left or guess for left, guess in zip(diverged, guessing, strict=True)]
+    return [chance[spec.arm.metric] if u else value for value, u in zip(values, unstable, strict=True)], unstable

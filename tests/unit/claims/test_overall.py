@@ -1,0 +1,170 @@
+"""Hypotheses judged on all runs together, on tables with a planted truth."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from search.claims.hypotheses import CATALOGUE
+from search.claims.overall import JUDGES
+from search.claims.runs import FACTORS
+from search.spec import parse_spec
+from search.spec.arms import NEEDS
+from tests.conftest import tiny_study
+
+N = 6
+
+
+def table(value, *, noise=0.02, seed=0, **levels):
+    """Runs over the product of levels; `value(cell)` is a dict of the columns it decides."""
+    generator = np.random.default_rng(seed)
+    defaults = {
+        "batch_size": [8], "base_lr": [0.1], "optimizer": ["momentum"], "momentum": [0.9], "weight_decay": [0.0],
+        "decay": ["constant"], "warmup_fraction": [0.0], "train_size": [128],
+    }  # fmt: skip
+    chosen = {**defaults, **levels}
+    rows = []
+    for values in product(*(chosen[name] for name in FACTORS)):
+        cell = dict(zip(FACTORS, values, strict=True))
+        for replicate in range(N):
+            shake = noise * generator.normal()
+            columns = {
+                "peak_lr": cell["base_lr"], "replicate": replicate, "unstable": False, "train_loss": 0.0, "score": 0.0,
+                "validation_loss": 0.0, "steps": 100, "examples": 800, "train_seconds": 1.0,
+            } | value(cell)  # fmt: skip
+            for name in ("train_loss", "validation_loss", "score"):
+                columns[name] += shake
+            rows.append(cell | columns)
+    return pd.DataFrame(rows)
+
+
+def judged(name, runs, **space):
+    """The finding, by a spec with these levels; where none are given, with those of H11, which asks for the fewest."""
+    study = tiny_study(task={"train_size": 128})
+    del study["search"]
+    fewest = {"batch_size": 8, "base_lr": 0.1, "decay": ["step", "batch-growth"]}
+    study["space"] = space or fewest
+    study["claim"] = {"hypotheses": [name] if space else ["H11"], "replicates": N}
+    return JUDGES[name](CATALOGUE[name], runs, parse_spec(study, "test"), np.random.default_rng(0))
+
+
+def test_every_hypothesis_has_its_needs_and_the_others_their_judge():
+    assert set(NEEDS) == set(CATALOGUE)
+    assert set(JUDGES) == {name for name, hypothesis in CATALOGUE.items() if hypothesis.given is None}
+    for hypothesis in CATALOGUE.values():
+        assert hypothesis.supports(0.25) and hypothesis.contradicts(0.25) and hypothesis.needs()
+
+
+BATCHES, RATES = [2**e for e in range(9)], [0.1, 0.2, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict"),
+    [
+        (lambda batch: 1 + 0 * batch, "supported"),
+        (lambda batch: max(1, batch / 32), "supported"),  # flat up to a knee
+        (lambda batch: batch**0.5, "refuted"),
+        (lambda batch: max(1, batch / 2), "refuted"),  # one octave of flatness is too little to be seen
+    ],
+)
+def test_h1_reads_the_time_of_a_step(seconds, verdict):
+    generator = np.random.default_rng(0)
+    runs = table(
+        lambda cell: {"train_seconds": seconds(cell["batch_size"]) * np.exp(0.01 * generator.normal())},
+        batch_size=BATCHES, base_lr=RATES,
+    )  # fmt: skip
+    assert judged("H1", runs).verdict == verdict
+
+
+@pytest.mark.parametrize(("exponent", "verdict"), [(-0.8, "supported"), (0.3, "refuted"), (0.0, "inconclusive")])
+def test_h2_reads_the_time_of_an_epoch(exponent, verdict):
+    generator = np.random.default_rng(0)
+    runs = table(
+        lambda cell: {"train_seconds": cell["batch_size"] ** exponent * np.exp(0.05 * generator.normal())},
+        batch_size=BATCHES, base_lr=RATES,
+    )  # fmt: skip
+    assert judged("H2", runs).verdict == verdict
+
+
+def larger(penalty, moves):
+    """Losses with their best rate at .4, or in proportion to the batch size where the optimum moves."""
+
+    def value(cell):
+        best = 0.1 * cell["batch_size"] / 8 if moves else 0.4
+        loss = np.log2(cell["base_lr"] / best) ** 2 / 4 + penalty * (cell["batch_size"] > 8)
+        return {"train_loss": loss, "validation_loss": loss}
+
+    return table(value, batch_size=[8, 128], base_lr=[0.1, 0.2, 0.4, 0.8, 1.6])
+
+
+def test_h3_tells_a_penalty_from_an_untuned_rate():
+    real = judged("H3", larger(0.5, moves=False))
+    assert real.verdict == "supported"
+    untuned = judged("H3", larger(0.0, moves=True))
+    assert untuned.verdict != "supported"
+    better = judged("H3", larger(-0.5, moves=False))
+    assert better.verdict == "refuted"
+
+
+@pytest.mark.parametrize(("gap", "noise", "verdict"), [(0.0, 0.05, "inconclusive"), (0.5, 0.05, "refuted")])
+def test_h11_compares_decay_with_growth(gap, noise, verdict):
+    def value(cell):
+        grown = cell["decay"] == "batch-growth"
+        return {"validation_loss": 1 + gap * grown, "steps": 40 if grown else 100}
+
+    finding = judged("H11", table(value, noise=noise, decay=["step", "batch-growth"]))
+    assert finding.verdict == verdict and finding.details["updates_share"] == pytest.approx(0.4)
+
+
+def test_h11_is_supported_where_seeds_move_both_alike():
+    runs = table(lambda cell: {}, noise=0.0, decay=["step", "batch-growth"], base_lr=[0.1, 0.2])
+    shake = np.random.default_rng(0).normal(size=N)
+    runs["validation_loss"] = 1 + 0.1 * shake[runs["replicate"]]
+    runs["validation_loss"] += 0.01 * np.random.default_rng(1).normal(size=len(runs))
+    assert judged("H11", runs).verdict == "supported"
+
+
+@pytest.mark.parametrize(("strongest", "verdict"), [("base_lr", "supported"), ("batch_size", "refuted")])
+def test_h13_ranks_main_effects(strongest, verdict):
+    levels = {"batch_size": [8, 16, 32], "base_lr": [0.1, 0.2, 0.4], "momentum": [0.5, 0.9]}
+    runs = table(lambda cell: {"score": 3 * levels[strongest].index(cell[strongest]) + cell["momentum"]}, **levels)
+    finding = judged("H13", runs, **levels)
+    assert finding.verdict == verdict
+    assert finding.details["first"][strongest] == 1.0
+
+
+FAMILIES = ["adagrad", "rmsprop", "adam", "adamw"]
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ({"rmsprop": 1.0, "adamw": 1.0}, "supported"),
+        ({"rmsprop": 1.0}, "refuted"),  # AdamW and Adam the same
+        ({"rmsprop": -1.0, "adamw": 1.0}, "refuted"),
+    ],
+)
+def test_h16_compares_families_each_at_its_best(gains, verdict):
+    def value(cell):
+        best = {"adagrad": 0.1, "rmsprop": 0.2, "adam": 0.4, "adamw": 0.1}[cell["optimizer"]]
+        return {"score": gains.get(cell["optimizer"], 0.0) - abs(np.log2(cell["base_lr"] / best))}
+
+    runs = table(value, noise=0.1, optimizer=FAMILIES, base_lr=[0.1, 0.2, 0.4, 0.8], weight_decay=[0.0, 0.1])
+    if verdict == "refuted" and "adamw" not in gains:  # equal to well within a seed's deviation
+        same = runs["optimizer"].isin(["adam", "adamw"])
+        runs.loc[same, "score"] += np.random.default_rng(0).normal(size=N)[runs.loc[same, "replicate"]]
+    assert judged("H16", runs).verdict == verdict
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(-1, "supported"), (1, "refuted")])
+def test_h17_reads_which_batch_sizes_are_unstable(sign, verdict):
+    generator = np.random.default_rng(0)
+
+    def value(cell):
+        odds = 2 + 1.5 * np.log2(cell["base_lr"]) + sign * 1.5 * (np.log2(cell["batch_size"]) - 4)
+        return {"unstable": generator.random() < 1 / (1 + np.exp(-odds))}
+
+    rates = [2.0**e for e in range(-5, 3)]
+    assert judged("H17", table(value, batch_size=BATCHES, base_lr=rates)).verdict == verdict
+    assert judged("H17", table(lambda cell: {}, batch_size=BATCHES, base_lr=rates)).verdict == "inconclusive"
