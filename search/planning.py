@@ -16,8 +16,9 @@ from search.train.data import load_parts
 from search.train.lane import Lane
 from search.train.stacking import seconds_a_step, stacking_pays
 
-# Octaves, of one optimum with five seeds: the median over the identified rates of studies/claim-batch-per-lr.toml.
-TYPICAL_ERROR = 0.3
+# Octaves, of one optimum with five seeds: medians over the identified levels of studies/claim-scaling-rule.toml, for
+# momentum and for Adam.
+TYPICAL_ERRORS = (0.07, 0.37)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Plan:
     runs: int
     workers: int
     seconds: float | None  # of wall time; None for one's own objective, which is not measured
-    slope_half_width: float  # expected, where every level is identified
+    slope_half_widths: tuple[float, float] | None  # expected between these; None for slopes over other factors
 
     def lines(self) -> list[str]:
         """For people."""
@@ -39,12 +40,17 @@ class Plan:
             if self.seconds is None
             else str(timedelta(seconds=round(self.seconds)))
         )
-        return [
+        lines = [
             f"{self.study}: {self.cells} cells × {self.replicates} replicates = {self.runs} runs",
-            f"about {time} with {self.workers} workers on this machine",
-            f"expected interval of the slope: ± {self.slope_half_width:.2f}, if every learning rate's optimum is found "
-            f"with a standard error of {TYPICAL_ERROR:g} octaves at 5 seeds, as on digits",
+            f"about {time} of training with {self.workers} workers on this machine",
         ]
+        if self.slope_half_widths:
+            widths = " to ".join(f"± {width:.2f}" for width in self.slope_half_widths)
+            lines.append(
+                f"expected interval of a slope over the learning rates: {widths}, where every optimum is identified as "
+                "well as on digits (with momentum, with Adam)"
+            )
+        return lines
 
 
 def plan_of(spec: StudySpec, runtime: Runtime, workers: int) -> Plan:
@@ -57,9 +63,10 @@ def plan_of(spec: StudySpec, runtime: Runtime, workers: int) -> Plan:
         raise StudyError(f"study {spec.name!r} has no [claim] to plan")
     n = spec.claim.replicates
     combinations = cells(spec.space)
-    error = TYPICAL_ERROR * (5 / n) ** 0.5
     x = np.log2(levels_of(spec.space.base_lr))
     spread = float(np.sqrt(((x - x.mean()) ** 2).sum()))
+    t = float(stats.t.ppf(1 - spec.claim.alpha / 2, n - 1))
+    low, high = (t * error * (5 / n) ** 0.5 for error in TYPICAL_ERRORS)
     return Plan(
         study=spec.name,
         cells=len(combinations),
@@ -67,7 +74,7 @@ def plan_of(spec: StudySpec, runtime: Runtime, workers: int) -> Plan:
         runs=n * len(combinations),
         workers=workers,
         seconds=None if spec.task is None else _seconds(spec, runtime) / workers,
-        slope_half_width=float(stats.t.ppf(1 - spec.claim.alpha / 2, n - 1)) * error / spread,
+        slope_half_widths=(low / spread, high / spread) if spread else None,
     )
 
 

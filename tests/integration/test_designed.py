@@ -277,6 +277,6 @@ def test_a_plan_counts_cells_and_measures(storage):
     plan = plan_of(claim_spec(task={"train_size": 128}, claim={"replicates": 6}), Runtime(CPU, None), workers=2)
     assert (plan.cells, plan.runs) == (64, 384) and 0 < plan.seconds < 600
     more = plan_of(own_spec(replicates=20), Runtime(CPU, None, bowl), workers=2)
-    assert more.seconds is None and more.slope_half_width < plan.slope_half_width
+    assert more.seconds is None and more.slope_half_widths < plan.slope_half_widths
     with pytest.raises(StudyError, match="no \\[claim\\]"):
         plan_of(parse_spec(tiny_study(), "test"), Runtime(CPU, None), workers=2)
