@@ -9,6 +9,7 @@ import pandas as pd
 from search.claims.hypotheses import Hypothesis
 from search.claims.runs import FACTORS, varied_factors
 from search.claims.verdict import Finding, Verdict
+from search.errors import StudyError
 from search.spec import StudySpec
 from search.stats.contrast import Contrast, paired, seed_deviation, tuned
 from search.stats.holm import holm
@@ -34,7 +35,7 @@ def _shown(contrast: Contrast) -> str:
 
 def step_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H1, from the seconds of whole trials: each learning rate repeats the timing of a batch size."""
-    trials = runs[runs["replicate"] == 0]
+    trials = _known(hypothesis, runs, "train_seconds")
     x = np.log2(trials["batch_size"].to_numpy(float))
     y = np.log2((trials["train_seconds"] / trials["steps"]).to_numpy(float))
     found = knee(x, y, _alpha(spec))
@@ -56,7 +57,7 @@ def step_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np
 
 def epoch_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H2, from the seconds of whole trials."""
-    trials = runs[runs["replicate"] == 0]
+    trials = _known(hypothesis, runs, "train_seconds")
     x = np.log2(trials["batch_size"].to_numpy(float))
     y = np.log2((trials["train_seconds"] * trials["train_size"] / trials["examples"]).to_numpy(float))
     slope, low, high = theil_sen(x, y, _alpha(spec))
@@ -68,6 +69,8 @@ def epoch_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: n
 
 def larger_is_worse(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H3: the largest against the smallest batch size, at the middle learning rate and with the rate tuned for each."""
+    for metric in ("train_loss", "validation_loss"):
+        _known(hypothesis, runs, metric)
     lrs = np.unique(runs["base_lr"])
     middle, edges = lrs[len(lrs) // 2], (runs["batch_size"].max(), runs["batch_size"].min())
     found: dict[str, Contrast] = {}
@@ -98,6 +101,7 @@ def larger_is_worse(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec,
 
 def growth_equals_decay(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H11: `step` against `batch-growth` in every other cell."""
+    _known(hypothesis, runs, "validation_loss")
     step, growth = (runs[runs["decay"] == decay] for decay in ("step", "batch-growth"))
     one, other = _cells(step, "validation_loss"), _cells(growth, "validation_loss")
     margin = seed_deviation(one)
@@ -205,6 +209,18 @@ def larger_is_stabler(
     verdict: Verdict = "supported" if batch_size.ci_high < 0 else "refuted" if batch_size.ci_low > 0 else "inconclusive"
     settle = "more replicates, or levels nearer to the cliff" if verdict == "inconclusive" else None
     return Finding(hypothesis, verdict, reason, settle, batch_size, details={"lr_coefficient": lr.slope})
+
+
+def _known(hypothesis: Hypothesis, runs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A row a trial, of those that have a finite value in a column.
+
+    Raises:
+        StudyError: none has, as may be with a training function of one's own.
+    """
+    known = runs[(runs["replicate"] == 0) & np.isfinite(runs[column])]
+    if known.empty:
+        raise StudyError(f"{hypothesis.name} needs {column}, which no run of this study has recorded")
+    return known
 
 
 def _cells(runs: pd.DataFrame, column: str) -> Floats:

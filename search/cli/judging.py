@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from search.cli.console import JsonOption, StorageOption, errors, output
+from search.cli.console import JsonOption, StorageOption, errors, output, within
 from search.errors import BatchlawError
 from search.figures.labels import Labels
 from search.storage import DEFAULT_URL
@@ -60,7 +60,7 @@ def claim(
     hypothesis: Annotated[
         str | None, typer.Option("--hypothesis", help="Such as H9, which is the default of a file.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", callback=within("--seed", 0, 2**63 - 1), help="Of the bootstrap.")] = 0,
     list_: Annotated[bool, typer.Option("--list", help="The hypotheses, and what each needs.")] = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a report, one file that needs no network.")
@@ -270,14 +270,15 @@ def _asides(evidence: "Evidence") -> str:
 
 
 def _plan(file: Path, json_: bool) -> None:
-    from search.cli.running import _cores, _runtime
+    from search.cli.machine import cores, runtime
     from search.derive import check_space
+    from search.launch import local_devices
     from search.planning import plan_of
     from search.spec import read_spec
 
     spec = read_spec(file)
     check_space(spec)
-    plan = plan_of(spec, _runtime(spec, "cpu" if _cores() else "auto", 1, None, file), _cores())
+    plan = plan_of(spec, runtime(spec, "auto", 1, None, file), len(local_devices()) or cores())
     if json_:
         typer.echo(json.dumps(asdict(plan), indent=2))
         return

@@ -98,12 +98,12 @@ def export(
 def _verify(
     stored: StoredStudy, best: Any, n_seeds: int, device: str, data_dir: Path | None, spec_file: Path | None
 ) -> dict[str, Any]:
-    from search.cli.running import _cores, _runtime
+    from search.cli.machine import cores, runtime
     from search.errors import Diverged, WorkFailed
     from search.replay import verify
 
     try:
-        return verify(best, stored.spec, _runtime(stored.spec, device, _cores(), data_dir, spec_file), n_seeds)
+        return verify(best, stored.spec, runtime(stored.spec, device, cores(), data_dir, spec_file), n_seeds)
     except Diverged:
         raise WorkFailed(f"--verify: trial {best.number} diverged on all of {n_seeds} fresh seeds") from None
 

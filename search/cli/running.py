@@ -1,6 +1,5 @@
 """Commands that train: run, create, worker, replay."""
 
-import os
 import signal
 import time
 from datetime import UTC, datetime
@@ -11,14 +10,13 @@ import typer
 
 from search import __version__
 from search.cli.console import DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, output, within
+from search.cli.machine import cores, device_named, runtime
 from search.errors import ObjectiveError, SpecError
 from search.spec import StudySpec, read_spec
 from search.storage import DEFAULT_URL, StoredStudy, load, note_run, open_storage, redacted, register
 
 if TYPE_CHECKING:
-    import torch
-
-    from search.objective import Runtime
+    pass
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 TrialsOption = Annotated[
@@ -74,12 +72,12 @@ def run(
     from search.launch import LocalFleet, local_devices
     from search.progress import RunProgress
 
-    _device(device)
+    device_named(device)
     if seed is not None and read_spec(file).claim is not None:
         raise SpecError(f"--seed: got {seed}; the cells of a designed study share the file's seeds")
     stored = _register(file, storage, trials=trials, fork=fork, data_dir=data_dir, download=download)
     gpus = local_devices() if device in ("auto", "cuda") else []
-    count = workers or len(gpus) or _cores()
+    count = workers or len(gpus) or cores()
     overrides = {"trials": trials, "timeout": timeout, "seed": seed, "workers": count, "device": device}
     started = datetime.now(UTC).isoformat()
     note_run(stored, started, {"batchlaw": __version__, **{k: v for k, v in overrides.items() if v is not None}})
@@ -199,12 +197,12 @@ def worker(
             f"objective: study {study!r} runs {stored.spec.objective!r}; code is run only from a study file on this "
             "machine: batchlaw worker STUDY.toml"
         )
-    runtime = _runtime(spec or stored.spec, device, threads or _cores(), data_dir, file)
-    runtime.interrupts.install()
+    machine = runtime(spec or stored.spec, device, threads or cores(), data_dir, file)
+    machine.interrupts.install()
     seconds = timeout if timeout is not None else stored.spec.arm.study_seconds
     worker = Worker(
         stored,
-        runtime,
+        machine,
         study_seed=stored.spec.arm.seed if seed is None else seed,
         deadline=None if seconds is None else time.monotonic() + seconds,
     )
@@ -231,7 +229,7 @@ def replay(
     records = {record.number: record for record in records_of(stored.study)}
     if trial not in records:
         raise SpecError(f"TRIAL: got {trial}; study {study!r} has the trials 0 to {len(records) - 1}")
-    comparison = replay_trial(records[trial], stored.spec, _runtime(stored.spec, device, _cores(), data_dir, file))
+    comparison = replay_trial(records[trial], stored.spec, runtime(stored.spec, device, cores(), data_dir, file))
     for what, recorded, replayed in comparison.pairs:
         output.print(f"{what:>12}  recorded {recorded:.10g}  replayed {replayed:.10g}")
     if comparison.largest_difference == 0:
@@ -278,39 +276,3 @@ def _register(
                 style="dim",
             )
     return register(database, spec, trials=trials, version=__version__, preregistration=claims)
-
-
-def _runtime(spec: StudySpec, device: str, threads: int, data_dir: Path | None, file: Path | None) -> "Runtime":
-    """Pin the threads, choose the device and load the study's own code."""
-    import torch
-
-    from search.objective import Runtime, load_objective
-    from search.train.data import default_data_dir
-
-    torch.set_num_threads(threads)
-    objective = None
-    if spec.objective is not None:
-        if file is None:
-            raise ObjectiveError(f"objective: {spec.objective!r} is run only from a study file on this machine: --file")
-        objective = load_objective(spec.objective, file.resolve().parent)
-    return Runtime(_device(device), data_dir or default_data_dir(), objective)
-
-
-def _device(name: str) -> "torch.device":
-    import torch
-
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    if name == "auto":
-        return accelerator or torch.device("cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise SpecError(f"--device: got {name!r}; must be auto, cpu or an accelerator such as cuda") from None
-    if device.type != "cpu" and (accelerator is None or device.type != accelerator.type):
-        raise SpecError(f"--device: got {name!r}; this machine has {accelerator.type if accelerator else 'cpu only'}")
-    return device
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
