@@ -53,7 +53,7 @@ class Hypothesis:
         parts = []
         for need in NEEDS[self.name]:
             octaves = f" over {need.octaves:g} octaves" if need.octaves else ""
-            values = f": {', '.join(need.values)}" if need.values else ""
+            values = f": {', '.join(map(str, need.values))}" if need.values else ""
             parts.append(f"{need.factor} {need.levels}{octaves}{values}")
         return "; ".join(parts)
 
@@ -144,6 +144,20 @@ _ALL = (
         statistic="main effects of a functional ANOVA over the levels tried, bootstrapped over seeds",
         support="ε comes first in at least 95 % of bootstraps",
         contradiction="another parameter comes first in at least 95 % of bootstraps",
+    ),
+    Hypothesis(
+        name="H14",
+        statement="warmup helps because early second moments are noisy",
+        statistic="paired gain of the longest warmup over none, in the upper half of the learning rates and tuned",
+        support="Adam gains in the upper half of the learning rates, and more than momentum does",
+        contradiction="Adam loses there, or gains less than momentum; a gain there alone is one of stability",
+    ),
+    Hypothesis(
+        name="H15",
+        statement="decay removes late oscillation",
+        statistic="ratio of the variance of the loss over the last fifth of the steps, cosine to constant",
+        support="the ratio's interval lies below 1",
+        contradiction="the ratio's interval lies above 1",
     ),
     Hypothesis(
         name="H16",

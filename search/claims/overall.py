@@ -165,6 +165,56 @@ def most_sensitive(
     return Finding(hypothesis, verdict, reason, settle, details=details)
 
 
+def late_oscillation(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
+    """H15: cosine against constant in every other cell that is stable under both, as one mean of logs a seed."""
+    _known(hypothesis, runs, "tail_loss_variance")
+    constant, cosine = (runs[runs["decay"] == decay] for decay in ("constant", "cosine"))
+    shaky = np.hstack([_cells(arm, "unstable") != 0 for arm in (constant, cosine)]).any(axis=1)
+    if shaky.all():
+        return Finding(hypothesis, "inconclusive", "every cell has unstable runs", "lower learning rates")
+    logs = [np.log(np.maximum(-_cells(arm, "tail_loss_variance")[~shaky], 1e-30)) for arm in (cosine, constant)]
+    found = paired(logs[0].mean(axis=0), logs[1].mean(axis=0), _alpha(spec))
+    ratio, low, high = (float(np.exp(value)) for value in (found.difference, found.ci_low, found.ci_high))
+    reason = (
+        f"the variance of the loss at the end is {ratio:.3g} [{low:.3g}, {high:.3g}] times that without decay, over "
+        f"{(~shaky).sum()} of {len(shaky)} cells that are stable under both"
+    )
+    verdict: Verdict = "supported" if high < 1 else "refuted" if low > 1 else "inconclusive"
+    settle = "more replicates" if verdict == "inconclusive" else None
+    details = {"ratio": ratio, "ci_low": low, "ci_high": high, "n_cells": int((~shaky).sum())}
+    return Finding(hypothesis, verdict, reason, settle, details=details)
+
+
+def warmup(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
+    """H14: the longest warmup against none, at high learning rates and with the rate tuned for each."""
+    rates = np.unique(runs["base_lr"])
+    high: dict[str, Floats] = {}
+    best: dict[str, Contrast] = {}
+    for family in ("adam", "momentum"):
+        part = runs[runs["optimizer"] == family]
+        warm, cold = (part[part["warmup_fraction"] == level] for level in (part["warmup_fraction"].max(), 0.0))
+        upper = [_cells(arm[arm["base_lr"] >= rates[len(rates) // 2]], "score").mean(axis=0) for arm in (warm, cold)]
+        high[family] = upper[0] - upper[1]
+        best[family] = paired(tuned(_cells(warm, "score")), tuned(_cells(cold, "score")), _alpha(spec))
+    gain = paired(high["adam"], np.zeros_like(high["adam"]), _alpha(spec))
+    more = paired(high["adam"], high["momentum"], _alpha(spec))
+    reason = (
+        f"in the upper half of the learning rates warmup gains Adam {_shown(gain)}, {_shown(more)} more than momentum; "
+        f"with the rate tuned it gains Adam {_shown(best['adam'])} and momentum {_shown(best['momentum'])}"
+    )
+    if gain.ci_low > 0 >= best["adam"].ci_low:
+        reason += ": a gain of stability only"
+    verdict: Verdict = "inconclusive"
+    if gain.ci_low > 0 and more.ci_low > 0:
+        verdict = "supported"
+    elif gain.ci_high < 0 or more.ci_high < 0:
+        verdict = "refuted"
+    settle = "more replicates" if verdict == "inconclusive" else None
+    tuned_gains = {family: asdict(contrast) for family, contrast in best.items()}
+    details = {"gain": asdict(gain), "more_than_momentum": asdict(more), "tuned": tuned_gains}
+    return Finding(hypothesis, verdict, reason, settle, details=details)
+
+
 def adaptive_families(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H16: each family with everything else tuned on the other seeds."""
     best = {family: tuned(_cells(part, "score")) for family, part in runs.groupby("optimizer")}
@@ -239,6 +289,8 @@ JUDGES: dict[str, Judge] = {
     "H3": larger_is_worse,
     "H11": growth_equals_decay,
     "H13": most_sensitive,
+    "H14": warmup,
+    "H15": late_oscillation,
     "H16": adaptive_families,
     "H17": larger_is_stabler,
 }

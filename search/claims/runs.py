@@ -53,8 +53,10 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
     for cell in sorted(wanted):
         record = cells[cell]
         scores, unstable = _scores(spec, record)
+        variances = record.result.get("tail_loss_variance") or [math.nan] * len(scores)
         replicates = record.result.get("replicates") or [{}] * len(scores)
-        for number, (score, left, metrics) in enumerate(zip(scores, unstable, replicates, strict=True)):
+        columns = (scores, unstable, replicates, variances)
+        for number, (score, left, metrics, variance) in enumerate(zip(*columns, strict=True)):
             rows.append(
                 dict(zip(FACTORS, cell, strict=True))
                 | {
@@ -65,6 +67,7 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
                     "unstable": left,
                     "train_loss": metrics.get("train_loss", math.nan),
                     "validation_loss": metrics.get("validation_loss", math.nan),
+                    "tail_loss_variance": variance,
                     "steps": record.config["steps"],
                     "examples": record.config["examples"],
                     "train_seconds": record.result.get("train_seconds", math.nan),

@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 from search.spec.base import Frozen, refuse
 
 Direction = Literal["maximize", "minimize"]
-HypothesisName = Literal["H1", "H2", "H3", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H13", "H16", "H17", "H19"]
+HypothesisName = Literal[
+    "H1", "H2", "H3", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H13", "H14", "H15", "H16", "H17", "H19"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Need:
     factor: str
     levels: int = 1
     octaves: float = 0.0  # of momentum, those of 1/(1-m)
-    values: tuple[str, ...] = ()
+    values: tuple[str | float, ...] = ()
 
 
 # Of a ridge (assumption: an optimum that moves over four octaves, with two on either side to see the score fall).
@@ -32,6 +34,12 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "H10": (_BATCH_SIZES, Need("train_size", 4, 3.0)),
     "H11": (Need("decay", 2, values=("step", "batch-growth")),),
     "H13": (Need("base_lr", 3), Need("batch_size", 3), Need("momentum", 2)),
+    "H14": (
+        Need("base_lr", 4, 3.0),
+        Need("warmup_fraction", 2, values=(0.0,)),
+        Need("optimizer", 2, values=("momentum", "adam")),
+    ),
+    "H15": (Need("decay", 2, values=("constant", "cosine")),),
     "H16": (
         Need("base_lr", 4, 3.0),
         Need("weight_decay", 2),

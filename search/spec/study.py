@@ -209,7 +209,9 @@ class StudySpec(Frozen):
         levels = levels_of(dimension) if dimension is not None else ()
         missing = [value for value in need.values if value not in levels]
         if missing:
-            raise refuse(f"{hypothesis} needs {', '.join(missing)} as well", list(levels), f"space.{need.factor}")
+            raise refuse(
+                f"{hypothesis} needs {', '.join(map(str, missing))} as well", list(levels), f"space.{need.factor}"
+            )
         scale = [1 / (1 - level) for level in levels] if need.factor == "momentum" else levels
         span = log2(max(scale) / min(scale)) if need.octaves and levels else 0.0
         if len(levels) < need.levels or span < need.octaves - 0.01:

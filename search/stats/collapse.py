@@ -40,7 +40,7 @@ def collapse(surface: Surface, *, level: float = 0.05) -> Collapse | None:
     )
     runs = scores[stable]
     n, replicates = len(runs), surface.n_replicates
-    n_knots = min(5, n - _FEWEST_LEFT - 4)
+    n_knots = min(8, n - _FEWEST_LEFT - 4)  # enough for the kink of a curve that falls faster on one side
     pure_error = float(runs.var(axis=1, ddof=1).mean())
     if n_knots < 1 or np.ptp(x) == 0 or np.ptp(y) == 0 or pure_error == 0 or np.ptp(runs.mean(axis=1)) == 0:
         return None

@@ -1,5 +1,6 @@
 """A lane trains one network: a single replicate, or several stacked into one. The step lives here."""
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from search.train.data import Examples, crop_and_flip
 from search.train.stream import ExampleStream
 
 EVALUATION_BATCH = 4096  # examples; halved where they do not fit
+TAIL = 0.2  # of the steps: the last ones, whose losses tell whether a run has settled
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Lane:
         limit = task.micro_batch_size or int(self._batch_sizes.max())
         self.micro_batch_size = memory.micro_batch_size(self._device, self._network, limit)
         self.loss_sum = torch.zeros(len(seeds), device=self._device)  # of the steps since it was last read
+        self._tail_start = schedule.steps - math.ceil(TAIL * schedule.steps)
+        self._tail = torch.zeros((2, len(seeds)), dtype=torch.float64, device=self._device)  # of losses and squares
 
     def advance(self, start: int, stop: int) -> None:
         """Take the steps `start` … `stop - 1`. Nothing in here waits for the device."""
@@ -78,6 +82,8 @@ class Lane:
                 losses = self._accumulate(batch, batch_size)
             optimizer.step()
             self.loss_sum += losses
+            if step >= self._tail_start:
+                self._tail += torch.stack([losses, losses.square()]).view_as(self._tail)
 
     def _take(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """Images ([members,] batch, …) and labels ([members,] batch) of the next step."""
@@ -136,6 +142,12 @@ class Lane:
         """What the optimizer's `zero_grad` does, without its hooks, which cost a tenth of a small step."""
         for parameter in self._parameters:
             parameter.grad = None
+
+    def tail_loss_variance(self) -> list[float]:
+        """Of each member: the variance of the losses of the last steps, from step to step."""
+        total, square = self._tail.tolist()
+        n = len(self._batch_sizes) - self._tail_start
+        return [max(s / n - (t / n) ** 2, 0.0) * n / max(n - 1, 1) for t, s in zip(total, square, strict=True)]
 
     def _set_beta2(self, batch_size: int) -> None:
         """Hold the half-life of β₂ in examples while the batch grows."""

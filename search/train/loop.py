@@ -164,6 +164,7 @@ class _Run:
             micro_batch_size=min(micro, self.config.batch_size),
             grad_accum_steps=accumulation,
             peak_memory_bytes=memory.peak_bytes(self.device),
+            tail_loss_variance=[variance for lane in self.lanes for variance in lane.tail_loss_variance()],
             flags=["batch norm over micro-batches: not the statistics of the whole batch"] if batch_norm else [],
         )
 

@@ -24,6 +24,7 @@ class TrainResult:
     replicates: list[dict[str, float]]  # the metrics of each seed, in the order of config.seeds
     validation_standard_errors: dict[str, float]  # of one replicate's metrics, from the finite validation set
     diverged: list[bool]  # of each seed
+    tail_loss_variance: list[float]  # of each seed: from step to step, over the last fifth of the steps
     train_seconds: float  # without evaluation
     examples_per_second: float  # of all replicates together
     device: str

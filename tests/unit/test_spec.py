@@ -106,6 +106,12 @@ BROKEN_CLAIMS = [
     ("space.momentum", {"low": 0.5, "high": 0.9}, "space.momentum", ["levels"]),
     ("space.scaling_rule", "linear", "space.scaling_rule", ["constant", "linear"]),
     ("space.batch_size", {"low": 2, "high": 128, "log2": True}, "space.batch_size", ["over 7 octaves", "7 over 6.0"]),
+    ("claim.hypotheses", ["H10"], "space.train_size", ["H10 needs 4 levels or more over 3 octaves", "0 over"]),
+    ("claim.hypotheses", ["H11"], "space.decay", ["H11 needs step, batch-growth as well"]),
+    ("claim.hypotheses", ["H14"], "space.warmup_fraction", ["H14 needs 2 levels or more", "1"]),
+    ("claim.hypotheses", ["H9m"], "space.momentum", ["5 levels or more over 3 octaves", "1 over 0.0"]),
+    ("space.train_size", [512, 900], "space.train_size", ["at most 863", "900"]),
+    ("space.train_size", [256, 800], "space.batch_size.high", ["at most 256", "512"]),
     ("space.base_lr", [0.01, 0.1, 1.0], "space.base_lr", ["6 levels or more over 5 octaves", "3 over 6.6"]),
 ]
 
@@ -115,7 +121,7 @@ BROKEN_CLAIMS = [
 )
 def test_a_broken_claim_is_one_line_as_well(path, value, field, words):
     table = changed("search", None)
-    table["space"] |= LEVELS | {"scaling_rule": "constant", "warmup_fraction": 0.0}
+    table["space"] |= LEVELS | {"scaling_rule": "constant", "warmup_fraction": 0.0, "decay": "constant"}
     table["claim"] = {"hypotheses": ["H9"]}
     parse_spec(table, "study.toml")
     *outer, key = path.split(".")

@@ -31,7 +31,7 @@ def table(value, *, noise=0.02, seed=0, **levels):
             shake = noise * generator.normal()
             columns = {
                 "peak_lr": cell["base_lr"], "replicate": replicate, "unstable": False, "train_loss": 0.0, "score": 0.0,
-                "validation_loss": 0.0, "steps": 100, "examples": 800, "train_seconds": 1.0,
+                "validation_loss": 0.0, "tail_loss_variance": 1.0, "steps": 100, "examples": 800, "train_seconds": 1.0,
             } | value(cell)  # fmt: skip
             for name in ("train_loss", "validation_loss", "score"):
                 columns[name] += shake
@@ -132,6 +132,45 @@ def test_h13_ranks_main_effects(strongest, verdict):
     finding = judged("H13", runs, **levels)
     assert finding.verdict == verdict
     assert finding.details["first"][strongest] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict", "words"),
+    [
+        ({"adam": 1.0}, "supported", "stability only"),
+        ({"adam": 1.0, "momentum": 1.0}, "inconclusive", "stability only"),
+        ({"adam": 0.2, "momentum": 1.0}, "refuted", "stability only"),
+        ({"adam": -1.0, "momentum": -1.0}, "refuted", "gains Adam -"),
+    ],
+)
+def test_h14_asks_who_gains_from_warmup_at_high_rates(gains, verdict, words):
+    def value(cell):
+        high = cell["base_lr"] >= 0.4
+        gain = gains.get(cell["optimizer"], 0.0) if high and cell["warmup_fraction"] > 0 else 0.0
+        return {"score": gain - 3 * high}
+
+    runs = table(
+        value, noise=0.1, optimizer=["momentum", "adam"], base_lr=[0.1, 0.2, 0.4, 0.8], warmup_fraction=[0.0, 0.1, 0.2]
+    )
+    finding = judged("H14", runs)
+    assert finding.verdict == verdict and words in finding.reason
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(0.3, "supported"), (3.0, "refuted"), (1.0, "inconclusive")])
+def test_h15_reads_how_the_loss_settles(ratio, verdict):
+    generator = np.random.default_rng(0)
+
+    def value(cell):
+        settled = ratio if cell["decay"] == "cosine" else 1.0
+        wild = cell["base_lr"] > 1  # unstable under one of both: no part of it
+        return {
+            "tail_loss_variance": settled * np.exp(0.1 * generator.normal()) * (1e6 if wild else 1.0),
+            "unstable": wild and cell["decay"] == "cosine",
+        }
+
+    finding = judged("H15", table(value, decay=["constant", "cosine"], base_lr=[0.1, 0.4, 1.6]))
+    assert finding.verdict == verdict and finding.details["n_cells"] == 2
+    assert finding.details["ratio"] == pytest.approx(ratio, rel=0.2)
 
 
 FAMILIES = ["adagrad", "rmsprop", "adam", "adamw"]

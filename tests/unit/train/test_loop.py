@@ -1,6 +1,7 @@
 """The run: reports, divergence and the recorded numbers, against a loop written by hand."""
 
 import math
+import statistics
 
 import pytest
 import torch
@@ -67,6 +68,8 @@ def test_every_number_of_the_result_is_that_of_the_loop_by_hand():
     boundaries = (0, *schedule_of(config).report_steps(3))
     for (_, metrics), start, stop in zip(heard, boundaries, boundaries[1:], strict=False):
         assert metrics["running_train_loss"] == pytest.approx(sum(losses[start:stop]) / (stop - start), rel=1e-5)
+    tail = losses[-math.ceil(len(losses) / 5) :]
+    assert result.tail_loss_variance == pytest.approx([statistics.variance(tail)], rel=1e-3)
     accuracy, n = expected["validation_accuracy"], len(parts.validation)
     errors = result.validation_standard_errors
     assert errors["validation_accuracy"] == pytest.approx((accuracy * (1 - accuracy) / n) ** 0.5)

@@ -162,6 +162,7 @@ def test_replicates_score_the_same_stacked_and_in_turn(family):
     assert stacked.stacked and not in_turn.stacked
     for a, b in zip(stacked.replicates, in_turn.replicates, strict=True):
         assert a["validation_loss"] == pytest.approx(b["validation_loss"], rel=1e-4)
+    assert stacked.tail_loss_variance == pytest.approx(in_turn.tail_loss_variance, rel=1e-2)
     losses = [replicate["validation_loss"] for replicate in stacked.replicates]
     assert max(losses) - min(losses) > 1e-3 * max(losses)  # so that a wrong seed would show
     alone = run(config_of(seeds=(2,), optimizer=family, weight_decay=0.01, decay="linear", warmup_fraction=0.1))
