@@ -15,7 +15,7 @@ from search.stats.contrast import Contrast, paired, seed_deviation, tuned
 from search.stats.holm import holm
 from search.stats.importance import first_ranked, main_effects
 from search.stats.stability import instability
-from search.stats.surface import Floats
+from search.stats.surface import Bools, Floats
 from search.stats.timing import knee, theil_sen
 
 Judge = Callable[[Hypothesis, pd.DataFrame, StudySpec, np.random.Generator], Finding]
@@ -169,7 +169,7 @@ def late_oscillation(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec
     """H15: cosine against constant in every other cell that is stable under both, as one mean of logs a seed."""
     _known(hypothesis, runs, "tail_loss_variance")
     constant, cosine = (runs[runs["decay"] == decay] for decay in ("constant", "cosine"))
-    shaky = np.hstack([_cells(arm, "unstable") != 0 for arm in (constant, cosine)]).any(axis=1)
+    shaky: Bools = np.any(np.hstack([_cells(arm, "unstable") != 0 for arm in (constant, cosine)]), axis=1)
     if shaky.all():
         return Finding(hypothesis, "inconclusive", "every cell has unstable runs", "lower learning rates")
     logs = [np.log(np.maximum(-_cells(arm, "tail_loss_variance")[~shaky], 1e-30)) for arm in (cosine, constant)]
