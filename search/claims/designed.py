@@ -13,7 +13,7 @@ from search.claims.runs import runs_of, varied_factors
 from search.claims.verdict import Finding, judge
 from search.errors import StudyError
 from search.records import records_of
-from search.spec import StudySpec
+from search.spec import StudySpec, parse_spec
 from search.stats.surface import Surface
 from search.storage import StoredStudy, patiently
 
@@ -34,6 +34,7 @@ def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list
 
     Raises:
         StudyError: the study is no designed one, or has cells that have not been run.
+        SpecError: a named hypothesis asks for levels that the study does not have.
     """
     spec, claim = stored.spec, stored.spec.claim
     if claim is None:
@@ -41,6 +42,9 @@ def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list
             f"study {spec.name!r} was searched, not designed: its pruned, adaptive trials decide no claim; "
             "a study file with [claim] in the place of [search] does"
         )
+    if names:
+        table = spec.model_dump(mode="json", exclude_none=True)
+        parse_spec(table | {"claim": table["claim"] | {"hypotheses": names}}, f"study {spec.name!r}")
     runs = runs_of(spec, patiently(lambda: records_of(stored.study)))
     judged = names or list(claim.hypotheses)
     blocks: list[Block] = []

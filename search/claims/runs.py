@@ -2,11 +2,13 @@
 
 import math
 from itertools import product
+from typing import Any
 
 import pandas as pd
 
 from search.errors import StudyError
 from search.records import TrialRecord
+from search.space import point_of
 from search.spec import DATASETS, StudySpec, levels_of
 
 FACTORS = (
@@ -26,21 +28,12 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
     Raises:
         StudyError: cells have not been run.
     """
-    cells = {
-        tuple(record.config[name] for name in FACTORS): record
-        for record in records
-        if record.outcome in _JUDGED and record.config
-    }
+    cells = {_cell(spec, record): record for record in records if record.outcome in _JUDGED and record.replicate_values}
     levels = [
         levels_of(getattr(spec.space, name)) if getattr(spec.space, name) is not None else (spec.n_train,)
         for name in FACTORS
     ]
-    # A family without momentum records none.
-    wanted = {
-        tuple(0.0 if name == "momentum" and cell[2] not in ("momentum", "nesterov") else value
-              for name, value in zip(FACTORS, cell, strict=True))
-        for cell in product(*levels)
-    }  # fmt: skip
+    wanted = set(product(*levels))
     missing = sorted(wanted - cells.keys())
     if missing:
         varied = varied_factors(spec)
@@ -74,6 +67,13 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _cell(spec: StudySpec, record: TrialRecord) -> tuple[Any, ...]:
+    """The levels of a trial, as suggested: what is derived may differ, as a family without momentum has 0."""
+    point = point_of(record.params, spec.space)
+    return tuple(spec.n_train if name == "train_size" and point.train_size is None else getattr(point, name)
+                 for name in FACTORS)  # fmt: skip
 
 
 def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[bool]]:

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from search.claims.designed import findings_of, surfaces_of
 from search.claims.hypotheses import preregistration
 from search.claims.runs import runs_of
-from search.errors import Diverged, StudyError
+from search.errors import Diverged, SpecError, StudyError
 from search.objective import Runtime
 from search.planning import plan_of
 from search.records import records_of
@@ -104,6 +104,24 @@ def test_further_factors_are_judged_level_by_level(storage):
     # The rate on the axis is the one the optimizer got: base_lr × (1 - m).
     rates = [findings[0].side.ridge.given[0] for _, findings in judged]
     assert rates == pytest.approx([2.0**-6, 2.0**-6 / 10])
+
+
+def test_cells_are_told_by_what_was_suggested_not_by_what_was_derived(storage):
+    """Adam has no momentum and an untuned warmup of its own: every cell of the product has its trial all the same."""
+    spec = claim_spec(
+        space={"optimizer": ["momentum", "adam"], "momentum": [0.0, 0.9], "warmup": "untuned", "base_lr": [
+            2.0**exponent for exponent in range(-6, 0)
+        ], "batch_size": [1, 2, 4, 8, 16, 64, 128]},
+        budget={"steps": 4000}, claim={"metric": "validation_loss"}, task=None, objective="mine:train", train_size=128,
+    )  # fmt: skip
+    (judged,) = findings_of(work(storage, spec, bowl), ["H8"], seed=0)
+    assert len(judged) == 4
+
+
+def test_a_named_hypothesis_must_fit_the_design(storage):
+    stored = work(storage, own_spec(), bowl)
+    with pytest.raises(SpecError, match=r"space\.decay: H11 needs step, batch-growth as well"):
+        findings_of(stored, ["H11"], seed=0)
 
 
 def test_what_would_decide_is_stored_with_the_study_before_the_first_run(storage):
