@@ -52,4 +52,8 @@ def _part(name: dict[str, Any], findings: list[Finding], labels: Labels) -> dict
 
 
 def _html(figure: Any) -> str:
-    return str(plotly.io.to_html(figure, include_plotlyjs=False, full_html=False, config={"responsive": True}))
+    return str(
+        plotly.io.to_html(
+            figure, include_plotlyjs=False, full_html=False, config={"responsive": True, "displayModeBar": False}
+        )
+    )

@@ -72,7 +72,7 @@ def score_map(evidence: Evidence, labels: Labels) -> go.Figure:
         title=f"Where each {given} has its best batch size",
         xaxis={"title": given, "tickvals": x, "ticktext": [f"{lr:.3g}" for lr in surface.given]},
         yaxis={"title": "batch size", "tickvals": y, "ticktext": [f"{level:g}" for level in surface.tuned]},
-        legend={"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right"},
+        legend={"orientation": "h", "y": -0.2, "x": 0},
     )
 
 
