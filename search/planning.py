@@ -14,7 +14,7 @@ from search.space import cells, point_of
 from search.spec import StudySpec, levels_of
 from search.train.data import load_parts
 from search.train.lane import Lane
-from search.train.stacking import seconds_a_step, stacking_pays
+from search.train.stacking import can_stack, seconds_a_step, stacking_pays
 
 # Octaves, of one optimum with five seeds: medians over the identified levels of studies/claim-scaling-rule.toml, for
 # momentum and for Adam.
@@ -90,7 +90,7 @@ def _seconds(spec: StudySpec, runtime: Runtime) -> float:
         key = (config.batch_size, config.optimizer)
         if key not in a_step:
             schedule = schedule_of(config)
-            stacked = spec.task.model == "mlp" and stacking_pays(config, spec.task, train, schedule)
+            stacked = can_stack(config, spec.task) and stacking_pays(config, spec.task, train, schedule)
             lane = Lane(config, spec.task, seeds if stacked else seeds[:1], schedule, train)
             a_step[key] = seconds_a_step(lane, min(12, schedule.steps)) * (1 if stacked else len(seeds))
         total += config.steps * a_step[key]

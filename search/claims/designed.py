@@ -27,7 +27,7 @@ _AXES: dict[Given, tuple[str, str]] = {  # the factor, and the column that is on
 
 
 def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list[Block]:
-    """Judge the hypotheses of a study, or those named.
+    """Judge the hypotheses of a study, or those named, which share Holm's correction with the study's own all the same.
 
     Those about a ridge come in a block for each given factor, judged at each combination of the further factors; the
     others in a block of one, judged on all runs.
@@ -46,7 +46,7 @@ def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list
         table = spec.model_dump(mode="json", exclude_none=True)
         parse_spec(table | {"claim": table["claim"] | {"hypotheses": names}}, f"study {spec.name!r}")
     runs = runs_of(spec, patiently(lambda: records_of(stored.study)))
-    judged = names or list(claim.hypotheses)
+    judged = list(dict.fromkeys([*claim.hypotheses, *(names or ())]))
     blocks: list[Block] = []
     for given in dict.fromkeys(CATALOGUE[name].given for name in judged):
         chosen = [name for name in judged if CATALOGUE[name].given == given]
@@ -67,7 +67,13 @@ def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list
                 for stratum, surface in surfaces_of(spec, runs, given)
             ]
         )  # fmt: skip
-    return blocks
+    if not names:
+        return blocks
+    kept = [
+        [(stratum, [f for f in findings if f.hypothesis.name in names]) for stratum, findings in block]
+        for block in blocks
+    ]
+    return [block for block in kept if block[0][1]]
 
 
 def surfaces_of(spec: StudySpec, runs: pd.DataFrame, given: Given) -> Iterator[tuple[dict[str, Any], Surface]]:

@@ -11,7 +11,7 @@ from search.claims.runs import FACTORS, varied_factors
 from search.claims.verdict import Finding, Verdict
 from search.errors import StudyError
 from search.spec import StudySpec
-from search.stats.contrast import Contrast, paired, seed_deviation, tuned
+from search.stats.contrast import Contrast, beyond, paired, seed_deviation, tuned
 from search.stats.holm import holm
 from search.stats.importance import first_ranked, main_effects
 from search.stats.stability import instability
@@ -107,7 +107,7 @@ def growth_equals_decay(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudyS
     margin = seed_deviation(one)
     contrasts = [paired(-a, -b, _alpha(spec)) for a, b in zip(one, other, strict=True)]
     # Outside the margin: a one-sided test in every cell, corrected for their number.
-    outside = [_beyond(a, b, margin) for a, b in zip(one, other, strict=True)]
+    outside = [beyond(a, b, margin) for a, b in zip(one, other, strict=True)]
     n_within = sum(c.ci_low >= -margin and c.ci_high <= margin for c in contrasts)
     widest = max(contrasts, key=lambda contrast: abs(contrast.difference))
     share = float((growth["steps"].to_numpy() / step["steps"].to_numpy()).mean())
@@ -123,21 +123,6 @@ def growth_equals_decay(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudyS
     settle = "more replicates" if verdict == "inconclusive" else None
     details = {"margin": margin, "updates_share": share, "contrasts": [asdict(contrast) for contrast in contrasts]}
     return Finding(hypothesis, verdict, reason, settle, details=details)
-
-
-def _beyond(one: Floats, other: Floats, margin: float) -> float:
-    """The p-value that the paired difference lies outside ± margin, on the side where it was seen."""
-    gap = one - other
-    sign = 1.0 if gap.mean() >= 0 else -1.0
-    return min(2 * _one_sided(sign * gap - margin), 1.0)
-
-
-def _one_sided(values: Floats) -> float:
-    from scipy import stats
-
-    if np.ptp(values) == 0:
-        return 0.0 if values[0] > 0 else 1.0
-    return float(stats.ttest_1samp(values, 0.0, alternative="greater").pvalue)
 
 
 def most_sensitive(
@@ -158,10 +143,7 @@ def most_sensitive(
     elif max(first.values()) >= _FIRST_SHARE:
         verdict = "refuted"
     settle = "more replicates" if verdict == "inconclusive" else None
-    details = {
-        "main_effects": {k: float(v) for k, v in shares.items()},
-        "first": {k: float(v) for k, v in first.items()},
-    }
+    details = {"main_effects": shares, "first": first}
     return Finding(hypothesis, verdict, reason, settle, details=details)
 
 

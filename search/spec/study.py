@@ -190,12 +190,9 @@ class StudySpec(Frozen):
         if self.claim is None:
             return self
         for name in type(self.space).model_fields:
-            if isinstance(getattr(self.space, name), FloatRange | IntRange) and not getattr(
-                getattr(self.space, name), "log2", False
-            ):
-                raise refuse(
-                    "a claim needs levels: give a list", getattr(self.space, name).model_dump(), f"space.{name}"
-                )
+            dimension = getattr(self.space, name)
+            if isinstance(dimension, FloatRange) or (isinstance(dimension, IntRange) and not dimension.log2):
+                raise refuse("a claim needs levels: give a list", dimension.model_dump(), f"space.{name}")
         if self.space.scaling_rule != "constant":
             # A rule at one batch size only relabels the base rate; the slope of the best rate is what judges it.
             raise refuse('must be "constant" in a claim', self.space.scaling_rule, "space.scaling_rule")

@@ -28,6 +28,15 @@ def paired(first: Floats, second: Floats, alpha: float = 0.05) -> Contrast:
     return Contrast(float(gap.mean()), float(low), float(high), float(test.pvalue))
 
 
+def beyond(first: Floats, second: Floats, margin: float) -> float:
+    """The p-value of the claim that the paired difference lies outside ± margin: twice the one-sided one, as seen."""
+    outside = np.abs((first - second).mean()) - margin
+    error = (first - second).std(ddof=1) / np.sqrt(len(first))
+    if error == 0:
+        return 0.0 if outside > 0 else 1.0
+    return min(2 * float(stats.t.sf(outside / error, len(first) - 1)), 1.0)
+
+
 def tuned(scores: Floats) -> Floats:
     """The score of each seed in the cell that is best on the other seeds: (n_cells, n_seeds) to (n_seeds,).
 

@@ -14,7 +14,7 @@ from search.train import memory, models
 from search.train.data import Examples, load_parts, load_test
 from search.train.lane import Evaluation, Lane
 from search.train.result import Report, TrainResult
-from search.train.stacking import stacking_pays
+from search.train.stacking import can_stack, stacking_pays
 
 
 def train(
@@ -58,10 +58,10 @@ class _Run:
         self.config, self.task, self.device = config, task, device
         self.parts = load_parts(task, device, data_dir)
         self.schedule = schedule_of(config)
-        can_stack = len(config.seeds) > 1 and task.model == "mlp" and not task.augment
+        stackable = can_stack(config, task)
         if stacked is None:
-            stacked = can_stack and stacking_pays(config, task, self.parts.train, self.schedule)
-        self.stacked = stacked and can_stack
+            stacked = stackable and stacking_pays(config, task, self.parts.train, self.schedule)
+        self.stacked = stacked and stackable
         memory.reset_peak(device)
         groups = [config.seeds] if self.stacked else [(seed,) for seed in config.seeds]
         self.lanes = [Lane(config, task, seeds, self.schedule, self.parts.train) for seeds in groups]

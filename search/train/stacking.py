@@ -14,6 +14,11 @@ _STEPS = 12  # a timed stretch; three of them, the fastest counts
 _PAYS: dict[Hashable, bool] = {}
 
 
+def can_stack(config: TrainConfig, task: Task) -> bool:
+    """Whether replicates have a stacked form: perceptrons do, unless augmented, which each is by itself."""
+    return len(config.seeds) > 1 and task.model == "mlp" and not task.augment
+
+
 def stacking_pays(config: TrainConfig, task: Task, train: Examples, schedule: Schedule) -> bool:
     """Time a few steps of all replicates stacked against the same steps in turn, on throw-away networks.
 

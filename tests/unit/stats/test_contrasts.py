@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from search.stats.contrast import paired, seed_deviation, tuned
+from search.stats.contrast import beyond, paired, seed_deviation, tuned
 from search.stats.importance import first_ranked, main_effects
 from search.stats.stability import instability
 from search.stats.timing import knee, theil_sen
@@ -16,6 +16,13 @@ def test_a_paired_contrast_is_scipys():
     assert found.p_value == pytest.approx(test.pvalue)
     assert (found.ci_low, found.ci_high) == pytest.approx(tuple(test.confidence_interval(0.95)))
     assert paired(a, a).p_value == 1.0 and paired(a + 1.0, a).p_value < 1e-6
+
+
+def test_a_difference_beyond_a_margin_is_a_shifted_t_test():
+    a, b = np.random.default_rng(0).normal([[2.0], [0.0]], 1.0, (2, 8))
+    expected = 2 * stats.ttest_1samp(a - b, 0.5, alternative="greater").pvalue
+    assert beyond(a, b, 0.5) == pytest.approx(expected) == beyond(b, a, 0.5)
+    assert beyond(a, b, 50.0) == 1.0
 
 
 def test_nothing_is_scored_on_the_seeds_that_selected_it():
