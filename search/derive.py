@@ -99,6 +99,7 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         decay_factor=spec.schedule.decay_factor,
         max_batch_size=max_batch_size,
         reports=spec.arm.reports,
+        measures=spec.claim.measures if spec.claim else (),
         seeds=seeds,
         lr_per_example=peak_lr / point.batch_size,
         noise_scale=noise_scale(peak_lr, point.batch_size, n_train, momentum),

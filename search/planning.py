@@ -1,9 +1,14 @@
 """What a designed study will cost on this machine, and how well it will tell: asked before the first run."""
 
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
+import torch
 from scipy import stats
 
 from search.derive import derive, run_seeds
@@ -73,15 +78,27 @@ def plan_of(spec: StudySpec, runtime: Runtime, workers: int) -> Plan:
         replicates=n,
         runs=n * len(combinations),
         workers=workers,
-        seconds=None if spec.task is None else _seconds(spec, runtime) / workers,
+        seconds=None if spec.task is None else _seconds_together(spec, runtime, workers),
         slope_half_widths=(low / spread, high / spread) if spread else None,
     )
 
 
-def _seconds(spec: StudySpec, runtime: Runtime) -> float:
-    """Of all cells one after the other."""
+def _seconds_together(spec: StudySpec, runtime: Runtime, workers: int) -> float:
+    """Of all cells among workers that start, and measure, side by side: two take more than half the time of one."""
+    began = time.time()
+    options = (spec, runtime.device, runtime.data_dir, torch.get_num_threads(), began)
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        measured = [pool.submit(_seconds, *options) for _ in range(workers)]
+        seconds = [future.result() for future in measured]
+    return max(starting for starting, _ in seconds) + sum(training for _, training in seconds) / workers**2
+
+
+def _seconds(spec: StudySpec, device: torch.device, data_dir: Path, threads: int, began: float) -> tuple[float, float]:
+    """Of the start of this process, and of all cells one after the other."""
     assert spec.task is not None
-    train = load_parts(spec.task, runtime.device, runtime.data_dir).train
+    torch.set_num_threads(threads)
+    train = load_parts(spec.task, device, data_dir).train
+    starting = time.time() - began
     seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
     a_step: dict[tuple[int, str], float] = {}
     total = 0.0
@@ -94,4 +111,4 @@ def _seconds(spec: StudySpec, runtime: Runtime) -> float:
             lane = Lane(config, spec.task, seeds if stacked else seeds[:1], schedule, train)
             a_step[key] = seconds_a_step(lane, min(12, schedule.steps)) * (1 if stacked else len(seeds))
         total += config.steps * a_step[key]
-    return total
+    return starting, total

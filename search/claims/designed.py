@@ -1,11 +1,13 @@
 """From the runs of a designed study to findings."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from search.claims.course import oscillation_above
 from search.claims.evidence import gather
 from search.claims.hypotheses import CATALOGUE, Given
 from search.claims.overall import JUDGES
@@ -59,10 +61,13 @@ def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list
             [
                 (
                     stratum,
-                    judge(
-                        gather(surface, given, seed=seed, alpha=claim.alpha),
-                        chosen, alpha=claim.alpha, margin=claim.margin,
-                    ),
+                    [
+                        _with_oscillation(finding, runs, stratum, claim.alpha)
+                        for finding in judge(
+                            gather(surface, given, seed=seed, alpha=claim.alpha),
+                            chosen, alpha=claim.alpha, margin=claim.margin,
+                        )
+                    ],
                 )
                 for stratum, surface in surfaces_of(spec, runs, given)
             ]
@@ -70,10 +75,36 @@ def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list
     if not names:
         return blocks
     kept = [
-        [(stratum, [f for f in findings if f.hypothesis.name in names]) for stratum, findings in block]
+        [
+            (
+                stratum,
+                [
+                    replace(f, preregistered=f.hypothesis.name in claim.hypotheses)
+                    for f in findings if f.hypothesis.name in names
+                ],
+            )
+            for stratum, findings in block
+        ]
         for block in blocks
-    ]
+    ]  # fmt: skip
     return [block for block in kept if block[0][1]]
+
+
+def _with_oscillation(finding: Finding, runs: pd.DataFrame, stratum: dict[str, Any], alpha: float) -> Finding:
+    """H19 with what happens above the best rate; others as they are."""
+    if finding.hypothesis.name != "H19":
+        return finding
+    part = runs[(runs[list(stratum)] == pd.Series(stratum)).all(axis=1)]
+    found = oscillation_above(finding.side.ridge, part, alpha)
+    if found is None:
+        return finding
+    ratio, low, high = np.exp([found.difference, found.ci_low, found.ci_high]).tolist()
+    reason = (
+        f"{finding.reason}; an octave above the best rate the loss at the end varies {ratio:.3g} [{low:.3g}, "
+        f"{high:.3g}] times as much from step to step"
+    )
+    details = {"variance_above_best": {"ratio": ratio, "ci_low": low, "ci_high": high}}
+    return replace(finding, reason=reason, details=details)
 
 
 def surfaces_of(spec: StudySpec, runs: pd.DataFrame, given: Given) -> Iterator[tuple[dict[str, Any], Surface]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from search.spec import Claim
-from search.spec.arms import NEEDS, HypothesisName
+from search.spec.arms import NEAR_SADDLE, NEEDS, HypothesisName
 
 MARGIN = 0.25  # of a slope: half of what separates the linear rule from the square root, the default of a study
 
@@ -55,6 +55,8 @@ class Hypothesis:
             octaves = f" over {need.octaves:g} octaves" if need.octaves else ""
             values = f": {', '.join(map(str, need.values))}" if need.values else ""
             parts.append(f"{need.factor} {need.levels}{octaves}{values}")
+        if self.name == "H18":
+            parts.append(f"task.model_options.init_scale at most {NEAR_SADDLE}")
         return "; ".join(parts)
 
 
@@ -84,6 +86,22 @@ _ALL = (
         statistic="paired contrast of the largest with the smallest B: at a fixed ε, and with ε tuned for each",
         support="with ε tuned for each the largest B is worse, in training and in validation loss",
         contradiction="it is not worse in either; worse at a fixed ε alone is an artefact of not tuning",
+    ),
+    Hypothesis(
+        name="H4",
+        statement="small B helps generalisation",
+        statistic="paired contrast of the largest with the smallest B: generalisation gap at the same training loss, "
+        "ε tuned for each on other seeds",
+        support="the largest B's gap is larger, by more than equivalence within one seed's standard deviation",
+        contradiction="the gaps are equivalent within one seed's standard deviation, or the largest B's is smaller",
+    ),
+    Hypothesis(
+        name="H5",
+        statement="small B finds flatter minima",
+        statistic="partial rank correlation of sharpness at the same training loss with ε/B, given ε, in three "
+        "measures: worst and average case, both adaptive, and the Hessian's largest eigenvalue",
+        support="the correlation's interval lies below 0 in two measures or more, and above 0 in none",
+        contradiction="it lies above 0 in two measures or more, and below 0 in none",
     ),
     Hypothesis(
         name="H6",
@@ -134,9 +152,17 @@ _ALL = (
     Hypothesis(
         name="H11",
         statement="decaying ε is equivalent to growing B",
-        statistic="paired difference of the final validation loss at equal epochs",
+        statistic="paired difference of the final validation loss at equal epochs, beside the curves' largest gap",
         support="the difference's interval lies within one seed's standard deviation in every cell",
         contradiction="the difference lies outside it in one cell or more (Holm)",
+    ),
+    Hypothesis(
+        name="H12",
+        statement="larger ε generalises better",
+        statistic="validation loss at the same training loss against log ε: two-lines test, and the largest rate "
+        "against the smallest",
+        support="it improves up to the largest rate without a turn, in at least 80 % of the further factors' levels",
+        contradiction="it is best within the rates or worsens, in at least 80 % of the further factors' levels",
     ),
     Hypothesis(
         name="H13",
@@ -174,9 +200,17 @@ _ALL = (
         contradiction="the coefficient of log B lies above 0",
     ),
     Hypothesis(
+        name="H18",
+        statement="small batches leave saddle points that full batches stop at",
+        statistic="slope of log steps until the loss leaves its plateau on log B, at fixed ε, from scaled-down weights",
+        support="the slope's interval lies above 0",
+        contradiction="the slope's interval lies below 0",
+    ),
+    Hypothesis(
         name="H19",
         statement="too large ε oscillates, too small never arrives: at a fixed B some ε is best",
-        statistic="share of batch sizes whose best learning rate passes the identification gate",
+        statistic="share of batch sizes whose best learning rate passes the identification gate, beside the variance "
+        "of the loss at the end, above the best rate over that at it",
         given="lr",
         reverse=True,
         support="at least 80 % of the batch sizes have an identified optimum",

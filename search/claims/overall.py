@@ -6,10 +6,10 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
+from search.claims.course import larger_lr_generalises, leaves_the_plateau, smaller_generalises, smaller_is_flatter
 from search.claims.hypotheses import Hypothesis
-from search.claims.runs import FACTORS, varied_factors
+from search.claims.runs import FACTORS, alpha_of, cells_of, curves_of, known, known_curves, varied_factors
 from search.claims.verdict import Finding, Verdict
-from search.errors import StudyError
 from search.spec import StudySpec
 from search.stats.contrast import Contrast, beyond, paired, seed_deviation, tuned
 from search.stats.holm import holm
@@ -24,21 +24,12 @@ _FLAT = 0.1  # of the slope of log step time: a hundredfold batch then costs les
 _FIRST_SHARE = 0.95
 
 
-def _alpha(spec: StudySpec) -> float:
-    assert spec.claim is not None
-    return spec.claim.alpha
-
-
-def _shown(contrast: Contrast) -> str:
-    return f"{contrast.difference:+.4f} [{contrast.ci_low:+.4f}, {contrast.ci_high:+.4f}]"
-
-
 def step_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H1, from the seconds of whole trials: each learning rate repeats the timing of a batch size."""
-    trials = _known(hypothesis, runs, "train_seconds")
+    trials = known(hypothesis.name, runs, "train_seconds")
     x = np.log2(trials["batch_size"].to_numpy(float))
     y = np.log2((trials["train_seconds"] / trials["steps"]).to_numpy(float))
-    found = knee(x, y, _alpha(spec))
+    found = knee(x, y, alpha_of(spec))
     slope = found.below
     edge = f"{2**found.at:g}"
     reason = (
@@ -57,10 +48,10 @@ def step_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np
 
 def epoch_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H2, from the seconds of whole trials."""
-    trials = _known(hypothesis, runs, "train_seconds")
+    trials = known(hypothesis.name, runs, "train_seconds")
     x = np.log2(trials["batch_size"].to_numpy(float))
     y = np.log2((trials["train_seconds"] * trials["train_size"] / trials["examples"]).to_numpy(float))
-    slope, low, high = theil_sen(x, y, _alpha(spec))
+    slope, low, high = theil_sen(x, y, alpha_of(spec))
     reason = f"the slope of log epoch seconds is {slope:.2f} [{low:.2f}, {high:.2f}], on this device"
     verdict: Verdict = "supported" if high < 0 else "refuted" if low > 0 else "inconclusive"
     settle = "more learning rates to repeat the timing" if verdict == "inconclusive" else None
@@ -70,22 +61,22 @@ def epoch_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: n
 def larger_is_worse(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H3: the largest against the smallest batch size, at the middle learning rate and with the rate tuned for each."""
     for metric in ("train_loss", "validation_loss"):
-        _known(hypothesis, runs, metric)
+        known(hypothesis.name, runs, metric)
     lrs = np.unique(runs["base_lr"])
     middle, edges = lrs[len(lrs) // 2], (runs["batch_size"].max(), runs["batch_size"].min())
     found: dict[str, Contrast] = {}
     for metric in ("train_loss", "validation_loss"):
-        large, small = (_cells(runs[runs["batch_size"] == edge], metric) for edge in edges)
+        large, small = (cells_of(runs[runs["batch_size"] == edge], metric) for edge in edges)
         at_middle = runs[runs["base_lr"] == middle]
-        fixed = [-_cells(at_middle[at_middle["batch_size"] == edge], metric).mean(axis=0) for edge in edges]
-        found[f"fixed_{metric}"] = paired(fixed[0], fixed[1], _alpha(spec))
-        found[f"tuned_{metric}"] = paired(-tuned(large), -tuned(small), _alpha(spec))
+        fixed = [-cells_of(at_middle[at_middle["batch_size"] == edge], metric).mean(axis=0) for edge in edges]
+        found[f"fixed_{metric}"] = paired(fixed[0], fixed[1], alpha_of(spec))
+        found[f"tuned_{metric}"] = paired(-tuned(large), -tuned(small), alpha_of(spec))
     worse = {name: contrast.ci_low > 0 for name, contrast in found.items()}
     better = {name: contrast.ci_high < 0 for name, contrast in found.items()}
     reason = (
-        f"tuned for each batch size the largest's loss less the smallest's is {_shown(found['tuned_train_loss'])} in "
-        f"training and {_shown(found['tuned_validation_loss'])} in validation; at ε = {middle:g} untuned "
-        f"{_shown(found['fixed_train_loss'])} and {_shown(found['fixed_validation_loss'])}"
+        f"tuned for each batch size the largest's loss less the smallest's is {found['tuned_train_loss']} in "
+        f"training and {found['tuned_validation_loss']} in validation; at ε = {middle:g} untuned "
+        f"{found['fixed_train_loss']} and {found['fixed_validation_loss']}"
     )
     verdict: Verdict = "inconclusive"
     if worse["tuned_train_loss"] and worse["tuned_validation_loss"]:
@@ -101,27 +92,36 @@ def larger_is_worse(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec,
 
 def growth_equals_decay(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H11: `step` against `batch-growth` in every other cell."""
-    _known(hypothesis, runs, "validation_loss")
+    known(hypothesis.name, runs, "validation_loss")
+    known_curves(hypothesis.name, runs, "validation_loss")
     step, growth = (runs[runs["decay"] == decay] for decay in ("step", "batch-growth"))
-    one, other = _cells(step, "validation_loss"), _cells(growth, "validation_loss")
+    one, other = cells_of(step, "validation_loss"), cells_of(growth, "validation_loss")
     margin = seed_deviation(one)
-    contrasts = [paired(-a, -b, _alpha(spec)) for a, b in zip(one, other, strict=True)]
+    contrasts = [paired(-a, -b, alpha_of(spec)) for a, b in zip(one, other, strict=True)]
     # Outside the margin: a one-sided test in every cell, corrected for their number.
     outside = [beyond(a, b, margin) for a, b in zip(one, other, strict=True)]
     n_within = sum(c.ci_low >= -margin and c.ci_high <= margin for c in contrasts)
     widest = max(contrasts, key=lambda contrast: abs(contrast.difference))
     share = float((growth["steps"].to_numpy() / step["steps"].to_numpy()).mean())
+    curves = [curves_of(arm, "validation_loss", spec.arm.reports) for arm in (step, growth)]
+    gap = float(np.nanmax(np.abs((curves[0] - curves[1]).mean(axis=1))))
     reason = (
         f"{n_within} of {len(contrasts)} cells agree within one seed's standard deviation, {margin:.4f}; the largest "
-        f"difference, step less batch-growth, is {_shown(widest)}; batch-growth used {share:.0%} of the updates"
+        f"difference, step less batch-growth, is {widest}, the largest gap between their curves {gap:.4f}; "
+        f"batch-growth used {share:.0%} of the updates"
     )
     verdict: Verdict = "inconclusive"
     if n_within == len(contrasts):
         verdict = "supported"
-    elif min(holm(np.array(outside))) <= _alpha(spec):
+    elif min(holm(np.array(outside))) <= alpha_of(spec):
         verdict = "refuted"
     settle = "more replicates" if verdict == "inconclusive" else None
-    details = {"margin": margin, "updates_share": share, "contrasts": [asdict(contrast) for contrast in contrasts]}
+    details = {
+        "margin": margin,
+        "updates_share": share,
+        "curve_gap": gap,
+        "contrasts": [asdict(contrast) for contrast in contrasts],
+    }
     return Finding(hypothesis, verdict, reason, settle, details=details)
 
 
@@ -149,13 +149,13 @@ def most_sensitive(
 
 def late_oscillation(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H15: cosine against constant in every other cell that is stable under both, as one mean of logs a seed."""
-    _known(hypothesis, runs, "tail_loss_variance")
+    known(hypothesis.name, runs, "tail_loss_variance")
     constant, cosine = (runs[runs["decay"] == decay] for decay in ("constant", "cosine"))
-    shaky: Bools = np.any(np.hstack([_cells(arm, "unstable") != 0 for arm in (constant, cosine)]), axis=1)
+    shaky: Bools = np.any(np.hstack([cells_of(arm, "unstable") != 0 for arm in (constant, cosine)]), axis=1)
     if shaky.all():
         return Finding(hypothesis, "inconclusive", "every cell has unstable runs", "lower learning rates")
-    logs = [np.log(np.maximum(-_cells(arm, "tail_loss_variance")[~shaky], 1e-30)) for arm in (cosine, constant)]
-    found = paired(logs[0].mean(axis=0), logs[1].mean(axis=0), _alpha(spec))
+    logs = [np.log(np.maximum(-cells_of(arm, "tail_loss_variance")[~shaky], 1e-30)) for arm in (cosine, constant)]
+    found = paired(logs[0].mean(axis=0), logs[1].mean(axis=0), alpha_of(spec))
     ratio, low, high = (float(np.exp(value)) for value in (found.difference, found.ci_low, found.ci_high))
     reason = (
         f"the variance of the loss at the end is {ratio:.3g} [{low:.3g}, {high:.3g}] times that without decay, over "
@@ -175,14 +175,14 @@ def warmup(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.ra
     for family in ("adam", "momentum"):
         part = runs[runs["optimizer"] == family]
         warm, cold = (part[part["warmup_fraction"] == level] for level in (part["warmup_fraction"].max(), 0.0))
-        upper = [_cells(arm[arm["base_lr"] >= rates[len(rates) // 2]], "score").mean(axis=0) for arm in (warm, cold)]
+        upper = [cells_of(arm[arm["base_lr"] >= rates[len(rates) // 2]], "score").mean(axis=0) for arm in (warm, cold)]
         high[family] = upper[0] - upper[1]
-        best[family] = paired(tuned(_cells(warm, "score")), tuned(_cells(cold, "score")), _alpha(spec))
-    gain = paired(high["adam"], np.zeros_like(high["adam"]), _alpha(spec))
-    more = paired(high["adam"], high["momentum"], _alpha(spec))
+        best[family] = paired(tuned(cells_of(warm, "score")), tuned(cells_of(cold, "score")), alpha_of(spec))
+    gain = paired(high["adam"], np.zeros_like(high["adam"]), alpha_of(spec))
+    more = paired(high["adam"], high["momentum"], alpha_of(spec))
     reason = (
-        f"in the upper half of the learning rates warmup gains Adam {_shown(gain)}, {_shown(more)} more than momentum; "
-        f"with the rate tuned it gains Adam {_shown(best['adam'])} and momentum {_shown(best['momentum'])}"
+        f"in the upper half of the learning rates warmup gains Adam {gain}, {more} more than momentum; "
+        f"with the rate tuned it gains Adam {best['adam']} and momentum {best['momentum']}"
     )
     if gain.ci_low > 0 >= best["adam"].ci_low:
         reason += ": a gain of stability only"
@@ -199,15 +199,15 @@ def warmup(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.ra
 
 def adaptive_families(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H16: each family with everything else tuned on the other seeds."""
-    best = {family: tuned(_cells(part, "score")) for family, part in runs.groupby("optimizer")}
-    alpha = _alpha(spec)
+    best = {family: tuned(cells_of(part, "score")) for family, part in runs.groupby("optimizer")}
+    alpha = alpha_of(spec)
     rmsprop = paired(best["rmsprop"], best["adagrad"], alpha)
     adamw = paired(best["adamw"], best["adam"], alpha)
     margin = seed_deviation(np.stack([best["adam"], best["adamw"]]))
     differs, wins = adamw.p_value <= alpha, rmsprop.ci_low > 0
     same = adamw.ci_low >= -margin and adamw.ci_high <= margin
     reason = (
-        f"RMSprop's score less Adagrad's is {_shown(rmsprop)}; AdamW's less Adam's {_shown(adamw)}, with one seed's "
+        f"RMSprop's score less Adagrad's is {rmsprop}; AdamW's less Adam's {adamw}, with one seed's "
         f"standard deviation at {margin:.4f}"
     )
     verdict: Verdict = "inconclusive"
@@ -228,7 +228,7 @@ def larger_is_stabler(
     cells = ordered[ordered["replicate"] == 0]
     factors = np.log2(cells[["batch_size", "peak_lr"]].to_numpy(float))
     unstable = ordered["unstable"].to_numpy(bool).reshape(len(cells), -1)
-    found = instability(factors, unstable, generator, alpha=_alpha(spec))
+    found = instability(factors, unstable, generator, alpha=alpha_of(spec))
     if found is None:
         reason = f"{'every' if unstable.all() else 'no'} run was unstable"
         return Finding(hypothesis, "inconclusive", reason, "learning rates on both sides of the cliff")
@@ -243,36 +243,18 @@ def larger_is_stabler(
     return Finding(hypothesis, verdict, reason, settle, batch_size, details={"lr_coefficient": lr.slope})
 
 
-def _known(hypothesis: Hypothesis, runs: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A row a trial, of those that have a finite value in a column.
-
-    Raises:
-        StudyError: none has, as may be with a training function of one's own.
-    """
-    known = runs[(runs["replicate"] == 0) & np.isfinite(runs[column])]
-    if known.empty:
-        raise StudyError(f"{hypothesis.name} needs {column}, which no run of this study has recorded")
-    return known
-
-
-def _cells(runs: pd.DataFrame, column: str) -> Floats:
-    """The values of a column, higher is better, (cells, replicates) in the order of their factors."""
-    ordered = runs.sort_values([*FACTORS, "replicate"])
-    values = ordered[column].to_numpy(float).reshape(-1, ordered["replicate"].nunique())
-    # A run without a loss left the finite numbers: it is worse than any other.
-    signed = values if column == "score" else -values
-    finite: Floats = np.where(np.isfinite(signed), signed, np.nanmin(signed))
-    return finite
-
-
 JUDGES: dict[str, Judge] = {
     "H1": step_time,
     "H2": epoch_time,
     "H3": larger_is_worse,
+    "H4": smaller_generalises,
+    "H5": smaller_is_flatter,
     "H11": growth_equals_decay,
+    "H12": larger_lr_generalises,
     "H13": most_sensitive,
     "H14": warmup,
     "H15": late_oscillation,
     "H16": adaptive_families,
     "H17": larger_is_stabler,
+    "H18": leaves_the_plateau,
 }

@@ -4,12 +4,14 @@ import math
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from search.errors import StudyError
 from search.records import TrialRecord
 from search.space import point_of
 from search.spec import DATASETS, StudySpec, levels_of
+from search.stats.surface import Floats
 
 FACTORS = (
     "batch_size", "base_lr", "optimizer", "momentum", "weight_decay", "decay", "warmup_fraction", "train_size"
@@ -48,8 +50,9 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
         scores, unstable = _scores(spec, record)
         variances = record.result.get("tail_loss_variance") or [math.nan] * len(scores)
         replicates = record.result.get("replicates") or [{}] * len(scores)
-        columns = (scores, unstable, replicates, variances)
-        for number, (score, left, metrics, variance) in enumerate(zip(*columns, strict=True)):
+        plateaus = record.result.get("plateau_steps") or [None] * len(scores)
+        columns = (scores, unstable, replicates, variances, plateaus)
+        for number, (score, left, metrics, variance, plateau) in enumerate(zip(*columns, strict=True)):
             rows.append(
                 dict(zip(FACTORS, cell, strict=True))
                 | {
@@ -61,12 +64,65 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
                     "train_loss": metrics.get("train_loss", math.nan),
                     "validation_loss": metrics.get("validation_loss", math.nan),
                     "tail_loss_variance": variance,
+                    "plateau_steps": math.nan if plateau is None else plateau,
+                    "curves": record.result.get("curves", []),
                     "steps": record.config["steps"],
                     "examples": record.config["examples"],
                     "train_seconds": record.result.get("train_seconds", math.nan),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def alpha_of(spec: StudySpec) -> float:
+    """The level at which a designed study is judged."""
+    assert spec.claim is not None
+    return spec.claim.alpha
+
+
+def known(name: str, runs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A row a trial, of those that have a finite value in a column.
+
+    Raises:
+        StudyError: none has, as may be with a training function of one's own.
+    """
+    known = runs[(runs["replicate"] == 0) & np.isfinite(runs[column])]
+    if known.empty:
+        raise StudyError(f"{name} needs {column}, which no run of this study has recorded")
+    return known
+
+
+def known_curves(name: str, runs: pd.DataFrame, *columns: str) -> None:
+    """Make sure that columns were recorded at the reports.
+
+    Raises:
+        StudyError: one was not, as of a study that did not ask for it.
+    """
+    for column in columns:
+        if not any(column in entry for curve in runs["curves"] for entry in curve[:1]):
+            raise StudyError(f"{name} needs {column} at every report, which no run of this study has recorded")
+
+
+def curves_of(runs: pd.DataFrame, column: str, reports: int) -> Floats:
+    """A column of the reports, (cells, replicates, reports) in the order of `cells_of`; NaN where a run diverged."""
+    ordered = runs.sort_values([*FACTORS, "replicate"])
+    curves = np.full((len(ordered), reports), np.nan)
+    for row, (replicate, curve) in enumerate(zip(ordered["replicate"], ordered["curves"], strict=True)):
+        for entry in reversed(curve):
+            value = entry[column][replicate]
+            # A report left out, of a run with fewer steps than reports, is spoken for by the next.
+            curves[row, : round(entry["progress"] * reports)] = math.nan if value is None else value
+    return curves.reshape(-1, ordered["replicate"].nunique(), reports)
+
+
+def cells_of(runs: pd.DataFrame, column: str) -> Floats:
+    """The values of a column, higher is better, (cells, replicates) in the order of their factors."""
+    ordered = runs.sort_values([*FACTORS, "replicate"])
+    values = ordered[column].to_numpy(float).reshape(-1, ordered["replicate"].nunique())
+    # A run without a loss left the finite numbers: it is worse than any other.
+    signed = values if column == "score" else -values
+    finite: Floats = np.where(np.isfinite(signed), signed, np.nanmin(signed))
+    return finite
 
 
 def _cell(spec: StudySpec, record: TrialRecord) -> tuple[Any, ...]:

@@ -29,6 +29,7 @@ class Finding:
     p_value: float | None = None  # of equivalence; None where no slope is judged
     p_adjusted: float | None = None  # Holm's, over the hypotheses judged together
     evidence: Evidence | None = None  # of one about a ridge
+    preregistered: bool = True  # False where it was named after the runs
     details: dict[str, Any] = field(default_factory=dict)  # the figures of another
 
     @property
@@ -43,6 +44,7 @@ class Finding:
             "hypothesis": self.hypothesis.name,
             "statement": self.hypothesis.statement,
             "verdict": self.verdict,
+            "preregistered": self.preregistered,
             "reason": self.reason,
             "settle": self.settle,
             "slope": self.slope.slope if self.slope else None,

@@ -207,7 +207,8 @@ def _show(block: "Block") -> None:
         output.print(_levels(findings[0], evidence))
     for finding in findings:
         says = f"{finding.hypothesis.statement}; {finding.reason}"
-        output.print(f"[bold]{finding.hypothesis.name} {finding.verdict}[/]: {escape(says)}", soft_wrap=True)
+        late = "" if finding.preregistered else " (named after the runs)"
+        output.print(f"[bold]{finding.hypothesis.name} {finding.verdict}[/]{late}: {escape(says)}", soft_wrap=True)
         if finding.settle:
             output.print(f"   would settle it: {finding.settle}", soft_wrap=True, style="dim")
     if evidence:

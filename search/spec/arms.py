@@ -9,8 +9,12 @@ from search.spec.base import Frozen, refuse
 
 Direction = Literal["maximize", "minimize"]
 HypothesisName = Literal[
-    "H1", "H2", "H3", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H13", "H14", "H15", "H16", "H17", "H19"
+    "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H12", "H13", "H14", "H15", "H16", "H17",
+    "H18", "H19",
 ]  # fmt: skip
+# What a run measures beside its scores: the losses of each replicate at every report, how sharp the loss is there, and
+# how many steps it stays on its first plateau.
+Measure = Literal["curves", "sharpness", "plateau"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,12 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     **dict.fromkeys(("H6", "H7", "H8", "H9", "H17", "H19"), _RIDGE),
     **dict.fromkeys(("H1", "H2"), (_BATCH_SIZES, Need("base_lr", 3))),  # the rates repeat the timing
     "H3": (Need("batch_size", 2, 4.0), Need("base_lr", 4, 3.0)),
+    "H4": (Need("batch_size", 2, 4.0), Need("base_lr", 4, 3.0)),
+    "H5": (Need("batch_size", 4, 4.0), Need("base_lr", 4, 3.0)),
     "H9m": (_BATCH_SIZES, Need("momentum", 5, 3.0)),
     "H10": (_BATCH_SIZES, Need("train_size", 4, 3.0)),
     "H11": (Need("decay", 2, values=("step", "batch-growth")),),
+    "H12": (Need("base_lr", 6, 5.0),),
     "H13": (Need("base_lr", 3), Need("batch_size", 3), Need("momentum", 2)),
     "H14": (
         Need("base_lr", 4, 3.0),
@@ -45,6 +52,15 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("weight_decay", 2),
         Need("optimizer", 4, values=("adagrad", "rmsprop", "adam", "adamw")),
     ),
+    "H18": (Need("batch_size", 5, 4.0),),
+}
+NEAR_SADDLE = 0.1  # of init_scale, for H18: the loss then starts on a plateau (assumption)
+MEASURES: dict[str, tuple[Measure, ...]] = {
+    "H4": ("curves",),
+    "H5": ("curves", "sharpness"),
+    "H11": ("curves",),
+    "H12": ("curves",),
+    "H18": ("plateau",),
 }
 
 
@@ -78,6 +94,11 @@ class Claim(Arm):
     reports: Annotated[int, Field(ge=1, le=20)] = 4
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
     margin: Annotated[float, Field(gt=0, le=0.5)] = 0.25  # of a slope
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What its hypotheses ask of a run beside its scores."""
+        return tuple(dict.fromkeys(measure for name in self.hypotheses for measure in MEASURES.get(name, ())))
 
     @model_validator(mode="after")
     def _distinct(self) -> "Claim":

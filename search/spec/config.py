@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from search.spec.arms import Measure
 from search.spec.dimensions import Decay, OptimizerFamily, ScalingRule
 from search.spec.task import Task
 
@@ -54,6 +55,7 @@ class TrainConfig(BaseModel):
     max_batch_size: int  # cap of batch-growth
 
     reports: int
+    measures: tuple[Measure, ...]  # beside the scores
     seeds: tuple[int, ...]  # one a replicate
     lr_per_example: float  # ε/B
     noise_scale: float  # εN/(B(1-m)), Smith & Le 2017

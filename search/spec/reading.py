@@ -53,14 +53,15 @@ def _line(error: ErrorDetails) -> str:
     """`field.path: what must hold; got value`."""
     context = error.get("ctx", {})
     path = [str(part) for part in error["loc"] if part not in _TAGS]
+    shown_path = [part if part.isprintable() else json.dumps(part) for part in path]
     if error["type"] == "refused":
-        path += [context["field"]] if context["field"] else []
+        shown_path += [context["field"]] if context["field"] else []
         message, got = context["message"], context["got"]
     elif error["type"] == "extra_forbidden":
         known = _keys_beside(path)
-        return f"{'.'.join(path)}: unknown key{_suggestion(path[-1], known)}; known are {', '.join(known)}"
+        return f"{'.'.join(shown_path)}: unknown key{_suggestion(path[-1], known)}; known are {', '.join(known)}"
     elif error["type"] == "missing":
-        return f"{'.'.join(path)}: is required"
+        return f"{'.'.join(shown_path)}: is required"
     elif error["type"] == "literal_error":
         names = re.findall(r"'([^']*)'", context["expected"])
         got = error["input"]
@@ -69,7 +70,7 @@ def _line(error: ErrorDetails) -> str:
         message = error["msg"].replace("Input should", "must").replace("String should", "must")
         got = error["input"]
     shown = json.dumps(got, default=str)
-    return f"{'.'.join(path)}: {message}; got {shown if len(shown) <= 80 else shown[:77] + '...'}"
+    return f"{'.'.join(shown_path)}: {message}; got {shown if len(shown) <= 80 else shown[:77] + '...'}"
 
 
 def _suggestion(name: str, known: list[str]) -> str:

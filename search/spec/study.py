@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from search.spec.arms import NEEDS, Arm, Claim, Direction, Need, Search
+from search.spec.arms import NEAR_SADDLE, NEEDS, Arm, Claim, Direction, Need, Search
 from search.spec.base import Frozen, refuse
 from search.spec.dimensions import (
     DecayDimension,
@@ -199,6 +199,10 @@ class StudySpec(Frozen):
         for hypothesis in self.claim.hypotheses:
             for need in NEEDS[hypothesis]:
                 self._check_need(hypothesis, need)
+        if "H18" in self.claim.hypotheses and self.task is not None:
+            init_scale = self.task.model_options.init_scale
+            if init_scale is None or init_scale > NEAR_SADDLE:
+                raise refuse(f"H18 needs at most {NEAR_SADDLE}", init_scale, "task.model_options.init_scale")
         return self
 
     def _check_need(self, hypothesis: str, need: Need) -> None:

@@ -39,11 +39,14 @@ class ModelOptions(Frozen):
     channels: Annotated[int, Field(ge=1)] | None = None  # cnn: of its first layer
     norm: Literal["batch", "group"] | None = None  # resnet18
     patch_size: Annotated[int, Field(ge=1)] | None = None  # vit-tiny, pixels
+    init_scale: Annotated[float, Field(gt=0, le=1)] | None = (
+        None  # mlp, cnn: of the initial weights, near a saddle at 0
+    )
 
 
 OPTIONS_OF: dict[str, tuple[str, ...]] = {
-    "mlp": ("widths",),
-    "cnn": ("channels",),
+    "mlp": ("widths", "init_scale"),
+    "cnn": ("channels", "init_scale"),
     "resnet18": ("norm",),
     "vit-tiny": ("patch_size",),
 }

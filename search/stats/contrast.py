@@ -17,6 +17,10 @@ class Contrast:
     ci_high: float
     p_value: float
 
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.difference:+.4f} [{self.ci_low:+.4f}, {self.ci_high:+.4f}]"
+
 
 def paired(first: Floats, second: Floats, alpha: float = 0.05) -> Contrast:
     """`first - second`, seed by seed, (n_seeds,) each."""

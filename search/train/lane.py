@@ -12,9 +12,11 @@ from search.errors import DeviceMemoryError
 from search.scaling import HAS_BETA2, beta2_of_half_life
 from search.schedule import Schedule
 from search.seeds import derive_seed
-from search.spec import Task, TrainConfig
+from search.spec import DATASETS, Task, TrainConfig
 from search.train import memory, models, optimizers, perceptron
 from search.train.data import Examples, crop_and_flip
+from search.train.plateau import plateau_steps
+from search.train.sharpness import sharpness
 from search.train.stream import ExampleStream
 
 EVALUATION_BATCH = 4096  # examples; halved where they do not fit
@@ -54,6 +56,8 @@ class Lane:
         self.micro_batch_size = memory.micro_batch_size(self._device, self._network, limit)
         self.loss_sum = torch.zeros(len(seeds), device=self._device)  # of the steps since it was last read
         self._tail_start = schedule.steps - math.ceil(TAIL * schedule.steps)
+        kept = schedule.steps if "plateau" in config.measures else 0
+        self._step_losses = torch.zeros((kept, len(seeds)), device=self._device)
         self._tail = torch.zeros((2, len(seeds)), dtype=torch.float64, device=self._device)  # of losses and squares
 
     def advance(self, start: int, stop: int) -> None:
@@ -82,6 +86,8 @@ class Lane:
                 losses = self._accumulate(batch, batch_size)
             optimizer.step()
             self.loss_sum += losses
+            if len(self._step_losses):
+                self._step_losses[step] = losses
             if step >= self._tail_start:
                 self._tail += torch.stack([losses, losses.square()]).view_as(self._tail)
 
@@ -148,6 +154,18 @@ class Lane:
         total, square = self._tail.tolist()
         n = len(self._batch_sizes) - self._tail_start
         return [max(s / n - (t / n) ** 2, 0.0) * n / max(n - 1, 1) for t, s in zip(total, square, strict=True)]
+
+    def plateau_steps(self) -> list[float | None]:
+        """Of each member: the steps until the loss left its first plateau, or None; nothing where not measured."""
+        if not len(self._step_losses):
+            return []
+        return plateau_steps(self._step_losses, self._config.batch_size, DATASETS[self._task.dataset].n_classes)
+
+    def sharpness(self) -> dict[str, list[float]]:
+        """How sharp the training loss is around the weights of each member."""
+        self.model.eval()
+        members = len(self.seeds) if self._stacked else None
+        return sharpness(self.model, self._train.images, self._train.labels, members)
 
     def _set_beta2(self, batch_size: int) -> None:
         """Hold the half-life of β₂ in examples while the batch grows."""

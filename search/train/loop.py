@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -68,6 +69,7 @@ class _Run:
         self.finite = [True] * len(config.seeds)
         self.untrained: list[dict[str, float]] | None = None
         self.validation: list[Evaluation] = []  # of each lane, at the latest report
+        self.curves: list[dict[str, Any]] = []
         self.train_seconds = 0.0
 
     def train(self, report: Report) -> None:
@@ -81,6 +83,8 @@ class _Run:
             scores = self.validate(train_losses)
             if not any(self.finite):
                 raise Diverged(_means(self.untrained_metrics()))
+            if "curves" in config.measures:
+                self.curves.append({"progress": number / config.reports, **self.course(scores)})
             done = boundary
             report(number / config.reports, _means(scores))
 
@@ -103,6 +107,17 @@ class _Run:
             self.finite[position] &= math.isfinite(train_loss) and math.isfinite(score["validation_loss"])
             score["running_train_loss"] = train_loss
         return self.with_untrained(scores)
+
+    def course(self, scores: list[dict[str, float]]) -> dict[str, list[float | None]]:
+        """Of each replicate at a report: its scores, the loss of the whole training part, and the sharpness there."""
+        training = _per_replicate([lane.evaluate(self.parts.train) for lane in self.lanes], "train")
+        rows = [{**score, **train} for score, train in zip(scores, training, strict=True)]
+        columns: dict[str, list[float]] = {name: [row[name] for row in rows] for name in rows[0]}
+        if "sharpness" in self.config.measures:
+            found = [lane.sharpness() for lane in self.lanes]
+            columns |= {name: [value for lane in found for value in lane[name]] for name in found[0]}
+        # JSON has no infinity; what left the finite numbers is told by `diverged`.
+        return {name: [v if math.isfinite(v) else None for v in values] for name, values in columns.items()}
 
     def with_untrained(self, scores: list[dict[str, float]]) -> list[dict[str, float]]:
         """The scores, with those of the untrained network in the place of each diverged replicate's."""
@@ -165,6 +180,8 @@ class _Run:
             grad_accum_steps=accumulation,
             peak_memory_bytes=memory.peak_bytes(self.device),
             tail_loss_variance=[variance for lane in self.lanes for variance in lane.tail_loss_variance()],
+            curves=self.curves,
+            plateau_steps=[steps for lane in self.lanes for steps in lane.plateau_steps()],
             flags=["batch norm over micro-batches: not the statistics of the whole batch"] if batch_norm else [],
         )
 

@@ -38,7 +38,12 @@ def build(task: Task, seed: int) -> nn.Module:
     """The network of a task: images (batch, channels, side, side) to logits (batch, classes)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _BUILDERS[task.model](DATASETS[task.dataset], task.model_options)
+        model = _BUILDERS[task.model](DATASETS[task.dataset], task.model_options)
+    if task.model_options.init_scale is not None:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(task.model_options.init_scale)
+    return model
 
 
 def has_batch_norm(model: nn.Module) -> bool:

@@ -25,6 +25,9 @@ class TrainResult:
     validation_standard_errors: dict[str, float]  # of one replicate's metrics, from the finite validation set
     diverged: list[bool]  # of each seed
     tail_loss_variance: list[float]  # of each seed: from step to step, over the last fifth of the steps
+    # Where config.measures asks for them: at each report the progress and, of each seed, losses and sharpness …
+    curves: list[dict[str, Any]]
+    plateau_steps: list[float | None]  # … and of each seed the steps until the loss left its first plateau, if it did
     train_seconds: float  # without evaluation
     examples_per_second: float  # of all replicates together
     device: str

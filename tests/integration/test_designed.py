@@ -98,6 +98,9 @@ def test_naming_a_hypothesis_does_not_undo_the_correction_for_the_studys_own(sto
     assert named.hypothesis.name == "H9"
     # H6 was asked of the same runs, shown or not; of the two H9 has the smaller p.
     assert named.p_adjusted == pytest.approx(2 * named.p_value)
+    assert not named.preregistered
+    (((_, (own,)),),) = findings_of(stored, ["H6"], seed=0)
+    assert own.preregistered and named.as_dict()["preregistered"] is False
 
 
 def test_further_factors_are_judged_level_by_level(storage):

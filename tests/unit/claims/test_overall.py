@@ -1,52 +1,12 @@
 """Hypotheses judged on all runs together, on tables with a planted truth."""
 
-from itertools import product
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from search.claims.hypotheses import CATALOGUE
 from search.claims.overall import JUDGES
-from search.claims.runs import FACTORS
-from search.spec import parse_spec
 from search.spec.arms import NEEDS
-from tests.conftest import tiny_study
-
-N = 6
-
-
-def table(value, *, noise=0.02, seed=0, **levels):
-    """Runs over the product of levels; `value(cell)` is a dict of the columns it decides."""
-    generator = np.random.default_rng(seed)
-    defaults = {
-        "batch_size": [8], "base_lr": [0.1], "optimizer": ["momentum"], "momentum": [0.9], "weight_decay": [0.0],
-        "decay": ["constant"], "warmup_fraction": [0.0], "train_size": [128],
-    }  # fmt: skip
-    chosen = {**defaults, **levels}
-    rows = []
-    for values in product(*(chosen[name] for name in FACTORS)):
-        cell = dict(zip(FACTORS, values, strict=True))
-        for replicate in range(N):
-            shake = noise * generator.normal()
-            columns = {
-                "peak_lr": cell["base_lr"], "replicate": replicate, "unstable": False, "train_loss": 0.0, "score": 0.0,
-                "validation_loss": 0.0, "tail_loss_variance": 1.0, "steps": 100, "examples": 800, "train_seconds": 1.0,
-            } | value(cell)  # fmt: skip
-            for name in ("train_loss", "validation_loss", "score"):
-                columns[name] += shake
-            rows.append(cell | columns)
-    return pd.DataFrame(rows)
-
-
-def judged(name, runs, **space):
-    """The finding, by a spec with these levels; where none are given, with those of H11, which asks for the fewest."""
-    study = tiny_study(task={"train_size": 128})
-    del study["search"]
-    fewest = {"batch_size": 8, "base_lr": 0.1, "decay": ["step", "batch-growth"]}
-    study["space"] = space or fewest
-    study["claim"] = {"hypotheses": [name] if space else ["H11"], "replicates": N}
-    return JUDGES[name](CATALOGUE[name], runs, parse_spec(study, "test"), np.random.default_rng(0))
+from tests.unit.claims.conftest import N, judged, table, with_curves
 
 
 def test_every_hypothesis_has_its_needs_and_the_others_their_judge():
@@ -113,8 +73,11 @@ def test_h11_compares_decay_with_growth(gap, noise, verdict):
         grown = cell["decay"] == "batch-growth"
         return {"validation_loss": 1 + gap * grown, "steps": 40 if grown else 100}
 
-    finding = judged("H11", table(value, noise=noise, decay=["step", "batch-growth"]))
+    runs = table(value, noise=noise, decay=["step", "batch-growth"])
+    runs = with_curves(runs, ("validation_loss", lambda cell: 1 + gap * (cell["decay"] == "step")))
+    finding = judged("H11", runs)
     assert finding.verdict == verdict and finding.details["updates_share"] == pytest.approx(0.4)
+    assert finding.details["curve_gap"] == pytest.approx(3 * gap, abs=0.05)  # at the last report, training loss exp(-2)
 
 
 def test_h11_is_supported_where_seeds_move_both_alike():
@@ -122,7 +85,7 @@ def test_h11_is_supported_where_seeds_move_both_alike():
     shake = np.random.default_rng(0).normal(size=N)
     runs["validation_loss"] = 1 + 0.1 * shake[runs["replicate"]]
     runs["validation_loss"] += 0.01 * np.random.default_rng(1).normal(size=len(runs))
-    assert judged("H11", runs).verdict == "supported"
+    assert judged("H11", with_curves(runs, ("validation_loss", lambda cell: 1.0))).verdict == "supported"
 
 
 @pytest.mark.parametrize(("strongest", "verdict"), [("base_lr", "supported"), ("batch_size", "refuted")])

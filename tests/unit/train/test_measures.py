@@ -1,0 +1,133 @@
+"""What a run measures beside its scores: curves, the plateau, and sharpness against closed forms and autograd."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from search.seeds import derive_seed
+from search.train import models
+from search.train.data import load_parts
+from search.train.plateau import plateau_steps
+from search.train.sharpness import sharpness
+from tests.unit.train.conftest import CPU, NOWHERE, config_of, run
+
+MEASURES = ("worst_sharpness", "average_sharpness", "hessian_eigenvalue")
+
+
+def measured(*measures, **changes):
+    return config_of(**changes).model_copy(update={"measures": measures})
+
+
+def test_curves_hold_each_seed_at_each_report():
+    plain, result = (run(measured(*m, seeds=(1, 2), batch_size=8), stacked=True) for m in ((), ("curves",)))
+    assert plain.curves == [] and plain.metrics == result.metrics  # measuring does not change the run
+    assert [entry["progress"] for entry in result.curves] == [0.25, 0.5, 0.75, 1.0]
+    last = result.curves[-1]
+    for name in ("train_loss", "validation_loss", "validation_accuracy"):
+        assert last[name] == [replicate[name] for replicate in result.replicates]
+    alone = run(measured("curves", seeds=(2,), batch_size=8))
+    assert [entry["train_loss"][1] for entry in result.curves] == pytest.approx(
+        [entry["train_loss"][0] for entry in alone.curves], rel=1e-3
+    )
+
+
+def test_a_seed_that_diverged_leaves_a_hole_in_the_curve():
+    result = run(measured("curves", seeds=(1,), base_lr=0.1))
+    assert all(value is not None for entry in result.curves for value in entry["train_loss"])
+    assert not any("sharpness" in name for name in result.curves[0])
+
+
+def test_sharpness_is_the_same_for_a_stack_and_its_members_and_leaves_the_weights():
+    config = config_of(seeds=(1, 2))
+    parts = load_parts(config.task, CPU, NOWHERE)
+    members = [models.build(config.task, derive_seed(seed, "weights")) for seed in config.seeds]
+    stack = models.StackedMLP(members)
+    before = [parameter.clone() for parameter in stack.parameters()]
+    found = sharpness(stack, parts.train.images, parts.train.labels, 2)
+    assert all(torch.equal(a, b) for a, b in zip(before, stack.parameters(), strict=True))
+    for position, member in enumerate(members):
+        alone = sharpness(member, parts.train.images, parts.train.labels)
+        for name in MEASURES:
+            assert found[name][position] == pytest.approx(alone[name][0], rel=1e-3)
+
+
+def linear(scale=1.0):
+    """A linear classifier on eight points, small enough for its whole Hessian."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    with torch.no_grad():
+        model[1].weight.mul_(scale)
+    return model, torch.randn(8, 1, 2, 2), torch.randint(0, 3, (8,))
+
+
+def test_the_eigenvalue_is_that_of_the_hessian():
+    model, images, labels = linear()
+    weight, bias = model[1].weight, model[1].bias
+
+    def loss(flat):
+        return cross_entropy(images.flatten(1) @ flat[:12].view(3, 4).T + flat[12:], labels)
+
+    hessian = torch.autograd.functional.hessian(loss, torch.cat([weight.flatten(), bias]).detach())
+    largest = torch.linalg.eigvalsh(hessian).max().item()
+    assert sharpness(model, images, labels)["hessian_eigenvalue"][0] == pytest.approx(largest, rel=0.02)
+
+
+def test_the_worst_case_is_the_loss_at_the_adaptive_step_of_steepest_ascent():
+    model, images, labels = linear()
+    parameters = list(model.parameters())
+    gradients = torch.autograd.grad(cross_entropy(model(images), labels), parameters)
+    length = sum(((p * g) ** 2).sum() for p, g in zip(parameters, gradients, strict=True)).sqrt()
+    with torch.no_grad():
+        before = cross_entropy(model(images), labels)
+        moved, _, _ = linear()
+        for p, q, g in zip(moved.parameters(), parameters, gradients, strict=True):
+            p.copy_(q + 0.5 * q**2 * g / length)
+        expected = (cross_entropy(moved(images), labels) - before).item()
+    assert sharpness(model, images, labels)["worst_sharpness"][0] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["worst_sharpness", "average_sharpness"])
+def test_adaptive_sharpness_does_not_see_a_rescaling_between_layers(name):
+    torch.manual_seed(0)
+    images, labels = torch.randn(32, 1, 2, 2), torch.randint(0, 3, (32,))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    before = sharpness(model, images, labels)
+    with torch.no_grad():
+        model[1].weight.mul_(10), model[1].bias.mul_(10), model[3].weight.div_(10)
+    after = sharpness(model, images, labels)
+    assert after[name][0] == pytest.approx(before[name][0], rel=1e-3)
+    assert after["hessian_eigenvalue"][0] != pytest.approx(before["hessian_eigenvalue"][0], rel=0.1)
+
+
+def test_a_run_measures_sharpness_at_its_reports():
+    result = run(measured("curves", "sharpness", seeds=(1, 2), batch_size=8))
+    for entry in result.curves:
+        for name in MEASURES:
+            assert len(entry[name]) == 2 and all(math.isfinite(value) for value in entry[name])
+
+
+def test_the_plateau_ends_where_the_mean_of_a_window_falls():
+    guess = math.log(10)
+    losses = torch.full((100, 2), guess)
+    losses[40:, 0] = 0.0  # the second member stays
+    assert plateau_steps(losses, 64, 10) == [41.0, None]  # in one step's window, left at the 41st step
+    # 8 steps a window: its mean is below 90 % once one of them is at 0, when it reaches from step 33 to 40.
+    assert plateau_steps(losses, 8, 10) == [pytest.approx(37.5), None]
+
+
+def test_scaled_down_weights_start_on_a_plateau():
+    lengths = {}
+    for scale in (None, 0.01):
+        task = {"model_options": {"widths": [8], **({} if scale is None else {"init_scale": scale})}}
+        config = measured("plateau", seeds=(1, 2), budget={"steps": 400}, batch_size=16, base_lr=1.0, task=task)
+        result = run(config, stacked=True)
+        lengths[scale] = result.plateau_steps
+        assert all(steps is not None for steps in result.plateau_steps)
+    assert min(lengths[0.01]) > 2 * max(lengths[None])
+    plain = models.build(config_of().task, 1).state_dict()
+    scaled = models.build(config.task, 1).state_dict()
+    for name, weight in plain.items():
+        torch.testing.assert_close(scaled[name], 0.01 * weight)
