@@ -10,9 +10,12 @@ from contextlib import contextmanager
 
 from search.errors import Interrupted, Stop, TimeLimit
 
+# Requests to stop; SIGUSR1 is Slurm's warning before the end of a job (sbatch --signal).
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
 
 class Interrupts:
-    """Turns SIGINT, SIGTERM and the trial's time limit into exceptions of the training in progress."""
+    """Turns requests to stop and the trial's time limit into exceptions of the training in progress."""
 
     def __init__(self) -> None:
         self.stop_requested = False
@@ -21,7 +24,7 @@ class Interrupts:
 
     def install(self) -> None:
         """Take over the signals of this process; in its main thread."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             signal.signal(number, lambda *_: self._arrive(Interrupted()))
         signal.signal(signal.SIGALRM, lambda *_: self._arrive(TimeLimit()))
         self._installed = True

@@ -23,7 +23,7 @@ from search.records import CONFIG, Outcome
 from search.space import suggest
 from search.spec import BUILTIN_METRICS, DATASETS, StudySpec, TrainConfig
 from search.storage import patiently
-from search.train import Report, TrainResult, train
+from search.train import Checkpoint, Report, TrainResult, train
 
 UserObjective = Callable[[TrainConfig, Report], Mapping[str, float]]
 
@@ -37,6 +37,8 @@ class Runtime:
     objective: UserObjective | None = None  # the study's own training function, from a file on this machine
     interrupts: Interrupts = field(default_factory=Interrupts)
     test: bool = False  # score the test data as well: for the verification of a winner alone
+    checkpoint_dir: Path | None = None  # where an interrupted run's state is kept; None keeps none
+    checkpoint_seconds: float = 10.0  # of training, at least, between two writings of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +91,14 @@ def run_trial(trial: optuna.Trial, spec: StudySpec, study_seed: int, runtime: Ru
 
     Pruning, divergence and lack of memory are judgements. `Interrupted` and bugs are raised.
     """
-    point = suggest(trial, spec.space)
+    point = patiently(lambda: suggest(trial, spec.space))
     config = derive(spec, point, run_seeds(study_seed, spec.arm.replicates))
     reporter = _Reporter(trial, spec, runtime.interrupts)
     patiently(lambda: trial.set_user_attr(CONFIG, config.model_dump(mode="json")))
     trial_seconds = spec.search.trial_seconds if spec.search else None
+    checkpoint = None
+    if runtime.checkpoint_dir is not None and spec.task is not None:
+        checkpoint = Checkpoint(runtime.checkpoint_dir, config, runtime.checkpoint_seconds)
     began = time.perf_counter()
     outcome: Outcome = "complete"
     value: float | None = None
@@ -101,7 +106,7 @@ def run_trial(trial: optuna.Trial, spec: StudySpec, study_seed: int, runtime: Ru
     details: dict[str, Any] = {}
     try:
         with runtime.interrupts.armed(trial_seconds):
-            value, details, diverged = train_config(config, spec, reporter, runtime)
+            value, details, diverged = train_config(config, spec, reporter, runtime, checkpoint=checkpoint)
         if diverged:
             outcome = "diverged"
     except Pruned:
@@ -113,6 +118,8 @@ def run_trial(trial: optuna.Trial, spec: StudySpec, study_seed: int, runtime: Ru
         outcome, value = "diverged", _finite(error.untrained.get(spec.arm.metric))
     except DeviceMemoryError as error:
         outcome, value, reason = "out-of-memory", _chance(config, spec), str(error)
+    if checkpoint:
+        checkpoint.remove()
     if value is not None:
         details.setdefault("replicate_values", [value] * len(config.seeds))
     facts = {"curve": reporter.curve, "seconds": time.perf_counter() - began, "versions": versions()}
@@ -120,7 +127,13 @@ def run_trial(trial: optuna.Trial, spec: StudySpec, study_seed: int, runtime: Ru
 
 
 def train_config(
-    config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime, *, stacked: bool | None = None
+    config: TrainConfig,
+    spec: StudySpec,
+    report: Report,
+    runtime: Runtime,
+    *,
+    stacked: bool | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[float, dict[str, Any], bool]:
     """Train a configuration: its value, the details to record, and whether a replicate diverged."""
     metric = spec.arm.metric
@@ -132,8 +145,9 @@ def train_config(
         diverged = False
     else:
         result: TrainResult = train(
-            config, report, device=runtime.device, data_dir=runtime.data_dir, stacked=stacked, test=runtime.test
-        )
+            config, report, device=runtime.device, data_dir=runtime.data_dir, stacked=stacked, test=runtime.test,
+            checkpoint=checkpoint,
+        )  # fmt: skip
         details, diverged = result.as_record(), any(result.diverged)
         values = [metrics[metric] for metrics in result.replicates]
     details["replicate_values"] = values

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 # Names of the trial attributes that the worker writes.
 OUTCOME, CONFIG, RESULT, REASON = "outcome", "config", "result", "reason"
+RETRY_OF, RETRIES = "retry_of", "retries"  # the number of the trial it repeats, and how many repeats that makes
 
 Outcome = Literal["complete", "pruned", "diverged", "out-of-memory", "failed", "lost", "running", "waiting"]
 ENDED: tuple[Outcome, ...] = ("complete", "pruned", "diverged", "out-of-memory")  # these fill a slot of the budget

@@ -1,12 +1,12 @@
 """The state of a study at a glance: what `status`, the progress display and the end of a run show."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from search.records import ENDED, TrialRecord, best_first, outcome_counts, records_of
 from search.spec import StudySpec, fingerprint
-from search.storage import SlotCounts, StoredStudy, patiently
+from search.storage import SlotCounts, StoredStudy, WorkerRecord, patiently, workers_of
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,21 @@ class StudyStatus:
     outcomes: dict[str, int]
     best: TrialRecord | None
     trials_a_minute: float | None  # over the time in which trials ended
+    workers: tuple[WorkerRecord, ...]  # the latest first
+
+    @property
+    def at_work(self) -> list[WorkerRecord]:
+        """Those that have not ended, the silent ones included."""
+        return [worker for worker in self.workers if worker.state != "ended"]
+
+    @property
+    def device_hours(self) -> dict[str, float]:
+        """Hours that workers held GPUs, by name, and cores (a worker's threads), in `cpu`."""
+        hours: dict[str, float] = {}
+        for worker in self.workers:
+            share = worker.threads if worker.device == "cpu" else 1
+            hours[worker.device] = hours.get(worker.device, 0.0) + share * worker.seconds / 3600
+        return hours
 
     @property
     def seconds_left(self) -> float | None:
@@ -47,6 +62,9 @@ class StudyStatus:
             "trials_a_minute": self.trials_a_minute,
             "seconds_left": self.seconds_left,
             "best": best,
+            "workers": [asdict(worker) for worker in self.at_work],
+            "workers_ended": len(self.workers) - len(self.at_work),
+            "device_hours": self.device_hours,
         }
 
 
@@ -61,14 +79,29 @@ def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus
         rate = 60 * len(ended) / seconds if seconds > 0 else None
     ranking = best_first(records, stored.spec.direction)
     return StudyStatus(
-        stored.spec, patiently(stored.slots.counts), outcome_counts(records), ranking[0] if ranking else None, rate
-    )
+        stored.spec, patiently(stored.slots.counts), outcome_counts(records), ranking[0] if ranking else None, rate,
+        tuple(workers_of(stored.storage.engine, stored.study._study_id)),
+    )  # fmt: skip
 
 
 def counts_line(status: StudyStatus) -> str:
     """`57 of 120 trials · 40 complete · 15 pruned · 2 diverged`, naming what happened at all."""
     named = [f"{status.outcomes[name]} {name}" for name in (*ENDED, "failed", "lost") if status.outcomes.get(name)]
     return " · ".join([f"{status.slots.done} of {status.slots.total} trials", *named])
+
+
+def pace_line(status: StudyStatus) -> str:
+    """Throughput, time to go, and what the study has cost so far."""
+    parts = []
+    if status.trials_a_minute and status.seconds_left is not None:
+        left = timedelta(seconds=round(status.seconds_left))
+        parts.append(f"{status.trials_a_minute:.1f} trials/min" + (f", {left} to go" if status.seconds_left else ""))
+    for device, hours in status.device_hours.items():
+        parts.append(f"{hours:.2f} {'core' if device == 'cpu' else device} hours")
+    stale = sum(worker.state == "stale" for worker in status.workers)
+    if stale:
+        parts.append(f"{stale} worker{'s' * (stale != 1)} silent")
+    return " · ".join(parts) or "no worker has started yet"
 
 
 def best_line(status: StudyStatus) -> str:

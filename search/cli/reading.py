@@ -1,8 +1,11 @@
-"""Commands that read: status, export, schema. None of them imports torch, but for `export --verify`."""
+"""Commands that read: status, reap, storage, export, schema. None of them imports torch, but for `export --verify`."""
 
+import contextlib
 import json
+import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,28 +19,118 @@ from search.cli.console import (
     output,
     within,
 )
-from search.errors import BatchlawError, StudyError
-from search.storage import DEFAULT_URL, StoredStudy, load, open_storage
+from search.errors import BatchlawError, StudyError, WorkFailed
+from search.storage import DEFAULT_URL, StoredStudy, load, open_storage, redacted
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from search.status import StudyStatus
+
+_WATCH_SECONDS = 2.0
 
 
 def add_commands(app: typer.Typer) -> None:
     """Register the commands of this module."""
-    app.command(epilog="Example: batchlaw status digits-joint --json")(status)
+    app.command(epilog="Example: batchlaw status digits-joint --watch")(status)
+    app.command(epilog="Example: batchlaw reap digits-joint")(reap)
+    app.command(epilog="Example: batchlaw storage check --storage postgresql+psycopg://user@host/db")(storage)
     app.command(epilog="Example: batchlaw export digits-joint --format python -o best.py")(export)
     app.command(epilog="Example: batchlaw schema > batchlaw.schema.json")(schema)
 
 
-def status(study: StudyArgument, storage: StorageOption = DEFAULT_URL, json_: JsonOption = False) -> None:
-    """Where a study stands, from any terminal."""
-    from search.status import best_line, counts_line, status_of
+def status(
+    study: StudyArgument,
+    storage: StorageOption = DEFAULT_URL,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every other second until the study ends.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Where a study stands and who works on it, from any terminal; what dead workers left is cleared up."""
+    from rich.live import Live
 
-    now = status_of(load(open_storage(storage), study))
+    from search.recovery import reap
+    from search.status import StudyStatus, status_of
+
+    stored = load(open_storage(storage), study)
+
+    def look() -> StudyStatus:
+        with contextlib.suppress(WorkFailed):  # one who may only read, sees
+            reap(stored)
+        return status_of(stored)
+
+    now = look()
     if json_:
         typer.echo(json.dumps(now.as_dict(), indent=2))
         return
-    output.print(f"[bold]{now.spec.name}[/]: {now.spec.question}")
-    output.print(f"{counts_line(now)} · {now.slots.held} running · {now.slots.open} waiting", soft_wrap=True)
-    output.print(best_line(now), soft_wrap=True)
+    if not watch:
+        output.print(_overview(now))
+        return
+    with contextlib.suppress(KeyboardInterrupt), Live(_overview(now), console=output, auto_refresh=False) as live:
+        while now.slots.done < now.slots.total:
+            time.sleep(_WATCH_SECONDS)
+            now = look()
+            live.update(_overview(now), refresh=True)
+
+
+def _overview(now: "StudyStatus") -> "Group":
+    """The study in a few lines, and its workers in a table."""
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+
+    from search.status import best_line, counts_line, pace_line
+
+    lines = [
+        f"[bold]{now.spec.name}[/]: {escape(now.spec.question)}",
+        f"{counts_line(now)} · {now.slots.held} running · {now.slots.open} waiting",
+        escape(best_line(now)),
+        pace_line(now),
+    ]
+    if not now.at_work:
+        return Group(*lines)
+    grid = Table("worker", "device", "state", "trial", "done", "last seen", box=None)
+    for worker in now.at_work:
+        state = f"[red]{worker.state}[/]" if worker.state == "stale" else worker.state
+        grid.add_row(
+            f"{worker.host}:{worker.pid}", worker.device, state, "" if worker.trial is None else str(worker.trial),
+            str(worker.trials_done), f"{worker.silent_seconds:.0f} s ago",
+        )  # fmt: skip
+    return Group(*lines, grid)
+
+
+def reap(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
+    """Find the trials of dead workers, name them lost, and have them run again."""
+    from search.recovery import reap as clear
+
+    lost = clear(load(open_storage(storage), study))
+    output.print(f"{lost} trial{'s' * (lost != 1)} found lost.")
+
+
+def storage(
+    action: Annotated[str, typer.Argument(metavar="check|upgrade", help="Look, or bring the tables up to date.")],
+    storage: StorageOption = DEFAULT_URL,
+    json_: JsonOption = False,
+) -> int:
+    """Check a database, or upgrade it after a new version; Optuna's own tables are upgraded by Optuna."""
+    from search.storage import health_of, upgrade
+
+    if action not in ("check", "upgrade"):
+        raise BatchlawError(f"check|upgrade: got {action!r}; must be one of check, upgrade")
+    database = open_storage(storage, any_schema=True, create=action == "upgrade")
+    if action == "upgrade":
+        upgrade(database)
+    health = health_of(database)
+    if json_:
+        typer.echo(json.dumps(asdict(health) | {"current": health.current}, indent=2))
+    else:
+        output.print(f"{redacted(storage)}: {health.server}", soft_wrap=True)
+        output.print(f"  Optuna's tables {health.optuna_schema}, wanted {health.optuna_head}", soft_wrap=True)
+        output.print(f"  batchlaw's tables {health.tables}, wanted {health.tables_head}")
+        output.print(f"  round trip {health.round_trip_seconds * 1e3:.2f} ms, clock {health.clock_skew_seconds:+.2f} s")
+        output.print(f"  {'writable' if health.writable else '[red]read-only[/]'}")
+        if not health.current:
+            output.print("  out of date: batchlaw storage upgrade")
+    return 0 if health.current and health.writable else 1
 
 
 def export(

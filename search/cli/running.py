@@ -2,6 +2,7 @@
 
 import signal
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,23 @@ TimeoutOption = Annotated[
 ]
 ForkOption = Annotated[
     str | None, typer.Option("--fork", metavar="NEW_NAME", help="Start a new study from the changed file.")
+]
+CheckpointDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint-dir",
+        envvar="BATCHLAW_CHECKPOINTS",
+        metavar="DIR",
+        help="Where interrupted trials go on from; on a shared disk, for all hosts.",
+    ),
+]
+CheckpointSecondsOption = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-seconds",
+        callback=within("--checkpoint-seconds", 0, 86_400),
+        help="Training between two checkpoints, at least.",
+    ),
 ]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
 
@@ -185,8 +203,11 @@ def worker(
             help="A silent worker's trial is run again after these.",
         ),
     ] = 120.0,
+    checkpoint_dir: CheckpointDirOption = None,
+    checkpoint_seconds: CheckpointSecondsOption = 10.0,
 ) -> None:
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
+    from search.train.checkpoint import default_checkpoint_dir
     from search.worker import Worker
 
     file = Path(study) if study.endswith(".toml") else None
@@ -197,7 +218,11 @@ def worker(
             f"objective: study {study!r} runs {stored.spec.objective!r}; code is run only from a study file on this "
             "machine: batchlaw worker STUDY.toml"
         )
-    machine = runtime(spec or stored.spec, device, threads or cores(), data_dir, file)
+    machine = replace(
+        runtime(spec or stored.spec, device, threads or cores(), data_dir, file),
+        checkpoint_dir=checkpoint_dir or default_checkpoint_dir(),
+        checkpoint_seconds=checkpoint_seconds,
+    )
     machine.interrupts.install()
     seconds = timeout if timeout is not None else stored.spec.arm.study_seconds
     worker = Worker(

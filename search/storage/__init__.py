@@ -3,17 +3,27 @@
 from search.storage.engine import DEFAULT_URL, open_storage, patiently, redacted
 from search.storage.slots import Claim, SlotCounts, Slots
 from search.storage.studies import StoredStudy, load, note_run, register
+from search.storage.upkeep import Health, health_of, upgrade
+from search.storage.workers import BEAT_SECONDS, Registration, WorkerRecord, WorkerState, workers_of
 
 __all__ = [
+    "BEAT_SECONDS",
     "DEFAULT_URL",
     "Claim",
+    "Health",
+    "Registration",
     "SlotCounts",
     "Slots",
     "StoredStudy",
+    "WorkerRecord",
+    "WorkerState",
+    "health_of",
     "load",
     "note_run",
     "open_storage",
     "patiently",
     "redacted",
     "register",
+    "upgrade",
+    "workers_of",
 ]

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from search.errors import StorageError
+from search.errors import StorageError, WorkFailed
 
 DEFAULT_URL = "sqlite:///batchlaw.db"
 # Dialect, driver as SQLAlchemy spells it, module, extra of this distribution.
@@ -25,6 +25,12 @@ _DRIVERS = {
     "mariadb": ("mysql+pymysql", "pymysql", "mysql"),
 }
 _BUSY_SECONDS = 30.0
+PATIENCE_SECONDS = 300.0  # that a worker waits for a database that is away, such as for a restart
+# What waiting does not mend, in the words of SQLite, PostgreSQL and MySQL.
+_PERMANENT = (
+    "disk is full", "readonly database", "read-only", "no such table", "malformed", "not a database", "no space left",
+    "password authentication failed", "access denied", "does not exist", "unknown database",
+)  # fmt: skip
 
 Result = TypeVar("Result")
 
@@ -37,8 +43,8 @@ def redacted(storage_url: str) -> str:
         return "(not a database URL)"
 
 
-def open_storage(storage_url: str, *, create: bool = False) -> RDBStorage:
-    """Open the database, creating Optuna's tables where `create` allows it.
+def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = False) -> RDBStorage:
+    """Open the database, creating Optuna's tables where `create` allows it, and of any version with `any_schema`.
 
     Raises:
         StorageError: the URL is wrong, a driver is missing, or the database cannot be reached.
@@ -51,8 +57,11 @@ def open_storage(storage_url: str, *, create: bool = False) -> RDBStorage:
         engine_kwargs = {"pool_size": 2, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 1800}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     text = url.render_as_string(hide_password=False)
+    options: dict[str, Any] = {"engine_kwargs": engine_kwargs, "skip_compatibility_check": any_schema}
     try:
-        storage = patiently(lambda: RDBStorage(text, engine_kwargs=engine_kwargs), seconds=5 if create else 2)
+        if not create:
+            _persistently(lambda: _check_tables(url, storage_url), 2)
+        storage = _persistently(lambda: RDBStorage(text, **options), 5 if create else 2)
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         raise StorageError(f"--storage {redacted(storage_url)}: {_reason(error)}") from None
     if url.get_backend_name() == "sqlite":
@@ -61,15 +70,34 @@ def open_storage(storage_url: str, *, create: bool = False) -> RDBStorage:
     return storage
 
 
-def patiently(work: Callable[[], Result], *, seconds: float = 60.0) -> Result:
-    """Do `work`, again after a lock, a deadlock or a dropped connection, with random waits, for a bounded time."""
+def patiently(work: Callable[[], Result], *, seconds: float = PATIENCE_SECONDS) -> Result:
+    """Do `work`, again after a lock, a deadlock or a dropped connection, with random waits, for a bounded time.
+
+    Raises:
+        WorkFailed: the database failed for good, or for longer.
+    """
+    try:
+        return _persistently(work, seconds)
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise WorkFailed(f"database: {_reason(error)}") from error
+
+
+def _persistently(work: Callable[[], Result], seconds: float) -> Result:
     retrying = Retrying(
-        retry=retry_if_exception_type((StorageInternalError, OperationalError)),
+        retry=retry_if_exception(_may_pass),
         wait=wait_random_exponential(multiplier=0.05, max=2.0),
         stop=stop_after_delay(seconds),
         reraise=True,
     )
     return retrying(work)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same call may succeed later."""
+    if not isinstance(error, StorageInternalError | OperationalError | InterfaceError):
+        return False
+    reason = _reason(error).lower()
+    return not any(words in reason for words in _PERMANENT)
 
 
 def _checked(storage_url: str) -> URL:
@@ -86,6 +114,18 @@ def _checked(storage_url: str) -> URL:
     if importlib.util.find_spec(module) is None:
         raise StorageError(f"--storage {redacted(storage_url)}: needs {module}; pip install 'batchlaw[{extra}]'")
     return url.set(drivername=drivername)
+
+
+def _check_tables(url: URL, storage_url: str) -> None:
+    """Optuna would make its tables in any database that it opens."""
+    engine = create_engine(url)
+    try:
+        if not inspect(engine).has_table("studies"):
+            raise StorageError(
+                f"--storage {redacted(storage_url)}: holds no study; `batchlaw run STUDY.toml` makes one"
+            )
+    finally:
+        engine.dispose()
 
 
 def _check_sqlite_file(url: URL, create: bool) -> None:

@@ -10,57 +10,15 @@ A slot is done once a trial has ended in it, so n slots are n trials, and claimi
 """
 
 import os
-import socket
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    and_,
-    delete,
-    func,
-    insert,
-    literal_column,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, not_, or_, select, update
 
-from search.storage.engine import patiently
-
-_metadata = MetaData()
-_slots = Table(
-    "batchlaw_slots",
-    _metadata,
-    Column("study_id", Integer, primary_key=True, autoincrement=False),
-    Column("slot", Integer, primary_key=True, autoincrement=False),
-    Column("state", String(8), nullable=False),  # open | held | done
-    Column("trial_id", Integer),  # of the trial that runs or ran in it
-    Column("attempts", Integer, nullable=False),  # claims that were not handed back
-    Column("holder", String(32)),  # of this claim alone
-    Column("process_space", String(255)),  # within which `pid` names one process
-    Column("pid", Integer),
-    Column("lease_until", Float(53)),  # seconds since 1970 by the database's clock
-)
-Index("batchlaw_slots_by_state", _slots.c.study_id, _slots.c.state)
-
-# The database's clock, so that hosts need not agree on the time.
-_NOW = {
-    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
-    "postgresql": "extract(epoch from clock_timestamp())",
-    "mysql": "unix_timestamp(now(6))",
-}
+from search.storage.engine import PATIENCE_SECONDS, patiently
+from search.storage.tables import create_tables, is_alive, now, process_space
+from search.storage.tables import slots as _slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +52,11 @@ class Slots:
         self._engine, self._study_id = engine, study_id
         self.lease_seconds = lease_seconds  # past the last renewal another worker may take the slot
         self._mine = _slots.c.study_id == study_id
-        self._now: ColumnElement[float] = literal_column(_NOW[engine.dialect.name], Float)
+        self._now = now(engine)
 
     def create(self, trials: int) -> None:
         """Lay out the budget of a study that has just been created."""
-        _metadata.create_all(self._engine)
+        create_tables(self._engine)
         with self._engine.begin() as connection:
             # A deleted study's number may come back, and its slots with it.
             connection.execute(delete(_slots).where(self._mine))
@@ -145,6 +103,23 @@ class Slots:
         # Open slots first: an expired one starts with clearing up.
         return self._take(_slots.c.state == "open") or self._take(self._expired())
 
+    def claim_expired(self) -> Claim | None:
+        """Take a slot whose lease ran out or whose process here is gone, to clear up after it; else None."""
+        return patiently(lambda: self._take(self._expired()))
+
+    def running(self) -> tuple[set[int], bool]:
+        """The trials of held slots, and whether a live worker holds one without having named its trial yet."""
+
+        def work() -> tuple[set[int], bool]:
+            expired = self._expired()
+            with self._engine.connect() as connection:
+                held = select(_slots.c.trial_id).where(self._mine, _slots.c.state == "held")
+                named = set(connection.scalars(held.where(_slots.c.trial_id.is_not(None))))
+                unnamed = select(func.count()).where(self._mine, _slots.c.state == "held", _slots.c.trial_id.is_(None))
+                return named, bool(connection.scalar(unnamed.where(not_(expired))))
+
+        return patiently(work)
+
     def _take(self, free: ColumnElement[bool]) -> Claim | None:
         while True:
             with self._engine.begin() as connection:
@@ -167,7 +142,7 @@ class Slots:
                         state="held",
                         attempts=claim.attempts,
                         holder=claim.holder,
-                        process_space=_process_space(),
+                        process_space=process_space(),
                         pid=os.getpid(),
                         lease_until=self._now + self.lease_seconds,
                     )
@@ -177,19 +152,19 @@ class Slots:
 
     def _expired(self) -> ColumnElement[bool]:
         """Held slots whose lease ran out, or whose process was on this machine and is gone."""
-        here = and_(_slots.c.state == "held", _slots.c.process_space == _process_space())
+        here = and_(_slots.c.state == "held", _slots.c.process_space == process_space())
         with self._engine.connect() as connection:
             pids = connection.scalars(select(_slots.c.pid).where(self._mine, here).distinct()).all()
-        gone = [pid for pid in pids if not _is_alive(pid)]
+        gone = [pid for pid in pids if not is_alive(pid)]
         return and_(_slots.c.state == "held", or_(_slots.c.lease_until < self._now, and_(here, _slots.c.pid.in_(gone))))
 
     def started(self, claim: Claim, trial_id: int) -> bool:
         """Note which trial runs in a slot; False if the slot was lost to another worker."""
         return self._write(claim, trial_id=trial_id)
 
-    def renew(self, claim: Claim) -> bool:
-        """Extend a lease; False if the slot was lost to another worker."""
-        return self._write(claim, lease_until=self._now + self.lease_seconds)
+    def renew(self, claim: Claim, *, seconds: float = PATIENCE_SECONDS) -> bool:
+        """Extend a lease, trying for so many seconds; False if the slot was lost to another worker."""
+        return self._write(claim, seconds, lease_until=self._now + self.lease_seconds)
 
     def finish(self, claim: Claim) -> bool:
         """A trial has ended in the slot; False if it was lost to another worker."""
@@ -201,30 +176,10 @@ class Slots:
             claim, state="open", holder=None, trial_id=None, attempts=claim.attempts - (not count_attempt)
         )
 
-    def _write(self, claim: Claim, **values: object) -> bool:
+    def _write(self, claim: Claim, seconds: float = PATIENCE_SECONDS, /, **values: object) -> bool:
         def work() -> bool:
             with self._engine.begin() as connection:
                 held = (_slots.c.slot == claim.slot, _slots.c.holder == claim.holder)
                 return connection.execute(update(_slots).where(self._mine, *held).values(**values)).rowcount == 1
 
-        return patiently(work)
-
-
-def _process_space() -> str:
-    """Names the host, its boot and its PID namespace: equal only where a PID means the same process."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:  # not Linux: one boot and one namespace a host
-        boot = namespace = ""
-    return f"{socket.gethostname()[:150]} {boot} {namespace}"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        return patiently(work, seconds=seconds)

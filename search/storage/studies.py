@@ -9,11 +9,12 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.storages import RDBStorage
 
-from search.errors import StudyError
+from search.errors import StorageError, StudyError
 from search.space import cells
 from search.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
 from search.storage.engine import patiently
 from search.storage.slots import Slots
+from search.storage.tables import SCHEMA, schema_version
 
 _SPEC, _FINGERPRINT, _VERSION = "batchlaw:spec", "batchlaw:fingerprint", "batchlaw:version"
 _CLAIMS = "batchlaw:claims"
@@ -49,6 +50,8 @@ def register(
     Raises:
         StudyError: the name is taken by a study with another spec, or one that is not ours.
     """
+    if patiently(lambda: schema_version(storage.engine)):
+        check_tables(storage)
     try:
         study = patiently(lambda: optuna.create_study(study_name=spec.name, storage=storage, direction=spec.direction))
     except DuplicatedStudyError:
@@ -73,12 +76,29 @@ def register(
     return StoredStudy(spec, study, storage, slots)
 
 
+def check_tables(storage: RDBStorage) -> None:
+    """Make sure that our tables are of this version.
+
+    Raises:
+        StorageError: they are missing, or older or newer.
+    """
+    found = patiently(lambda: schema_version(storage.engine))
+    if found > SCHEMA:
+        raise StorageError(f"the database holds batchlaw's tables of version {found}; this batchlaw knows {SCHEMA}")
+    if found < SCHEMA:
+        raise StorageError(
+            f"the database holds batchlaw's tables of version {found} (0: none), and {SCHEMA} is needed; "
+            "batchlaw storage upgrade makes them, and batchlaw run STUDY.toml a study"
+        )
+
+
 def load(storage: RDBStorage, name: str) -> StoredStudy:
     """Find a study by name.
 
     Raises:
         StudyError: there is none of that name, or it was not made by batchlaw.
     """
+    check_tables(storage)
     names = patiently(lambda: optuna.get_all_study_names(storage=storage))
     if name not in names:
         known = ", ".join(sorted(names)) or "none"

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from search.errors import Diverged
+from search.errors import Diverged, Interrupted
 from search.schedule import schedule_of
 from search.spec import Task, TrainConfig
 from search.train import memory, models
+from search.train.checkpoint import Checkpoint
 from search.train.data import Examples, load_parts, load_test
 from search.train.lane import Evaluation, Lane
 from search.train.result import Report, TrainResult
@@ -26,6 +27,7 @@ def train(
     data_dir: Path,
     stacked: bool | None = None,
     test: bool = False,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainResult:
     """Train every replicate of a configuration on a built-in task.
 
@@ -40,6 +42,7 @@ def train(
         data_dir: where data sets are kept.
         stacked: how to train several replicates; None measures.
         test: score the test data at the end as well.
+        checkpoint: where an interrupted run of this configuration goes on from, after its reports were made again.
 
     Raises:
         Diverged: every replicate left the finite numbers; noticed at the next report.
@@ -47,8 +50,16 @@ def train(
         DataError: the data set is missing.
     """
     assert config.task is not None
-    run = _Run(config, config.task, device, data_dir, stacked)
-    run.train(report)
+    kept = checkpoint.load(device) if checkpoint else None
+    run = _Run(config, config.task, device, data_dir, kept["stacked"] if kept else stacked)
+    if kept:
+        run.restore(kept)
+    try:
+        run.train(report, checkpoint)
+    except Interrupted:
+        if checkpoint:
+            checkpoint.write()
+        raise
     return run.result(load_test(config.task, device, data_dir) if test else None)
 
 
@@ -71,22 +82,49 @@ class _Run:
         self.validation: list[Evaluation] = []  # of each lane, at the latest report
         self.curves: list[dict[str, Any]] = []
         self.train_seconds = 0.0
+        self.done = 0  # steps
+        self.reported: list[tuple[float, dict[str, float]]] = []
 
-    def train(self, report: Report) -> None:
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint, right before a report."""
+        return {
+            "stacked": self.stacked,
+            "done": self.done,
+            "reported": self.reported,
+            "finite": self.finite,
+            "curves": self.curves,
+            "train_seconds": self.train_seconds,
+            "lanes": [lane.state() for lane in self.lanes],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.done, self.reported, self.finite = state["done"], state["reported"], state["finite"]
+        self.curves, self.train_seconds = state["curves"], state["train_seconds"]
+        for lane, kept in zip(self.lanes, state["lanes"], strict=True):
+            lane.restore(kept)
+
+    def train(self, report: Report, checkpoint: Checkpoint | None) -> None:
         config = self.config
         boundaries = self.schedule.report_steps(config.reports)
-        done = 0
+        for progress, metrics in self.reported:
+            report(progress, metrics)
         for number, boundary in enumerate(boundaries, start=1):
             if number < len(boundaries) and boundaries[number] == boundary:
                 continue  # the next report is due at the same step, and speaks for this one
-            train_losses = self.advance(done, boundary)
+            if boundary <= self.done:
+                continue
+            train_losses = self.advance(self.done, boundary)
             scores = self.validate(train_losses)
             if not any(self.finite):
                 raise Diverged(_means(self.untrained_metrics()))
             if "curves" in config.measures:
                 self.curves.append({"progress": number / config.reports, **self.course(scores)})
-            done = boundary
-            report(number / config.reports, _means(scores))
+            self.done = boundary
+            self.reported.append((number / config.reports, _means(scores)))
+            if checkpoint and checkpoint.due and number < len(boundaries):
+                checkpoint.keep(self.state())
+            report(*self.reported[-1])
 
     def advance(self, start: int, stop: int) -> list[float]:
         """Train all lanes to step `stop`; the mean training loss of each replicate on the way."""

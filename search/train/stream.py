@@ -1,5 +1,7 @@
 """The stream of examples: shuffled passes without a break, so that every step sees exactly its batch size."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,15 @@ class ExampleStream:
 
     def _shuffle(self) -> Tensor:
         return torch.randperm(self._n, generator=self._generator, device=self._device)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"pass": self._pass, "position": self._position, "generator": self._generator.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._pass, self._position = state["pass"], state["position"]
+        self._generator.set_state(state["generator"].cpu())
 
     def take(self, batch_size: int) -> Tensor:
         """The next `batch_size` indices, int64 (batch_size,)."""

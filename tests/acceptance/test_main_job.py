@@ -1,5 +1,6 @@
 """`batchlaw run` from a study file to its end, through real worker processes."""
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import tomli_w
 
+from search.errors import BatchlawError
+from search.storage import load, open_storage
 from tests.acceptance.conftest import command, environment
 from tests.conftest import tiny_study
 
@@ -30,6 +33,21 @@ def workers_of(folder: Path) -> list[int]:
             except OSError:
                 continue  # it ended meanwhile
     return found
+
+
+def until_held(folder: Path, n: int) -> None:
+    """Wait until so many trials are under way."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(BatchlawError):
+            storage = open_storage(f"sqlite:///{folder / 'batchlaw.db'}")
+            try:
+                if load(storage, "tiny").slots.counts().held >= n:
+                    return
+            finally:
+                storage.engine.dispose()
+        time.sleep(0.02)
+    raise AssertionError(f"{n} trials never ran at once")
 
 
 def slow_study(folder: Path, **search: object) -> Path:
@@ -110,13 +128,7 @@ def test_one_interrupt_hands_trials_back_and_the_same_command_goes_on(batchlaw, 
         command("run", file, "--workers", 2, "--plain"),
         cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(0.2)
-        if (tmp_path / "batchlaw.db").exists() and subprocess.run(
-            command("status", "tiny", "--json"), cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
-        ).stdout.count('"running": 2'):
-            break
+    until_held(tmp_path, 2)
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130, output
@@ -136,17 +148,9 @@ def test_a_killed_worker_loses_one_trial_which_is_run_again(batchlaw, tmp_path):
         command("run", file, "--workers", 2, "--plain"),
         cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(0.2)
-        if not (tmp_path / "batchlaw.db").exists():
-            continue
-        told = subprocess.run(
-            command("status", "tiny", "--json"), cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
-        ).stdout
-        if '"running": 2' in told:
-            os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
-            break
+    until_held(tmp_path, 2)
+    time.sleep(0.1)  # into its trial
+    os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
     output, _ = run.communicate(timeout=120)
     assert run.returncode == 0, output
     ended = status(batchlaw)

@@ -267,7 +267,7 @@ def test_the_late_result_of_a_worker_that_lost_its_slot_is_refused(sqlite):
     # Held back from renewing, the slow worker looks dead.
     renew = type(stored.slots).renew
     try:
-        type(stored.slots).renew = lambda self, claim: renew(self, claim) if robbed.is_set() else True
+        type(stored.slots).renew = lambda self, claim, **options: renew(self, claim) if robbed.is_set() else True
         thread.start()
         assert entered.wait(30)
         time.sleep(0.5)
