@@ -16,6 +16,7 @@ import optuna
 import torch
 
 from search import __version__
+from search.command import Command
 from search.derive import derive, run_seeds
 from search.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned, TimeLimit
 from search.interrupts import Interrupts
@@ -137,7 +138,7 @@ def train_config(
 ) -> tuple[float, dict[str, Any], bool]:
     """Train a configuration: its value, the details to record, and whether a replicate diverged."""
     metric = spec.arm.metric
-    if spec.objective is not None:
+    if spec.own_code is not None:
         replicates = _train_own(config, spec, report, runtime)
         values = [_metric(metrics, spec) for metrics in replicates]
         means = {name: sum(m[name] for m in replicates) / len(replicates) for name in replicates[0]}
@@ -161,7 +162,7 @@ def _train_own(config: TrainConfig, spec: StudySpec, report: Report, runtime: Ru
     for seed in config.seeds:
         metrics = runtime.objective(config.model_copy(update={"seeds": (seed,)}), report)
         if not isinstance(metrics, Mapping):
-            raise ObjectiveError(f"{spec.objective} returned {type(metrics).__name__}, not a mapping of metrics")
+            raise ObjectiveError(f"{spec.own_code} returned {type(metrics).__name__}, not a mapping of metrics")
         if not math.isfinite(_metric(metrics, spec)):
             raise Diverged({})
         replicates.append({name: float(value) for name, value in metrics.items()})
@@ -202,6 +203,15 @@ def versions() -> dict[str, str]:
         "torchvision": version("torchvision"),
         "optuna": optuna.__version__,
     }
+
+
+def own_objective(spec: StudySpec, folder: Path) -> UserObjective:
+    """The function or the program of a study, from the folder of its file.
+
+    Raises:
+        ObjectiveError: the function cannot be imported, or is none.
+    """
+    return Command(spec, folder) if spec.objective is None else load_objective(spec.objective, folder)
 
 
 def load_objective(name: str, folder: Path) -> UserObjective:

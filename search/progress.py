@@ -3,18 +3,31 @@
 import time
 from datetime import datetime, timedelta
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from search.launch import LocalFleet
 from search.status import StudyStatus, best_line, counts_line, status_of
 from search.storage import StoredStudy
 
 _LOOK_SECONDS = 1.0  # between looks at the database
 _PLAIN_SECONDS = 10.0  # between plain lines
+
+
+class Fleet(Protocol):
+    """Workers, wherever they run."""
+
+    @property
+    def running(self) -> int:
+        """Those that have not ended."""
+        ...
+
+    def stop(self) -> None:
+        """Ask every worker to hand its trial back and end."""
+        ...
 
 
 class RunProgress:
@@ -43,7 +56,7 @@ class RunProgress:
             self._show(status_of(self._stored, self._since))
             self._live.stop()
 
-    def follow(self, fleet: LocalFleet) -> None:
+    def follow(self, fleet: Fleet) -> None:
         """Return when no worker is left."""
         next_look = 0.0
         while fleet.running:

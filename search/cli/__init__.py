@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from search import __version__
-from search.cli import judging, reading, running, serving
+from search.cli import judging, launching, reading, running, serving
 from search.cli.console import errors
 from search.errors import BatchlawError
 
@@ -30,7 +30,7 @@ def options(
         raise typer.Exit
 
 
-for module in (running, judging, reading, serving):
+for module in (running, launching, judging, reading, serving):
     module.add_commands(app)
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # what every wrong option or argument is an instance of

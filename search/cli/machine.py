@@ -17,15 +17,15 @@ def runtime(spec: StudySpec, device: str, threads: int, data_dir: Path | None, f
     """Pin the threads, choose the device and load the study's own code."""
     import torch
 
-    from search.objective import Runtime, load_objective
+    from search.objective import Runtime, own_objective
     from search.train.data import default_data_dir
 
     torch.set_num_threads(threads)
     objective = None
-    if spec.objective is not None:
+    if spec.own_code is not None:
         if file is None:
-            raise ObjectiveError(f"objective: {spec.objective!r} is run only from a study file on this machine: --file")
-        objective = load_objective(spec.objective, file.resolve().parent)
+            raise ObjectiveError(f"objective: {spec.own_code!r} is run only from a study file on this machine: --file")
+        objective = own_objective(spec, file.resolve().parent)
     return Runtime(device_named(device), data_dir or default_data_dir(), objective)
 
 

@@ -87,7 +87,7 @@ def run(
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines in place of the live display.")] = False,
 ) -> int:
     """Run a study: register it or go on with it, start workers, show progress, print the best configurations."""
-    from search.launch import LocalFleet, local_devices
+    from search.launch import LocalFleet, local_devices, shares
     from search.progress import RunProgress
 
     device_named(device)
@@ -109,11 +109,12 @@ def run(
     arguments = [str(file), "--device", device]
     for option, value in (("--seed", seed), ("--timeout", timeout), ("--fork", fork), ("--data-dir", data_dir)):
         arguments += [] if value is None else [option, str(value)]
+    spread = shares(gpus, count, gpus_per_worker=None, workers_per_gpu=None)
     stopped = False
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with (
-        LocalFleet(arguments, storage_url=storage, workers=count, gpus=gpus) as fleet,
+        LocalFleet(arguments, storage_url=storage, workers=count, gpus=spread) as fleet,
         RunProgress(stored, output, plain=plain) as progress,
     ):
         try:
@@ -213,9 +214,9 @@ def worker(
     file = Path(study) if study.endswith(".toml") else None
     spec = _read(file, fork) if file else None
     stored = load(open_storage(storage), spec.name if spec else study)
-    if stored.spec.objective is not None and file is None:
+    if stored.spec.own_code is not None and file is None:
         raise ObjectiveError(
-            f"objective: study {study!r} runs {stored.spec.objective!r}; code is run only from a study file on this "
+            f"objective: study {study!r} runs {stored.spec.own_code!r}; code is run only from a study file on this "
             "machine: batchlaw worker STUDY.toml"
         )
     machine = replace(
@@ -278,13 +279,13 @@ def _register(
     """Check all that can be checked, then write."""
     from search.claims.hypotheses import preregistration
     from search.derive import check_space
-    from search.objective import load_objective
+    from search.objective import own_objective
     from search.train.data import default_data_dir, prepare
 
     spec = _read(file, fork)
     check_space(spec)
-    if spec.objective is not None:
-        load_objective(spec.objective, file.resolve().parent)
+    if spec.own_code is not None:
+        own_objective(spec, file.resolve().parent)
     if spec.task is not None:
         prepare(spec.task, data_dir or default_data_dir(), download=download)
     database = open_storage(storage, create=True)

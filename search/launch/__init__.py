@@ -1,5 +1,6 @@
-"""Starting workers: on this machine."""
+"""Worker processes: on this machine, on Slurm, on Ray."""
 
-from search.launch.local import LocalFleet, local_devices
+from search.launch.devices import local_devices, shares
+from search.launch.local import LocalFleet
 
-__all__ = ["LocalFleet", "local_devices"]
+__all__ = ["LocalFleet", "local_devices", "shares"]

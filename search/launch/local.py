@@ -1,56 +1,34 @@
-"""Workers as processes of this machine: one for each GPU, or one for each core, with its share of the threads."""
+"""Workers as processes of this machine, each with its GPUs and its share of the threads."""
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from types import TracebackType
 from typing import IO
 
 from search.errors import WorkFailed
-
-
-def local_devices() -> list[str]:
-    """UUIDs of the NVIDIA GPUs of this machine, without importing torch or waking a GPU's context."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [device for device in visible.split(",") if device and device != "-1"]
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    query = [command, "--query-gpu=uuid", "--format=csv,noheader"]
-    try:
-        listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return listing.split()
+from search.launch.process import worker_command, worker_environment
 
 
 class LocalFleet:
     """The worker processes of one run; leaving the context stops what still runs."""
 
     def __init__(self, arguments: list[str], *, storage_url: str, workers: int, gpus: list[str]) -> None:
-        """Start `batchlaw worker ARGUMENTS` `workers` times, each with one GPU of `gpus` or a share of the cores."""
+        """Start `batchlaw worker ARGUMENTS` `workers` times, each seeing its own entry of `gpus`, if there are any."""
         threads = max(1, (os.cpu_count() or 1) // workers)
         self._logs: list[IO[str]] = []
         self._processes: list[subprocess.Popen[str]] = []
         for index in range(workers):
-            environment = os.environ | {
-                # OpenMP sizes its pool when torch is loaded; the worker sets torch's own number as well.
-                "OMP_NUM_THREADS": str(threads),
-                "BATCHLAW_THREADS": str(threads),
-                "BATCHLAW_STORAGE": storage_url,  # a command line, and a password on it, is for everyone to read
-            }
+            environment = os.environ | worker_environment(storage_url, threads)
             if gpus:
-                environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+                environment["CUDA_VISIBLE_DEVICES"] = gpus[index]
             log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
             self._logs.append(log)
             self._processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "search", "worker", *arguments],
+                    worker_command(arguments),
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

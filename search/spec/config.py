@@ -19,6 +19,10 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
+    def placeholders(self) -> dict[str, Any]:
+        """What a `command` may name in braces; the seed is that of the first replicate."""
+        return {name: getattr(self, name) for name in PLACEHOLDERS if name != "seed"} | {"seed": self.seeds[0]}
+
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
         """Read a configuration back from the JSON of its trial."""
@@ -59,3 +63,9 @@ class TrainConfig(BaseModel):
     seeds: tuple[int, ...]  # one a replicate
     lr_per_example: float  # ε/B
     noise_scale: float  # εN/(B(1-m)), Smith & Le 2017
+
+
+PLACEHOLDERS = (
+    "batch_size", "base_lr", "peak_lr", "optimizer", "momentum", "beta1", "beta2", "eps", "weight_decay",
+    "scaling_rule", "warmup_fraction", "warmup_steps", "decay", "steps", "examples", "train_size", "seed",
+)  # fmt: skip

@@ -1,12 +1,14 @@
 """The models of a study file."""
 
 from math import log2
+from string import Formatter
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from search.spec.arms import NEAR_SADDLE, NEEDS, Arm, Claim, Direction, Need, Search
 from search.spec.base import Frozen, refuse
+from search.spec.config import PLACEHOLDERS
 from search.spec.dimensions import (
     DecayDimension,
     FloatDimension,
@@ -115,7 +117,8 @@ class StudySpec(Frozen):
     question: Annotated[str, StringConstraints(min_length=1)]
     task: Task | None = None
     objective: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
-    train_size: Positive | None = None  # examples in an epoch of one's own objective
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # any program; see search/command.py
+    train_size: Positive | None = None  # examples in an epoch of one's own objective or command
     budget: Budget
     space: Space
     schedule: Schedule = Schedule()
@@ -129,6 +132,11 @@ class StudySpec(Frozen):
             return self.task.n_train
         assert self.train_size is not None
         return self.train_size
+
+    @property
+    def own_code(self) -> str | None:
+        """What runs in place of a task, in words; workers run it only from a file on their machine."""
+        return self.objective if self.command is None else " ".join(self.command)
 
     @property
     def arm(self) -> Arm:
@@ -147,10 +155,12 @@ class StudySpec(Frozen):
         if (self.search is None) == (self.claim is None):
             given = [name for name in ("search", "claim") if getattr(self, name) is not None]
             raise refuse("must give exactly one of [search] and [claim]", given, "search")
-        if (self.task is None) == (self.objective is None):
-            raise refuse("must give exactly one of [task] and objective", self.objective, "objective")
-        if self.objective is not None and self.train_size is None:
-            raise refuse("an objective needs train_size, its examples an epoch", None, "train_size")
+        given = [name for name in ("task", "objective", "command") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise refuse("must give exactly one of [task], objective and command", given, "objective")
+        if self.task is None and self.train_size is None:
+            raise refuse(f"needs train_size, its examples an epoch, with {given[0]}", None, "train_size")
+        self._check_command()
         if self.task is not None and self.train_size is not None:
             raise refuse("belongs in [task]", self.train_size, "train_size")
         self._check_metric()
@@ -173,6 +183,16 @@ class StudySpec(Frozen):
                     "space.warmup_fraction",
                 )
         return self
+
+    def _check_command(self) -> None:
+        for position, part in enumerate(self.command or ()):
+            try:
+                names = [name for _, name, _, _ in Formatter().parse(part) if name is not None]
+            except ValueError as error:
+                raise refuse(f"is no template: {error}; write {{{{ for a brace", part, f"command.{position}") from None
+            for name in names:
+                if name not in PLACEHOLDERS:
+                    raise refuse(f"placeholder must be one of {', '.join(PLACEHOLDERS)}", name, f"command.{position}")
 
     def _check_metric(self) -> None:
         arm, table = self.arm, "search" if self.search else "claim"

@@ -1,6 +1,6 @@
 """The database: opened here and nowhere else, with our slots beside Optuna's tables."""
 
-from search.storage.engine import DEFAULT_URL, open_storage, patiently, redacted
+from search.storage.engine import DEFAULT_URL, absolute, open_storage, patiently, redacted
 from search.storage.slots import Claim, SlotCounts, Slots
 from search.storage.studies import StoredStudy, load, note_run, register
 from search.storage.upkeep import Health, health_of, upgrade
@@ -17,6 +17,7 @@ __all__ = [
     "StoredStudy",
     "WorkerRecord",
     "WorkerState",
+    "absolute",
     "health_of",
     "load",
     "note_run",

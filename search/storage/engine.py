@@ -43,6 +43,14 @@ def redacted(storage_url: str) -> str:
         return "(not a database URL)"
 
 
+def absolute(storage_url: str) -> str:
+    """The URL of the same database from any folder."""
+    url = _checked(storage_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        url = url.set(database=str(Path(url.database).resolve()))
+    return url.render_as_string(hide_password=False)
+
+
 def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = False) -> RDBStorage:
     """Open the database, creating Optuna's tables where `create` allows it, and of any version with `any_schema`.
 

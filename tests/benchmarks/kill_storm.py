@@ -1,0 +1,204 @@
+"""A kill storm: four workers, one of them killed with SIGKILL every second or two and replaced, until the study ends.
+
+    python tests/benchmarks/kill_storm.py sqlite
+    python tests/benchmarks/kill_storm.py postgresql --restarts 2     # a server of its own, restarted in the middle
+    python tests/benchmarks/kill_storm.py mysql
+
+Prints a table and writes JSON. The study must end with exactly its trials, every score equal to that of an undisturbed
+run of the same trial, and none left RUNNING; the exit code says whether it did. On sqlite and mysql the server is not
+restarted. `--database URL` names another server; its database is made anew and dropped.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy
+import torch
+from optuna.trial import TrialState
+from sqlalchemy.engine import make_url
+
+from search.objective import Runtime
+from search.records import outcome_counts, records_of
+from search.recovery import reap
+from search.replay import replay
+from search.spec import parse_spec
+from search.storage import load, open_storage, register, workers_of
+
+RESULTS = Path(__file__).parent / "results"
+SERVERS = {
+    "postgresql": "postgresql+psycopg://postgres@127.0.0.1:5432/test",
+    "mysql": "mysql+pymysql://root@127.0.0.1:3306/test",
+}
+STUDY = {
+    "name": "storm",
+    "question": "Does anything get lost?",
+    "task": {"dataset": "digits", "model": "mlp", "train_size": 800, "model_options": {"widths": [64]}},
+    "budget": {"epochs": 20},
+    "space": {
+        "batch_size": {"low": 4, "high": 32, "log2": True},
+        "base_lr": {"low": 0.01, "high": 0.3, "log": True},
+        "optimizer": ["momentum", "adam"],
+    },
+    "search": {"trials": 60, "sampler": "random", "pruner": "none", "replicates": 2, "max_retries": 100},
+}
+
+
+@contextmanager
+def own_postgresql(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """A PostgreSQL cluster of our own on a free port, and the command that restarts it."""
+    tools = max(Path("/usr/lib/postgresql").glob("*/bin"))
+    data, port = folder / "cluster", 55432
+    as_postgres = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    data.mkdir()
+    if as_postgres:
+        folder.chmod(0o755)
+        shutil.chown(data, "postgres")
+    control = [*as_postgres, str(tools / "pg_ctl"), "-D", str(data), "-w"]
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={data}"
+    quiet = {"stdout": subprocess.DEVNULL, "check": True, "cwd": "/"}
+    subprocess.run([*as_postgres, str(tools / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres"], **quiet)
+    subprocess.run([*control, "-o", options, "-l", str(data / "log"), "start"], **quiet)
+    try:
+        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres", [*control, "-m", "immediate", "restart"]
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], stdout=subprocess.DEVNULL, cwd="/")
+
+
+@contextmanager
+def fresh_database(server: str) -> Iterator[str]:
+    """A database of our own on a server."""
+    url, name = make_url(server), f"storm_{uuid.uuid4().hex[:8]}"
+    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    try:
+        yield url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        force = " WITH (FORCE)" if url.get_backend_name() == "postgresql" else ""
+        with admin.connect() as connection:
+            connection.execute(sqlalchemy.text(f"DROP DATABASE {name}{force}"))
+        admin.dispose()
+
+
+def start(url: str, folder: Path, log) -> subprocess.Popen:
+    environment = os.environ | {"BATCHLAW_STORAGE": url, "BATCHLAW_CHECKPOINTS": str(folder / "checkpoints")}
+    options = ["--threads", "1", "--lease-seconds", "10", "--checkpoint-seconds", "0.2"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "search", "worker", "storm", *options],
+        env=environment | {"OMP_NUM_THREADS": "1"}, stdout=log, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def storm(url: str, folder: Path, args, restart: list[str] | None) -> dict:
+    chance = random.Random(args.seed)
+    storage = open_storage(url, create=True)
+    study = STUDY | {"search": STUDY["search"] | {"trials": args.trials}}
+    stored = register(storage, parse_spec(study, "storm"), trials=None, version="storm")
+    began, kills, starts, restarts, failed = time.monotonic(), 0, args.workers, 0, 0
+    log = (folder / "workers.log").open("w")
+    workers = [start(url, folder, log) for _ in range(args.workers)]
+    next_kill = began + 5
+    while True:
+        time.sleep(0.05)
+        now = time.monotonic() - began
+        storming = now < args.seconds
+        if storming and time.monotonic() >= next_kill:
+            victim = chance.randrange(len(workers))
+            if workers[victim].poll() is None:
+                workers[victim].send_signal(signal.SIGKILL)
+                workers[victim].wait()
+                kills += 1
+            next_kill = time.monotonic() + chance.uniform(1, 2)
+        if restart and restarts < args.restarts and now > args.seconds * (restarts + 1) / (args.restarts + 1):
+            storage.engine.dispose()
+            subprocess.run(restart, stdout=subprocess.DEVNULL, check=True, cwd="/")
+            restarts += 1
+        counts = stored.slots.counts()
+        done = counts.done == counts.total
+        for index, worker in enumerate(workers):
+            if worker.poll() is not None and (storming or not done):
+                failed += worker.returncode not in (0, -signal.SIGKILL)
+                workers[index] = start(url, folder, log)
+                starts += 1
+        if done and not storming:
+            break
+        if now > args.seconds * 10:
+            break
+    for worker in workers:
+        worker.wait(60)
+    reap(stored)
+    seconds = time.monotonic() - began
+    stored = load(storage, "storm")
+    records = records_of(stored.study)
+    torch.set_num_threads(1)
+    complete = [record for record in records if record.outcome == "complete"]
+    runtime = Runtime(torch.device("cpu"), folder)
+    differing = sum(replay(record, stored.spec, runtime).largest_difference != 0 for record in complete)
+    counts = stored.slots.counts()
+    result = {
+        "backend": storage.engine.dialect.name,
+        "seconds": round(seconds, 1),
+        "kills": kills,
+        "server_restarts": restarts,
+        "workers_started": starts,
+        "workers_registered": len(workers_of(storage.engine, stored.study._study_id)),
+        "workers_failed": failed,
+        "budget": args.trials,
+        "slots_done": counts.done,
+        "outcomes": outcome_counts(records),
+        "running_left": sum(trial.state == TrialState.RUNNING for trial in stored.study.get_trials()),
+        "scores_checked": len(complete),
+        "scores_differing": differing,
+        "checkpoints_left": len(list((folder / "checkpoints").glob("*"))) if (folder / "checkpoints").exists() else 0,
+    }
+    storage.engine.dispose()
+    result["whole"] = (
+        counts.done == len(complete) == args.trials and not result["running_left"] and not differing and not failed
+    )
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("backend", choices=["sqlite", "postgresql", "mysql"])
+    parser.add_argument("--seconds", type=float, default=90.0)
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--restarts", type=int, default=0, help="of a PostgreSQL server of its own")
+    parser.add_argument("--database", help="URL of a database on the server to use")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if args.backend == "sqlite":
+            result = storm(f"sqlite:///{folder / 'storm.db'}", folder, args, None)
+        elif args.restarts:
+            with own_postgresql(folder) as (url, restart):
+                result = storm(url, folder, args, restart)
+        else:
+            with fresh_database(args.database or SERVERS[args.backend]) as url:
+                result = storm(url, folder, args, None)
+        log = (folder / "workers.log").read_text()
+    for key, value in result.items():
+        print(f"{key:>20}  {value}")
+    if not result["whole"]:
+        print(log[-4000:])
+    suffix = "-restarts" if args.restarts else ""
+    (RESULTS / f"kill_storm-{args.backend}{suffix}.json").write_text(json.dumps(result, indent=2) + "\n")
+    sys.exit(0 if result["whole"] else 1)
+
+
+if __name__ == "__main__":
+    main()
