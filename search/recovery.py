@@ -21,9 +21,10 @@ def reap(stored: StoredStudy) -> int:
     """
     lost = 0
     while (claim := stored.slots.claim_expired()) is not None:
-        lost += claim.abandoned_trial_id is not None
+        was_running = claim.abandoned_trial_id is not None and _runs(stored, claim.abandoned_trial_id)
         if not clear_up(stored, claim):
             stored.slots.release(claim, count_attempt=False)  # the dead worker's own attempt is counted already
+        lost += was_running
     study_id = stored.study._study_id
     # Trials first: one asked for after this look is none of them.
     running = patiently(lambda: stored.storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,)))
@@ -68,6 +69,10 @@ def again(stored: StoredStudy, trial: FrozenTrial, attempts: int) -> bool:
     if trial.params or RETRY_OF in trial.user_attrs:
         _enqueue(stored, trial, retries + 1)
     return True
+
+
+def _runs(stored: StoredStudy, trial_id: int) -> bool:
+    return bool(patiently(lambda: stored.storage.get_trial(trial_id)).state == TrialState.RUNNING)
 
 
 def _lose(stored: StoredStudy, trial_id: int) -> bool:

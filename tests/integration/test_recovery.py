@@ -1,0 +1,120 @@
+"""What dead workers leave behind is found by any process, on every database."""
+
+import subprocess
+import sys
+
+from optuna.trial import TrialState
+
+from search.records import records_of
+from search.recovery import reap
+from search.storage import load, register
+from tests.conftest import tiny_spec
+
+# A worker that dies: it claims a slot, asks, may say so, may draw a parameter, and is gone.
+DYING = """
+import os, sys
+from search.storage import load, open_storage
+url, asks, names, draws = sys.argv[1], *map(int, sys.argv[2:])
+stored = load(open_storage(url), "tiny")
+claim = stored.slots.claim()
+if asks:
+    trial = stored.study.ask()
+    if names:
+        stored.slots.started(claim, trial._trial_id)
+        if draws:
+            trial.suggest_float("base_lr", 0.01, 1.0, log=True)
+os._exit(9)
+"""
+
+
+def die(url, *, asks=True, names=True, draws=True):
+    done = subprocess.run([sys.executable, "-c", DYING, url, *(str(int(f)) for f in (asks, names, draws))])
+    assert done.returncode == 9
+
+
+def states(stored):
+    counts = stored.slots.counts()
+    return counts.open, counts.held, counts.done
+
+
+def outcomes(stored):
+    return [record.outcome for record in records_of(stored.study)]
+
+
+def test_a_lost_trial_is_named_and_queued_by_whoever_looks(storage, storage_url):
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    die(storage_url)
+    assert states(stored) == (5, 1, 0)
+    assert reap(stored) == 1
+    assert states(stored) == (6, 0, 0)
+    lost, queued = stored.study.get_trials()
+    assert outcomes(stored) == ["lost", "waiting"]
+    assert records_of(stored.study)[0].reason == "its worker died or was cut off"
+    assert queued.system_attrs["fixed_params"] == lost.params
+    assert reap(stored) == 0 and len(stored.study.get_trials()) == 2
+
+
+def test_the_live_are_not_robbed(storage):
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    claim = stored.slots.claim()
+    trial = stored.study.ask()
+    # It has not said which trial is its own: no running trial can be called an orphan now.
+    assert reap(stored) == 0
+    stored.slots.started(claim, trial._trial_id)
+    assert reap(stored) == 0
+    assert outcomes(stored) == ["running"] and states(stored) == (5, 1, 0)
+
+
+def test_a_trial_whose_worker_died_before_it_said_so_is_found_as_well(storage, storage_url):
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    die(storage_url, names=False)
+    live = stored.slots.claim()  # between claiming and saying which trial it runs
+    assert reap(stored) == 0
+    assert outcomes(stored) == ["running"]
+    trial = stored.study.ask()
+    stored.slots.started(live, trial._trial_id)
+    assert reap(stored) == 1
+    assert outcomes(stored) == ["lost", "running"] and states(stored) == (5, 1, 0)
+
+
+def test_a_claim_without_a_trial_is_opened_again(storage, storage_url):
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    die(storage_url, asks=False)
+    assert reap(stored) == 0 and states(stored) == (6, 0, 0) and outcomes(stored) == []
+
+
+def test_a_trial_is_repeated_a_bounded_number_of_times_in_whatever_slot(storage, storage_url):
+    stored = register(storage, tiny_spec(search={"max_retries": 2}), trials=None, version="test")
+    for _ in range(3):
+        die(storage_url)
+        assert reap(stored) == 1
+    trials = stored.study.get_trials()
+    assert outcomes(stored) == ["lost"] * 3
+    assert len({trial.params["base_lr"] for trial in trials}) == 1
+    assert [trial.user_attrs.get("retries", 0) for trial in trials] == [0, 1, 2]
+    assert states(stored) == (5, 0, 1)  # its slot of the budget is spent
+
+
+def test_a_repeat_that_dies_before_it_drew_anything_is_queued_with_what_it_was_to_repeat(storage, storage_url):
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    die(storage_url)
+    reap(stored)
+    die(storage_url, draws=False)
+    assert reap(stored) == 1
+    first, _, queued = stored.study.get_trials()
+    assert queued.state == TrialState.WAITING and queued.system_attrs["fixed_params"] == first.params
+    die(storage_url, names=False)  # and the next before it could say what it runs
+    reap(stored)
+    assert load(storage, "tiny").study.get_trials()[-1].system_attrs["fixed_params"] == first.params
+
+
+def test_a_worker_that_died_between_telling_and_finishing_has_its_result_counted(storage):
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    claim = stored.slots.claim()
+    trial = stored.study.ask()
+    stored.slots.started(claim, trial._trial_id)
+    stored.study.tell(trial, 0.5)
+    stored.slots.lease_seconds = 0
+    stored.slots.renew(claim)
+    assert reap(stored) == 0  # nothing was lost
+    assert outcomes(stored) == ["complete"] and states(stored) == (5, 0, 1)
