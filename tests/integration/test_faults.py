@@ -1,0 +1,250 @@
+"""Real worker processes that are stopped, killed, stuck or cut off from their database."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tomli_w
+import torch
+
+from search.objective import Runtime
+from search.records import records_of
+from search.recovery import reap
+from search.replay import replay
+from search.spec import parse_spec
+from search.storage import open_storage, register, workers_of
+from tests.conftest import tiny_study
+
+TIMES = {"timeout": 60}
+
+
+def slow_task(**search):
+    """Trials of about two seconds, with a checkpoint wherever one is due."""
+    return tiny_study(
+        task={"train_size": 800, "model_options": {"widths": [128]}},
+        budget={"epochs": 60},
+        space={"batch_size": 4, "base_lr": 0.05, "optimizer": "momentum", "momentum": [0.8, 0.9]},
+        search={"trials": 2, "pruner": "none", "reports": 20, **search},
+    )
+
+
+def own_code(folder, body, **search):
+    """A study file of a training function with this body, and the function beside it."""
+    (folder / "stuck_training.py").write_text(f"import ctypes, time\ndef train(config, report):\n    {body}\n")
+    study = tiny_study(
+        task=None, objective="stuck_training:train", train_size=64,
+        search={"trials": 2, "metric": "validation_loss", "pruner": "none", **search},
+    )  # fmt: skip
+    file = folder / "tiny.toml"
+    file.write_text(tomli_w.dumps({key: value for key, value in study.items() if value is not None}))
+    return study, file
+
+
+def start(url, argument, folder, *options):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "BATCHLAW_STORAGE": url, "HOME": str(folder)}
+    words = ["worker", str(argument), "--threads", "1", "--checkpoint-seconds", "0", *map(str, options)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "search", *words],
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def registered(url, study):
+    storage = open_storage(url, create=True)
+    return register(
+        storage, parse_spec({k: v for k, v in study.items() if v is not None}, "t"), trials=None, version="t"
+    )
+
+
+def until(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it never came to this")
+
+
+def reports_of(stored):
+    return [len(trial.intermediate_values) for trial in stored.study.get_trials(deepcopy=False)]
+
+
+def checkpoints(folder):
+    return list((folder / ".cache/batchlaw/checkpoints").glob("*"))
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'study.db'}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_asked_to_stop_a_worker_saves_hands_back_and_ends_with_0(tmp_path, url, number):
+    stored = registered(url, slow_task())
+    worker = start(url, "tiny", tmp_path)
+    until(lambda: max(reports_of(stored), default=0) >= 3)
+    asked = time.monotonic()
+    worker.send_signal(number)
+    output, _ = worker.communicate(**TIMES)
+    assert worker.returncode == 0, output
+    assert time.monotonic() - asked < 10
+    counts = stored.slots.counts()
+    assert (counts.held, counts.done) == (0, 0)
+    assert [record.outcome for record in records_of(stored.study)] == ["waiting"]
+    assert len(checkpoints(tmp_path)) == 1
+    (seen,) = workers_of(stored.storage.engine, stored.study._study_id)
+    assert seen.state == "ended"
+    goes_on = start(url, "tiny", tmp_path)
+    output, _ = goes_on.communicate(**TIMES)
+    assert goes_on.returncode == 0 and "2 trials done" in output
+    assert_undisturbed(stored, 2)
+    assert checkpoints(tmp_path) == []
+
+
+def assert_undisturbed(stored, n):
+    torch.set_num_threads(1)
+    records = [record for record in records_of(stored.study) if record.outcome == "complete"]
+    assert len(records) == n == stored.slots.counts().done
+    for record in records:
+        comparison = replay(record, stored.spec, Runtime(torch.device("cpu"), Path("unused")))
+        assert comparison.largest_difference == 0 and len(comparison.pairs) == 21
+
+
+def test_a_killed_workers_trial_goes_on_from_its_last_report(tmp_path, url):
+    stored = registered(url, slow_task())
+    worker = start(url, "tiny", tmp_path)
+    until(lambda: max(reports_of(stored), default=0) >= 5)
+    worker.kill()
+    worker.communicate(**TIMES)
+    (kept,) = checkpoints(tmp_path)
+    done = torch.load(kept, weights_only=True)["done"]
+    assert done >= 4 * 600  # of 12000 steps
+    assert reap(stored) == 1
+    worker = start(url, "tiny", tmp_path)
+    output, _ = worker.communicate(**TIMES)
+    assert worker.returncode == 0, output
+    assert [record.outcome for record in records_of(stored.study)] == ["lost", "complete", "complete"]
+    assert_undisturbed(stored, 2)
+    assert checkpoints(tmp_path) == []
+
+
+# In C, where no signal ends it and no handler of Python's runs: a lock that is taken twice.
+STUCK = "lock = ctypes.create_string_buffer(64); [ctypes.CDLL(None).pthread_mutex_lock(lock) for _ in range(2)]"
+
+
+def test_a_stuck_objective_is_ended_past_its_limit_and_recorded(tmp_path, url):
+    study, file = own_code(
+        tmp_path,
+        f"if not (here := __import__('pathlib').Path('once')).exists():\n        here.touch(); {STUCK}\n"
+        "    return {'validation_loss': 1.0}",
+        trial_seconds=1.0,
+    )
+    stored = registered(url, study)
+    worker = start(url, file, tmp_path)
+    output, _ = worker.communicate(timeout=120)
+    assert worker.returncode == 0, output  # it went on, in the place of the process that was stuck
+    records = records_of(stored.study)
+    assert [record.outcome for record in records] == ["pruned", "complete"]
+    assert records[0].reason == "past trial_seconds = 1.0, and ended by force"
+    assert stored.slots.counts().done == 2
+
+
+def test_a_stuck_objective_does_not_keep_a_worker_from_stopping(tmp_path, url):
+    study, file = own_code(tmp_path, STUCK)
+    stored = registered(url, study)
+    worker = start(url, file, tmp_path)
+    until(lambda: stored.slots.counts().held == 1 and stored.study.get_trials())
+    time.sleep(1)
+    asked = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    output, _ = worker.communicate(**TIMES)
+    assert worker.returncode == 0, output
+    assert time.monotonic() - asked < 12
+    assert [record.outcome for record in records_of(stored.study)] == ["waiting"]
+    assert stored.slots.counts().held == 0
+
+
+def test_a_database_that_is_away_is_waited_for(tmp_path, own_postgresql):
+    url, server = own_postgresql
+    stored = registered(url, slow_task(trials=4))
+    worker = start(url, "tiny", tmp_path)
+    until(lambda: max(reports_of(stored), default=0) >= 3)
+    server("stop")
+    time.sleep(8)
+    assert worker.poll() is None
+    server("start")
+    stored.storage.engine.dispose()
+    output, _ = worker.communicate(timeout=120)
+    assert worker.returncode == 0, output
+    assert [record.outcome for record in records_of(stored.study)] == ["complete"] * 4
+    assert_undisturbed(stored, 4)
+    stored.storage.engine.dispose()
+
+
+def batchlaw(*words, folder):
+    return subprocess.run(
+        [sys.executable, "-m", "search", *map(str, words)],
+        cwd=folder, env=os.environ | {"HOME": str(folder), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def one_line(done, *words):
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr + done.stdout, done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path):
+    """A small disk of its own where we may mount one; else a limit on the size of files."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.getuid() or not shutil.which("mount"):
+        pytest.skip("needs root to mount a small disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("may not mount a small disk here")
+    try:
+        url = f"sqlite:///{disk / 'study.db'}"
+        stored = registered(url, tiny_study(search={"trials": 400}))
+        done = batchlaw("worker", "tiny", "--storage", url, folder=tmp_path)
+        one_line(done, "full")
+        ended = stored.slots.counts().done
+        assert ended > 0
+        counted = [record for record in records_of(stored.study) if record.outcome in ("complete", "pruned")]
+        assert len(counted) in (ended, ended + 1)  # it may end between telling and finishing
+        stored.storage.engine.dispose()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_that_may_not_be_written_is_one_line(tmp_path, url):
+    registered(url, tiny_study()).storage.engine.dispose()
+    file = tmp_path / "study.db"
+    if os.getuid() == 0:  # root writes everything that is not immutable
+        if subprocess.run(["chattr", "+i", str(file)], capture_output=True).returncode:
+            pytest.skip("root may write every file here")
+    else:
+        file.chmod(0o400)
+    try:
+        one_line(batchlaw("worker", "tiny", "--storage", url, folder=tmp_path))
+    finally:
+        subprocess.run(["chattr", "-i", str(file)], capture_output=True)
+
+
+def test_a_wrong_password_is_one_line_without_it_and_at_once(tmp_path):
+    began = time.monotonic()
+    done = batchlaw(
+        "status", "tiny", "--storage", "mysql+pymysql://root:hunter2secret@127.0.0.1:3306/test", folder=tmp_path
+    )
+    if "refused" in done.stderr:
+        pytest.skip("no mysql server")
+    one_line(done)
+    assert "hunter2" not in done.stderr + done.stdout and "***" in done.stderr
+    assert time.monotonic() - began < 20
