@@ -1,0 +1,94 @@
+"""`batchlaw launch` on this machine, through submitit's local executor, and on a local Ray cluster."""
+
+import importlib.util
+import json
+import time
+
+import pytest
+import tomli_w
+
+from search.errors import BatchlawError
+from search.launch import shares
+from tests.conftest import tiny_study
+
+
+@pytest.fixture
+def created(batchlaw, study_file):
+    batchlaw("create", study_file)
+    return study_file
+
+
+def until_done(batchlaw):
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        status = json.loads(batchlaw("status", "tiny", "--json").stdout)
+        if status["done"] == status["trials"]:
+            return status
+        time.sleep(0.5)
+    raise AssertionError(status)
+
+
+def test_on_this_machine(batchlaw, created):
+    assert "6 of 6 trials" in batchlaw("launch", "tiny", "--workers", 2).stdout
+    status = json.loads(batchlaw("status", "tiny", "--json").stdout)
+    assert (status["done"], status["workers"], status["workers_ended"]) == (6, [], 2)
+    assert sum(status["outcomes"].values()) == 6
+
+
+@pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs pip install 'batchlaw[slurm]'")
+def test_as_jobs_of_submitits_local_executor(batchlaw, created, tmp_path):
+    said = batchlaw(
+        "launch", "tiny", "--on", "slurm", "--slurm-here", "--workers", 2, "--logs", tmp_path / "logs"
+    ).stdout
+    assert "2 jobs submitted" in said
+    status = until_done(batchlaw)
+    assert status["workers_ended"] + len(status["workers"]) == 2
+    # The address of the database, and a password in it, travel in the environment and not in the job.
+    for pickled in (tmp_path / "logs").glob("*submitted.pkl"):
+        assert b"batchlaw.db" not in pickled.read_bytes()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs pip install 'batchlaw[ray]'")
+def test_on_a_ray_cluster(batchlaw, created):
+    assert "6 of 6 trials" in batchlaw("launch", "tiny", "--on", "ray", "--workers", 2, "--threads", 1).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--on", "moon"], ["--on: got 'moon'", "local, slurm, ray"]),
+        (["--on", "slurm"], ["--storage sqlite", "postgresql or mysql"]),
+        (["--on", "slurm", "--slurm-here", "--slurm", "partition"], ["--slurm: got 'partition'", "KEY=VALUE"]),
+        (["--gpus-per-worker", 1, "--workers-per-gpu", 2], ["--workers-per-gpu: got 2", "not both"]),
+        (["--gpus-per-worker", 2, "--device", "cpu"], ["--gpus-per-worker: got 2", "1 workers need 2 GPUs; 0 found"]),
+        (["--workers", 0], ["--workers: got 0"]),
+    ],
+)
+def test_wrong_requests_are_one_line(batchlaw, created, options, words):
+    said = batchlaw("launch", "tiny", *options, code=2).stderr
+    assert said.count("\n") == 1
+    for word in words:
+        assert word in said
+
+
+def test_code_of_ones_own_needs_its_file(batchlaw, tmp_path):
+    (tmp_path / "mine.py").write_text("def train(config, report):\n    return {'validation_loss': 1.0}\n")
+    study = tiny_study(objective="mine:train", train_size=64, search={"metric": "validation_loss", "pruner": "none"})
+    del study["task"]
+    file = tmp_path / "own.toml"
+    file.write_text(tomli_w.dumps(study))
+    batchlaw("create", file)
+    assert "give the study's file" in batchlaw("launch", "tiny", code=2).stderr
+    assert "6 of 6 trials" in batchlaw("launch", file).stdout
+
+
+def test_gpus_are_shared_as_asked():
+    gpus = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
+    none = {"gpus_per_worker": None, "workers_per_gpu": None}
+    assert shares([], 3, **none) == []
+    assert shares(gpus[:2], 3, **none) == ["GPU-a", "GPU-b", "GPU-a"]
+    assert shares(gpus, 2, **none | {"gpus_per_worker": 2}) == ["GPU-a,GPU-b", "GPU-c,GPU-d"]
+    assert shares(gpus, 4, **none | {"workers_per_gpu": 2}) == ["GPU-a", "GPU-a", "GPU-b", "GPU-b"]
+    for workers, asked in ((3, {"gpus_per_worker": 2}), (9, {"workers_per_gpu": 2}), (1, {"workers_per_gpu": 1})):
+        with pytest.raises(BatchlawError):
+            shares(gpus if workers > 1 else [], workers, **none | asked)
