@@ -1,20 +1,14 @@
 """Databases and studies that several suites use."""
 
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy
-from sqlalchemy.engine import make_url
 
 from search.spec import StudySpec, parse_spec
-
-SERVERS = {
-    "postgresql": ("BATCHLAW_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432/test"),
-    "mysql": ("BATCHLAW_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306/test"),
-}
+from tests.benchmarks.servers import SERVERS, fresh_database
 
 
 def tiny_study(**changes: object) -> dict:
@@ -42,20 +36,12 @@ def tiny_spec(**changes: object) -> StudySpec:
 
 
 def _server_database(backend: str) -> Iterator[str]:
-    variable, default = SERVERS[backend]
-    url = make_url(os.environ.get(variable, default))
-    name = f"batchlaw_{uuid.uuid4().hex[:12]}"
-    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    variable, default = f"BATCHLAW_TEST_{backend.upper()}", SERVERS[backend]
     try:
-        with admin.connect() as connection:
-            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+        with fresh_database(os.environ.get(variable, default)) as url:
+            yield url
     except (sqlalchemy.exc.OperationalError, ModuleNotFoundError) as error:
         pytest.skip(f"no {backend} server: start one and set {variable}, e.g. {default} ({str(error).splitlines()[0]})")
-    yield url.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        force = " WITH (FORCE)" if backend == "postgresql" else ""
-        connection.execute(sqlalchemy.text(f"DROP DATABASE {name}{force}"))
-    admin.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mysql"])

@@ -13,21 +13,17 @@ import argparse
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import sqlalchemy
 import torch
 from optuna.trial import TrialState
-from sqlalchemy.engine import make_url
+from servers import SERVERS, fresh_database, own_postgresql
 
 from search.objective import Runtime
 from search.records import outcome_counts, records_of
@@ -37,10 +33,6 @@ from search.spec import parse_spec
 from search.storage import load, open_storage, register, workers_of
 
 RESULTS = Path(__file__).parent / "results"
-SERVERS = {
-    "postgresql": "postgresql+psycopg://postgres@127.0.0.1:5432/test",
-    "mysql": "mysql+pymysql://root@127.0.0.1:3306/test",
-}
 STUDY = {
     "name": "storm",
     "question": "Does anything get lost?",
@@ -55,43 +47,6 @@ STUDY = {
 }
 
 
-@contextmanager
-def own_postgresql(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """A PostgreSQL cluster of our own on a free port, and the command that restarts it."""
-    tools = max(Path("/usr/lib/postgresql").glob("*/bin"))
-    data, port = folder / "cluster", 55432
-    as_postgres = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    data.mkdir()
-    if as_postgres:
-        folder.chmod(0o755)
-        shutil.chown(data, "postgres")
-    control = [*as_postgres, str(tools / "pg_ctl"), "-D", str(data), "-w"]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={data}"
-    quiet = {"stdout": subprocess.DEVNULL, "check": True, "cwd": "/"}
-    subprocess.run([*as_postgres, str(tools / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres"], **quiet)
-    subprocess.run([*control, "-o", options, "-l", str(data / "log"), "start"], **quiet)
-    try:
-        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres", [*control, "-m", "immediate", "restart"]
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], stdout=subprocess.DEVNULL, cwd="/")
-
-
-@contextmanager
-def fresh_database(server: str) -> Iterator[str]:
-    """A database of our own on a server."""
-    url, name = make_url(server), f"storm_{uuid.uuid4().hex[:8]}"
-    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-    try:
-        yield url.set(database=name).render_as_string(hide_password=False)
-    finally:
-        force = " WITH (FORCE)" if url.get_backend_name() == "postgresql" else ""
-        with admin.connect() as connection:
-            connection.execute(sqlalchemy.text(f"DROP DATABASE {name}{force}"))
-        admin.dispose()
-
-
 def start(url: str, folder: Path, log) -> subprocess.Popen:
     environment = os.environ | {"BATCHLAW_STORAGE": url, "BATCHLAW_CHECKPOINTS": str(folder / "checkpoints")}
     options = ["--threads", "1", "--lease-seconds", "10", "--checkpoint-seconds", "0.2"]
@@ -101,7 +56,7 @@ def start(url: str, folder: Path, log) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def storm(url: str, folder: Path, args, restart: list[str] | None) -> dict:
+def storm(url: str, folder: Path, args, server: Callable[[str], None] | None) -> dict:
     chance = random.Random(args.seed)
     storage = open_storage(url, create=True)
     study = STUDY | {"search": STUDY["search"] | {"trials": args.trials}}
@@ -121,9 +76,9 @@ def storm(url: str, folder: Path, args, restart: list[str] | None) -> dict:
                 workers[victim].wait()
                 kills += 1
             next_kill = time.monotonic() + chance.uniform(1, 2)
-        if restart and restarts < args.restarts and now > args.seconds * (restarts + 1) / (args.restarts + 1):
+        if server and restarts < args.restarts and now > args.seconds * (restarts + 1) / (args.restarts + 1):
             storage.engine.dispose()
-            subprocess.run(restart, stdout=subprocess.DEVNULL, check=True, cwd="/")
+            server("restart")
             restarts += 1
         counts = stored.slots.counts()
         done = counts.done == counts.total
@@ -185,8 +140,8 @@ def main() -> None:
         if args.backend == "sqlite":
             result = storm(f"sqlite:///{folder / 'storm.db'}", folder, args, None)
         elif args.restarts:
-            with own_postgresql(folder) as (url, restart):
-                result = storm(url, folder, args, restart)
+            with own_postgresql(folder) as (url, server):
+                result = storm(url, folder, args, server)
         else:
             with fresh_database(args.database or SERVERS[args.backend]) as url:
                 result = storm(url, folder, args, None)

@@ -8,13 +8,6 @@ from search.storage import load, note_run, open_storage, redacted, register
 from tests.conftest import tiny_spec
 
 
-@pytest.fixture
-def storage(storage_url):
-    storage = open_storage(storage_url, create=True)
-    yield storage
-    storage.engine.dispose()
-
-
 def test_a_registered_study_is_found_with_its_spec_and_budget(storage):
     spec = tiny_spec()
     stored = register(storage, spec, trials=None, version="1.2")

@@ -32,13 +32,6 @@ def one_thread():
 
 
 @pytest.fixture
-def storage(storage_url):
-    storage = open_storage(storage_url, create=True)
-    yield storage
-    storage.engine.dispose()
-
-
-@pytest.fixture
 def sqlite(tmp_path):
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
     yield storage
