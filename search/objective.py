@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -194,6 +194,7 @@ def _chance(config: TrainConfig, spec: StudySpec) -> float | None:
     return 1 / n_classes if spec.arm.metric == "validation_accuracy" else math.log(n_classes)
 
 
+@cache
 def versions() -> dict[str, str]:
     """What a trial was computed with."""
     return {

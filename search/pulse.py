@@ -55,6 +55,7 @@ class Pulse:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
+        os.write(self._wake, b"\0")  # so that the watch does not wait for its tick
         for thread in self._threads:
             thread.join()
         _wake_by_signals(self._woken_before)

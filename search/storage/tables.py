@@ -36,7 +36,8 @@ slots = Table(
     Column("pid", Integer),
     Column("lease_until", Float(53)),  # seconds since 1970 by the database's clock
 )
-Index("batchlaw_slots_by_state", slots.c.study_id, slots.c.state)
+# With the slot in it the first open one is the first row, however many there are.
+Index("batchlaw_slots_by_state", slots.c.study_id, slots.c.state, slots.c.slot)
 workers = Table(
     "batchlaw_workers",
     metadata,

@@ -44,6 +44,17 @@ def test_yaml_toml_and_csv_hold_the_same(read):
     assert [int(row["batch_size"]) for row in rows] == [c["params"]["batch_size"] for c in as_json["configurations"]]
 
 
+def test_hosts_in_other_time_zones_see_the_same(finished):
+    seen = []
+    for zone in ("Asia/Tokyo", "America/New_York", "UTC"):
+        done = subprocess.run(
+            [sys.executable, "-m", "search", "status", "tiny", "--json"],
+            cwd=finished, env=environment(finished) | {"TZ": zone}, capture_output=True, text=True,
+        )  # fmt: skip
+        seen.append(json.loads(done.stdout))
+    assert seen[0]["trials_a_minute"] > 0 and seen[0] == seen[1] == seen[2]
+
+
 @pytest.mark.parametrize("per", ["batch_size", "optimizer", "scaling_rule", "base_lr"])
 def test_the_best_of_each_value_of_a_knob(read, per):
     chosen = json.loads(read("export", "tiny", "--format", "json", "--per", per).stdout)["configurations"]

@@ -175,7 +175,7 @@ def main() -> None:
 
 def compare(url: str, args) -> list[dict]:
     storage = open_storage(url, create=True)
-    register(storage, parse_spec(STUDY, "scale"), trials=1_000_000 // 50, version="benchmark")
+    register(storage, parse_spec(STUDY, "scale"), trials=50_000, version="benchmark")
     storage.engine.dispose()
     head = ("stored", "workers", "side", "trials", "in objective", "beside, ms", "claim, ms", "tell, ms", "connections")
     print("  ".join(f"{title:>12}" for title in head))
