@@ -1,6 +1,9 @@
 """Databases and studies that several suites use."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: the suite itself runs on every core
+
 from collections.abc import Iterator
 from pathlib import Path
 

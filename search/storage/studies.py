@@ -97,8 +97,8 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
 
     Raises:
         StudyError: there is none of that name, or it was not made by batchlaw.
+        StorageError: our tables are of another version.
     """
-    check_tables(storage)
     names = patiently(lambda: optuna.get_all_study_names(storage=storage))
     if name not in names:
         known = ", ".join(sorted(names)) or "none"
@@ -107,6 +107,7 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
     text = study.user_attrs.get(_SPEC)
     if text is None:
         raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was cut off")
+    check_tables(storage)
     spec = parse_spec(json.loads(text), f"stored study {name!r}")
     return StoredStudy(spec, study, storage, Slots(storage.engine, study._study_id))
 

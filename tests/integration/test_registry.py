@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 from typer.testing import CliRunner
 
 from search.cli import app
-from search.errors import StorageError
+from search.errors import StorageError, StudyError
 from search.status import status_of
 from search.storage import Registration, health_of, load, open_storage, register, upgrade, workers, workers_of
 from search.storage.tables import SCHEMA
@@ -112,6 +112,6 @@ def test_a_dashboard_of_optunas_own_database_needs_none_of_our_tables(tmp_path):
     RDBStorage(url).engine.dispose()
     storage = open_storage(url)
     assert health_of(storage).tables == 0
-    with pytest.raises(StorageError, match="version 0"):
+    with pytest.raises(StudyError, match="no study 'tiny'"):
         load(storage, "tiny")
     storage.engine.dispose()

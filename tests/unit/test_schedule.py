@@ -149,7 +149,9 @@ def test_a_warmup_longer_than_the_run_keeps_its_slope():
 
 
 @pytest.mark.parametrize(
-    ("decay", "shape"), [("cosine", lambda p: (1 + cos(pi * p)) / 2), ("linear", lambda p: 1 - p)], ids=str
+    ("decay", "shape"),
+    [("cosine", lambda p: (1 + cos(pi * p)) / 2), ("linear", lambda p: 1 - p)],
+    ids=["cosine", "linear"],
 )
 @given(st.integers(1, 50), st.integers(2, 400), st.data())
 def test_cosine_and_linear_run_from_the_end_of_warmup_to_zero(decay, shape, batch_size, steps, data):

@@ -72,7 +72,7 @@ BROKEN = [
     ("task.model_options", {"norm": "group"}, "task.model_options.norm", ["not an option of mlp", "group"]),
     ("schedule.milestones", [0.6, 0.3], "schedule.milestones", ["increase", "0.6"]),
     ("schedule.max_batch_size", 900, "schedule.max_batch_size", ["at most 800", "900"]),
-    ("objective", "my.module:train", "objective", ["exactly one of [task] and objective"]),
+    ("objective", "my.module:train", "objective", ["exactly one of [task], objective and command"]),
     ("train_size", 10, "train_size", ["belongs in [task]", "10"]),
     ("name", "two words", "name", ["pattern", "two words"]),
     ("claim", {"pruner": "hyperband"}, "claim.pruner", ["never pruned", "hyperband"]),
