@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from search.errors import Interrupted, Stop, TimeLimit
 
-# Requests to stop; SIGUSR1 is Slurm's warning before the end of a job (sbatch --signal).
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# Requests to stop; SIGUSR1 is a usual warning of Slurm's before the end of a job (sbatch --signal), SIGUSR2 submitit's.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Interrupts:

@@ -99,13 +99,15 @@ class Pulse:
                 stop_by = stop_by or time.monotonic() + _STOP_SECONDS
             running, now = self._running, time.monotonic()
             if stop_by is not None and now >= stop_by:
-                self._force(running.hand_back if running else None, partial(os._exit, 0))
+                self._force(running, running.hand_back if running else None, partial(os._exit, 0))
             elif running is not None and running.hard_limit is not None and now >= running.hard_limit:
-                self._force(running.record_timeout, _restart)
+                self._force(running, running.record_timeout, _restart)
 
-    def _force(self, record: Callable[[], None] | None, leave: Callable[[], None]) -> None:
+    def _force(self, running: Running | None, record: Callable[[], None] | None, leave: Callable[[], None]) -> None:
         with self._lock:
-            if record is not None and self._running is not None:
+            if self._running is not running:
+                return  # it ended just now, and another may have begun
+            if record is not None:
                 waiting = Thread(target=record, daemon=True)
                 waiting.start()
                 waiting.join(_STOP_SECONDS / 4)  # a database that is away finds the trial lost when it is back

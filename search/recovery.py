@@ -32,7 +32,9 @@ def reap(stored: StoredStudy) -> int:
         named, undecided = stored.slots.running()
         orphans = [] if undecided else [trial for trial in running if trial._trial_id not in named]
         for orphan in orphans:
-            lost += _lose(stored, orphan._trial_id)
+            if not _lose(stored, orphan._trial_id):
+                continue  # another process was faster
+            lost += 1
             if RETRY_OF in orphan.user_attrs:  # its turn is lost with it
                 _enqueue(stored, orphan, orphan.user_attrs[RETRIES])
     return lost

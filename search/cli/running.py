@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,6 @@ from search.cli.machine import cores, device_named, runtime
 from search.errors import ObjectiveError, SpecError
 from search.spec import StudySpec, read_spec
 from search.storage import DEFAULT_URL, StoredStudy, load, note_run, open_storage, redacted, register
-
-if TYPE_CHECKING:
-    pass
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 TrialsOption = Annotated[

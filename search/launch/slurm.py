@@ -55,8 +55,7 @@ def submit(
             gpus_per_node=1 if workers_per_gpu else gpus_per_worker or 0,
         )  # fmt: skip
         if not here:
-            signal = {"additional_parameters": {"signal": "USR1@60"}}
-            executor.update_parameters(slurm_array_parallelism=n_jobs, **_slurm(options, signal))
+            executor.update_parameters(slurm_array_parallelism=n_jobs, **_slurm(options))
         with executor.batch():
             jobs = [executor.submit(_worker, arguments) for _ in range(n_jobs)]
     except (RuntimeError, TypeError, ValueError, NameError) as error:
@@ -66,12 +65,12 @@ def submit(
     return list(jobs)
 
 
-def _slurm(options: dict[str, str], defaults: dict[str, Any]) -> dict[str, Any]:
+def _slurm(options: dict[str, str]) -> dict[str, Any]:
     """Options that submitit knows by name, and others as they are, for sbatch."""
     known = {"partition", "qos", "constraint", "exclude", "mem", "comment", "account"}
     named = {f"slurm_{key}": value for key, value in options.items() if key in known}
     further = {key: value for key, value in options.items() if key not in known}
-    return named | {"slurm_additional_parameters": defaults["additional_parameters"] | further}
+    return named | {"slurm_additional_parameters": further}
 
 
 def _worker(arguments: list[str]) -> int:

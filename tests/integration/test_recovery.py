@@ -5,6 +5,7 @@ import sys
 
 from optuna.trial import TrialState
 
+from search import recovery
 from search.records import records_of
 from search.recovery import reap
 from search.storage import load, register
@@ -75,6 +76,22 @@ def test_a_trial_whose_worker_died_before_it_said_so_is_found_as_well(storage, s
     stored.slots.started(live, trial._trial_id)
     assert reap(stored) == 1
     assert outcomes(stored) == ["lost", "running"] and states(stored) == (5, 1, 0)
+
+
+def test_of_two_processes_that_find_one_lost_repeat_only_the_first_queues_it(storage, storage_url, monkeypatch):
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    die(storage_url)
+    reap(stored)
+    die(storage_url, names=False)  # the repeat, whose worker could not say so
+    lose = recovery._lose
+
+    def too_late(stored, trial_id):
+        assert lose(stored, trial_id)  # another process, between the look and the deed
+        return lose(stored, trial_id)
+
+    monkeypatch.setattr(recovery, "_lose", too_late)
+    assert reap(stored) == 0
+    assert outcomes(stored) == ["lost", "lost"]
 
 
 def test_a_claim_without_a_trial_is_opened_again(storage, storage_url):

@@ -12,7 +12,7 @@ import torch
 from optuna.trial import TrialState
 
 from search.errors import DeviceMemoryError, Diverged, WorkFailed
-from search.interrupts import Interrupts
+from search.interrupts import STOPPING, Interrupts
 from search.objective import Runtime
 from search.records import records_of
 from search.replay import replay
@@ -189,7 +189,7 @@ def test_a_stop_hands_the_trial_back_and_the_next_worker_runs_the_same_one(stora
             raise AssertionError("the signal should have ended this")
         return {"validation_loss": 1.0}
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    before = {number: signal.getsignal(number) for number in (*STOPPING, signal.SIGALRM)}
     interrupts.install()
     try:
         stored = work(storage, own_spec(trials=3), train, interrupts=interrupts)
@@ -212,7 +212,7 @@ def test_a_trial_past_its_time_limit_is_pruned_with_the_reason(sqlite):
         time.sleep(30)
         return {"validation_loss": 0.0}
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    before = {number: signal.getsignal(number) for number in (*STOPPING, signal.SIGALRM)}
     interrupts.install()
     try:
         stored = work(sqlite, own_spec(trials=1, trial_seconds=0.3), train, interrupts=interrupts)

@@ -7,12 +7,12 @@ import time
 import pytest
 
 from search.errors import Interrupted, TimeLimit
-from search.interrupts import Interrupts
+from search.interrupts import STOPPING, Interrupts
 
 
 @pytest.fixture
 def interrupts():
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    numbers = (*STOPPING, signal.SIGALRM)
     before = {number: signal.getsignal(number) for number in numbers}
     installed = Interrupts()
     installed.install()
@@ -25,7 +25,7 @@ def send(number):
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_ends_training_where_it_stands(interrupts, number):
     with pytest.raises(Interrupted), interrupts.armed(None):
         send(number)
