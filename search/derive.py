@@ -11,6 +11,7 @@ from search.scaling import HAS_BETA2, HAS_MOMENTUM, beta2_of_half_life, family_f
 from search.schedule import Schedule, plan
 from search.seeds import derive_seed
 from search.spec import Budget, StudySpec, TrainConfig, extremes
+from search.spec.arms import Measure
 from search.spec.dimensions import Decay, OptimizerFamily, ScalingRule
 
 
@@ -99,11 +100,17 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         decay_factor=spec.schedule.decay_factor,
         max_batch_size=max_batch_size,
         reports=spec.arm.reports,
-        measures=spec.claim.measures if spec.claim else (),
+        measures=_measures(spec),
         seeds=seeds,
         lr_per_example=peak_lr / point.batch_size,
         noise_scale=noise_scale(peak_lr, point.batch_size, n_train, momentum),
     )
+
+
+def _measures(spec: StudySpec) -> tuple[Measure, ...]:
+    """What the hypotheses ask for, and what the study asks for itself."""
+    asked = spec.claim.measures if spec.claim else ()
+    return (*asked, "noise-scale") if spec.arm.noise_scale else asked
 
 
 def _budget(budget: Budget, train_size: int, batch_size: int, peak_lr: float) -> tuple[int, bool]:

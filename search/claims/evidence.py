@@ -1,6 +1,10 @@
-"""Everything a surface of scores over learning rate and batch size has to say about its ridge."""
+"""Everything a surface of scores over learning rate and batch size has to say about its ridge.
+
+What takes long is computed where it is first asked for: a verdict asks for less than a report.
+"""
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,7 +13,6 @@ from scipy import stats
 from search.claims.hypotheses import Given
 from search.stats.cliff import cliff_ratio
 from search.stats.collapse import Collapse, collapse
-from search.stats.gaussian_process import smooth_ridge
 from search.stats.optimum import Ridge, ridge
 from search.stats.slope import Slope, censored_slope, gated_least_squares, shortfall
 from search.stats.surface import Surface
@@ -22,11 +25,39 @@ class Direction:
 
     surface: Surface
     ridge: Ridge
-    rises_then_falls: tuple[bool, ...]  # at each level, by the two-lines test: a second opinion on the gate
-    lack: str | None  # what is missing for a slope
-    slope: Slope | None  # interval-censored maximum likelihood
-    least_squares: Slope | None  # through the identified optima alone
-    smooth_slope: float | None  # through the same levels by a Gaussian process
+    alpha: float
+
+    @cached_property
+    def rises_then_falls(self) -> tuple[bool, ...]:
+        """At each level, by the two-lines test: a second opinion on the gate."""
+        tuned = np.repeat(np.log2(self.surface.tuned), self.surface.n_replicates)
+        lines = [two_lines(tuned, scores.ravel()) for scores in self.surface.scores]
+        return tuple(line is not None and line.rises_then_falls(self.alpha) for line in lines)
+
+    @cached_property
+    def lack(self) -> str | None:
+        """What is missing for a slope."""
+        return shortfall(self.ridge)
+
+    @cached_property
+    def slope(self) -> Slope | None:
+        """By interval-censored maximum likelihood."""
+        return None if self.lack else censored_slope(self.ridge, self.alpha)
+
+    @cached_property
+    def least_squares(self) -> Slope | None:
+        """Through the identified optima alone."""
+        return None if self.lack else gated_least_squares(self.ridge, self.alpha)
+
+    @cached_property
+    def smooth_slope(self) -> float | None:
+        """Through the same levels by a Gaussian process."""
+        from search.stats.gaussian_process import smooth_ridge  # sklearn, which only a report needs
+
+        if self.lack:
+            return None
+        known = self.ridge.identified
+        return float(stats.linregress(np.log2(self.surface.given[known]), smooth_ridge(self.surface)[known]).slope)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +67,16 @@ class Evidence:
     given: Given
     forward: Direction  # B_opt at each level of the given factor
     reverse: Direction | None  # ε_opt(B), where the learning rate is given
-    collapse: Collapse | None
-    cliff_ratio: float | None
+
+    @cached_property
+    def collapse(self) -> Collapse | None:
+        """Of both factors into one, where the learning rate is given."""
+        return collapse(self.forward.surface, level=self.forward.alpha) if self.reverse else None
+
+    @cached_property
+    def cliff_ratio(self) -> float | None:
+        """The optimum over the smallest stable level."""
+        return cliff_ratio(self.forward.surface, self.forward.ridge)
 
     @property
     def rho_squared(self) -> float | None:
@@ -68,36 +107,13 @@ class Evidence:
 
 def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float = 0.05) -> Evidence:
     """Analyse a surface; one given the learning rate the other way round as well."""
-    forward, reverse = np.random.default_rng(seed).spawn(2)
-    found = _direction(surface, forward, alpha)
-    both = given == "lr"
-    return Evidence(
-        given=given,
-        forward=found,
-        reverse=_direction(surface.transposed(), reverse, alpha) if both else None,
-        collapse=collapse(surface, level=alpha) if both else None,
-        cliff_ratio=cliff_ratio(surface, found.ridge),
-    )
-
-
-def _direction(surface: Surface, generator: np.random.Generator, alpha: float) -> Direction:
-    found = ridge(surface, generator, alpha=alpha)
-    tuned = np.repeat(np.log2(surface.tuned), surface.n_replicates)
-    lines = [two_lines(tuned, scores.ravel()) for scores in surface.scores]
-    peaked = tuple(line is not None and line.rises_then_falls(alpha) for line in lines)
-    lack = shortfall(found)
-    if lack:
-        return Direction(surface, found, peaked, lack, None, None, None)
-    smooth = stats.linregress(np.log2(surface.given[found.identified]), smooth_ridge(surface)[found.identified])
-    return Direction(
-        surface,
-        found,
-        peaked,
-        None,
-        censored_slope(found, alpha),
-        gated_least_squares(found, alpha),
-        float(smooth.slope),
-    )
+    generators = np.random.default_rng(seed).spawn(2)
+    sides = (surface, surface.transposed()) if given == "lr" else (surface,)
+    found = [
+        Direction(side, ridge(side, generator, alpha=alpha), alpha)
+        for side, generator in zip(sides, generators, strict=False)
+    ]
+    return Evidence(given, found[0], found[1] if given == "lr" else None)
 
 
 def _interval(slope: Slope | None) -> dict[str, float | None]:
@@ -107,18 +123,5 @@ def _interval(slope: Slope | None) -> dict[str, float | None]:
 
 
 def _levels(side: Direction, given: str, optimum: str) -> list[dict[str, Any]]:
-    """One row a level; an interval is open (null) on the side that is censored, and has no end where unidentified."""
-    rows, ridge = [], side.ridge
-    columns = (ridge.given, ridge.status, ridge.best, ridge.low, ridge.high, side.rises_then_falls)
-    for level, status, best, low, high, peaked in zip(*columns, strict=True):
-        rows.append(
-            {
-                given: float(level),
-                "status": status,
-                optimum: float(2**best),
-                "ci_low": float(2**low) if status in ("identified", "right_censored") else None,
-                "ci_high": float(2**high) if status in ("identified", "left_censored") else None,
-                "rises_then_falls": peaked,
-            }
-        )
-    return rows
+    rows = side.ridge.rows(given, optimum)
+    return [row | {"rises_then_falls": peaked} for row, peaked in zip(rows, side.rises_then_falls, strict=True)]

@@ -1,7 +1,7 @@
 """The runs of a designed study as one table."""
 
 import math
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -43,35 +43,41 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
         raise StudyError(
             f"{len(missing)} of {len(wanted)} cells have no result yet, such as {such}; go on with batchlaw run"
         )
-    sign = 1 if spec.direction == "maximize" else -1
-    rows = []
-    for cell in sorted(wanted):
-        record = cells[cell]
-        scores, unstable = _scores(spec, record)
-        variances = record.result.get("tail_loss_variance") or [math.nan] * len(scores)
-        replicates = record.result.get("replicates") or [{}] * len(scores)
-        plateaus = record.result.get("plateau_steps") or [None] * len(scores)
-        columns = (scores, unstable, replicates, variances, plateaus)
-        for number, (score, left, metrics, variance, plateau) in enumerate(zip(*columns, strict=True)):
-            rows.append(
-                dict(zip(FACTORS, cell, strict=True))
-                | {
-                    "peak_lr": record.config["peak_lr"],
-                    "inverse_damping": 1 / (1 - record.config["momentum"]),
-                    "replicate": number,
-                    "score": sign * score,
-                    "unstable": left,
-                    "train_loss": metrics.get("train_loss", math.nan),
-                    "validation_loss": metrics.get("validation_loss", math.nan),
-                    "tail_loss_variance": variance,
-                    "plateau_steps": math.nan if plateau is None else plateau,
-                    "curves": record.result.get("curves", []),
-                    "steps": record.config["steps"],
-                    "examples": record.config["examples"],
-                    "train_seconds": record.result.get("train_seconds", math.nan),
-                }
-            )
-    return pd.DataFrame(rows)
+    ordered = sorted(wanted)
+    found = [_replicates(spec, cells[cell]) for cell in ordered]
+    trials = pd.DataFrame([_trial(cells[cell]) for cell in ordered])
+    trials = pd.concat([pd.DataFrame(ordered, columns=list(FACTORS)), trials], axis=1)
+    runs = trials.loc[trials.index.repeat([len(columns["replicate"]) for columns in found])].reset_index(drop=True)
+    return runs.assign(**{name: list(chain.from_iterable(columns[name] for columns in found)) for name in found[0]})
+
+
+def _trial(record: TrialRecord) -> dict[str, Any]:
+    """The columns that are the same for every replicate."""
+    return {
+        "peak_lr": record.config["peak_lr"],
+        "inverse_damping": 1 / (1 - record.config["momentum"]),
+        "curves": record.result.get("curves", []),
+        "steps": record.config["steps"],
+        "examples": record.config["examples"],
+        "train_seconds": record.result.get("train_seconds", math.nan),
+    }
+
+
+def _replicates(spec: StudySpec, record: TrialRecord) -> dict[str, list[Any]]:
+    """The columns of which each replicate has its own value."""
+    scores, unstable = _scores(spec, record)
+    n, sign = len(scores), 1 if spec.direction == "maximize" else -1
+    metrics = record.result.get("replicates") or [{}] * n
+    plateaus = record.result.get("plateau_steps") or [None] * n
+    return {
+        "replicate": list(range(n)),
+        "score": [sign * score for score in scores],
+        "unstable": unstable,
+        "train_loss": [each.get("train_loss", math.nan) for each in metrics],
+        "validation_loss": [each.get("validation_loss", math.nan) for each in metrics],
+        "tail_loss_variance": record.result.get("tail_loss_variance") or [math.nan] * n,
+        "plateau_steps": [math.nan if steps is None else steps for steps in plateaus],
+    }
 
 
 def alpha_of(spec: StudySpec) -> float:

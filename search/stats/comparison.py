@@ -8,7 +8,7 @@ def welch_p_value(mean_a: float, error_a: float, n_a: int, mean_b: float, error_
 
     With `n` of 1 a standard error is taken as known, not estimated from replicates: a normal instead of Student's t.
     """
-    from scipy import stats
+    from scipy import special  # scipy.stats takes half a second to import
 
     variance = error_a**2 + error_b**2
     if not variance > 0 or not isfinite(variance):
@@ -16,8 +16,8 @@ def welch_p_value(mean_a: float, error_a: float, n_a: int, mean_b: float, error_
     statistic = abs(mean_a - mean_b) / sqrt(variance)
     terms = [error**4 / (n - 1) for error, n in ((error_a, n_a), (error_b, n_b)) if n > 1]
     if not sum(terms):
-        return float(2 * stats.norm.sf(statistic))
-    return float(2 * stats.t.sf(statistic, variance**2 / sum(terms)))
+        return float(2 * special.ndtr(-statistic))
+    return float(2 * special.stdtr(variance**2 / sum(terms), -statistic))
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Where the best level of one factor lies at each level of the other, and whether the data can tell."""
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -48,6 +49,26 @@ class Ridge:
         passed = np.log2(self.given[self.identified])
         return float(np.ptp(passed)) if len(passed) else 0.0
 
+    def rows(self, given: str, optimum: str) -> list[dict[str, Any]]:
+        """One row a level; an interval is open (None) on the side that is censored, and has no end where unidentified.
+
+        Args:
+            given: what the given factor is called in a row.
+            optimum: and its best tuned level.
+        """
+        return [
+            {
+                given: float(level),
+                "status": status,
+                optimum: float(2**best),
+                "ci_low": float(2**low) if status in ("identified", "right_censored") else None,
+                "ci_high": float(2**high) if status in ("identified", "left_censored") else None,
+            }
+            for level, status, best, low, high in zip(
+                self.given, self.status, self.best, self.low, self.high, strict=True
+            )
+        ]
+
 
 def ridge(surface: Surface, generator: np.random.Generator, *, alpha: float = 0.05, n_resamples: int = 1000) -> Ridge:
     """Find the best tuned level at each given level, with its interval and the verdict of the gate.
@@ -56,15 +77,13 @@ def ridge(surface: Surface, generator: np.random.Generator, *, alpha: float = 0.
     standard deviation of bootstraps over replicates: with few replicates percentiles of a bootstrap are too narrow.
     """
     log2_tuned = np.log2(surface.tuned)
-    usable = ~np.any(surface.unstable, axis=2)
     n_given, last = len(surface.given), len(surface.tuned) - 1
     resampled_means = surface.resampled_means(n_resamples, generator)
     located = np.empty(n_given)
     cell = np.empty(n_given, dtype=int)
     resampled = np.empty((n_resamples, n_given))
     at_low, at_high = np.empty(n_given), np.empty(n_given)
-    for row in range(n_given):
-        fits = _parabolas(log2_tuned, usable[row])
+    for row, fits in enumerate(_parabolas_of(surface)):
         vertex, index = _vertices(surface.means[row][None], log2_tuned, fits)
         located[row], cell[row] = vertex[0], index[0]
         resampled[:, row], index = _vertices(resampled_means[:, row], log2_tuned, fits)
@@ -92,21 +111,38 @@ def ridge(surface: Surface, generator: np.random.Generator, *, alpha: float = 0.
     return Ridge(surface.given, surface.tuned, tuple(status), located, error, low, high, ~near_end, resampled, freedom)
 
 
-def _parabolas(log2_tuned: Floats, usable: Bools) -> Floats:
+def optima(surface: Surface, means: Floats) -> Floats:
+    """The optimum, log₂ of the tuned level, of each of several sets of means (n, n_given, n_tuned), (n, n_given)."""
+    columns = [
+        _vertices(means[:, row], np.log2(surface.tuned), fits)[0] for row, fits in enumerate(_parabolas_of(surface))
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _parabolas_of(surface: Surface) -> list[Floats]:
+    """The parabolas of each given level."""
+    usable = ~np.any(surface.unstable, axis=2)
+    log2_tuned = tuple(np.log2(surface.tuned).tolist())
+    return [_parabolas(log2_tuned, tuple(row)) for row in usable.tolist()]
+
+
+@lru_cache(maxsize=1000)  # most levels, and the surfaces of a study, have the same cells
+def _parabolas(log2_tuned: tuple[float, ...], usable: tuple[bool, ...]) -> Floats:
     """For each cell as the best one, the matrix that takes scores to the least-squares parabola (3, n_tuned).
 
     The parabola is in octaves from that cell. Cells in which a run was unstable have no part in it: a cliff is not the
     side of a hill. Where fewer than three are left the matrix is zero.
     """
-    n = len(log2_tuned)
+    n, places = len(log2_tuned), np.array(log2_tuned)
     fits = np.zeros((n, 3, n))
     for center in range(n):
-        offset = log2_tuned - log2_tuned[center]
+        offset = places - places[center]
         near = np.abs(offset) <= WINDOW_OCTAVES + 1e-9
         near[max(center - 1, 0) : center + 2] = True
-        chosen = np.flatnonzero(near & usable)
+        chosen = np.flatnonzero(near & np.array(usable))
         if len(chosen) >= 3:
             fits[center][:, chosen] = np.linalg.pinv(np.vander(offset[chosen], 3))
+    fits.flags.writeable = False
     return fits
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
 
 from search.stats.slope import Slope
 from search.stats.surface import Bools, Floats
@@ -17,6 +16,8 @@ def instability(
     grid. Intervals are Student's on bootstraps over seeds, the columns of `unstable` (n_cells, n_seeds); where seeds
     hardly differ, on one level of each factor either way. None where no run or every run was unstable.
     """
+    from sklearn.linear_model import LogisticRegression  # a fifth of a second, which other claims do without
+
     if not unstable.any() or unstable.all():
         return None
     design = factors

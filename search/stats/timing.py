@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import statsmodels.api as sm
 from scipy import stats
 
 from search.stats.slope import Slope
@@ -24,6 +23,8 @@ def knee(x: Floats, y: Floats, alpha: float = 0.05) -> Knee:
 
     The level with the least squares is taken. Where a second line does not pay (F-test, two parameters), one is fitted.
     """
+    import statsmodels.api as sm  # almost half a second, which other claims do without
+
     levels = np.unique(x)
     single = sm.OLS(y, sm.add_constant(x)).fit()
     fits = {

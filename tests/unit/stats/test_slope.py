@@ -5,8 +5,10 @@ import pytest
 import statsmodels.api as sm
 from scipy import optimize, stats
 
+from search.stats.censored import Observations
+from search.stats.curves import LINE, MCCANDLISH, SURGE
 from search.stats.optimum import ridge
-from search.stats.slope import _Observations, censored_slope, gated_least_squares, shortfall
+from search.stats.slope import censored_slope, gated_least_squares, shortfall
 from tests.unit.stats.conftest import planted
 
 
@@ -26,7 +28,7 @@ def test_least_squares_is_statsmodels():
 
 def brute_force(found):
     """The maximum of the likelihood, written out with scipy.stats and searched without derivatives."""
-    data = _Observations.of(found)
+    data = Observations.of(found)
 
     def negative(p):
         spread = np.sqrt(data.error**2 + np.exp(2 * p[2]))
@@ -64,22 +66,32 @@ def test_censored_levels_bound_the_slope():
     assert abs(censored_slope(found).slope - 1) < 0.1 < abs(naive - 1)
 
 
-def test_the_derivatives_are_those_of_the_likelihood():
-    found = ridge_of(1.0, noise=0.4)
-    data = _Observations.of(found)
+@pytest.mark.parametrize(
+    ("curve", "at"),
+    [(LINE, [9.0, 0.8]), (MCCANDLISH, [6.0, -5.0]), (SURGE, [6.0, -4.0])],
+    ids=lambda c: getattr(c, "name", ""),
+)
+def test_the_derivatives_are_those_of_the_likelihood(curve, at):
+    data = Observations.of(ridge_of(1.0, noise=0.4))
     spread = np.sqrt(data.error**2 + 0.04)
-    at = np.array([9.0, 0.8])
+    at = np.array(at)
 
     def value(p):
-        return data.log_likelihood(p[0], p[1], spread)
+        return data.log_likelihood(curve.mean(p[None], data.x), spread)[0]
 
-    numeric = optimize.approx_fprime(at, value, 1e-6)
-    design = np.stack([np.ones_like(data.x), data.x], axis=1)
-    score, weight = data._derivatives(data.y[None], (design @ at)[None], spread)
-    np.testing.assert_allclose((score @ design)[0], numeric, rtol=1e-3)
-    step = np.array([0.0, 1e-4])
-    second = (value(at + step) - 2 * value(at) + value(at - step)) / 1e-8
-    assert (weight[0] * data.x**2).sum() == pytest.approx(-second, rel=1e-2)
+    jacobian = curve.jacobian(at[None], data.x)[0]
+    for column in range(2):
+        step = np.eye(2)[column] * 1e-6
+        slope = (curve.mean((at + step)[None], data.x) - curve.mean((at - step)[None], data.x))[0] / 2e-6
+        np.testing.assert_allclose(jacobian[:, column], slope, atol=1e-6)
+    score, weight, by_spread = data.derivatives(data.y[None], curve.mean(at[None], data.x), spread)
+    np.testing.assert_allclose(score[0] @ jacobian, optimize.approx_fprime(at, value, 1e-6), rtol=1e-3)
+    wider = spread * 1e-6
+    change = data.log_likelihood(curve.mean(at[None], data.x), spread + wider)[0] - value(at)
+    assert (by_spread[0] * wider).sum() == pytest.approx(change, rel=1e-3)
+    up = np.array([1e-4, 0.0])  # the curve is linear in its shift
+    second = (value(at + up) - 2 * value(at) + value(at - up)) / 1e-8
+    assert weight.sum() == pytest.approx(-second, rel=1e-2)
 
 
 def test_an_interval_is_wider_with_fewer_seeds_and_more_noise():

@@ -1,0 +1,122 @@
+"""law, transfer, recommend and export --for-batch-size as a person runs them, on a study that was really trained."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import tomli_w
+
+from search.laws import laws_of
+from search.records import records_of
+from search.storage import load, open_storage
+from tests.acceptance.browser import Browser
+from tests.acceptance.conftest import command, environment, needs_browser
+from tests.conftest import tiny_study
+
+LRS = [2.0**exponent for exponent in range(-5, 5)]
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory):
+    """A folder with a finished designed study of a few hundred runs, enough for a law; read it, do not change it."""
+    folder = tmp_path_factory.mktemp("judged")
+    study = tiny_study(task={"train_size": 256, "model_options": {"widths": [16]}}, budget={"epochs": 6})
+    del study["search"]
+    study["space"] = {"batch_size": {"low": 1, "high": 128, "log2": True}, "base_lr": LRS, "optimizer": "momentum"}
+    study["claim"] = {"hypotheses": ["H6"], "noise_scale": True, "reports": 2}
+    (folder / "tiny.toml").write_text(tomli_w.dumps(study))
+    done = subprocess.run(
+        command("run", "tiny.toml"), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def read(batchlaw, judged):
+    return lambda *arguments, code=0: batchlaw(*arguments, code=code, folder=judged)
+
+
+def test_the_law_for_people_and_programs(read, judged):
+    told = json.loads(read("law", "tiny", "--json").stdout)["laws"][0]
+    storage = open_storage(f"sqlite:///{judged / 'batchlaw.db'}")
+    stored = load(storage, "tiny")
+    (law,) = laws_of(stored.spec, records_of(stored))
+    storage.engine.dispose()
+    assert told == json.loads(json.dumps(law.as_dict()))
+    assert told["law"]["exponent"]["value"] > 0.2  # a larger batch takes a larger rate, on digits as elsewhere
+    assert told["noise_scale"]["value"] > 0
+    words = read("law", "tiny").stdout
+    assert "exponent of a straight line" in words and "gradient noise scale in training" in words
+
+
+def test_a_batch_size_never_tried(read, judged, tmp_path):
+    predicted = json.loads(read("export", "tiny", "--for-batch-size", 24, "--format", "json").stdout)
+    configuration = predicted["configurations"][0]
+    assert configuration["params"]["batch_size"] == 24 and configuration["value"] is None
+    found = configuration["predicted"]
+    assert found["ci_low"] < configuration["peak_lr"] < found["ci_high"] and found["carried_by"] == "law"
+    read("export", "tiny", "--for-batch-size", 24, "--format", "python", "-o", tmp_path / "at24.py")
+    done = subprocess.run([sys.executable, tmp_path / "at24.py"], capture_output=True, text=True, check=True)
+    assert "batch size 24" in done.stdout
+    refused = read("export", "tiny", "--for-batch-size", 200, code=2).stderr
+    assert refused.startswith("error: --for-batch-size: got 200; the law was seen from") and refused.count("\n") == 1
+    beyond = read("export", "tiny", "--for-batch-size", 200, "--extrapolate")
+    assert "warning: batch size 200 lies outside" in beyond.stderr
+    constant = read("export", "tiny", "--for-batch-size", 24, "--rule", "constant")
+    assert "speaks against the constant rule" in constant.stderr
+
+
+def test_what_rules_cost_read_and_trained(read):
+    told = json.loads(read("transfer", "tiny", "--reference", 16, "--json").stdout)["transfers"][0]
+    regrets = {rule["rule"]: rule["regret"]["value"] for rule in told["rules"]}
+    assert {"constant", "sqrt", "linear"} <= set(regrets) and "sde" in told["unmeasured"]
+    assert regrets["constant"] == max(regrets.values())
+    trained = json.loads(read("transfer", "tiny", "--reference", 16, "--train", "--json").stdout)["transfers"][0]
+    again = {rule["rule"]: rule["regret"]["value"] for rule in trained["rules"]}
+    assert again["constant"] == max(again.values())
+    assert "carried to the others" in read("transfer", "tiny").stdout
+
+
+def test_the_fastest_that_is_good_enough(read):
+    told = json.loads(read("recommend", "tiny", "--json").stdout)
+    assert told["chosen"]["within_one_standard_error"] and told["chosen"]["seconds"] <= told["best"]["seconds"]
+    assert told["clock"] == "the trials' own clocks"
+    words = read("recommend", "tiny").stdout
+    assert f"--trial {told['chosen']['trial']}" in " ".join(words.split())
+    number = told["chosen"]["trial"]
+    taken = json.loads(read("export", "tiny", "--trial", number, "--format", "json").stdout)
+    assert [configuration["trial"] for configuration in taken["configurations"]] == [number]
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["law", "transfer", "recommend"])
+def test_the_pages_draw(read, tmp_path, name):
+    read(name, "tiny", "--html", tmp_path / "page.html")
+    page = (tmp_path / "page.html").as_uri()
+    with Browser(tmp_path) as browser:
+        browser.open(page)
+        browser.wait("document.querySelectorAll('.main-svg').length > 0")
+        assert browser.complaints() == []
+        assert {address for address in browser.requests() if not address.startswith(("data:", "blob:"))} <= {page}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["law", "nobody"], "there is no study 'nobody'"),
+        (["transfer", "tiny", "--reference", "3"], "--reference: got 3; must be one of 1, 2, 4"),
+        (["recommend", "tiny", "--devices", "4"], "--devices: got 4; how steps share out takes batchlaw profile"),
+        (["recommend", "tiny", "--on", "abacus"], "--on: got 'abacus'; study 'tiny' has profiles of: none"),
+        (["recommend", "tiny", "--seconds", "0"], "--seconds: got 0; must be between 0.001 and"),
+        (["export", "tiny", "--for-batch-size", "0"], "--for-batch-size: got 0; must be between 1 and"),
+        (["export", "tiny", "--for-batch-size", "24", "--rule", "cube"], "--rule: got 'cube'; must be one of law"),
+        (["export", "tiny", "--rule", "sqrt"], "--rule: got 'sqrt'; goes with --for-batch-size"),
+        (["export", "tiny", "--trial", "9999"], "--trial: got 9999; must be a completed trial"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_request_is_one_line(read, arguments, line):
+    told = read(*arguments, code=2)
+    assert told.stderr.startswith(f"error: {line}") and told.stderr.count("\n") == 1 and told.stdout == ""

@@ -1,0 +1,97 @@
+"""The law of a study, from its records."""
+
+import json
+
+import numpy as np
+import pytest
+
+from search.claims.designed import surfaces_of
+from search.claims.evidence import gather
+from search.claims.runs import runs_of
+from search.derive import derive
+from search.errors import StudyError
+from search.laws import laws_of
+from search.space import point_of
+from search.spec import parse_spec
+from tests.conftest import tiny_study
+from tests.unit.laws.conftest import SEEDS, designed, parabola, planted, record
+
+
+def test_the_planted_exponent_comes_out(sqrt_study):
+    (law,) = laws_of(*sqrt_study)
+    assert law.lack is None and law.name == "" and law.arm == "claim"
+    assert law.law.exponent.ci_low < 0.5 < law.law.exponent.ci_high
+    assert 2 ** law.law.fit.mean(np.array([4.5]))[0] == pytest.approx(2**-5, rel=0.05)
+    json.dumps(law.as_dict(), allow_nan=False)
+
+
+def test_it_is_the_slope_that_claims_are_judged_by(sqrt_study):
+    spec, records = sqrt_study
+    ((_, surface),) = surfaces_of(spec, runs_of(spec, records), "lr")
+    reverse = gather(surface).reverse.slope
+    exponent = laws_of(spec, records)[0].law.exponent
+    assert (exponent.slope, exponent.ci_low, exponent.ci_high) == pytest.approx(
+        (reverse.slope, reverse.ci_low, reverse.ci_high)
+    )
+
+
+def test_each_optimizer_has_its_own():
+    spec = designed(optimizer=["momentum", "adam"])
+    records = planted(spec, lambda config: 1.0 if config.optimizer == "momentum" else 0.5)
+    laws = {law.stratum["optimizer"]: law for law in laws_of(spec, records)}
+    assert laws["momentum"].law.exponent.slope == pytest.approx(1.0, abs=0.1)
+    assert laws["adam"].law.exponent.slope == pytest.approx(0.5, abs=0.1)
+    assert {record.config["optimizer"] for record in laws["adam"].records} == {"adam"}
+    assert laws["adam"].law.bent.curve.name == "surge" and laws["momentum"].law.bent.curve.name == "mccandlish"
+
+
+def test_a_study_that_cannot_tell_says_what_is_missing():
+    spec = designed(optimizer="momentum")
+    flat = [record(spec, r.number, r.params, [1.0, 1.1, 0.9, 1.05, 0.95]) for r in planted(spec)]
+    (law,) = laws_of(spec, flat)
+    assert law.law is None and "a slope needs 4" in law.lack
+    with pytest.raises(StudyError, match="1 of 88 cells have no result yet"):
+        laws_of(spec, planted(spec)[1:])
+    few = planted(small := designed(optimizer="momentum", base_lr=[2.0**k for k in range(-6, 0)]))
+    assert laws_of(small, few)
+
+
+def searched(trials=150, seed=0):
+    """A search over two optimizers, whose trials lie about their ridges; the first 20 pruned."""
+    table = tiny_study(task=None, objective="mine:train", train_size=4096)
+    table["space"] = {
+        "batch_size": {"low": 2, "high": 256, "log2": True}, "base_lr": {"low": 2.0**-12, "high": 1.0, "log": True},
+        "family_factors": False, "optimizer": ["momentum", "adam"],
+    }  # fmt: skip
+    table["search"] = {"trials": trials, "metric": "validation_loss"}
+    spec, generator = parse_spec(table, "test"), np.random.default_rng(seed)
+    records = []
+    for number in range(trials):
+        exponent = int(generator.integers(1, 9))
+        best = 0.5 * (exponent - 4.5) - 5
+        lr = 2.0 ** np.clip(best + 2.5 * generator.normal(), -12, 0)
+        params = {"log2_batch_size": exponent, "base_lr": float(lr), "optimizer": "momentum" if number % 8 else "adam"}
+        config = derive(spec, point_of(params, spec.space), SEEDS)
+        records.append(record(spec, number, params, [float(parabola(config, slope=0.5, noise=0.2)[0])]))
+    return spec, records
+
+
+def test_a_search_gives_a_guide_for_the_optimizers_it_tried_often():
+    spec, records = searched()
+    laws = {law.stratum["optimizer"]: law for law in laws_of(spec, records)}
+    found = laws["momentum"]
+    assert found.arm == "search" and found.as_dict()["decides"] is False
+    assert found.law.exponent.slope == pytest.approx(0.5, abs=0.25)
+    assert (laws["adam"].law is None and "completed trials; a law needs 12" in laws["adam"].lack) or laws["adam"].lack
+
+
+def test_the_noise_scale_is_that_of_the_best_runs():
+    spec = designed(optimizer="momentum")
+    records = []
+    for cell in planted(spec):
+        good = cell.value < 1.2
+        parts = {"gradient_norm2": 2.0 if good else 100.0, "gradient_variance": 64.0}
+        curve = [entry | parts for entry in cell.result["curve"]]
+        records.append(record(spec, cell.number, cell.params, cell.replicate_values, curve=curve))
+    assert laws_of(spec, records)[0].noise_scale.value == pytest.approx(32.0)
+    assert laws_of(spec, planted(spec))[0].noise_scale is None

@@ -1,0 +1,69 @@
+"""Configurations for batch sizes that were never tried."""
+
+import pytest
+
+from search.errors import BatchlawError
+from search.laws import laws_of
+from search.laws.prediction import predict
+from search.laws.transfer import transfers_of
+from search.spec import TrainConfig
+from tests.unit.laws.conftest import designed, planted
+
+
+def test_the_rate_moves_and_all_else_follows_from_the_best_trial(sqrt_study):
+    spec, records = sqrt_study
+    found = predict(spec, laws_of(spec, records), 24)
+    assert found.lr_low < found.config.peak_lr < found.lr_high
+    assert found.config.peak_lr == pytest.approx(2 ** (0.5 * (4.584963 - 4.5) - 5), rel=0.1)
+    best = TrainConfig.from_record(found.source.config)
+    assert found.source.value == min(record.value for record in records)
+    assert found.config.batch_size == 24 and found.config.steps == spec.budget.epochs * 4096 // 24
+    assert found.config.momentum == best.momentum and found.warnings == ()
+
+
+@pytest.mark.parametrize(("rule", "power"), [("constant", 0.0), ("sqrt", 0.5), ("linear", 1.0)])
+def test_a_rule_carries_the_best_trials_rate(sqrt_study, rule, power):
+    spec, records = sqrt_study
+    found = predict(spec, laws_of(spec, records), 48, carried_by=rule)
+    kappa = 48 / found.source.config["batch_size"]
+    assert found.config.peak_lr == pytest.approx(found.source.config["peak_lr"] * kappa**power)
+    refuted = any("speaks against the" in warning for warning in found.warnings)
+    assert refuted is (rule != "sqrt")
+
+
+def test_outside_of_what_was_seen_it_is_refused_unless_told(sqrt_study):
+    spec, records = sqrt_study
+    laws = laws_of(spec, records)
+    with pytest.raises(BatchlawError, match=r"--for-batch-size: got 1024; the law was seen from .* --extrapolate"):
+        predict(spec, laws, 1024)
+    found = predict(spec, laws, 1024, extrapolate=True)
+    assert "lies outside" in found.warnings[0] and found.config.batch_size == 1024
+    with pytest.raises(BatchlawError, match="must be at most 4096"):
+        predict(spec, laws, 5000, extrapolate=True)
+
+
+def test_the_sde_rule_moves_the_averages_too():
+    spec = designed(optimizer="adam")
+    laws = laws_of(spec, planted(spec))
+    found = predict(spec, laws, 48, carried_by="sde")
+    kappa = 48 / found.source.config["batch_size"]
+    assert found.config.beta2 == pytest.approx(1 - kappa * (1 - 0.999))
+    assert found.config.peak_lr == pytest.approx(found.source.config["peak_lr"] * kappa**0.5)
+
+
+def test_the_sde_rule_is_refused_where_it_was_not_derived(sqrt_study):
+    spec, records = sqrt_study
+    with pytest.raises(BatchlawError, match="the sde rule is derived for adam, adamw, rmsprop only"):
+        predict(spec, laws_of(spec, records), 48, carried_by="sde")
+
+
+def test_rules_are_ranked_by_what_they_cost(sqrt_study):
+    spec, records = sqrt_study
+    (found,) = transfers_of(spec, laws_of(spec, records))
+    names = [rule.name for rule in found.rules]
+    assert set(names[:2]) == {"law", "sqrt"} and found.rules[0].excess is None
+    by_name = {rule.name: rule for rule in found.rules}
+    assert by_name["constant"].p_adjusted < 0.001 and by_name["linear"].regret.ci_low > 0
+    assert "sde" in found.unmeasured
+    with pytest.raises(BatchlawError, match="--reference: got 3; must be one of 2, 4, 8"):
+        transfers_of(spec, laws_of(spec, records), reference=3)
