@@ -12,9 +12,9 @@ HypothesisName = Literal[
     "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H12", "H13", "H14", "H15", "H16", "H17",
     "H18", "H19",
 ]  # fmt: skip
-# What a run measures beside its scores: the losses of each replicate at every report, how sharp the loss is there, and
-# how many steps it stays on its first plateau.
-Measure = Literal["curves", "sharpness", "plateau"]
+# What a run measures beside its scores: the losses of each replicate at every report, how sharp the loss is there,
+# how many steps it stays on its first plateau, and how noisy the gradient is at every report.
+Measure = Literal["curves", "sharpness", "plateau", "noise-scale"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Arm(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     study_seconds: Annotated[float, Field(gt=0)] | None = None  # no trial starts past it
     max_retries: Annotated[int, Field(ge=0, le=100)] = 2  # of a trial that failed or whose worker died
+    noise_scale: bool = False  # measure the gradient's at each report (McCandlish et al. 2018)
 
 
 class Search(Arm):

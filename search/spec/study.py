@@ -163,6 +163,8 @@ class StudySpec(Frozen):
         self._check_command()
         if self.task is not None and self.train_size is not None:
             raise refuse("belongs in [task]", self.train_size, "train_size")
+        if self.task is None and self.arm.noise_scale:
+            raise refuse("is measured in a [task] only", True, f"{'search' if self.search else 'claim'}.noise_scale")
         self._check_metric()
         self._check_train_sizes()
         smallest = min(extremes(self.space.train_size)) if self.space.train_size is not None else self.n_train

@@ -1,9 +1,10 @@
 """A lane trains one network: a single replicate, or several stacked into one. The step lives here."""
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from search.scaling import HAS_BETA2, beta2_of_half_life
 from search.schedule import Schedule
 from search.seeds import derive_seed
 from search.spec import DATASETS, Task, TrainConfig
-from search.train import memory, models, optimizers, perceptron
+from search.train import memory, models, noise, optimizers, perceptron
 from search.train.data import Examples, crop_and_flip
 from search.train.plateau import plateau_steps
 from search.train.sharpness import sharpness
@@ -22,6 +23,7 @@ from search.train.stream import ExampleStream
 
 EVALUATION_BATCH = 4096  # examples; halved where they do not fit
 TAIL = 0.2  # of the steps: the last ones, whose losses tell whether a run has settled
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,16 @@ class Lane:
                 self._tail += torch.stack([losses, losses.square()]).view_as(self._tail)
 
     def _take(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """Images ([members,] batch, …) and labels ([members,] batch) of the next step."""
+        """The batch of the next step."""
+        taken = [stream.take(batch_size) for stream in self._streams]
+        return self._batch(torch.stack(taken) if self._stacked else taken[0], self._augment)
+
+    def _batch(self, index: Tensor, augment: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Images ([members,] batch, …) and labels ([members,] batch) of examples ([members,] batch)."""
         if self._stacked:
-            index = torch.stack([stream.take(batch_size) for stream in self._streams])
             return self._train.images[index], self._train.labels[index]
-        index = self._streams[0].take(batch_size)
         images, labels = self._train.images.index_select(0, index), self._train.labels.index_select(0, index)
-        return (crop_and_flip(images, self._augment) if self._task.augment else images), labels
+        return (crop_and_flip(images, augment) if self._task.augment else images), labels
 
     def _backward(self, batch: tuple[Tensor, Tensor], share: float) -> Tensor:
         """Add the gradients of a batch that makes up `share` of its step; the mean loss of each member × share."""
@@ -190,6 +195,28 @@ class Lane:
         members = len(self.seeds) if self._stacked else None
         return sharpness(self.model, self._train.images, self._train.labels, members)
 
+    def gradient_noise(self, step: int) -> list[noise.GradientNoise]:
+        """Of each member after `step` steps, with batch norm by its running statistics; training does not notice."""
+        self.model.eval()
+        examples = noise.draw(len(self._train), self.seeds, step, self._device)
+        size = max(examples.shape[1] // noise.MICRO_BATCHES, 1)
+        size = memory.micro_batch_size(self._device, self._network, min(self._task.micro_batch_size or size, size))
+        try:
+            return self._fitting(size, lambda size: self._gradient_noise(examples, size, step), "a gradient")
+        finally:
+            self._clear_gradients()
+
+    def _gradient_noise(self, examples: Tensor, micro_batch_size: int, step: int) -> list[noise.GradientNoise]:
+        seed = derive_seed(self.seeds[0], "noise augment", step)
+        augment = torch.Generator(device=self._device).manual_seed(seed)
+
+        def gradient(index: Tensor) -> list[Tensor]:
+            self._clear_gradients()
+            self._backward(self._batch(index if self._stacked else index[0], augment), 1.0)
+            return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+
+        return noise.gradient_noise(gradient, examples, micro_batch_size, len(self._train))
+
     def _set_beta2(self, batch_size: int) -> None:
         """Hold the half-life of β₂ in examples while the batch grows."""
         config = self._config
@@ -208,13 +235,16 @@ class Lane:
     def evaluate(self, examples: Examples) -> Evaluation:
         """Loss and accuracy of every member over `examples`."""
         self.model.eval()
-        size = EVALUATION_BATCH
+        return self._fitting(EVALUATION_BATCH, lambda size: self._evaluate(examples, size), "evaluation")
+
+    def _fitting(self, size: int, compute: Callable[[int], T], what: str) -> T:
+        """`compute` with `size` examples at once, or fewer where they do not fit."""
         while True:
             try:
-                return self._evaluate(examples, size)
+                return compute(size)
             except torch.OutOfMemoryError:
                 if size == 1:
-                    raise DeviceMemoryError("evaluation does not fit with one example at a time") from None
+                    raise DeviceMemoryError(f"{what} does not fit with one example at a time") from None
             size //= 2
             memory.release(self._device)
 

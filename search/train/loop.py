@@ -120,8 +120,9 @@ class _Run:
                 raise Diverged(_means(self.untrained_metrics()))
             if "curves" in config.measures:
                 self.curves.append({"progress": number / config.reports, **self.course(scores)})
+            noise = self.gradient_noise(boundary) if "noise-scale" in config.measures else {}
             self.done = boundary
-            self.reported.append((number / config.reports, _means(scores)))
+            self.reported.append((number / config.reports, _means(scores) | noise))
             if checkpoint and checkpoint.due and number < len(boundaries):
                 checkpoint.keep(self.state())
             report(*self.reported[-1])
@@ -156,6 +157,16 @@ class _Run:
             columns |= {name: [value for lane in found for value in lane[name]] for name in found[0]}
         # JSON has no infinity; what left the finite numbers is told by `diverged`.
         return {name: [v if math.isfinite(v) else None for v in values] for name, values in columns.items()}
+
+    def gradient_noise(self, step: int) -> dict[str, float]:
+        """The parts of the noise scale at a report, means over the finite replicates; nothing where there is none."""
+        found = [noise for lane in self.lanes for noise in lane.gradient_noise(step)]
+        parts = [
+            {"gradient_norm2": noise.norm2, "gradient_variance": noise.variance}
+            for noise, finite in zip(found, self.finite, strict=True)
+            if finite and math.isfinite(noise.norm2) and math.isfinite(noise.variance)
+        ]
+        return _means(parts) if parts else {}
 
     def with_untrained(self, scores: list[dict[str, float]]) -> list[dict[str, float]]:
         """The scores, with those of the untrained network in the place of each diverged replicate's."""
