@@ -1,12 +1,12 @@
 """The best configurations of a study, each with its error and whether it is tied with the best."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import floor, log10
 from typing import Any
 
 from search.records import TrialRecord, best_first
-from search.spec import StudySpec
+from search.spec import StudySpec, TrainConfig
 from search.stats.comparison import mean_and_error, welch_p_value
 
 TIE_ALPHA = 0.05
@@ -23,28 +23,48 @@ _DERIVED = (
     "lr_per_example",
     "noise_scale",
 )
+_ELSEWHERE = ("config", "suggested", "versions")  # what a document holds under other names, or in its provenance
 
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """One finished trial, as exported."""
+    """One finished trial, as exported; or one predicted from it for another batch size, which has no score."""
 
     trial: int
-    value: float
+    value: float  # NaN of one that was predicted
     standard_error: float | None
     standard_error_of: str  # "seeds": over replicates; "validation sample": of one replicate, from the finite data
     n_replicates: int
     replicate_values: list[float]
     tied_with_best: bool | None  # None where an error is unknown
-    peak_lr: float
-    params: dict[str, Any]
-    derived: dict[str, Any]
+    config: TrainConfig
+    suggested: dict[str, Any]  # the parameters of the trial, as Optuna names them
+    versions: dict[str, str]  # that the trial was computed with
     seconds: float | None
     device: str | None
+    predicted: dict[str, Any] | None = None  # as `search.laws.prediction` tells it
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate after warmup and before decay."""
+        return self.config.peak_lr
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What a study may search, as used."""
+        return self.config.model_dump(mode="json", include=set(_PARAMS))
+
+    @property
+    def derived(self) -> dict[str, Any]:
+        """What follows from it."""
+        return self.config.model_dump(mode="json", include=set(_DERIVED))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, YAML and TOML."""
-        return asdict(self)
+        left_out = _ELSEWHERE if self.predicted else (*_ELSEWHERE, "predicted")
+        facts = {name: value for name, value in vars(self).items() if name not in left_out}
+        facts["value"] = None if self.predicted else self.value
+        return facts | {"peak_lr": self.peak_lr, "params": self.params, "derived": self.derived}
 
 
 def best_per(records: Iterable[TrialRecord], key: str) -> list[TrialRecord]:
@@ -87,9 +107,9 @@ def with_ties(chosen: list[TrialRecord], best: TrialRecord, spec: StudySpec) -> 
                 n_replicates=_n(record),
                 replicate_values=record.replicate_values,
                 tied_with_best=_tied(record, best, spec),
-                peak_lr=record.config["peak_lr"],
-                params={name: record.config[name] for name in _PARAMS},
-                derived={name: record.config[name] for name in _DERIVED},
+                config=TrainConfig.from_record(record.config),
+                suggested=record.params,
+                versions=record.result.get("versions", {}),
                 seconds=record.result.get("seconds"),
                 device=record.result.get("device"),
             )

@@ -1,5 +1,6 @@
 """The Python form of an export: plain PyTorch that builds the optimizer and the schedule, and runs as it is."""
 
+from search.export.provenance import Provenance
 from search.schedule import schedule_of
 from search.spec import TrainConfig
 
@@ -21,9 +22,7 @@ _EXEMPT = """\
     large = [p for name, p in model.named_parameters() if not (p.ndim <= 1 or name.endswith("bias"))]
     groups = [{{"params": large, "weight_decay": {weight_decay!r}}}, {{"params": small, "weight_decay": 0.0}}]
 """
-_TEMPLATE = '''\
-"""{title}"""
-{imports}
+_RECIPE = '''\
 BATCH_SIZE = {batch_size}  # examples a step{growth_note}
 PEAK_LR = {peak_lr!r}
 STEPS = {steps}
@@ -54,7 +53,13 @@ def lr_multiplier(step: int) -> float:
 def build_schedule(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
     """Call its step() after every optimizer.step()."""
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lr_multiplier)
+'''
+_MODULE = '''\
+"""Trial {trial} of study {study}, exported by batchlaw: its optimizer, and the learning rate of every step."""
 
+{comment}
+{imports}
+{recipe}
 
 if __name__ == "__main__":  # put your model and data in here
     model = torch.nn.Linear(64, 10)
@@ -75,15 +80,30 @@ _DECAY_LINES = """\
 """
 
 
-def python_snippet(config: TrainConfig, title: str) -> str:
+def python_snippet(config: TrainConfig, provenance: Provenance) -> str:
     """A module that builds this configuration with nothing but PyTorch."""
+    return _MODULE.format(
+        trial=provenance.trial,
+        study=provenance.study,
+        comment=provenance.comment(),
+        imports=imports(config),
+        recipe=recipe(config),
+    )
+
+
+def imports(config: TrainConfig, *more: str) -> str:
+    """The import lines that a recipe needs, and `more` modules of the standard library."""
+    standard = sorted([*more, *(["math"] if config.decay == "cosine" else [])])
+    return "".join(f"import {name}\n" for name in standard) + "\n" * bool(standard) + "import torch\n"
+
+
+def recipe(config: TrainConfig) -> str:
+    """Constants, `build_optimizer`, `phase`, `lr_multiplier` and `build_schedule`, as text."""
     schedule = schedule_of(config)
     formula = _DECAYS.get(config.decay)
     exempt = config.exempt_norms_and_biases and config.weight_decay > 0
     decay = "" if exempt else f", weight_decay={config.weight_decay!r}"
-    return _TEMPLATE.format(
-        title=title,
-        imports="\nimport math\n\nimport torch\n" if config.decay == "cosine" else "\nimport torch\n",
+    return _RECIPE.format(
         batch_size=config.batch_size,
         growth_note=", at first; see PHASES" if config.decay == "batch-growth" else "",
         peak_lr=config.peak_lr,
