@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from search.spec import StudySpec
+from search.spec.arms import Direction
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -11,3 +14,13 @@ class Labels:
     question: str
     score: str
     maximize: bool
+
+    @property
+    def direction(self) -> Direction:
+        """Of the score."""
+        return "maximize" if self.maximize else "minimize"
+
+
+def labels_of(spec: StudySpec) -> Labels:
+    """What a study calls things."""
+    return Labels(spec.name, spec.question, spec.arm.metric, spec.direction == "maximize")

@@ -1,19 +1,35 @@
 """Figures of one surface: the map with its ridge, the slope, the score curves and the collapse."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from search.claims.evidence import Evidence
 from search.claims.hypotheses import GIVEN_LABELS
 from search.figures.labels import Labels
+from search.figures.style import (
+    BLUE,
+    GRAY,
+    VERMILLION,
+    batch_axis,
+    color_axis,
+    finish,
+    is_wide,
+    log_axis,
+    score_axis,
+    words,
+)
 from search.stats.surface import Floats
 
+if TYPE_CHECKING:
+    from search.claims.evidence import Evidence
+
 _SYMBOLS = {"identified": "circle", "left_censored": "triangle-down", "right_censored": "triangle-up"}
-_LAYOUT = {"template": "plotly_white", "height": 460, "margin": {"l": 60, "r": 20, "t": 50, "b": 50}}
+_HEIGHT = 460
 
 
-def figures(evidence: Evidence, labels: Labels) -> dict[str, go.Figure]:
+def figures(evidence: "Evidence", labels: Labels) -> dict[str, go.Figure]:
     """Every figure by its name."""
     drawn = {
         "map": score_map(evidence, labels),
@@ -25,34 +41,22 @@ def figures(evidence: Evidence, labels: Labels) -> dict[str, go.Figure]:
     return drawn
 
 
-def _shown(evidence: Evidence, labels: Labels) -> Floats:
+def _shown(evidence: "Evidence", labels: Labels) -> Floats:
     means = evidence.forward.surface.means
     return means if labels.maximize else -means
 
 
-def _is_wide(shown: Floats, labels: Labels) -> bool:
-    """Whether losses span so much that a linear scale would hide the best of them."""
-    return not labels.maximize and bool(shown.min() > 0) and bool(shown.max() / shown.min() > 10)
-
-
-def _log_axis(title: str) -> dict[str, object]:
-    return {"type": "log", "title": title, "exponentformat": "power", "dtick": 1}
-
-
-def score_map(evidence: Evidence, labels: Labels) -> go.Figure:
+def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
     """Mean scores over the given factor and batch size, with the best batch size of each level."""
     surface, shown, given = evidence.forward.surface, _shown(evidence, labels), GIVEN_LABELS[evidence.given]
-    wide = _is_wide(shown, labels)
-    colorbar: dict[str, object] = {"title": {"text": labels.score.replace("_", " "), "side": "right"}}
-    if wide:
-        ticks = np.linspace(np.log10(shown.min()), np.log10(shown.max()), 6)
-        colorbar |= {"tickvals": ticks, "ticktext": [f"{10**tick:.2g}" for tick in ticks]}
+    ends = [float(shown.min()), float(shown.max())]
+    wide = not labels.maximize and is_wide(ends)
     # Axes count levels, so that grids in any steps are drawn in even cells.
     x, y = np.arange(len(surface.given)), np.arange(len(surface.tuned))
     figure = go.Figure(
         go.Heatmap(
-            x=x, y=y, z=(np.log10(shown) if wide else shown).T, customdata=shown.T, colorbar=colorbar,
-            colorscale="Viridis" if labels.maximize else "Viridis_r", hovertemplate="%{customdata:.4f}<extra></extra>",
+            x=x, y=y, z=(np.log10(shown) if wide else shown).T, customdata=shown.T, coloraxis="coloraxis",
+            hovertemplate="%{customdata:.4f}<extra></extra>",
         )
     )  # fmt: skip
     ridge, levels = evidence.forward.ridge, np.log2(surface.tuned)
@@ -67,16 +71,19 @@ def score_map(evidence: Evidence, labels: Labels) -> go.Figure:
             marker={"symbol": symbol, "size": 11, "color": "white", "line": {"color": "black", "width": 1.5}},
             error_y={"array": high - at, "arrayminus": at - low, "color": "white", "thickness": 1.5} if exact else None,
         )  # fmt: skip
-    return figure.update_layout(
-        **_LAYOUT,
-        title=f"Where each {given} has its best batch size",
-        xaxis={"title": given, "tickvals": x, "ticktext": [f"{lr:.3g}" for lr in surface.given]},
-        yaxis={"title": "batch size", "tickvals": y, "ticktext": [f"{level:g}" for level in surface.tuned]},
-        legend={"orientation": "h", "y": -0.2, "x": 0},
+    return finish(
+        figure,
+        f"Each {given}'s best batch size",
+        f"the colour is {words(labels.score)}; the marks are the optima with 95 % intervals",
+        xaxis={"title": {"text": given}, "tickvals": x, "ticktext": [f"{level:.3g}" for level in surface.given]},
+        yaxis={"title": {"text": "batch size"}, "tickvals": y, "ticktext": [f"{level:g}" for level in surface.tuned]},
+        coloraxis=color_axis(ends, labels.direction, wide=wide),
+        margin={"t": 30},
+        height=_HEIGHT + 10,
     )
 
 
-def ridge_figure(evidence: Evidence) -> go.Figure:
+def ridge_figure(evidence: "Evidence") -> go.Figure:
     """The best batch size against the given factor on log axes, with the fit and slopes ½ and 1 for reference."""
     side, given = evidence.forward, GIVEN_LABELS[evidence.given]
     ridge, figure = side.ridge, go.Figure()
@@ -86,13 +93,13 @@ def ridge_figure(evidence: Evidence) -> go.Figure:
     for slope, name, dash in ((1.0, "slope 1", "dot"), (0.5, "slope ½", "dash")):
         figure.add_scatter(
             x=x, y=2 ** (center_y + slope * (np.log2(x) - center_x)), mode="lines", name=name,
-            line={"dash": dash, "color": "gray", "width": 1},
+            line={"dash": dash, "color": GRAY, "width": 1},
         )  # fmt: skip
     if side.slope:
         found = side.slope
         label = f"fit: {found.slope:.2f} [{found.ci_low:.2f}, {found.ci_high:.2f}]"
         line = 2 ** (center_y + found.slope * (np.log2(x) - center_x))
-        figure.add_scatter(x=x, y=line, mode="lines", name=label, line={"color": "#1f77b4"})
+        figure.add_scatter(x=x, y=line, mode="lines", name=label, line={"color": BLUE})
     best, low, high = 2**ridge.best, 2**ridge.low, 2**ridge.high
     for status, symbol in _SYMBOLS.items():
         rows = np.array([found == status for found in ridge.status])
@@ -105,19 +112,21 @@ def ridge_figure(evidence: Evidence) -> go.Figure:
             above = np.zeros_like(best)
         figure.add_scatter(
             x=ridge.given[rows], y=best[rows], mode="markers", name=status.replace("_", " "),
-            marker={"symbol": symbol, "size": 10, "color": "#d62728" if status == "identified" else "#7f7f7f"},
+            marker={"symbol": symbol, "size": 10, "color": VERMILLION if status == "identified" else GRAY},
             error_y={"array": above[rows], "arrayminus": below[rows], "thickness": 1.2},
         )  # fmt: skip
     bounds = [np.log10(side.surface.tuned[0] / 1.5), np.log10(side.surface.tuned[-1] * 1.5)]
-    return figure.update_layout(
-        **_LAYOUT,
-        title=f"Best batch size against {given}",
-        xaxis=_log_axis(given),
-        yaxis=_log_axis("best batch size") | {"range": bounds},
+    return finish(
+        figure,
+        f"Best batch size against {given}",
+        "with 95 % intervals; triangles are optima at or beyond an edge",
+        xaxis=log_axis(given),
+        yaxis=batch_axis(side.surface.tuned) | {"title": {"text": "best batch size"}, "range": bounds},
+        height=_HEIGHT,
     )
 
 
-def curves(evidence: Evidence, labels: Labels) -> go.Figure:
+def curves(evidence: "Evidence", labels: Labels) -> go.Figure:
     """The score against the batch size, a curve for each given level, ± one standard error."""
     surface = evidence.forward.surface
     shown, figure = _shown(evidence, labels), go.Figure()
@@ -128,16 +137,18 @@ def curves(evidence: Evidence, labels: Labels) -> go.Figure:
             x=surface.tuned, y=shown[row], mode="lines+markers", name=f"{surface.given[row]:.3g}",
             line={"color": color}, error_y={"array": error[row], "thickness": 1},
         )  # fmt: skip
-    return figure.update_layout(
-        **_LAYOUT,
-        title=f"Score against batch size, a curve for each {GIVEN_LABELS[evidence.given]}",
-        xaxis=_log_axis("batch size"),
-        yaxis={"title": labels.score.replace("_", " "), "type": "log" if _is_wide(shown, labels) else "linear"},
+    return finish(
+        figure,
+        "Score against batch size",
+        f"a curve for each {GIVEN_LABELS[evidence.given]}, ± one standard error",
+        xaxis=batch_axis(surface.tuned),
+        yaxis=score_axis(labels.score, shown.ravel().tolist(), labels.direction),
         legend={"title": {"text": GIVEN_LABELS[evidence.given]}},
+        height=_HEIGHT,
     )
 
 
-def collapse_figure(evidence: Evidence, labels: Labels) -> go.Figure:
+def collapse_figure(evidence: "Evidence", labels: Labels) -> go.Figure:
     """The score against the one combination of both factors that explains it best."""
     found, surface = evidence.collapse, evidence.forward.surface
     assert found is not None
@@ -151,10 +162,12 @@ def collapse_figure(evidence: Evidence, labels: Labels) -> go.Figure:
             name=f"{surface.tuned[column]:g}", marker={"color": color, "size": 8},
         )  # fmt: skip
     verdict = "misfits" if found.lack_of_fit_p < 0.05 else "fits"
-    return figure.update_layout(
-        **_LAYOUT,
-        title=f"One curve in ε/B^{found.alpha:.2f} {verdict} (lack of fit p = {found.lack_of_fit_p:.2g})",
-        xaxis=_log_axis(f"learning rate / batch size^{found.alpha:.2f}"),
-        yaxis={"title": labels.score.replace("_", " "), "type": "log" if _is_wide(shown, labels) else "linear"},
+    return finish(
+        figure,
+        f"One curve in ε/B<sup>{found.alpha:.2f}</sup> {verdict}",
+        f"lack of fit p = {found.lack_of_fit_p:.2g}; the colour is the batch size",
+        xaxis=log_axis(f"learning rate / batch size<sup>{found.alpha:.2f}</sup>"),
+        yaxis=score_axis(labels.score, shown.ravel().tolist(), labels.direction),
         legend={"title": {"text": "batch size"}},
+        height=_HEIGHT,
     )

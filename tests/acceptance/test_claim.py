@@ -2,45 +2,17 @@
 
 import gzip
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
-import tomli_w
 
-from tests.acceptance.conftest import browse, command, environment, needs_browser
-from tests.conftest import tiny_study
+from tests.acceptance.conftest import browse, needs_browser
 
 HPOBENCH = Path(__file__).parents[1] / "data" / "hpobench"
 KC1 = (
     "--csv", HPOBENCH / "kc1.csv.gz", "--lr", "learning_rate_init", "--batch-size", "batch_size",
     "--score", "acc_s0,acc_s1,acc_s2,acc_s3,acc_s4",
 )  # fmt: skip
-
-
-def claim_study() -> dict:
-    study = tiny_study(task={"train_size": 128})
-    del study["search"]
-    study["name"] = "tiny-claim"
-    study["space"] = {
-        "batch_size": {"low": 1, "high": 128, "log2": True},
-        "base_lr": [2.0**exponent for exponent in range(-4, 5)],
-    }
-    study["claim"] = {"hypotheses": ["H9", "H8", "H6"], "reports": 1}
-    return study
-
-
-@pytest.fixture(scope="session")
-def designed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished designed study; read it, do not change it."""
-    folder = tmp_path_factory.mktemp("designed")
-    (folder / "claim.toml").write_text(tomli_w.dumps(claim_study()))
-    done = subprocess.run(
-        command("run", "claim.toml"), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "output.txt").write_text(done.stdout)
-    return folder
 
 
 @pytest.fixture
