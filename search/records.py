@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
+
+from search.storage import StoredStudy
+from search.storage.trials import heads_of, trials_of
 
 # Names of the trial attributes that the worker writes.
 OUTCOME, CONFIG, RESULT, REASON = "outcome", "config", "result", "reason"
@@ -26,19 +28,25 @@ _UNNAMED: dict[TrialState, Outcome] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialRecord:
-    """One trial; `config` and `result` are empty where it did not come so far."""
+class TrialBrief:
+    """How one trial stands."""
 
     number: int
     outcome: Outcome
     value: float | None
+    started: datetime | None
+    ended: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord(TrialBrief):
+    """One trial; `config` and `result` are empty where it did not come so far."""
+
     params: dict[str, Any]  # as suggested
     config: dict[str, Any]  # a TrainConfig
     result: dict[str, Any]  # a TrainResult, with the curve of reports, the seconds and the versions
     reason: str | None
     intermediate_values: dict[int, float]
-    started: datetime | None
-    ended: datetime | None
 
     @property
     def replicate_values(self) -> list[float]:
@@ -46,14 +54,44 @@ class TrialRecord:
         return [float(value) for value in self.result.get("replicate_values", [])]
 
 
-def record_of(trial: FrozenTrial) -> TrialRecord:
-    """Read a stored trial."""
+Brief = TypeVar("Brief", bound=TrialBrief)
+
+
+def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
+    """How every trial of a study stands, by number."""
+    return [
+        TrialBrief(
+            number=head.number,
+            outcome=_outcome(head.state, head.attribute),
+            value=head.value if head.state == TrialState.COMPLETE else None,
+            started=head.started,
+            ended=head.ended,
+        )
+        for head in heads_of(stored.storage.engine, stored.study._study_id, OUTCOME)
+    ]
+
+
+def records_of(stored: StoredStudy) -> list[TrialRecord]:
+    """Every trial of a study, by number."""
+    return [_record(trial) for trial in trials_of(stored.storage.engine, stored.study._study_id)]
+
+
+def record_at(stored: StoredStudy, number: int) -> TrialRecord:
+    """One trial of a study.
+
+    Raises:
+        KeyError: there is none of that number.
+    """
+    storage = stored.storage
+    trial_id = storage.get_trial_id_from_study_id_trial_number(stored.study._study_id, number)
+    return _record(storage.get_trial(trial_id))
+
+
+def _record(trial: FrozenTrial) -> TrialRecord:
     attributes = trial.user_attrs
-    finished = trial.state.is_finished()
-    outcome: Outcome = attributes.get(OUTCOME, _UNNAMED[trial.state]) if finished else _UNNAMED[trial.state]
     return TrialRecord(
         number=trial.number,
-        outcome=outcome,
+        outcome=_outcome(trial.state, attributes.get(OUTCOME)),
         value=trial.value if trial.state == TrialState.COMPLETE else None,
         params=trial.params,
         config=attributes.get(CONFIG, {}),
@@ -65,18 +103,18 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     )
 
 
-def records_of(study: Study) -> list[TrialRecord]:
-    """Every trial of a study, by number."""
-    return [record_of(trial) for trial in study.get_trials(deepcopy=False)]
+def _outcome(state: TrialState, named: Outcome | None) -> Outcome:
+    """What its worker named it, once it has ended."""
+    return (state.is_finished() and named) or _UNNAMED[state]
 
 
-def best_first(records: Iterable[TrialRecord], direction: str) -> list[TrialRecord]:
+def best_first(records: Iterable[Brief], direction: str) -> list[Brief]:
     """Completed trials, the best first; of equals the earlier."""
     sign = -1 if direction == "maximize" else 1
     complete = [record for record in records if record.outcome == "complete" and record.value is not None]
     return sorted(complete, key=lambda record: (sign * (record.value or 0.0), record.number))
 
 
-def outcome_counts(records: Iterable[TrialRecord]) -> dict[str, int]:
+def outcome_counts(records: Iterable[TrialBrief]) -> dict[str, int]:
     """How many trials ended or stand in each way."""
     return dict(Counter[str](record.outcome for record in records))

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from search.records import ENDED, TrialRecord, best_first, outcome_counts, records_of
+from search.records import ENDED, TrialRecord, best_first, briefs_of, outcome_counts, record_at
 from search.spec import StudySpec, fingerprint
 from search.storage import SlotCounts, StoredStudy, WorkerRecord, patiently, workers_of
 
@@ -70,16 +70,17 @@ class StudyStatus:
 
 def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus:
     """Read the state of a study; the rate counts trials that ended after `since`."""
-    records = patiently(lambda: records_of(stored.study))
-    ended = [r for r in records if r.outcome in ENDED and r.ended and r.started and (since is None or r.ended > since)]
+    briefs = patiently(lambda: briefs_of(stored))
+    ended = [b for b in briefs if b.outcome in ENDED and b.ended and b.started and (since is None or b.ended > since)]
     rate = None
     if ended:
-        began = since or min(record.started for record in ended if record.started)
-        seconds = (max(record.ended for record in ended if record.ended) - began).total_seconds()
+        began = since or min(brief.started for brief in ended if brief.started)
+        seconds = (max(brief.ended for brief in ended if brief.ended) - began).total_seconds()
         rate = 60 * len(ended) / seconds if seconds > 0 else None
-    ranking = best_first(records, stored.spec.direction)
+    ranking = best_first(briefs, stored.spec.direction)
     return StudyStatus(
-        stored.spec, patiently(stored.slots.counts), outcome_counts(records), ranking[0] if ranking else None, rate,
+        stored.spec, patiently(stored.slots.counts), outcome_counts(briefs),
+        patiently(lambda: record_at(stored, ranking[0].number)) if ranking else None, rate,
         tuple(workers_of(stored.storage.engine, stored.study._study_id)),
     )  # fmt: skip
 

@@ -11,12 +11,13 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from search import sampling
+from search.drawing import draw_in_turn
 from search.errors import Interrupted, WorkFailed
 from search.objective import Judgement, Runtime, run_trial
 from search.pulse import Pulse, Running, hard_limit
 from search.records import OUTCOME, REASON, RESULT, Outcome
 from search.recovery import again, clear_up, reap
-from search.storage import Claim, Registration, StoredStudy, patiently
+from search.storage import BEAT_SECONDS, Claim, Registration, StoredStudy, patiently
 from search.train import device_name
 
 _IDLE_SECONDS = 0.5  # between looks at slots that others hold
@@ -32,7 +33,9 @@ class Worker:
     runtime: Runtime
     study_seed: int
     deadline: float | None = None  # time.monotonic() past which no trial starts
+    figures: bool = False  # whether it draws the study's board, where it is its turn
     trials_done: int = 0
+    _look: float = 0.0  # time.monotonic() from which it asks again whose turn it is
     _failures: int = 0
     _pulse: Pulse = field(init=False, repr=False)
 
@@ -51,15 +54,28 @@ class Worker:
         with Pulse(stored, registration) as self._pulse:
             while not self.runtime.interrupts.stop_requested:
                 if self.deadline is not None and time.monotonic() >= self.deadline:
-                    return
+                    break
                 claim = stored.slots.claim()
                 if claim is not None:
                     self._run(claim)
                 elif patiently(stored.slots.counts).held == 0:
                     reap(stored)  # what was asked for by a worker that died before it could say so
-                    return
+                    break
                 else:
                     time.sleep(_IDLE_SECONDS)  # a slot comes free if its holder dies or hands it back
+                self._draw_between_trials()
+            self._draw_at_the_end()
+
+    def _draw_between_trials(self) -> None:
+        if self.figures and time.monotonic() >= self._look:
+            self._look = time.monotonic() + BEAT_SECONDS
+            draw_in_turn(self.stored, None)
+
+    def _draw_at_the_end(self) -> None:
+        """By one worker, whichever comes here first; one that is drawing at this moment comes here afterwards."""
+        counts = patiently(self.stored.slots.counts)
+        if self.figures and counts.done == counts.total and not self.runtime.interrupts.stop_requested:
+            draw_in_turn(self.stored, counts.total)
 
     def _run(self, claim: Claim) -> None:
         stored = self.stored

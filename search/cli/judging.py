@@ -97,9 +97,9 @@ def _deliver(judged: "list[Block]", labels: "Labels", json_: bool, html: Path | 
         for block in judged:
             _show(block)
     if html is not None:
-        from search.figures.report import report
+        from search.figures.report import claim_report
 
-        _write(html, report(judged, labels))
+        _write(html, claim_report(judged, labels))
 
 
 def _columns(
@@ -164,12 +164,13 @@ def _judge_csv(file: Path, columns: "Columns", where: str | None, hypothesis: st
 
 def _judge_study(name: str, storage: str, hypothesis: str | None, seed: int) -> "tuple[list[Block], StudySpec]":
     from search.claims.designed import findings_of
-    from search.figures.board import save_figures
+    from search.drawing import draw_in_turn
     from search.storage import load, open_storage
 
     stored = load(open_storage(storage), name)
     judged = findings_of(stored, [hypothesis] if hypothesis else None, seed)
-    save_figures(stored, judged)
+    if hypothesis is None:
+        draw_in_turn(stored, stored.slots.counts().total, judged)
     return judged, stored.spec
 
 

@@ -1,26 +1,16 @@
-"""Commands that read: status, reap, storage, export, schema. None of them imports torch, but for `export --verify`."""
+"""Commands that read: status, reap, storage, schema. None of them imports torch."""
 
 import contextlib
 import json
 import time
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.console import (
-    DataDirOption,
-    DeviceOption,
-    JsonOption,
-    StorageOption,
-    StudyArgument,
-    errors,
-    output,
-    within,
-)
-from search.errors import BatchlawError, StudyError, WorkFailed
-from search.storage import DEFAULT_URL, StoredStudy, load, open_storage, redacted
+from search.cli.console import JsonOption, StorageOption, StudyArgument, output
+from search.errors import BatchlawError, WorkFailed
+from search.storage import DEFAULT_URL, load, open_storage, redacted
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -35,7 +25,6 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: batchlaw status digits-joint --watch")(status)
     app.command(epilog="Example: batchlaw reap digits-joint")(reap)
     app.command(epilog="Example: batchlaw storage check --storage postgresql+psycopg://user@host/db")(storage)
-    app.command(epilog="Example: batchlaw export digits-joint --format python -o best.py")(export)
     app.command(epilog="Example: batchlaw schema > batchlaw.schema.json")(schema)
 
 
@@ -131,74 +120,6 @@ def storage(
         if not health.current:
             output.print("  out of date: batchlaw storage upgrade")
     return 0 if health.current and health.writable else 1
-
-
-def export(
-    study: StudyArgument,
-    storage: StorageOption = DEFAULT_URL,
-    top: Annotated[
-        int, typer.Option("--top", callback=within("--top", 1, 1_000_000), help="How many of the best.")
-    ] = 1,
-    per: Annotated[
-        str | None,
-        typer.Option(
-            "--per", help="The best of each batch_size, base_lr (by half decades), optimizer or scaling_rule."
-        ),
-    ] = None,
-    form: Annotated[str, typer.Option("--format", help="table, json, yaml, toml, csv or python.")] = "table",
-    file: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here.")] = None,
-    verify: Annotated[
-        int | None,
-        typer.Option(
-            "--verify",
-            callback=within("--verify", 2, 1000),
-            help="Train the winner on so many fresh seeds; score the test data.",
-        ),
-    ] = None,
-    device: DeviceOption = "auto",
-    data_dir: DataDirOption = None,
-    spec_file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="STUDY.toml", help="With --verify: the file of a study of your own code."),
-    ] = None,
-) -> None:
-    """Write out the best configurations, with their errors and ties."""
-    from search.export import FORMATS, render, select, with_ties
-    from search.export.configurations import PER
-    from search.records import records_of
-
-    for option, value, known in (("--format", form, FORMATS), ("--per", per, PER)):
-        if value is not None and value not in known:
-            raise BatchlawError(f"{option}: got {value!r}; must be one of {', '.join(known)}")
-    stored = load(open_storage(storage), study)
-    records = records_of(stored.study)
-    chosen = select(records, stored.spec, top=top, per=per)
-    if not chosen:
-        raise StudyError(f"study {study!r} has no finished trial to export yet")
-    best = select(records, stored.spec, top=1, per=None)[0]
-    verified = None if verify is None else _verify(stored, best, verify, device, data_dir, spec_file)
-    text = render(form, stored.spec, with_ties(chosen, best, stored.spec), chosen, verified)
-    if file is None:
-        typer.echo(text.rstrip("\n"))
-        return
-    try:
-        file.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-    except OSError as error:
-        raise BatchlawError(f"--output {file}: {error.strerror or error}") from None
-    errors.print(f"wrote {file}", soft_wrap=True)
-
-
-def _verify(
-    stored: StoredStudy, best: Any, n_seeds: int, device: str, data_dir: Path | None, spec_file: Path | None
-) -> dict[str, Any]:
-    from search.cli.machine import cores, runtime
-    from search.errors import Diverged, WorkFailed
-    from search.replay import verify
-
-    try:
-        return verify(best, stored.spec, runtime(stored.spec, device, cores(), data_dir, spec_file), n_seeds)
-    except Diverged:
-        raise WorkFailed(f"--verify: trial {best.number} diverged on all of {n_seeds} fresh seeds") from None
 
 
 def schema() -> None:

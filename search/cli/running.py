@@ -131,13 +131,13 @@ def run(
 def _conclude(stored: StoredStudy, storage: str, *, stopped: bool, again: str) -> int:
     """The outcome and the next commands."""
     from search.export import select, with_ties
-    from search.export.formats import footnote, table
+    from search.export.table import footnote, table
     from search.records import records_of
     from search.status import counts_line, status_of
 
     status = status_of(stored)
     output.print(counts_line(status))
-    best = select(records_of(stored.study), stored.spec, top=5, per=None)
+    best = select(records_of(stored), stored.spec, top=5, per=None)
     if best:
         configurations = with_ties(best, best[0], stored.spec)
         output.print(table(stored.spec, configurations))
@@ -203,6 +203,9 @@ def worker(
     ] = 120.0,
     checkpoint_dir: CheckpointDirOption = None,
     checkpoint_seconds: CheckpointSecondsOption = 10.0,
+    figures: Annotated[
+        bool, typer.Option(envvar="BATCHLAW_FIGURES", help="Draw the study's page as it grows, in turn with others.")
+    ] = True,
 ) -> None:
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
     from search.train.checkpoint import default_checkpoint_dir
@@ -228,6 +231,7 @@ def worker(
         machine,
         study_seed=stored.spec.arm.seed if seed is None else seed,
         deadline=None if seconds is None else time.monotonic() + seconds,
+        figures=figures,
     )
     stored.slots.lease_seconds = lease_seconds
     worker.work()
@@ -249,7 +253,7 @@ def replay(
     from search.replay import replay as replay_trial
 
     stored = load(open_storage(storage), study)
-    records = {record.number: record for record in records_of(stored.study)}
+    records = {record.number: record for record in records_of(stored)}
     if trial not in records:
         raise SpecError(f"TRIAL: got {trial}; study {study!r} has the trials 0 to {len(records) - 1}")
     comparison = replay_trial(records[trial], stored.spec, runtime(stored.spec, device, cores(), data_dir, file))

@@ -2,6 +2,7 @@
 
 import secrets
 import webbrowser
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -46,7 +47,9 @@ def dashboard(
     def ready(address: str) -> None:
         output.print(f"{address}  ({'writable' if write else 'read-only'}; Ctrl-C ends it)", soft_wrap=True)
         if open_:
-            webbrowser.open(address)
+            # Some browsers are waited for until they end; they must find the page answering meanwhile.
+            here = address.replace("//0.0.0.0:", "//127.0.0.1:")
+            Thread(target=webbrowser.open, args=(here,), daemon=True).start()
 
     try:
         serve(open_storage(storage), host=host, port=port, write=write, token=token, ready=ready)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sqlite3
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,6 +84,7 @@ def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = F
         storage = _persistently(lambda: RDBStorage(text, **options), 5 if create else 2)
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         raise StorageError(f"--storage {redacted(storage_url)}: {_reason(error)}") from None
+    weakref.finalize(storage, storage.engine.dispose)  # at the latest at the exit, where SQLite clears its log away
     if url.get_backend_name() == "sqlite":
         event.listen(storage.engine, "connect", _tune_sqlite)
         storage.engine.dispose()  # so that the connections made so far are tuned as well

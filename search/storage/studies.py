@@ -1,8 +1,11 @@
 """Studies in the database: registered with their spec, found by name, changed only on purpose."""
 
 import json
+import traceback
 import warnings
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -12,12 +15,15 @@ from optuna.storages import RDBStorage
 from search.errors import StorageError, StudyError
 from search.space import cells
 from search.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
+from search.storage.board import Board
 from search.storage.engine import patiently
 from search.storage.slots import Slots
 from search.storage.tables import SCHEMA, schema_version
 
 _SPEC, _FINGERPRINT, _VERSION = "batchlaw:spec", "batchlaw:fingerprint", "batchlaw:version"
 _CLAIMS = "batchlaw:claims"
+_PROFILE = "batchlaw:profile:"
+_NOT_DRAWN = "batchlaw:not-drawn"
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class StoredStudy:
     study: optuna.Study
     storage: RDBStorage
     slots: Slots
+    board: Board
 
 
 def register(
@@ -69,11 +76,13 @@ def register(
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([spec.arm.metric])  # the dashboard's axes say it in place of "Objective 0"
     slots = Slots(storage.engine, study._study_id)
+    board = Board(storage.engine, study._study_id)
     slots.create(len(cells(spec.space)) if spec.search is None else trials or spec.search.trials)
+    board.create()
     facts = {_VERSION: version, _CLAIMS: preregistration, _FINGERPRINT: fingerprint(spec), _SPEC: canonical_json(spec)}
     for key, value in facts.items():
         study.set_user_attr(key, value)  # the spec last: a study that has it is whole
-    return StoredStudy(spec, study, storage, slots)
+    return StoredStudy(spec, study, storage, slots, board)
 
 
 def check_tables(storage: RDBStorage) -> None:
@@ -109,9 +118,29 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
         raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was cut off")
     check_tables(storage)
     spec = parse_spec(json.loads(text), f"stored study {name!r}")
-    return StoredStudy(spec, study, storage, Slots(storage.engine, study._study_id))
+    slots, board = Slots(storage.engine, study._study_id), Board(storage.engine, study._study_id)
+    return StoredStudy(spec, study, storage, slots, board)
 
 
 def note_run(stored: StoredStudy, key: str, facts: dict[str, Any]) -> None:
     """Record how a run was started, with the options that overrode the spec."""
     patiently(lambda: stored.study.set_user_attr(f"batchlaw:run:{key}", facts))
+
+
+def note_drawing(stored: StoredStudy, error: Exception) -> None:
+    """Record when and why the board was last not drawn, where in the code, for those who look at its page."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    reason = f"{type(error).__name__}: {error}".splitlines()[0][:1000]
+    line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {reason} ({Path(place.filename).name}:{place.lineno})"
+    patiently(lambda: stored.study.set_user_attr(_NOT_DRAWN, line))
+
+
+def note_profile(stored: StoredStudy, profile: dict[str, Any]) -> None:
+    """Keep what a step costs on a device, in place of what was measured there before."""
+    patiently(lambda: stored.study.set_user_attr(_PROFILE + profile["device"], profile))
+
+
+def profiles_of(stored: StoredStudy) -> list[dict[str, Any]]:
+    """What steps cost, a record a device, in the order of their names."""
+    kept = patiently(lambda: stored.study.user_attrs)
+    return [kept[key] for key in sorted(kept) if key.startswith(_PROFILE)]

@@ -14,12 +14,14 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    column,
     inspect,
     literal_column,
     select,
+    table,
 )
 
-SCHEMA = 1  # of the tables here; Optuna keeps the version of its own
+SCHEMA = 2  # of the tables here; Optuna keeps the version of its own
 
 metadata = MetaData()
 schema = Table("batchlaw_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
@@ -55,6 +57,18 @@ workers = Table(
     Column("last_seen", Float(53), nullable=False),
 )
 Index("batchlaw_workers_by_study", workers.c.study_id)
+boards = Table(
+    "batchlaw_boards",
+    metadata,
+    Column("study_id", Integer, primary_key=True, autoincrement=False),
+    Column("holder", String(32)),  # who draws at this moment
+    Column("held_until", Float(53), nullable=False),  # seconds since 1970 by the database's clock
+    Column("due", Float(53), nullable=False),  # when it may be drawn next
+    Column("drawn", Integer, nullable=False),  # the number of trials of which the end was drawn; 0: of none
+)
+
+# Optuna's, where optuna-dashboard keeps figures and notes, in pieces.
+study_attributes = table("study_system_attributes", column("study_id"), column("key"), column("value_json"))
 
 # The database's clock, so that hosts need not agree on the time.
 _NOW = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from optuna.storages import RDBStorage
 from sqlalchemy import literal_column, select
 
+from search.storage.board import create_missing
 from search.storage.engine import patiently
 from search.storage.tables import SCHEMA, create_tables, now, schema, schema_version
 
@@ -71,5 +72,6 @@ def upgrade(storage: RDBStorage) -> None:
     """Bring Optuna's tables to its head, by Optuna, and ours to this version."""
     patiently(storage.upgrade)
     create_tables(storage.engine)
+    create_missing(storage.engine)
     with storage.engine.begin() as connection:
         connection.execute(schema.update().values(version=SCHEMA))

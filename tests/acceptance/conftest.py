@@ -74,3 +74,28 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "output.txt").write_text(done.stdout)
     (folder / "errors.txt").write_text(done.stderr)
     return folder
+
+
+def claim_study() -> dict:
+    study = tiny_study(task={"train_size": 128})
+    del study["search"]
+    study["name"] = "tiny-claim"
+    study["space"] = {
+        "batch_size": {"low": 1, "high": 128, "log2": True},
+        "base_lr": [2.0**exponent for exponent in range(-4, 5)],
+    }
+    study["claim"] = {"hypotheses": ["H9", "H8", "H6"], "reports": 1}
+    return study
+
+
+@pytest.fixture(scope="session")
+def designed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished designed study; read it, do not change it."""
+    folder = tmp_path_factory.mktemp("designed")
+    (folder / "claim.toml").write_text(tomli_w.dumps(claim_study()))
+    done = subprocess.run(
+        command("run", "claim.toml"), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "output.txt").write_text(done.stdout)
+    return folder

@@ -1,13 +1,18 @@
 """The dashboard: served to a real browser, and closed to whatever could write."""
 
 import http.client
+import json
 import re
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 import pytest
 
-from tests.acceptance.conftest import browse, command, environment, needs_browser
+from tests.acceptance.browser import Browser
+from tests.acceptance.conftest import command, environment, needs_browser
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["read-only", "writable"])
@@ -76,7 +81,15 @@ def headers_of(port, path, **headers):
 
 
 def test_open_to_others_it_asks_for_its_token(open_server):
-    for path in ("/", "/dashboard", "/api/studies", "/api/studies?token=", f"/api/studies?token={TOKEN}x", "/static/x"):
+    for path in (
+        "/",
+        "/dashboard",
+        "/artifacts/1/1/1-0",
+        "/api/studies",
+        "/api/studies?token=",
+        f"/api/studies?token={TOKEN}x",
+        "/static/x",
+    ):
         assert ask(open_server, "GET", path)[0] == 401
     for headers in ({"Cookie": "batchlaw_token=wrong"}, {"Cookie": ";=;"}, {"Authorization": "Basic x"}):
         assert ask(open_server, "GET", "/api/studies", **headers)[0] == 401
@@ -134,9 +147,94 @@ def test_a_taken_port_is_one_line(server, finished):
 
 
 @needs_browser
-def test_a_browser_shows_the_study(server, tmp_path):
+def test_a_browser_shows_the_study_with_our_figures_and_asks_nobody_else(server, finished, tmp_path):
     port, _ = server
-    done = browse(f"http://127.0.0.1:{port}/dashboard/studies/1", tmp_path)
-    page = done.stdout
-    assert "tiny" in page and "Best Trial" in page and "Hyperparameter Importance" in page, done.stderr[-2000:]
-    assert "validation_accuracy" in page
+    own = f"http://127.0.0.1:{port}/"
+    ours = [figure for figure in study_of(port)["plotly_graph_objects"] if figure["id"].startswith("batchlaw-")]
+    assert len(ours) >= 5
+    with Browser(tmp_path, height=4000) as browser:
+        browser.open(f"{own}dashboard/studies/1")
+        browser.wait("document.body.innerText.includes('Best Trial')")
+        for figure in ours:
+            browser.wait(
+                f"document.querySelector('[id=\"user-defined-plot:{figure['id']}\"].js-plotly-plot .main-svg')"
+            )
+        assert "validation_accuracy" in browser.text()
+        browser.open(f"{own}dashboard/studies/1/note")
+        browser.wait("document.body.innerText.includes('Does the machinery work?')")
+        assert "10 of 10 trials" in browser.text() and "batchlaw export tiny --format python" in browser.text()
+        browser.open(f"{own}dashboard/studies/1/trials?numbers=0")
+        images = "[...document.querySelectorAll('img[src*=\"/artifacts/1/1/\"]')]"
+        browser.wait(f"{images}.length == 2 && {images}.every(image => image.complete && image.naturalWidth > 0)")
+        assert "peak_lr 0." in browser.text() and "{" not in browser.text()
+        assert browser.complaints() == []
+        assert {address for address in browser.requests() if not address.startswith((own, "data:", "blob:"))} == set()
+
+
+def study_of(port):
+    return json.loads(ask(port, "GET", "/api/studies/1")[1])
+
+
+def test_the_figures_come_in_the_order_of_reading(server):
+    names = [figure["id"] for figure in study_of(server[0])["plotly_graph_objects"]]
+    assert names == sorted(names) and names[0].startswith("batchlaw-00-")
+
+
+def test_a_trial_has_readable_values_and_its_curves(server):
+    port, _ = server
+    trial = next(trial for trial in study_of(port)["trials"] if trial["state"] == "Complete")
+    values = {entry["key"]: entry["value"] for entry in trial["user_attrs"]}
+    assert float(values["peak_lr"]) / int(values["batch_size"]) == pytest.approx(float(values["lr_per_example"]), 1e-4)
+    assert {"steps", "noise_scale", "seconds", "versions", "examples_per_second", "train_loss"} <= set(values)
+    assert not {"config", "result"} & set(values)
+    assert [artifact["filename"] for artifact in trial["artifacts"]] == ["validation accuracy.svg", "loss.svg"]
+    for artifact in trial["artifacts"]:
+        path = f"/artifacts/1/{trial['trial_id']}/{artifact['artifact_id']}"
+        status, headers = headers_of(port, path)
+        assert (status, headers["Content-Type"]) == (200, "image/svg+xml")
+        assert "Access-Control-Allow-Origin" not in headers  # no page elsewhere may read it
+        lines = ElementTree.fromstring(ask(port, "GET", path)[1]).iter("{http://www.w3.org/2000/svg}polyline")
+        assert all(len(line.get("points").split()) == 4 for line in lines)  # reports
+    for path in ("/artifacts/1/1/ffff-0", "/artifacts/1/1/1-9", "/artifacts/1/1/1", "/artifacts/1/1-0"):
+        assert ask(port, "GET", path)[0] == 404
+
+
+def test_what_a_page_would_destroy_is_refused_even_where_it_may_write(server):
+    port, _ = server
+    for method, path in (
+        ("POST", "/api/studies/1/rename"), ("POST", "/api/studies/1/rename/"), ("POST", "//api/studies/1/rename"),
+        ("POST", "/api/artifacts/1"), ("POST", "/api/artifacts/1/1"), ("DELETE", "/api/artifacts/1/1/1-0"),
+    ):  # fmt: skip
+        assert ask(port, method, path)[0] == 405
+    assert study_of(port)["name"] == "tiny"
+
+
+BROWSER = """#!{python}
+import pathlib, sys, urllib.request
+opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+answer = opener.open(sys.argv[1], timeout=60)  # a browser that is open until it has seen the page
+pathlib.Path("part").write_text(f"{{answer.status}} {{sys.argv[1]}} {{answer.url}}")
+pathlib.Path("part").rename("told")
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_it_opens_a_browser(finished, tmp_path, host):
+    script = tmp_path / "browser"
+    script.write_text(BROWSER.format(python=sys.executable))
+    script.chmod(0o755)
+    storage = f"sqlite:///{finished / 'batchlaw.db'}"
+    process = subprocess.Popen(
+        command("dashboard", "--host", host, "--port", "0", "--open", "--storage", storage), cwd=tmp_path,
+        env=environment(tmp_path) | {"PYTHONUNBUFFERED": "1", "BROWSER": str(script), "BATCHLAW_TOKEN": TOKEN},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        address = process.stdout.readline().split()[0].replace("0.0.0.0", "127.0.0.1")
+        while not (told := tmp_path / "told").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        assert told.read_text() == f"200 {address} {address.partition('?')[0]}"
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 import tomllib
+from datetime import datetime, timedelta
+from importlib.metadata import version
 
 import pytest
 import yaml
@@ -35,13 +37,40 @@ def test_json_has_the_documented_form(read):
     assert document["configurations"][0]["tied_with_best"] is True
 
 
+def test_json_says_where_each_configuration_comes_from(read):
+    document = json.loads(read("export", "tiny", "--format", "json", "--top", 2).stdout)
+    for configuration in document["configurations"]:
+        provenance = configuration["provenance"]
+        assert {name: provenance[name] for name in ("study", "fingerprint", "metric", "direction")} == {
+            name: document[name] for name in ("study", "fingerprint", "metric", "direction")
+        }
+        for name in ("trial", "value", "standard_error", "device"):
+            assert provenance[name] == configuration[name]
+        assert provenance["ci_low"] <= configuration["value"] <= provenance["ci_high"]
+        assert len(provenance["seeds"]) == provenance["n_seeds"] == configuration["n_replicates"]
+        assert provenance["versions"]["optuna"] == version("optuna")
+        assert datetime.fromisoformat(provenance["exported"]).utcoffset() == timedelta(0)
+        low, high = provenance["peak_lrs"]
+        assert low <= configuration["peak_lr"] <= high
+        assert provenance["train_size"] == 64 and provenance["budget"] == {"epochs": 2.0}
+
+
 def test_yaml_toml_and_csv_hold_the_same(read):
-    as_json = json.loads(read("export", "tiny", "--format", "json", "--top", 2).stdout)
-    assert yaml.safe_load(read("export", "tiny", "--format", "yaml", "--top", 2).stdout) == as_json
-    assert tomllib.loads(read("export", "tiny", "--format", "toml", "--top", 2).stdout) == as_json
+    def timeless(document):
+        for configuration in document["configurations"]:
+            configuration["provenance"].pop("exported")
+        return document
+
+    as_json = timeless(json.loads(read("export", "tiny", "--format", "json", "--top", 2).stdout))
+    assert timeless(yaml.safe_load(read("export", "tiny", "--format", "yaml", "--top", 2).stdout)) == as_json
+    assert timeless(tomllib.loads(read("export", "tiny", "--format", "toml", "--top", 2).stdout)) == as_json
     rows = list(csv.DictReader(io.StringIO(read("export", "tiny", "--format", "csv", "--top", 2).stdout)))
     assert [float(row["peak_lr"]) for row in rows] == [c["peak_lr"] for c in as_json["configurations"]]
     assert [int(row["batch_size"]) for row in rows] == [c["params"]["batch_size"] for c in as_json["configurations"]]
+    told = [c["provenance"] for c in as_json["configurations"]]
+    assert [float(row["ci_high"]) for row in rows] == [provenance["ci_high"] for provenance in told]
+    assert [row["seeds"].split() for row in rows] == [list(map(str, provenance["seeds"])) for provenance in told]
+    assert [json.loads(row["versions"]) for row in rows] == [provenance["versions"] for provenance in told]
 
 
 def test_hosts_in_other_time_zones_see_the_same(finished):
@@ -88,6 +117,7 @@ def test_verification_trains_fresh_seeds_and_scores_test_data(read):
     assert verified["test"]["metric"] == "test_accuracy" and 0 < verified["test"]["value"] < 1
     assert verified["fresh"]["standard_error"] > 0
     assert "fresh seeds" in read("export", "tiny", "--verify", 3).stdout
+    assert "# Verified on 3 fresh seeds" in read("export", "tiny", "--format", "python", "--verify", 3).stdout
 
 
 def test_replay_equals_the_record(read):
@@ -157,6 +187,8 @@ def test_help_names_every_command(batchlaw):
         (["export", "tiny", "--format", "xml"], "--format: got 'xml'; must be one of table, json"),
         (["export", "tiny", "--per", "mood"], "--per: got 'mood'; must be one of batch_size"),
         (["export", "tiny", "--top", "0"], "--top: got 0; must be between 1"),
+        (["export", "tiny", "--top", "2", "--format", "timm"], "--top: got 2; must be 1, since --format timm"),
+        (["export", "tiny", "--per", "optimizer", "--format", "python"], "--per: got 'optimizer'; must not be given"),
         (["dashboard", "--port", "70000"], "--port: got 70000; must be between 0 and 65,535"),
         (["status", "tiny"], "--storage sqlite:///batchlaw.db: there is no such database"),
         (["statu"], "No such command 'statu'"),
@@ -177,7 +209,7 @@ def test_the_recorded_configuration_reads_back(read, finished):
     from search.storage import load, open_storage
 
     storage = open_storage(f"sqlite:///{finished / 'batchlaw.db'}")
-    for record in records_of(load(storage, "tiny").study):
+    for record in records_of(load(storage, "tiny")):
         config = TrainConfig.from_record(record.config)
         assert config.steps == schedule_of(config).steps
         assert config.model_dump(mode="json") == record.config

@@ -96,7 +96,7 @@ def storm(url: str, folder: Path, args, server: Callable[[str], None] | None) ->
     reap(stored)
     seconds = time.monotonic() - began
     stored = load(storage, "storm")
-    records = records_of(stored.study)
+    records = records_of(stored)
     torch.set_num_threads(1)
     complete = [record for record in records if record.outcome == "complete"]
     runtime = Runtime(torch.device("cpu"), folder)

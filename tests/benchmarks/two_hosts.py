@@ -116,7 +116,7 @@ def race(url: str, folder: Path) -> dict:
             codes.append(-1)
     seconds = time.monotonic() - began
     reap(stored)
-    records = records_of(stored.study)
+    records = records_of(stored)
     complete = [record for record in records if record.outcome == "complete"]
     torch.set_num_threads(1)
     runtime = Runtime(torch.device("cpu"), folder)

@@ -142,7 +142,7 @@ def test_a_study_of_a_program_is_searched_and_pruned(tmp_path):
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
     stored = register(storage, spec, trials=None, version="test")
     Worker(stored, Runtime(torch.device("cpu"), tmp_path, Command(spec, tmp_path)), study_seed=0).work()
-    records = records_of(stored.study)
+    records = records_of(stored)
     outcomes = [record.outcome for record in records]
     assert len(outcomes) == 12 and set(outcomes) == {"complete", "pruned"}
     for record in records:
@@ -157,7 +157,7 @@ def test_nan_is_divergence(tmp_path):
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
     stored = register(storage, spec, trials=None, version="test")
     Worker(stored, Runtime(torch.device("cpu"), tmp_path, Command(spec, tmp_path)), study_seed=0).work()
-    assert [record.outcome for record in records_of(stored.study)] == ["diverged"]
+    assert [record.outcome for record in records_of(stored)] == ["diverged"]
     storage.engine.dispose()
 
 

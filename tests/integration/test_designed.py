@@ -68,7 +68,7 @@ def work(storage, spec, objective=None):
 
 
 def params_of(stored):
-    return [record.params for record in records_of(stored.study) if record.outcome == "complete"]
+    return [record.params for record in records_of(stored) if record.outcome == "complete"]
 
 
 def key(params):
@@ -80,9 +80,9 @@ def test_every_cell_is_one_trial_of_all_seeds(storage):
     stored = work(storage, spec, bowl)
     assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
     assert len(cells(spec.space)) == 64
-    seeds = {tuple(record.config["seeds"]) for record in records_of(stored.study)}
+    seeds = {tuple(record.config["seeds"]) for record in records_of(stored)}
     assert len(seeds) == 1 and len(seeds.pop()) == 5
-    assert all(len(record.replicate_values) == 5 for record in records_of(stored.study))
+    assert all(len(record.replicate_values) == 5 for record in records_of(stored))
 
 
 def test_the_planted_verdict_comes_out(storage):
@@ -163,7 +163,7 @@ def test_an_interrupted_cell_is_run_again_and_none_is_run_twice(storage):
     assert stored.slots.counts().done < 64
     stored = work(storage, spec, bowl)
     assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
-    outcomes = [record.outcome for record in records_of(stored.study)]
+    outcomes = [record.outcome for record in records_of(stored)]
     assert outcomes.count("lost") == 1 and outcomes.count("complete") == 64
     assert not stored.study.get_trials(states=(TrialState.WAITING,))
     findings_of(stored, None, seed=0)
@@ -222,7 +222,7 @@ def test_a_diverged_cell_is_an_outcome(storage):
         return bowl(config, report)
 
     stored = work(storage, own_spec(), objective)
-    ((_, surface),) = surfaces_of(stored.spec, runs_of(stored.spec, records_of(stored.study)), "lr")
+    ((_, surface),) = surfaces_of(stored.spec, runs_of(stored.spec, records_of(stored)), "lr")
     assert surface.unstable.sum() == 2 * 5 and surface.unstable[-1, :2].all()
     assert (surface.scores[-1, :2] == -7.0).all()
 
@@ -235,7 +235,7 @@ def test_runs_no_better_than_guessing_count_as_guessing(storage):
         budget={"epochs": 4},
     )
     stored = work(storage, spec)
-    records = records_of(stored.study)
+    records = records_of(stored)
     ((_, surface),) = surfaces_of(spec, runs_of(spec, records), "lr")
     assert surface.unstable[-1, 0].all() and not surface.unstable[0, 2].any()
     assert surface.scores[-1, 0] == pytest.approx(-math.log(10))
@@ -280,7 +280,7 @@ def test_momentum_is_read_as_damping(storage):
         claim={"hypotheses": ["H9m"], "metric": "validation_loss"}, task=None, objective="mine:train", train_size=128,
     )  # fmt: skip
     stored = work(storage, spec, objective)
-    assert {record.config["peak_lr"] for record in records_of(stored.study)} == {0.1}
+    assert {record.config["peak_lr"] for record in records_of(stored)} == {0.1}
     (((_, (finding,)),),) = findings_of(stored, None, seed=0)
     assert finding.verdict == "supported" and finding.slope.slope == pytest.approx(1, abs=0.1)
 
@@ -292,7 +292,7 @@ def test_training_sizes_are_trained_with(storage):
         task={"train_size": None}, budget={"steps": 2}, claim={"hypotheses": ["H10"]},
     )  # fmt: skip
     stored = work(storage, spec)
-    records = records_of(stored.study)
+    records = records_of(stored)
     assert {record.config["train_size"] for record in records} == {128, 256, 512, 1024}
     assert {record.config["task"]["train_size"] for record in records} == {128, 256, 512, 1024}
     findings_of(stored, None, seed=0)

@@ -96,7 +96,7 @@ def test_asked_to_stop_a_worker_saves_hands_back_and_ends_with_0(tmp_path, url, 
     assert time.monotonic() - asked < 10
     counts = stored.slots.counts()
     assert (counts.held, counts.done) == (0, 0)
-    assert [record.outcome for record in records_of(stored.study)] == ["waiting"]
+    assert [record.outcome for record in records_of(stored)] == ["waiting"]
     assert len(checkpoints(tmp_path)) == 1
     (seen,) = workers_of(stored.storage.engine, stored.study._study_id)
     assert seen.state == "ended"
@@ -109,7 +109,7 @@ def test_asked_to_stop_a_worker_saves_hands_back_and_ends_with_0(tmp_path, url, 
 
 def assert_undisturbed(stored, n):
     torch.set_num_threads(1)
-    records = [record for record in records_of(stored.study) if record.outcome == "complete"]
+    records = [record for record in records_of(stored) if record.outcome == "complete"]
     assert len(records) == n == stored.slots.counts().done
     for record in records:
         comparison = replay(record, stored.spec, Runtime(torch.device("cpu"), Path("unused")))
@@ -129,7 +129,7 @@ def test_a_killed_workers_trial_goes_on_from_its_last_report(tmp_path, url):
     worker = start(url, "tiny", tmp_path)
     output, _ = worker.communicate(**TIMES)
     assert worker.returncode == 0, output
-    assert [record.outcome for record in records_of(stored.study)] == ["lost", "complete", "complete"]
+    assert [record.outcome for record in records_of(stored)] == ["lost", "complete", "complete"]
     assert_undisturbed(stored, 2)
     assert checkpoints(tmp_path) == []
 
@@ -149,7 +149,7 @@ def test_a_stuck_objective_is_ended_past_its_limit_and_recorded(tmp_path, url):
     worker = start(url, file, tmp_path)
     output, _ = worker.communicate(timeout=120)
     assert worker.returncode == 0, output  # it went on, in the place of the process that was stuck
-    records = records_of(stored.study)
+    records = records_of(stored)
     assert [record.outcome for record in records] == ["pruned", "complete"]
     assert records[0].reason == "past trial_seconds = 1.0, and ended by force"
     assert stored.slots.counts().done == 2
@@ -166,7 +166,7 @@ def test_a_stuck_objective_does_not_keep_a_worker_from_stopping(tmp_path, url):
     output, _ = worker.communicate(**TIMES)
     assert worker.returncode == 0, output
     assert time.monotonic() - asked < 12
-    assert [record.outcome for record in records_of(stored.study)] == ["waiting"]
+    assert [record.outcome for record in records_of(stored)] == ["waiting"]
     assert stored.slots.counts().held == 0
 
 
@@ -182,7 +182,7 @@ def test_a_database_that_is_away_is_waited_for(tmp_path, own_postgresql):
     stored.storage.engine.dispose()
     output, _ = worker.communicate(timeout=120)
     assert worker.returncode == 0, output
-    assert [record.outcome for record in records_of(stored.study)] == ["complete"] * 4
+    assert [record.outcome for record in records_of(stored)] == ["complete"] * 4
     assert_undisturbed(stored, 4)
     stored.storage.engine.dispose()
 
@@ -217,7 +217,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path):
         one_line(done, "full")
         ended = stored.slots.counts().done
         assert ended > 0
-        counted = [record for record in records_of(stored.study) if record.outcome in ("complete", "pruned")]
+        counted = [record for record in records_of(stored) if record.outcome in ("complete", "pruned")]
         assert len(counted) in (ended, ended + 1)  # it may end between telling and finishing
         stored.storage.engine.dispose()
     finally:

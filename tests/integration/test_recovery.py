@@ -39,7 +39,7 @@ def states(stored):
 
 
 def outcomes(stored):
-    return [record.outcome for record in records_of(stored.study)]
+    return [record.outcome for record in records_of(stored)]
 
 
 def test_a_lost_trial_is_named_and_queued_by_whoever_looks(storage, storage_url):
@@ -50,7 +50,7 @@ def test_a_lost_trial_is_named_and_queued_by_whoever_looks(storage, storage_url)
     assert states(stored) == (6, 0, 0)
     lost, queued = stored.study.get_trials()
     assert outcomes(stored) == ["lost", "waiting"]
-    assert records_of(stored.study)[0].reason == "its worker died or was cut off"
+    assert records_of(stored)[0].reason == "its worker died or was cut off"
     assert queued.system_attrs["fixed_params"] == lost.params
     assert reap(stored) == 0 and len(stored.study.get_trials()) == 2
 

@@ -58,12 +58,12 @@ def work(storage, spec, objective=None, **options):
 
 
 def outcomes(stored):
-    return [record.outcome for record in records_of(stored.study)]
+    return [record.outcome for record in records_of(stored)]
 
 
 def test_a_worker_spends_the_budget_exactly_and_records_what_a_trial_is(storage):
     stored = work(storage, tiny_spec())
-    records = records_of(stored.study)
+    records = records_of(stored)
     assert len(records) == 6 and stored.slots.counts().done == 6
     assert {record.outcome for record in records} <= {"complete", "pruned"}
     complete = next(record for record in records if record.outcome == "complete")
@@ -87,7 +87,7 @@ def test_every_finished_trial_replays_to_the_last_bit_from_the_database(storage)
     spec = tiny_spec(search={"trials": 8, "replicates": 2})
     stored = work(storage, spec)
     fresh = load(storage, "tiny")
-    for record in records_of(fresh.study):
+    for record in records_of(fresh):
         comparison = replay(record, fresh.spec, Runtime(CPU, Path("unused")))
         assert comparison.pairs and comparison.largest_difference == 0
     assert stored.slots.counts().done == 8
@@ -95,7 +95,7 @@ def test_every_finished_trial_replays_to_the_last_bit_from_the_database(storage)
 
 def test_replicates_are_averaged_and_recorded_singly(sqlite):
     stored = work(sqlite, tiny_spec(search={"trials": 2, "replicates": 3, "pruner": "none"}))
-    for record in records_of(stored.study):
+    for record in records_of(stored):
         values = record.replicate_values
         assert len(values) == 3 and len(set(values)) > 1
         assert record.value == pytest.approx(sum(values) / 3)
@@ -115,7 +115,7 @@ def test_lack_of_memory_is_a_result_with_the_score_of_guessing(sqlite, monkeypat
 
     monkeypatch.setattr("search.objective.train", full)
     stored = work(sqlite, tiny_spec(search={"trials": 1}))
-    record = records_of(stored.study)[0]
+    record = records_of(stored)[0]
     assert (record.outcome, record.reason) == ("out-of-memory", "mlp does not fit")
     assert stored.study.get_trials()[0].value == 0.1  # one in ten classes
 
@@ -128,7 +128,7 @@ def test_ones_own_function_is_reported_pruned_and_scored(sqlite):
 
     spec = own_spec(trials=20, pruner="median", replicates=1)
     stored = work(sqlite, spec, train)
-    records = records_of(stored.study)
+    records = records_of(stored)
     assert len(records) == 20
     pruned = [record for record in records if record.outcome == "pruned"]
     complete = [record for record in records if record.outcome == "complete"]
@@ -167,7 +167,7 @@ def test_a_failing_trial_is_tried_again_a_bounded_number_of_times(sqlite):
     assert calls[4] == calls[5]  # the fifth failed and was run again as the sixth
     assert stored.slots.counts().done == 3
     assert sorted(outcomes(stored)) == ["complete"] * 2 + ["failed"] * 4
-    failed = records_of(stored.study)[0]
+    failed = records_of(stored)[0]
     assert failed.reason == "RuntimeError: a fault"
 
 
@@ -219,7 +219,7 @@ def test_a_trial_past_its_time_limit_is_pruned_with_the_reason(sqlite):
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    record = records_of(stored.study)[0]
+    record = records_of(stored)[0]
     assert (record.outcome, record.reason) == ("pruned", "past trial_seconds = 0.3")
     assert record.result["seconds"] < 10
 
@@ -238,7 +238,7 @@ def test_the_trial_of_a_dead_worker_is_lost_and_its_parameters_run_again(storage
     stored.slots.lease_seconds = 0
     stored.slots.renew(claim)  # as if the last renewal lay a lease ago
     stored = work(storage, tiny_spec())
-    records = records_of(stored.study)
+    records = records_of(stored)
     assert records[0].outcome == "lost"
     assert len(records) == 7 and stored.slots.counts().done == 6
     retried = [t for t in stored.study.get_trials() if t.user_attrs.get("retry_of") == 0]
@@ -269,7 +269,7 @@ def test_the_late_result_of_a_worker_that_lost_its_slot_is_refused(sqlite):
         robbed.set()
         thread.join()
         type(stored.slots).renew = renew
-    records = records_of(load(sqlite, "tiny").study)
+    records = records_of(load(sqlite, "tiny"))
     assert [record.outcome for record in records] == ["lost", "complete"]
     assert records[1].value == 1.0
 

@@ -15,8 +15,9 @@ PURE = ("search.errors", "search.seeds", "search.spec", "search.scaling", "searc
 TORCH_SIDE = ("search.train",)
 OPTUNA_SIDE = ("search.space", "search.sampling", "search.storage", "search.records")
 READING = ("search.records", "search.status", "search.stats", "search.claims", "search.figures",
-           "search.export", "search.progress", "search.dashboard")  # fmt: skip
-MEETING = ("search.objective", "search.replay", "search.planning", "search.worker")
+           "search.laws", "search.export", "search.progress", "search.profiles", "search.dashboard")  # fmt: skip
+MEETING = ("search.objective", "search.carrying", "search.replay", "search.planning", "search.profiling",
+           "search.worker")  # fmt: skip
 
 
 def imports(module: str, *, nested: bool = True) -> set[str]:

@@ -1,52 +1,36 @@
-"""optuna-dashboard over the study's database: on loopback or behind a token, and read-only unless told otherwise."""
+"""Who may do what with the dashboard: on loopback or with a token, and reading alone unless told otherwise."""
 
 import contextlib
 import hmac
-import socketserver
 from collections.abc import Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-
-import optuna_dashboard
-from optuna.storages import RDBStorage
-
-from search.errors import BatchlawError
 
 _READING = ("GET", "HEAD", "OPTIONS")
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+# Renaming makes a new study of what the page shows, and deletes the old one with the results of its trials; artifacts
+# are made from the results.
+_NEVER_WRITTEN = ("/rename", "/artifacts/")
 _COOKIE = "batchlaw_token"
 Environment = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environment, StartResponse], Iterable[bytes]]
 
 
-class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    """A thread a request: the page asks for several things at once."""
-
-    daemon_threads = True
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing of single requests."""
-
-
-def application(storage: RDBStorage, *, write: bool, token: str | None = None) -> Application:
-    """The dashboard; without `write` every method that could change the database is answered 405.
+def guarded(dashboard: Application, *, write: bool, token: str | None = None) -> Application:
+    """The dashboard behind its guard; without `write` every method that could change the database is answered 405.
 
     With a token a request must bring it, in the address that `serve` tells, which leaves it in a cookie, or as bearer.
     Without, requests whose Host is no name of this machine's loopback are answered 403, so that a page elsewhere cannot
     reach the dashboard through a name that it points here (DNS rebinding).
     """
-    dashboard: Application = optuna_dashboard.wsgi(storage)
 
-    def guarded(environment: Environment, start_response: StartResponse) -> Iterable[bytes]:
+    def guard(environment: Environment, start_response: StartResponse) -> Iterable[bytes]:
         method = environment["REQUEST_METHOD"]
         if token is None:
             host = str(environment.get("HTTP_HOST", "")).rsplit(":", 1)[0]
-            if host not in _LOOPBACK_NAMES:
+            if host not in LOOPBACK_NAMES:
                 return _refused(start_response, "403 Forbidden", "This dashboard answers on loopback only.")
         elif not _brings(environment, token):
             return _refused(
@@ -58,9 +42,19 @@ def application(storage: RDBStorage, *, write: bool, token: str | None = None) -
             return _refused(
                 start_response, "405 Method Not Allowed", "This dashboard is read-only; start it with --write."
             )
-        return dashboard(environment, start_response)
+        if method not in _READING and any(part in environment.get("PATH_INFO", "") for part in _NEVER_WRITTEN):
+            return _refused(
+                start_response, "405 Method Not Allowed", "Studies keep their names here, and trials their artifacts."
+            )
 
-    return guarded
+        def start(status: str, headers: list[tuple[str, str]], *further: Any) -> Any:
+            # optuna-dashboard lets pages elsewhere read artifacts.
+            kept = [header for header in headers if header[0].lower() != "access-control-allow-origin"]
+            return start_response(status, kept, *further)
+
+        return dashboard(environment, start)
+
+    return guard
 
 
 def _query(environment: Environment) -> dict[str, list[str]]:
@@ -94,30 +88,3 @@ def _refused(start_response: StartResponse, status: str, reason: str) -> list[by
     body = reason.encode()
     start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
-
-
-def serve(
-    storage: RDBStorage, *, host: str, port: int, write: bool, token: str | None, ready: Callable[[str], None]
-) -> None:
-    """Serve until interrupted; `ready` is told the address once it answers.
-
-    Raises:
-        BatchlawError: the address cannot be had.
-    """
-    assert token or is_loopback(host)
-    app: Any = application(storage, write=write, token=token)
-    try:
-        server = make_server(host, port, app, server_class=_Server, handler_class=_QuietHandler)
-    except OSError as error:
-        raise BatchlawError(
-            f"--host {host} --port {port}: {error.strerror or error}; another port, or 0 for any free one"
-        ) from None
-    with server:
-        secret = f"?token={token}" if token else ""
-        ready(f"http://{host}:{server.server_port}/dashboard{secret}")
-        server.serve_forever()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    return host in _LOOPBACK_NAMES

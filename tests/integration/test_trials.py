@@ -1,0 +1,78 @@
+"""Trials read in plain queries, against what Optuna reads, on every backend."""
+
+import math
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from search.records import OUTCOME, RESULT, best_first, briefs_of, record_at, records_of
+from search.storage import register
+from search.storage.trials import heads_of, trials_of
+from tests.conftest import tiny_spec
+
+STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+@pytest.fixture
+def stored(storage):
+    """A study with trials in every state, between two others in the same database."""
+    optuna.create_study(storage=storage, study_name="before").add_trials(map(ended, (0, 1)))
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    stored.study.add_trials(map(ended, range(6)))
+    optuna.create_study(storage=storage, study_name="after").add_trials(map(ended, (0, 1)))
+    stored.study.enqueue_trial({"base_lr": 0.5}, user_attrs={"retry_of": 1})
+    stored.study.enqueue_trial({"base_lr": 0.25})
+    running = stored.study.ask()
+    running.suggest_float("base_lr", 1e-4, 1.0, log=True)
+    for step, value in ((2, math.inf), (1, -math.inf), (3, 0.5)):
+        running.report(value, step)
+    return stored
+
+
+def ended(number):
+    state = STATES[number % 3]
+    params = {"base_lr": 10.0**-number, "optimizer": "adam", "log2_batch_size": number}
+    return optuna.trial.create_trial(
+        state=state,
+        value=None if state == TrialState.FAIL else -math.inf if number == 3 else number / 7,
+        params=params,
+        distributions={
+            "base_lr": FloatDistribution(1e-5, 1.0, log=True),
+            "optimizer": CategoricalDistribution(["sgd", "adam"]),
+            "log2_batch_size": IntDistribution(0, 9),
+        },
+        intermediate_values={4: 0.25, 1: math.inf, 2: 1.0 + number},
+        user_attrs={RESULT: {"curve": [number, None]}} | ({OUTCOME: "diverged"} if number == 0 else {}),
+        system_attrs={"rung": number},
+    )
+
+
+def test_they_are_those_that_optuna_reads(stored):
+    found, expected = trials_of(stored.storage.engine, stored.study._study_id), stored.study.get_trials()
+    assert found == expected and len(found) == 8
+    assert [list(trial.params) for trial in found] == [list(trial.params) for trial in expected]
+
+
+def test_a_head_is_part_of_its_trial(stored):
+    heads = heads_of(stored.storage.engine, stored.study._study_id, OUTCOME)
+    assert [
+        (head.number, head.state, head.value, head.attribute, head.started, head.ended) for head in heads
+    ] == [
+        (t.number, t.state, t.value, t.user_attrs.get(OUTCOME), t.datetime_start, t.datetime_complete)
+        for t in stored.study.get_trials()
+    ]  # fmt: skip
+
+
+def test_a_brief_is_part_of_its_record(stored):
+    records = records_of(stored)
+    assert [record.outcome for record in records] == [
+        "diverged", "pruned", "failed", "complete", "pruned", "failed", "running", "waiting"
+    ]  # fmt: skip
+    for brief, record in zip(briefs_of(stored), records, strict=True):
+        assert all(value == getattr(record, name) for name, value in vars(brief).items())
+        assert record_at(stored, record.number) == record
+    assert [record.number for record in best_first(records, "maximize")] == [3]
+    with pytest.raises(KeyError):
+        record_at(stored, 8)

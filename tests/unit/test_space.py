@@ -1,0 +1,22 @@
+"""Points of the space from what was suggested before."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import FixedTrial
+
+from search.space import point_of, suggest
+from search.spec import read_spec
+
+STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_stored_parameters_stand_for_the_point_that_was_suggested(file):
+    space = read_spec(file).space
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    for _ in range(5):
+        trial = study.ask()
+        point = suggest(trial, space)
+        assert point_of(trial.params, space) == point == suggest(FixedTrial(trial.params), space)
