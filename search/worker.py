@@ -73,8 +73,10 @@ class Worker:
 
     def _draw_at_the_end(self) -> None:
         """By one worker, whichever comes here first; one that is drawing at this moment comes here afterwards."""
+        if not self.figures or self.runtime.interrupts.stop_requested:
+            return
         counts = patiently(self.stored.slots.counts)
-        if self.figures and counts.done == counts.total and not self.runtime.interrupts.stop_requested:
+        if counts.done == counts.total:
             draw_in_turn(self.stored, counts.total)
 
     def _run(self, claim: Claim) -> None:

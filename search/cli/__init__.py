@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from search import __version__
-from search.cli import exporting, judging, launching, laws, profiling, reading, reporting, running, serving
+from search.cli import exporting, judging, launching, laws, profiling, reading, replaying, reporting, running, serving
 from search.cli.console import errors
 from search.errors import BatchlawError
 
@@ -38,7 +38,7 @@ def options(
         raise typer.Exit
 
 
-for module in (running, launching, profiling, judging, laws, reading, exporting, reporting, serving):
+for module in (running, launching, profiling, judging, laws, reading, replaying, exporting, reporting, serving):
     module.add_commands(app)
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # what every wrong option or argument is an instance of

@@ -1,4 +1,4 @@
-"""Commands that train: run, create, worker, replay."""
+"""Commands that train: run, create, worker."""
 
 import signal
 import time
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from search import __version__
-from search.cli.console import DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, output, within
+from search.cli.console import DataDirOption, DeviceOption, StorageOption, output, within
 from search.cli.machine import cores, device_named, runtime
 from search.errors import ObjectiveError, SpecError
 from search.spec import StudySpec, read_spec
@@ -64,7 +64,6 @@ def add_commands(app: typer.Typer) -> None:
         epilog="Example: batchlaw create studies/digits-joint.toml --storage postgresql+psycopg://user@host/db"
     )(create)
     app.command(epilog="Example: batchlaw worker digits-joint --device cuda")(worker)
-    app.command(epilog="Example: batchlaw replay digits-joint 17")(replay)
 
 
 def run(
@@ -236,34 +235,6 @@ def worker(
     stored.slots.lease_seconds = lease_seconds
     worker.work()
     output.print(f"{worker.trials_done} trials done.")
-
-
-def replay(
-    study: StudyArgument,
-    trial: Annotated[int, typer.Argument(help="Number of a finished trial.")],
-    storage: StorageOption = DEFAULT_URL,
-    device: DeviceOption = "auto",
-    file: Annotated[
-        Path | None, typer.Option("--file", metavar="STUDY.toml", help="The file of a study of your own code.")
-    ] = None,
-    data_dir: DataDirOption = None,
-) -> int:
-    """Train a trial again from the database, and compare; on the CPU the scores are equal to the last bit."""
-    from search.records import records_of
-    from search.replay import replay as replay_trial
-
-    stored = load(open_storage(storage), study)
-    records = {record.number: record for record in records_of(stored)}
-    if trial not in records:
-        raise SpecError(f"TRIAL: got {trial}; study {study!r} has the trials 0 to {len(records) - 1}")
-    comparison = replay_trial(records[trial], stored.spec, runtime(stored.spec, device, cores(), data_dir, file))
-    for what, recorded, replayed in comparison.pairs:
-        output.print(f"{what:>12}  recorded {recorded:.10g}  replayed {replayed:.10g}")
-    if comparison.largest_difference == 0:
-        output.print(f"trial {trial}: equal to the last bit")
-        return 0
-    errors.print(f"trial {trial}: largest difference {comparison.largest_difference:.3g}")
-    return 1
 
 
 def _read(file: Path, fork: str | None) -> StudySpec:

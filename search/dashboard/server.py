@@ -1,5 +1,6 @@
 """The dashboard as a server."""
 
+import gc
 import socketserver
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,9 @@ def serve(
         raise BatchlawError(
             f"--host {host} --port {port}: {error.strerror or error}; another port, or 0 for any free one"
         ) from None
+    # Thousands of trials are a million objects, among which Python would look for garbage every 700 of them: of 5,000
+    # trials the study page asked 2.8 s of processor time, and 2.4 s so (measured, first request).
+    gc.set_threshold(100_000, 20, 100)
     with server:
         secret = f"?token={token}" if token else ""
         ready(f"http://{host}:{server.server_port}/dashboard{secret}")

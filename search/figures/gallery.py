@@ -72,6 +72,7 @@ def surface_figures(spec: StudySpec, judged: "list[Block]") -> dict[str, go.Figu
         suffix = "".join(f"-{key}-{value}" for key, value in stratum.items()).replace(".", "_")
         for name, figure in figures(evidence, labels_of(spec)).items():
             if stratum:
-                figure.update_layout(title={"text": f"{figure.layout.title.text} ({stratum_name(stratum)})"})
+                title, line, subtitle = figure.layout.title.text.partition("<br>")
+                figure.update_layout(title={"text": f"{title} ({stratum_name(stratum)}){line}{subtitle}"})
             drawn[f"{evidence.given}-{name}{suffix}"] = figure
     return drawn

@@ -3,10 +3,12 @@
 import http.client
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from xml.etree import ElementTree
 
 import pytest
@@ -178,6 +180,18 @@ def study_of(port):
 def test_the_figures_come_in_the_order_of_reading(server):
     names = [figure["id"] for figure in study_of(server[0])["plotly_graph_objects"]]
     assert names == sorted(names) and names[0].startswith("batchlaw-00-")
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_workers_draw_unless_told_otherwise(study_file, tmp_path, drawn):
+    told = {} if drawn else {"BATCHLAW_FIGURES": "0"}
+    subprocess.run(
+        command("run", study_file, "--workers", 1), cwd=tmp_path, env=environment(tmp_path) | told, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    with closing(sqlite3.connect(tmp_path / "batchlaw.db")) as connection:
+        query = "SELECT count(*) FROM study_system_attributes WHERE key LIKE 'dashboard:%'"
+        assert (connection.execute(query).fetchone()[0] > 5) is drawn
 
 
 def test_a_trial_has_readable_values_and_its_curves(server):

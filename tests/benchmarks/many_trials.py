@@ -147,9 +147,7 @@ def _store(storage: RDBStorage, study_id: int, trials: list[FrozenTrial]) -> Non
 def _pattern(spec: StudySpec) -> dict[str, Any]:
     """What one trial that is trained for real records, at B = 64 and a fair rate."""
     study = optuna.create_study(direction=spec.direction, pruner=optuna.pruners.NopPruner())
-    study.enqueue_trial(
-        {"log2_batch_size": 6, "base_lr": spec.space.base_lr[-4] if spec.claim else 0.1}, skip_if_exists=False
-    )
+    study.enqueue_trial({"log2_batch_size": 6, "base_lr": spec.space.base_lr[-4] if spec.claim else 0.1})
     return run_trial(study.ask(), spec, 0, Runtime(torch.device("cpu"), Path("unused"))).result
 
 
