@@ -14,7 +14,7 @@ from search.claims.overall import JUDGES
 from search.claims.runs import runs_of, varied_factors
 from search.claims.verdict import Finding, judge
 from search.errors import StudyError
-from search.records import records_of
+from search.records import TrialRecord, records_of
 from search.spec import StudySpec, parse_spec
 from search.stats.surface import Surface
 from search.storage import StoredStudy, patiently
@@ -28,11 +28,19 @@ _AXES: dict[Given, tuple[str, str]] = {  # the factor, and the column that is on
 }
 
 
-def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list[Block]:
+def findings_of(
+    stored: StoredStudy, names: list[str] | None, seed: int, records: list[TrialRecord] | None = None
+) -> list[Block]:
     """Judge the hypotheses of a study, or those named, which share Holm's correction with the study's own all the same.
 
     Those about a ridge come in a block for each given factor, judged at each combination of the further factors; the
     others in a block of one, judged on all runs.
+
+    Args:
+        stored: the study.
+        names: of hypotheses; None are the study's own.
+        seed: of the bootstraps.
+        records: its trials, from where they are known already.
 
     Raises:
         StudyError: the study is no designed one, or has cells that have not been run.
@@ -47,7 +55,7 @@ def findings_of(stored: StoredStudy, names: list[str] | None, seed: int) -> list
     if names:
         table = spec.model_dump(mode="json", exclude_none=True)
         parse_spec(table | {"claim": table["claim"] | {"hypotheses": names}}, f"study {spec.name!r}")
-    runs = runs_of(spec, patiently(lambda: records_of(stored)))
+    runs = runs_of(spec, patiently(lambda: records_of(stored)) if records is None else records)
     judged = list(dict.fromkeys([*claim.hypotheses, *(names or ())]))
     blocks: list[Block] = []
     for given in dict.fromkeys(CATALOGUE[name].given for name in judged):

@@ -84,16 +84,12 @@ class Evidence:
         forward, reverse = self.forward.slope, self.reverse and self.reverse.slope
         return forward.slope * reverse.slope if forward and reverse else None
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+    def summary(self) -> dict[str, Any]:
+        """What a reader needs, for JSON."""
         record: dict[str, Any] = {
             "n_identified": int(self.forward.ridge.identified.sum()),
             f"per_{self.given}": _levels(self.forward, self.given, "batch_size_opt"),
             "cliff_ratio": self.cliff_ratio,
-            "sensitivity": {
-                "least_squares": _interval(self.forward.least_squares),
-                "gaussian_process_slope": self.forward.smooth_slope,
-            },
         }
         if self.reverse:
             record |= {
@@ -103,6 +99,14 @@ class Evidence:
                 "collapse": asdict(self.collapse) if self.collapse else None,
             }
         return record
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary with the slopes by other methods, which take longer, for JSON."""
+        sensitivity = {
+            "least_squares": _interval(self.forward.least_squares),
+            "gaussian_process_slope": self.forward.smooth_slope,
+        }
+        return self.summary() | {"sensitivity": sensitivity}
 
 
 def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float = 0.05) -> Evidence:

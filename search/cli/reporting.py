@@ -101,12 +101,12 @@ def _account(stored: StoredStudy) -> "Account":
 
     judged: list[Block] = []
     lack = None
+    records = patiently(lambda: records_of(stored))
     if stored.spec.claim is not None:
         try:
-            judged = findings_of(stored, None, seed=0)
+            judged = findings_of(stored, None, seed=0, records=records)
         except StudyError as error:
             lack = str(error)
-    records = patiently(lambda: records_of(stored))
     laws = known_laws(stored.spec, records)
     return Account(status=status_of(stored), records=records, judged=judged, lack=lack, laws=laws)
 

@@ -43,7 +43,7 @@ def save_board(stored: StoredStudy, judged: "list[Block] | None" = None) -> None
     records = patiently(lambda: records_of(stored))
     ended = status.slots.done == status.slots.total
     if judged is None:
-        judged = _findings(stored) if stored.spec.claim and ended else []
+        judged = _findings(stored, records) if stored.spec.claim and ended else []
     laws = _laws(stored.spec, records) if ended else []
     drawn = gallery(stored.spec, records, judged, laws)
     pieces: dict[str, str] = {}
@@ -57,12 +57,12 @@ def save_board(stored: StoredStudy, judged: "list[Block] | None" = None) -> None
     stored.board.replace(note_str_key_prefix(None), body, guard=note_ver_key(None))
 
 
-def _findings(stored: StoredStudy) -> "list[Block]":
+def _findings(stored: StoredStudy, records: list[TrialRecord]) -> "list[Block]":
     """Of a designed study that has ended; none where cells failed for good."""
-    from search.claims.designed import findings_of  # statsmodels takes half a second to import
+    from search.claims.designed import findings_of  # scipy.stats takes half a second to import
 
     try:
-        return findings_of(stored, None, seed=0)
+        return findings_of(stored, None, seed=0, records=records)
     except StudyError:
         return []
 

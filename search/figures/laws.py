@@ -20,11 +20,15 @@ _SYMBOLS = {"identified": "circle", "left_censored": "triangle-down-open", "righ
 
 
 def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[StudyLaw]) -> dict[str, go.Figure]:
-    """Those that there are: the law, of a designed study what rules cost, and score against time."""
+    """Those that there are: the law, of a designed study what rules cost, and score against time.
+
+    Of a study of many strata the first are drawn, as many as there are colours.
+    """
     drawn = {}
-    if (law := law_figure(spec, laws)) is not None:
+    first = [law for law in laws if law.law][: len(TEMPLATE.layout.colorway)]
+    if (law := law_figure(spec, first)) is not None:
         drawn["law"] = law
-    for transfer in transfers_of(spec, [law for law in laws if law.law]) if spec.claim else []:
+    for transfer in transfers_of(spec, first) if spec.claim else []:
         suffix = "".join(f"-{key}-{value}" for key, value in transfer.law.stratum.items()).replace(".", "_")
         drawn[f"transfer{suffix}"] = transfer_figure(spec, transfer)
     with suppress(BatchlawError):  # no trial has finished, or none has recorded its time

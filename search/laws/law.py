@@ -6,8 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from search.claims.designed import surfaces_of
-from search.claims.runs import runs_of
-from search.derive import Point
+from search.claims.runs import runs_of, varied_factors
 from search.errors import StudyError
 from search.export.configurations import best_per
 from search.records import TrialRecord, best_first
@@ -113,13 +112,12 @@ def laws_of(spec: StudySpec, records: list[TrialRecord], *, seed: int = 0) -> li
     if len(levels_of(spec.space.base_lr)) < 3 or len(levels_of(spec.space.batch_size)) < 3:
         raise StudyError(f"study {spec.name!r} has too few learning rates or batch sizes for a law; 3 of each or more")
     laws = []
-    points = [(record, point_of(record.params, spec.space)) for record in records if record.config]
+    parts = _strata(spec, records)
     for stratum, surface in surfaces_of(spec, runs_of(spec, records), "lr"):
         # The same draws as for the slope of ε_opt(B) in `claim`.
         _, generator = np.random.default_rng(seed).spawn(2)
-        part = [record for record, point in points if _belongs(point, stratum)]
         found = ridge(surface.transposed(), generator, alpha=spec.claim.alpha)
-        laws.append(_law(spec, stratum, part, found, surface.transposed()))
+        laws.append(_law(spec, stratum, parts[tuple(stratum.items())], found, surface.transposed()))
     return laws
 
 
@@ -131,9 +129,15 @@ def known_laws(spec: StudySpec, records: list[TrialRecord]) -> list[StudyLaw]:
         return []
 
 
-def _belongs(point: Point, stratum: dict[str, Any]) -> bool:
-    """By what was suggested: what is derived may differ, as a family without momentum has 0."""
-    return all(getattr(point, key) == value for key, value in stratum.items())
+def _strata(spec: StudySpec, records: list[TrialRecord]) -> dict[tuple[tuple[str, Any], ...], list[TrialRecord]]:
+    """Records by the levels of the further factors as suggested; what is derived may differ (adam has no momentum)."""
+    names = [name for name in varied_factors(spec) if name not in ("batch_size", "base_lr")]
+    parts: dict[tuple[tuple[str, Any], ...], list[TrialRecord]] = {}
+    for record in records:
+        if record.config:
+            point = point_of(record.params, spec.space)
+            parts.setdefault(tuple((name, getattr(point, name)) for name in names), []).append(record)
+    return parts
 
 
 def _of_trials(spec: StudySpec, family: str, records: list[TrialRecord], seed: int) -> StudyLaw:

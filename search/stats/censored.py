@@ -13,6 +13,7 @@ _SMALLEST_ERROR = 0.02  # octaves; an optimum is not known better, however equal
 _NEWTON_STEPS = 15  # at most
 _SETTLED = 1e-9  # octaves, or units of slope; the next step would be smaller by many orders
 _LONGEST_STEP = 2.0  # octaves, or units of slope: further than a resampled fit lies from the fit
+_SMALLEST_STEP = 1e-7  # octaves: nothing that is shown changes any more
 _TINY = 1e-9  # added to an information that is singular where a curve bends far from all that was seen
 
 
@@ -165,6 +166,8 @@ class Observations:
             before = found
             found = found + np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
             found[:, 1] = np.clip(found[:, 1], low, high)
+            if np.abs(step).max() < _SMALLEST_STEP:
+                break
             if np.abs(found - before).max() < _SETTLED:
                 break
         return found

@@ -81,7 +81,7 @@ def _spline(u: Floats, n_knots: int) -> Floats:
     """The cubic B-splines with knots at quantiles of u, (n, n_knots + 4)."""
     inner = np.quantile(u, np.linspace(0, 1, n_knots + 2)[1:-1])
     knots = np.concatenate([np.full(4, u.min()), inner, np.full(4, u.max())])
-    return np.asarray(BSpline.design_matrix(u, knots, 3, extrapolate=False).toarray())
+    return np.asarray(BSpline(knots, np.eye(n_knots + 4), 3, extrapolate=False)(u))
 
 
 def _crossing(misfit: Callable[[float], float], limit: float, outside: float, inside: float) -> float:
