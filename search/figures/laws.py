@@ -54,7 +54,7 @@ def law_figure(spec: StudySpec, laws: Sequence[StudyLaw]) -> go.Figure | None:
             x=digits([*x, *x[::-1]]), y=digits([*high, *low[::-1]]), fill="toself", fillcolor=color, opacity=0.15,
             line={"width": 0}, hoverinfo="skip", showlegend=False,
         )  # fmt: skip
-        label = f"{name}: {law.fit.curve.formula}"
+        label = f"{name}, {law.fit.curve.name}"
         figure.add_scatter(x=digits(x), y=digits(middle), mode="lines", name=label, line={"color": color, "width": 2})
         for status, symbol in _SYMBOLS.items():
             rows = np.flatnonzero([found == status for found in ridge.status])

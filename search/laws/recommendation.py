@@ -107,42 +107,63 @@ def recommend(
     bests: dict[tuple[str, int], TrialRecord] = {}
     for record in ordered:
         bests.setdefault((record.config["optimizer"], record.config["batch_size"]), record)
-    timed, left_out = [], []
-    for record, configuration in zip(bests.values(), with_ties(list(bests.values()), ordered[0], spec), strict=True):
-        try:
-            whole = _seconds(record, configuration.config, profile, devices)
-        except BatchlawError as error:
-            left_out.append(f"{configuration.config.optimizer} at {configuration.config.batch_size}: {error}")
-            continue
-        share = 1.0 if seconds is None or whole <= seconds else seconds / whole
-        by_then = _value_at(record, spec.arm.metric, share)
-        if by_then is not None:
-            timed.append((record, configuration, by_then, min(whole, seconds or whole), min(share, 1.0)))
+    timed, left_out = _timed(spec, list(bests.values()), ordered[0], profile, seconds=seconds, devices=devices)
     if not timed:
         what = "no time of a step is known for them" if seconds is None else f"none reports within {seconds:g} s"
         raise BatchlawError(f"{'--seconds' if seconds else 'profile'}: of {len(bests)} candidates {what}")
     sign = 1 if spec.direction == "maximize" else -1
-    best = max(timed, key=lambda row: sign * row[2])
-    threshold = sign * best[2] - (best[1].standard_error or 0.0)
-    timed.sort(key=lambda row: (row[3], -sign * row[2]))
+    best = max(timed, key=lambda run: sign * run.value)
+    threshold = sign * best.value - (best.configuration.standard_error or 0.0)
     candidates, so_far = [], -float("inf")
-    for record, configuration, value, taken, share in timed:
+    for run in sorted(timed, key=lambda run: (run.seconds, -sign * run.value)):
         candidates.append(
             Candidate(
-                configuration=configuration, value=value, progress=share, seconds=taken,
-                within=sign * value >= threshold, on_front=sign * value > so_far, lr_by_law=_by_law(laws, record),
+                configuration=run.configuration, value=run.value, progress=run.progress, seconds=run.seconds,
+                within=sign * run.value >= threshold, on_front=sign * run.value > so_far,
+                lr_by_law=_by_law(laws, run.configuration),
             )
         )  # fmt: skip
-        so_far = max(so_far, sign * value)
+        so_far = max(so_far, sign * run.value)
     clock = "the trials' own clocks" if profile is None else f"a profile {profile.where()}"
     return Recommendation(
         candidates=tuple(candidates),
         chosen=next(candidate for candidate in candidates if candidate.within),
-        best=next(candidate for candidate in candidates if candidate.configuration is best[1]),
+        best=next(candidate for candidate in candidates if candidate.configuration is best.configuration),
         clock=clock,
         devices=devices,
         left_out=tuple(left_out),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Timed:
+    """A configuration with its score after so many seconds, and the share of its budget that it has used by then."""
+
+    configuration: Configuration
+    value: float
+    progress: float
+    seconds: float
+
+
+def _timed(
+    spec: StudySpec, chosen: list[TrialRecord], best: TrialRecord, profile: Profile | None, *, seconds: float | None,
+    devices: int,
+) -> tuple[list[_Timed], list[str]]:  # fmt: skip
+    """Those whose time is known and that have reported by then; and of the others why their time is not known."""
+    timed, unknown = [], []
+    for record, configuration in zip(chosen, with_ties(chosen, best, spec), strict=True):
+        try:
+            whole = _seconds(record, configuration.config, profile, devices)
+        except BatchlawError as error:
+            unknown.append(f"{configuration.config.optimizer} at {configuration.config.batch_size}: {error}")
+            continue
+        share = 1.0 if seconds is None else min(seconds / whole, 1.0)
+        value = _value_at(record, spec.arm.metric, share)
+        if value is not None:
+            timed.append(
+                _Timed(configuration=configuration, value=value, progress=share, seconds=min(whole, seconds or whole))
+            )
+    return timed, unknown
 
 
 def _seconds(record: TrialRecord, config: TrainConfig, profile: Profile | None, devices: int) -> float:
@@ -168,11 +189,11 @@ def _value_at(record: TrialRecord, metric: str, share: float) -> float | None:
     return float(reached[-1]) if reached else None
 
 
-def _by_law(laws: Sequence[StudyLaw], record: TrialRecord) -> tuple[float, float, float] | None:
-    """The rate by the law of the record's stratum, where that was seen at its batch size."""
-    batch_size = record.config["batch_size"]
+def _by_law(laws: Sequence[StudyLaw], configuration: Configuration) -> tuple[float, float, float] | None:
+    """The rate by the law of the configuration's stratum, where that was seen at its batch size."""
     for study_law in laws:
-        if study_law.law and any(record.number == other.number for other in study_law.records):
+        if study_law.law and any(record.number == configuration.trial for record in study_law.records):
             low, high = study_law.law.seen
+            batch_size = configuration.config.batch_size
             return study_law.law.predict(batch_size) if low <= batch_size <= high else None
     return None
