@@ -5,8 +5,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from search.claims.designed import surfaces_of
-from search.claims.runs import runs_of, varied_factors
 from search.errors import StudyError
 from search.export.configurations import best_per
 from search.records import TrialRecord, best_first
@@ -111,8 +109,11 @@ def laws_of(spec: StudySpec, records: list[TrialRecord], *, seed: int = 0) -> li
         return [_of_trials(spec, str(family), records, seed) for family in extremes(spec.space.optimizer)]
     if len(levels_of(spec.space.base_lr)) < 3 or len(levels_of(spec.space.batch_size)) < 3:
         raise StudyError(f"study {spec.name!r} has too few learning rates or batch sizes for a law; 3 of each or more")
+    from search.claims.designed import surfaces_of  # pandas, which a search does without
+    from search.claims.runs import runs_of, varied_factors
+
     laws = []
-    parts = _strata(spec, records)
+    parts = _strata(records, spec, [name for name in varied_factors(spec) if name not in ("batch_size", "base_lr")])
     for stratum, surface in surfaces_of(spec, runs_of(spec, records), "lr"):
         # The same draws as for the slope of ε_opt(B) in `claim`.
         _, generator = np.random.default_rng(seed).spawn(2)
@@ -129,9 +130,10 @@ def known_laws(spec: StudySpec, records: list[TrialRecord]) -> list[StudyLaw]:
         return []
 
 
-def _strata(spec: StudySpec, records: list[TrialRecord]) -> dict[tuple[tuple[str, Any], ...], list[TrialRecord]]:
+def _strata(
+    records: list[TrialRecord], spec: StudySpec, names: list[str]
+) -> dict[tuple[tuple[str, Any], ...], list[TrialRecord]]:
     """Records by the levels of the further factors as suggested; what is derived may differ (adam has no momentum)."""
-    names = [name for name in varied_factors(spec) if name not in ("batch_size", "base_lr")]
     parts: dict[tuple[tuple[str, Any], ...], list[TrialRecord]] = {}
     for record in records:
         if record.config:

@@ -10,10 +10,10 @@ from search.stats.optimum import Ridge
 from search.stats.surface import Bools, Floats
 
 _SMALLEST_ERROR = 0.02  # octaves; an optimum is not known better, however equal the seeds
+_START_SCATTER, _START_STEP = 0.2, 0.25  # octaves, where a search begins
 _NEWTON_STEPS = 15  # at most
 _SETTLED = 1e-9  # octaves, or units of slope; the next step would be smaller by many orders
 _LONGEST_STEP = 2.0  # octaves, or units of slope: further than a resampled fit lies from the fit
-_SMALLEST_STEP = 1e-7  # octaves: nothing that is shown changes any more
 _TINY = 1e-9  # added to an information that is singular where a curve bends far from all that was seen
 
 
@@ -120,19 +120,22 @@ class Observations:
 
     def estimate(self, curve: Curve) -> tuple[Floats, float]:
         """The parameters (2,) of greatest likelihood, and the scatter τ, octaves."""
-        found = min((self.maximize(curve, start) for start in self.starts(curve)), key=lambda result: float(result.fun))
+        found = self.maximize(curve, self.start(curve))
         scatter = float(np.exp(found.x[2]))
         return self.newton(curve, found.x[:2], self.y[None], np.sqrt(self.error**2 + scatter**2))[0], scatter
 
-    def starts(self, curve: Curve) -> list[Floats]:
-        """Where to begin the search: the least-squares line, or a bend early, midway and late in what was seen."""
+    def start(self, curve: Curve) -> Floats:
+        """Where to begin the search: the least-squares line, or the best of bends all over."""
         known = np.isfinite(self.low) & np.isfinite(self.high)
-        line = stats.linregress(self.x[known], self.y[known])
-        seconds = np.quantile(self.x, (0.1, 0.5, 0.9)) if curve.bends else np.array([line.slope])
-        shapes = curve.shape(seconds, self.x[known])
-        return [
-            np.array([(self.y[known] - shape).mean(), second]) for second, shape in zip(seconds, shapes, strict=True)
-        ]
+        if not curve.bends:
+            line = stats.linregress(self.x[known], self.y[known])
+            return np.array([line.intercept, line.slope])
+        bends = np.arange(*curve.bounds(self.x), _START_STEP)
+        shapes = curve.shape(bends, self.x)
+        shifts = (self.y - shapes)[:, known].mean(axis=1)
+        likelihoods = self.log_likelihood(shifts[:, None] + shapes, np.sqrt(self.error**2 + _START_SCATTER**2))
+        best = likelihoods.argmax()
+        return np.array([shifts[best], bends[best]])
 
     def maximize(self, curve: Curve, start: Floats) -> optimize.OptimizeResult:
         """The parameters and log τ of greatest likelihood, as `x`; `fun` is minus its logarithm."""
@@ -146,7 +149,9 @@ class Observations:
             return -float(self.log_likelihood(mean, spread)[0]), -np.array(gradient)
 
         bounds = [(None, None), curve.bounds(self.x), (np.log(1e-3), np.log(8.0))]
-        return optimize.minimize(negative, np.array([*start, np.log(0.2)]), jac=True, method="L-BFGS-B", bounds=bounds)
+        return optimize.minimize(
+            negative, np.array([*start, np.log(_START_SCATTER)]), jac=True, method="L-BFGS-B", bounds=bounds
+        )
 
     def log_likelihood(self, mean: Floats, spread: Floats) -> Floats:
         """Of predicted means (n_fits, n), each."""
@@ -166,8 +171,6 @@ class Observations:
             before = found
             found = found + np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
             found[:, 1] = np.clip(found[:, 1], low, high)
-            if np.abs(step).max() < _SMALLEST_STEP:
-                break
             if np.abs(found - before).max() < _SETTLED:
                 break
         return found

@@ -149,7 +149,8 @@ def _parabolas(log2_tuned: tuple[float, ...], usable: tuple[bool, ...]) -> Float
 def _vertices(means: Floats, log2_tuned: Floats, fits: Floats) -> tuple[Floats, np.ndarray]:
     """The optimum (n,), log₂, and the best cell (n,) of each row of means (n, n_tuned)."""
     cell = means.argmax(axis=1)
-    a, b, _ = np.einsum("nkt,nt->kn", fits[cell], means)
+    # The parabolas of every cell as the best one, and of them those of the cells that are.
+    a, b = (np.take_along_axis(means @ fits[:, k].T, cell[:, None], axis=1)[:, 0] for k in (0, 1))
     last = len(log2_tuned) - 1
     interior = (cell > 0) & (cell < last)
     with np.errstate(divide="ignore", invalid="ignore"):
