@@ -13,7 +13,7 @@ from search.stats.surface import Floats
 
 FEWEST_POINTS = 12  # of all, for three hyperparameters
 _FEWEST_A_LEVEL = 3  # and over an octave, for an optimum between them
-_MOST_POINTS = 300  # the best of each level: a Gaussian process takes time with the cube of them
+_MOST_POINTS = 200  # the best of each level: a Gaussian process takes time with the cube of them
 _STEPS_AN_OCTAVE = 5
 _DRAWS = 400
 
