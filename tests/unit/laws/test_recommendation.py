@@ -65,7 +65,7 @@ def test_a_limit_of_time_takes_the_score_by_then():
 
 def test_devices_share_a_batch():
     found = recommend(SPEC, records(), [], profile(lambda size: size * 1e-3), devices=4)
-    assert [c.config.batch_size for c in found.candidates] == [4, 8, 16, 32] or found.left_out
+    assert {c.config.batch_size for c in found.candidates} == {4, 8, 16, 32}
     assert found.left_out == ("momentum at 2: a batch of 2 does not share out among 4 devices",)
     four = next(c for c in found.candidates if c.config.batch_size == 4)
     assert four.seconds == pytest.approx(SPEC.budget.epochs * 4096 / 4 * 1e-3)  # a step of one example
