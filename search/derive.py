@@ -10,7 +10,7 @@ from search.errors import ConfigError, SpecError
 from search.scaling import HAS_BETA2, HAS_MOMENTUM, beta2_of_half_life, family_factor, noise_scale, scale
 from search.schedule import Schedule, plan
 from search.seeds import derive_seed
-from search.spec import Budget, StudySpec, TrainConfig, extremes
+from search.spec import Budget, StudySpec, TrainConfig, extremes, levels_of
 from search.spec.arms import Measure
 from search.spec.dimensions import Decay, OptimizerFamily, ScalingRule
 
@@ -33,6 +33,19 @@ class Point:
 def run_seeds(study_seed: int, replicates: int) -> tuple[int, ...]:
     """Seeds of the replicates of a study's trials: common to all of them, so that they compare like with like."""
     return tuple(derive_seed(study_seed, "run", replicate) for replicate in range(replicates))
+
+
+def slot_seeds(spec: StudySpec, study_seed: int, slot: int) -> tuple[int, ...]:
+    """Seeds of the replicates of the trial in a slot: those of the study; in an adaptive design those of its round.
+
+    A round is one slot for each learning rate. All of its trials share their seeds, so that what these do to a score
+    can be told from the rates; another round has others, so that no run repeats another.
+    """
+    replicates = spec.arm.replicates
+    if spec.claim is None or spec.claim.design == "factorial":
+        return run_seeds(study_seed, replicates)
+    first = slot // len(levels_of(spec.space.base_lr)) * replicates
+    return tuple(derive_seed(study_seed, "run", first + replicate) for replicate in range(replicates))
 
 
 def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig:

@@ -5,8 +5,8 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,10 +21,11 @@ from search.derive import derive, run_seeds
 from search.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned, TimeLimit
 from search.interrupts import Interrupts
 from search.records import CONFIG, Outcome
-from search.space import suggest
+from search.space import point_of, suggest
 from search.spec import BUILTIN_METRICS, DATASETS, StudySpec, TrainConfig
 from search.storage import patiently
-from search.train import Checkpoint, Report, TrainResult, train
+from search.train import Checkpoint, Report, TrainResult, configs_together, train, train_together
+from search.train.data import load_parts
 
 UserObjective = Callable[[TrainConfig, Report], Mapping[str, float]]
 
@@ -92,67 +93,123 @@ def run_trial(trial: optuna.Trial, spec: StudySpec, study_seed: int, runtime: Ru
 
     Pruning, divergence and lack of memory are judgements. `Interrupted` and bugs are raised.
     """
-    point = patiently(lambda: suggest(trial, spec.space))
-    config = derive(spec, point, run_seeds(study_seed, spec.arm.replicates))
-    reporter = _Reporter(trial, spec, runtime.interrupts)
-    patiently(lambda: trial.set_user_attr(CONFIG, config.model_dump(mode="json")))
+    [judgement] = run_trials([trial], spec, run_seeds(study_seed, spec.arm.replicates), runtime)
+    return judgement
+
+
+def run_trials(
+    trials: Sequence[optuna.Trial], spec: StudySpec, seeds: tuple[int, ...], runtime: Runtime
+) -> list[Judgement]:
+    """As `run_trial`, of one trial, or of several cells of a designed arm that differ in the learning rate alone."""
+    configs = [derive(spec, patiently(partial(suggest, trial, spec.space)), seeds) for trial in trials]
+    reporters = [_Reporter(trial, spec, runtime.interrupts) for trial in trials]
+    for trial, config in zip(trials, configs, strict=True):
+        patiently(partial(trial.set_user_attr, CONFIG, config.model_dump(mode="json")))
     trial_seconds = spec.search.trial_seconds if spec.search else None
     checkpoint = None
     if runtime.checkpoint_dir is not None and spec.task is not None:
-        checkpoint = Checkpoint(runtime.checkpoint_dir, config, runtime.checkpoint_seconds)
+        checkpoint = Checkpoint(runtime.checkpoint_dir, configs, runtime.checkpoint_seconds)
     began = time.perf_counter()
-    outcome: Outcome = "complete"
-    value: float | None = None
-    reason: str | None = None
-    details: dict[str, Any] = {}
     try:
         with runtime.interrupts.armed(trial_seconds):
-            value, details, diverged = train_config(config, spec, reporter, runtime, checkpoint=checkpoint)
-        if diverged:
-            outcome = "diverged"
+            judgements = _train_all(configs, spec, reporters, runtime, checkpoint)
     except Pruned:
-        outcome = "pruned"
+        judgements = [Judgement(outcome="pruned", value=None, result={})]
     except TimeLimit:
-        outcome, reason = "pruned", f"past trial_seconds = {trial_seconds:g}"
-    except Diverged as error:
-        # A result, not an error: it teaches the sampler the score of the untrained network.
-        outcome, value = "diverged", _finite(error.untrained.get(spec.arm.metric))
+        reason = f"past trial_seconds = {trial_seconds:g}"
+        judgements = [Judgement(outcome="pruned", value=None, result={}, reason=reason)]
     except DeviceMemoryError as error:
-        outcome, value, reason = "out-of-memory", _chance(config, spec), str(error)
+        judgements = [
+            Judgement(outcome="out-of-memory", value=_chance(config, spec), result={}, reason=str(error))
+            for config in configs
+        ]
     if checkpoint:
         checkpoint.remove()
-    if value is not None:
-        details.setdefault("replicate_values", [value] * len(config.seeds))
-    facts = {"curve": reporter.curve, "seconds": time.perf_counter() - began, "versions": versions()}
-    return Judgement(outcome=outcome, value=value, result={**details, **facts}, reason=reason)
+    seconds = (time.perf_counter() - began) / len(trials)
+    return [
+        _with_facts(judgement, config, reporter, seconds)
+        for judgement, config, reporter in zip(judgements, configs, reporters, strict=True)
+    ]
+
+
+def _with_facts(judgement: Judgement, config: TrainConfig, reporter: _Reporter, seconds: float) -> Judgement:
+    """What is recorded of every trial, however it ended."""
+    facts: dict[str, Any] = {"curve": reporter.curve, "seconds": seconds, "versions": versions()}
+    if judgement.value is not None:
+        facts["replicate_values"] = judgement.result.get("replicate_values", [judgement.value] * len(config.seeds))
+    return replace(judgement, result={**judgement.result, **facts})
+
+
+def _train_all(
+    configs: Sequence[TrainConfig],
+    spec: StudySpec,
+    reporters: Sequence[_Reporter],
+    runtime: Runtime,
+    checkpoint: Checkpoint | None,
+) -> list[Judgement]:
+    if spec.own_code is None:
+        ended: list[TrainResult | Diverged] = train_together(
+            configs, reporters, device=runtime.device, data_dir=runtime.data_dir, test=runtime.test,
+            checkpoint=checkpoint,
+        )  # fmt: skip
+        trained = [each if isinstance(each, Diverged) else _told(each, spec) for each in ended]
+    else:
+        [config], [reporter] = configs, reporters
+        try:
+            trained = [train_config(config, spec, reporter, runtime)]
+        except Diverged as error:
+            trained = [error]
+    judgements = []
+    for each in trained:
+        if isinstance(each, Diverged):
+            # A result, not an error: it teaches the sampler the score of the untrained network.
+            value = _finite(each.untrained.get(spec.arm.metric))
+            judgements.append(Judgement(outcome="diverged", value=value, result={}))
+        else:
+            value, details, diverged = each
+            judgements.append(Judgement(outcome="diverged" if diverged else "complete", value=value, result=details))
+    return judgements
 
 
 def train_config(
-    config: TrainConfig,
-    spec: StudySpec,
-    report: Report,
-    runtime: Runtime,
-    *,
-    stacked: bool | None = None,
-    checkpoint: Checkpoint | None = None,
+    config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime, *, stacked: bool | None = None
 ) -> tuple[float, dict[str, Any], bool]:
-    """Train a configuration: its value, the details to record, and whether a replicate diverged."""
-    metric = spec.arm.metric
-    if spec.own_code is not None:
-        replicates = _train_own(config, spec, report, runtime)
-        values = [_metric(metrics, spec) for metrics in replicates]
-        means = {name: sum(m[name] for m in replicates) / len(replicates) for name in replicates[0]}
-        details: dict[str, Any] = {"metrics": means, "replicates": replicates, "device": runtime.device.type}
-        diverged = False
-    else:
+    """Train a configuration: its value, the details to record, and whether a replicate diverged.
+
+    Raises:
+        Diverged: all of them did.
+    """
+    if spec.own_code is None:
         result: TrainResult = train(
-            config, report, device=runtime.device, data_dir=runtime.data_dir, stacked=stacked, test=runtime.test,
-            checkpoint=checkpoint,
-        )  # fmt: skip
-        details, diverged = result.as_record(), any(result.diverged)
-        values = [metrics[metric] for metrics in result.replicates]
-    details["replicate_values"] = values
-    return sum(values) / len(values), details, diverged
+            config, report, device=runtime.device, data_dir=runtime.data_dir, stacked=stacked, test=runtime.test
+        )
+        return _told(result, spec)
+    replicates = _train_own(config, spec, report, runtime)
+    values = [_metric(metrics, spec) for metrics in replicates]
+    means = {name: sum(m[name] for m in replicates) / len(replicates) for name in replicates[0]}
+    details = {"metrics": means, "replicates": replicates, "device": runtime.device.type, "replicate_values": values}
+    return sum(values) / len(values), details, False
+
+
+def _told(result: TrainResult, spec: StudySpec) -> tuple[float, dict[str, Any], bool]:
+    values = [metrics[spec.arm.metric] for metrics in result.replicates]
+    return sum(values) / len(values), result.as_record() | {"replicate_values": values}, any(result.diverged)
+
+
+def cells_together(spec: StudySpec, study_seed: int, cells: Sequence[Mapping[str, Any]], runtime: Runtime) -> int:
+    """How many cells, the first included, train fastest as one network, of some that differ in the learning rate alone.
+
+    Args:
+        spec: a designed study with a built-in task.
+        study_seed: of its runs.
+        cells: their parameters.
+        runtime: where they train.
+    """
+    seeds = run_seeds(study_seed, spec.arm.replicates)
+    configs = [derive(spec, point_of(cell, spec.space), seeds) for cell in cells]
+    task = configs[0].task
+    assert task is not None
+    return configs_together(configs, load_parts(task, runtime.device, runtime.data_dir).train)
 
 
 def _train_own(config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime) -> list[dict[str, float]]:

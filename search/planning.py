@@ -15,11 +15,10 @@ from search.derive import derive, run_seeds
 from search.errors import StudyError
 from search.objective import Runtime
 from search.schedule import schedule_of
-from search.space import cells, point_of
+from search.space import cells, companions, point_of
 from search.spec import StudySpec, levels_of
 from search.train.data import load_parts
-from search.train.lane import Lane
-from search.train.stacking import can_stack, seconds_a_step, stacking_pays
+from search.train.stacking import can_stack, lane_of, seconds_a_step, stack_size
 
 # Octaves, of one optimum with five seeds: medians over the identified levels of studies/claim-scaling-rule.toml, for
 # momentum and for Adam.
@@ -95,20 +94,23 @@ def _seconds_together(spec: StudySpec, runtime: Runtime, workers: int) -> float:
 
 def _seconds(spec: StudySpec, device: torch.device, data_dir: Path, threads: int, began: float) -> tuple[float, float]:
     """Of the start of this process, and of all cells one after the other."""
-    assert spec.task is not None
+    assert spec.task is not None and spec.claim is not None
     torch.set_num_threads(threads)
     train = load_parts(spec.task, device, data_dir).train
     starting = time.time() - began
     seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
-    a_step: dict[tuple[int, str], float] = {}
+    configs = [derive(spec, point_of(cell, spec.space), seeds) for cell in cells(spec.space)]
+    runs_a_second: dict[tuple[int, str], float] = {}  # with a step each
     total = 0.0
-    for cell in cells(spec.space):
-        config = derive(spec, point_of(cell, spec.space), seeds)
+    for slot, config in enumerate(configs):
         key = (config.batch_size, config.optimizer)
-        if key not in a_step:
+        if key not in runs_a_second:
             schedule = schedule_of(config)
-            stacked = can_stack(config, spec.task) and stacking_pays(config, spec.task, train, schedule)
-            lane = Lane(config, spec.task, seeds if stacked else seeds[:1], schedule, train)
-            a_step[key] = seconds_a_step(lane, min(12, schedule.steps)) * (1 if stacked else len(seeds))
-        total += config.steps * a_step[key]
+            together = [config]
+            if not spec.claim.times_steps:
+                together += [configs[other] for other in companions(spec.space, slot)]
+            size = stack_size(together, train, schedule) if can_stack(together) else 1
+            lane = lane_of(together, size, train, schedule)
+            runs_a_second[key] = size / seconds_a_step(lane, min(12, schedule.steps))
+        total += config.steps * len(seeds) / runs_a_second[key]
     return starting, total

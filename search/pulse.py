@@ -5,7 +5,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +22,10 @@ _TICK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Running:
-    """The trial in progress, and what records its forced end."""
+    """The trial in progress, or several that train together, and what records their forced end."""
 
-    claim: Claim
-    number: int
+    claims: Sequence[Claim]
+    number: int  # of the first
     hard_limit: float | None  # time.monotonic()
     hand_back: Callable[[], None]
     record_timeout: Callable[[], None]
@@ -83,7 +83,8 @@ class Pulse:
             # A database that is away is waited for; the lease is long enough, or the result will be refused.
             with suppress(WorkFailed):
                 if running is not None and now - renewed >= lease:
-                    self._stored.slots.renew(running.claim, seconds=lease)
+                    for claim in running.claims:
+                        self._stored.slots.renew(claim, seconds=lease)
                     renewed = now
                 if now - beaten >= BEAT_SECONDS:
                     number = running.number if running else None

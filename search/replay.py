@@ -15,6 +15,7 @@ from search.seeds import derive_seed
 from search.space import point_of
 from search.spec import StudySpec, TrainConfig
 from search.stats.comparison import mean_and_error
+from search.train import Report, train_together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +53,20 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     if record.outcome not in ("complete", "pruned", "diverged") or not record.config:
         raise StudyError(f"trial {record.number} is {record.outcome}: only complete, pruned and diverged trials replay")
     point = point_of(record.params, spec.space)
-    config = derive(spec, point, tuple(record.config["seeds"]))
+    seeds = tuple(record.config["seeds"])
+    config = derive(spec, point, seeds)
     if config != TrainConfig.from_record(record.config):
         raise StudyError(f"trial {record.number}: its recorded configuration does not follow from the stored spec")
     torch.set_num_threads(record.result.get("threads", torch.get_num_threads()))
     pruned_at = max((entry["progress"] for entry in curve), default=0.0) if record.outcome == "pruned" else None
     listener = _Listener(spec.arm.metric, pruned_at)
     value: float | None = None
+    base_lrs = record.result.get("stacked_base_lrs", [config.base_lr])
     try:
-        if pruned_at != 0.0:
+        if len(base_lrs) > 1:  # of the designed arm: with those it shared a network with
+            configs = [derive(spec, replace(point, base_lr=base_lr), seeds) for base_lr in base_lrs]
+            value = _value_of_one(configs, base_lrs.index(config.base_lr), listener, spec, runtime)
+        elif pruned_at != 0.0:
             value, _, _ = train_config(config, spec, listener, runtime, stacked=record.result.get("stacked", False))
     except Pruned:
         pass
@@ -73,6 +79,18 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     if record.value is not None:
         pairs.append(("value", record.value, math.nan if value is None else value))
     return Comparison(pairs=pairs)
+
+
+def _value_of_one(
+    configs: list[TrainConfig], position: int, listener: _Listener, spec: StudySpec, runtime: Runtime
+) -> float:
+    """Train all configurations of a network, and listen to one of them."""
+    reports: list[Report] = [lambda progress, metrics: None for _ in configs]
+    reports[position] = listener
+    ended = train_together(configs, reports, device=runtime.device, data_dir=runtime.data_dir)[position]
+    if isinstance(ended, Diverged):
+        raise ended
+    return ended.metrics[spec.arm.metric]
 
 
 def verify(record: TrialRecord, spec: StudySpec, runtime: Runtime, n_seeds: int) -> dict[str, Any]:

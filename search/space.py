@@ -67,6 +67,13 @@ def cells(space: Space) -> list[dict[str, Any]]:
     return sorted(combinations, key=lambda cell: cell.get("log2_batch_size", cell.get("batch_size", 0)))
 
 
+def companions(space: Space, slot: int) -> list[int]:
+    """The slots of the cells that differ from a cell in the learning rate alone, in their order."""
+    every = cells(space)
+    own = every[slot] | {"base_lr": None}
+    return [other for other, cell in enumerate(every) if other != slot and cell | {"base_lr": None} == own]
+
+
 def point_of(params: Mapping[str, Any], space: Space) -> Point:
     """The point that stored parameters stand for."""
     return suggest(Suggested(params), space)

@@ -2,8 +2,10 @@
 
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import ceil
 
 import optuna
 import torch
@@ -11,17 +13,20 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from search import sampling
+from search.derive import slot_seeds
 from search.drawing import draw_in_turn
 from search.errors import Interrupted, WorkFailed
-from search.objective import Judgement, Runtime, run_trial
+from search.objective import Judgement, Runtime, cells_together, run_trials
 from search.pulse import Pulse, Running, hard_limit
 from search.records import OUTCOME, REASON, RESULT, Outcome
 from search.recovery import again, clear_up, reap
-from search.storage import BEAT_SECONDS, Claim, Registration, StoredStudy, patiently
+from search.space import cells, companions, suggest
+from search.storage import BEAT_SECONDS, Claim, Registration, StoredStudy, n_live, patiently
 from search.train import device_name
 
 _IDLE_SECONDS = 0.5  # between looks at slots that others hold
 _FAILURES_IN_A_ROW = 3  # then the fault is not the trial's
+Begun = Sequence[tuple[Claim, optuna.Trial]]  # slots, each with its trial
 _LAST_WORDS_SECONDS = 4.0  # to hand a trial back when asked to stop; its lease runs out where the database is away
 
 
@@ -79,38 +84,67 @@ class Worker:
         if counts.done == counts.total:
             draw_in_turn(self.stored, counts.total)
 
-    def _run(self, claim: Claim) -> None:
+    def _run(self, first: Claim) -> None:
+        stored = self.stored
+        begun = [
+            (claim, trial) for claim in (first, *self._companions(first)) if (trial := self._begin(claim)) is not None
+        ]
+        if not begun:
+            return
+        claims, trials = zip(*begun, strict=True)
+        trial_seconds = stored.spec.search.trial_seconds if stored.spec.search else None
+        running = Running(
+            claims=claims,
+            number=trials[0].number,
+            hard_limit=hard_limit(trial_seconds),
+            hand_back=partial(self._hand_back, begun),
+            record_timeout=partial(self._record_timeout, begun, trial_seconds),
+        )
+        try:
+            with self._pulse.during(running):
+                seeds = slot_seeds(stored.spec, self.study_seed, first.slot)
+                judgements = run_trials(trials, stored.spec, seeds, self.runtime)
+        except Interrupted:
+            self._hand_back(begun)
+        except WorkFailed:
+            raise  # the database's fault; the trials will be found lost
+        except Exception as error:
+            self._failed(begun, error)
+        else:
+            self._failures = 0
+            for claim, trial, judgement in zip(claims, trials, judgements, strict=True):
+                self._tell(claim, trial, judgement)
+
+    def _companions(self, claim: Claim) -> list[Claim]:
+        """Further cells that train fastest in one network with this one; live workers share what is open of them."""
+        stored, spec = self.stored, self.stored.spec
+        if spec.task is None or spec.claim is None or spec.claim.design == "adaptive" or spec.claim.times_steps:
+            return []
+        others = companions(spec.space, claim.slot)
+        every = cells(spec.space)
+        together = cells_together(spec, self.study_seed, [every[slot] for slot in (claim.slot, *others)], self.runtime)
+        if together == 1:
+            return []
+        n_open = stored.slots.n_open(others)
+        workers = max(n_live(stored.storage.engine, stored.study._study_id), 1)
+        return stored.slots.claim_more(claim, others, min(together, ceil((1 + n_open) / workers)) - 1)
+
+    def _begin(self, claim: Claim) -> optuna.Trial | None:
+        """The trial of a slot, after clearing up what a dead worker left in it; None where none is to run."""
         stored = self.stored
         if clear_up(stored, claim):
-            return
+            return None
         if claim.attempts > 1 + stored.spec.arm.max_retries:
             stored.slots.finish(claim)
-            return
+            return None
         stored.study.sampler = sampling.sampler(stored.spec, self.study_seed, claim.slot)
         trial = patiently(stored.study.ask)
         if not stored.slots.started(claim, trial._trial_id):
             _end(stored, trial, "lost", "its slot was lost to another worker")
-            return
-        trial_seconds = stored.spec.search.trial_seconds if stored.spec.search else None
-        running = Running(
-            claim=claim,
-            number=trial.number,
-            hard_limit=hard_limit(trial_seconds),
-            hand_back=partial(self._hand_back, claim, trial),
-            record_timeout=partial(self._record_timeout, claim, trial, trial_seconds),
-        )
-        try:
-            with self._pulse.during(running):
-                judgement = run_trial(trial, stored.spec, self.study_seed, self.runtime)
-        except Interrupted:
-            self._hand_back(claim, trial)
-        except WorkFailed:
-            raise  # the database's fault; the trial will be found lost
-        except Exception as error:
-            self._failed(claim, trial, error)
-        else:
-            self._failures = 0
-            self._tell(claim, trial, judgement)
+            return None
+        if stored.spec.claim is not None:  # while the sampler is that of its cell
+            patiently(lambda: suggest(trial, stored.spec.space))
+        return trial
 
     def _tell(self, claim: Claim, trial: optuna.Trial, judgement: Judgement) -> None:
         """Record a result, unless the slot was lost to another worker: then it is refused."""
@@ -125,39 +159,43 @@ class Worker:
         self.trials_done += 1
         self._pulse.trials_done = self.trials_done
 
-    def _record_timeout(self, claim: Claim, trial: optuna.Trial, trial_seconds: float | None) -> None:
+    def _record_timeout(self, begun: Begun, trial_seconds: float | None) -> None:
         """Of a trial that did not react to its limit."""
         reason = f"past trial_seconds = {trial_seconds}, and ended by force"
-        self._tell(claim, trial, Judgement(outcome="pruned", value=None, result={}, reason=reason))
+        for claim, trial in begun:
+            self._tell(claim, trial, Judgement(outcome="pruned", value=None, result={}, reason=reason))
 
-    def _hand_back(self, claim: Claim, trial: optuna.Trial) -> None:
-        """The same trial, with the parameters it has, waits for the next worker; a cell is simply run again."""
+    def _hand_back(self, begun: Begun) -> None:
+        """The same trials, with the parameters they have, wait for the next worker; a cell is simply run again."""
         hurry = _LAST_WORDS_SECONDS
-        if not self.stored.slots.renew(claim, seconds=hurry):
-            return
-        if self.stored.spec.search:
-            storage, trial_id = self.stored.storage, trial._trial_id
-            patiently(lambda: storage.set_trial_state_values(trial_id, TrialState.WAITING), seconds=hurry)
-        else:
-            _end(self.stored, trial, "lost", "its worker was asked to stop")
-        self.stored.slots.release(claim, count_attempt=False)
+        for claim, trial in begun:
+            if not self.stored.slots.renew(claim, seconds=hurry):
+                continue
+            if self.stored.spec.search:
+                waiting = partial(self.stored.storage.set_trial_state_values, trial._trial_id, TrialState.WAITING)
+                patiently(waiting, seconds=hurry)
+            else:
+                _end(self.stored, trial, "lost", "its worker was asked to stop")
+            self.stored.slots.release(claim, count_attempt=False)
 
-    def _failed(self, claim: Claim, trial: optuna.Trial, error: Exception) -> None:
+    def _failed(self, begun: Begun, error: Exception) -> None:
         """A bug or a fault: the parameters are tried again, a bounded number of times."""
-        if not self.stored.slots.renew(claim):
-            return
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         details = "".join(traceback.format_exception(error))[-4000:]
-        patiently(lambda: trial.set_user_attr("traceback", details))
-        _end(self.stored, trial, "failed", reason)
-        frozen = patiently(lambda: self.stored.storage.get_trial(trial._trial_id))
-        if again(self.stored, frozen, claim.attempts):
-            self.stored.slots.release(claim, count_attempt=True)
-        else:
-            self.stored.slots.finish(claim)
+        for claim, trial in begun:
+            if not self.stored.slots.renew(claim):
+                continue
+            patiently(partial(trial.set_user_attr, "traceback", details))
+            _end(self.stored, trial, "failed", reason)
+            frozen = patiently(partial(self.stored.storage.get_trial, trial._trial_id))
+            if again(self.stored, frozen, claim.attempts):
+                self.stored.slots.release(claim, count_attempt=True)
+            else:
+                self.stored.slots.finish(claim)
         self._failures += 1
         if self._failures >= _FAILURES_IN_A_ROW:
-            raise WorkFailed(f"{self._failures} trials in a row failed, the last, {trial.number}, with {reason}")
+            number = begun[0][1].number
+            raise WorkFailed(f"{self._failures} trials in a row failed, the last, {number}, with {reason}")
 
 
 def _end(

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from search.claims.course import oscillation_above
-from search.claims.evidence import gather
+from search.claims.evidence import gather, gather_adaptive
 from search.claims.hypotheses import CATALOGUE, Given
 from search.claims.overall import JUDGES
-from search.claims.runs import runs_of, varied_factors
+from search.claims.runs import adaptive_runs_of, runs_of, varied_factors
 from search.claims.verdict import Finding, judge
 from search.errors import StudyError
 from search.records import TrialRecord, records_of
-from search.spec import StudySpec, parse_spec
+from search.spec import StudySpec, levels_of, parse_spec
 from search.stats.surface import Surface
 from search.storage import StoredStudy, patiently
 
@@ -55,7 +55,10 @@ def findings_of(
     if names:
         table = spec.model_dump(mode="json", exclude_none=True)
         parse_spec(table | {"claim": table["claim"] | {"hypotheses": names}}, f"study {spec.name!r}")
-    runs = runs_of(spec, patiently(lambda: records_of(stored)) if records is None else records)
+    records = patiently(lambda: records_of(stored)) if records is None else records
+    if claim.design == "adaptive":
+        return [[({}, _of_adaptive(spec, records, seed))]]
+    runs = runs_of(spec, records)
     judged = list(dict.fromkeys([*claim.hypotheses, *(names or ())]))
     blocks: list[Block] = []
     for given in dict.fromkeys(CATALOGUE[name].given for name in judged):
@@ -96,6 +99,16 @@ def findings_of(
         for block in blocks
     ]  # fmt: skip
     return [block for block in kept if block[0][1]]
+
+
+def _of_adaptive(spec: StudySpec, records: list[TrialRecord], seed: int) -> list[Finding]:
+    """The hypotheses of an adaptive design."""
+    claim, runs = spec.claim, adaptive_runs_of(spec, records)
+    assert claim is not None
+    tuned = np.array(levels_of(spec.space.batch_size), float)
+    evidence = gather_adaptive(runs, np.sort(tuned), seed=seed, alpha=claim.alpha)
+    findings = judge(evidence, list(claim.hypotheses), alpha=claim.alpha, margin=claim.margin)
+    return [replace(f, reason=f"{f.reason}; adaptive design, {len(runs.scores)} runs") for f in findings]
 
 
 def _with_oscillation(finding: Finding, runs: pd.DataFrame, stratum: dict[str, Any], alpha: float) -> Finding:

@@ -11,11 +11,12 @@ import numpy as np
 from scipy import stats
 
 from search.claims.hypotheses import Given
+from search.stats.adaptive import Runs, adaptive_ridge
 from search.stats.cliff import cliff_ratio
 from search.stats.collapse import Collapse, collapse
 from search.stats.optimum import Ridge, ridge
 from search.stats.slope import Slope, censored_slope, gated_least_squares, shortfall
-from search.stats.surface import Surface
+from search.stats.surface import Floats, Surface
 from search.stats.two_lines import two_lines
 
 
@@ -23,9 +24,16 @@ from search.stats.two_lines import two_lines
 class Direction:
     """The optimum of one factor at each level of the other, and its slope."""
 
-    surface: Surface
+    grid: Surface | None  # None of an adaptive design, which fills none
     ridge: Ridge
     alpha: float
+    n_runs: int
+
+    @property
+    def surface(self) -> Surface:
+        """Of a factorial."""
+        assert self.grid is not None
+        return self.grid
 
     @cached_property
     def rises_then_falls(self) -> tuple[bool, ...]:
@@ -51,10 +59,10 @@ class Direction:
 
     @cached_property
     def smooth_slope(self) -> float | None:
-        """Through the same levels by a Gaussian process."""
+        """Through the same levels by a Gaussian process, of a factorial."""
         from search.stats.gaussian_process import smooth_ridge  # sklearn, which only a report needs
 
-        if self.lack:
+        if self.lack or self.grid is None:
             return None
         known = self.ridge.identified
         return float(stats.linregress(np.log2(self.surface.given[known]), smooth_ridge(self.surface)[known]).slope)
@@ -75,8 +83,8 @@ class Evidence:
 
     @cached_property
     def cliff_ratio(self) -> float | None:
-        """The optimum over the smallest stable level."""
-        return cliff_ratio(self.forward.surface, self.forward.ridge)
+        """The optimum over the smallest stable level, of a factorial."""
+        return None if self.forward.grid is None else cliff_ratio(self.forward.surface, self.forward.ridge)
 
     @property
     def rho_squared(self) -> float | None:
@@ -114,10 +122,16 @@ def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float
     generators = np.random.default_rng(seed).spawn(2)
     sides = (surface, surface.transposed()) if given == "lr" else (surface,)
     found = [
-        Direction(side, ridge(side, generator, alpha=alpha), alpha)
+        Direction(side, ridge(side, generator, alpha=alpha), alpha, side.scores.size)
         for side, generator in zip(sides, generators, strict=False)
     ]
     return Evidence(given, found[0], found[1] if given == "lr" else None)
+
+
+def gather_adaptive(runs: Runs, tuned: Floats, *, seed: int = 0, alpha: float = 0.05) -> Evidence:
+    """Analyse the runs of an adaptive design, which looked for the best of the tuned levels at each learning rate."""
+    found = adaptive_ridge(runs, tuned, np.random.default_rng(seed), alpha=alpha)
+    return Evidence("lr", Direction(None, found, alpha, len(runs.scores)), None)
 
 
 def _interval(slope: Slope | None) -> dict[str, float | None]:
@@ -128,4 +142,6 @@ def _interval(slope: Slope | None) -> dict[str, float | None]:
 
 def _levels(side: Direction, given: str, optimum: str) -> list[dict[str, Any]]:
     rows = side.ridge.rows(given, optimum)
+    if side.grid is None:
+        return rows
     return [row | {"rises_then_falls": peaked} for row, peaked in zip(rows, side.rises_then_falls, strict=True)]

@@ -8,7 +8,16 @@ import pandas as pd
 
 from search.claims.course import larger_lr_generalises, leaves_the_plateau, smaller_generalises, smaller_is_flatter
 from search.claims.hypotheses import Hypothesis
-from search.claims.runs import FACTORS, alpha_of, cells_of, curves_of, known, known_curves, varied_factors
+from search.claims.runs import (
+    FACTORS,
+    alpha_of,
+    cells_of,
+    curves_of,
+    known,
+    known_curves,
+    known_times,
+    varied_factors,
+)
 from search.claims.verdict import Finding, Verdict
 from search.spec import StudySpec
 from search.stats.contrast import Contrast, beyond, paired, seed_deviation, tuned
@@ -26,7 +35,7 @@ _FIRST_SHARE = 0.95
 
 def step_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H1, from the seconds of whole trials: each learning rate repeats the timing of a batch size."""
-    trials = known(hypothesis.name, runs, "train_seconds")
+    trials = known_times(hypothesis.name, runs)
     x = np.log2(trials["batch_size"].to_numpy(float))
     y = np.log2((trials["train_seconds"] / trials["steps"]).to_numpy(float))
     found = knee(x, y, alpha_of(spec))
@@ -48,7 +57,7 @@ def step_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np
 
 def epoch_time(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H2, from the seconds of whole trials."""
-    trials = known(hypothesis.name, runs, "train_seconds")
+    trials = known_times(hypothesis.name, runs)
     x = np.log2(trials["batch_size"].to_numpy(float))
     y = np.log2((trials["train_seconds"] * trials["train_size"] / trials["examples"]).to_numpy(float))
     slope, low, high = theil_sen(x, y, alpha_of(spec))

@@ -11,6 +11,7 @@ from search.errors import StudyError
 from search.records import TrialRecord
 from search.space import point_of
 from search.spec import DATASETS, StudySpec, levels_of
+from search.stats.adaptive import Runs
 from search.stats.surface import Floats
 
 FACTORS = (
@@ -28,9 +29,14 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
     """One row a run: its factors, replicate, score (higher is better), unstable, losses, steps and seconds a trial.
 
     Raises:
-        StudyError: cells have not been run.
+        StudyError: cells have not been run, or the design is an adaptive one.
     """
-    cells = {_cell(spec, record): record for record in records if record.outcome in _JUDGED and record.replicate_values}
+    if spec.claim is not None and spec.claim.design == "adaptive":
+        raise StudyError(
+            f"study {spec.name!r} has an adaptive design, which does not fill the grid of its cells and answers for "
+            "B_opt at each learning rate alone; a factorial one does both"
+        )
+    cells = {_cell(spec, record): record for record in _judged(records)}
     levels = [
         levels_of(getattr(spec.space, name)) if getattr(spec.space, name) is not None else (spec.n_train,)
         for name in FACTORS
@@ -51,6 +57,33 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
     return runs.assign(**{name: list(chain.from_iterable(columns[name] for columns in found)) for name in found[0]})
 
 
+def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
+    """The runs of an adaptive design, as many of each trial as it has seeds.
+
+    Raises:
+        StudyError: trials have not been run.
+    """
+    assert spec.claim is not None and spec.claim.runs is not None
+    ended = _judged(records)
+    if len(ended) < spec.claim.runs:
+        missing = spec.claim.runs - len(ended)
+        raise StudyError(f"{missing} of {spec.claim.runs} runs have no result yet; go on with batchlaw run")
+    found = [_replicates(spec, record) for record in ended]
+    counts = [len(columns["score"]) for columns in found]
+    return Runs(
+        given=np.repeat([float(record.config["peak_lr"]) for record in ended], counts),
+        tuned=np.repeat([float(record.config["batch_size"]) for record in ended], counts),
+        seeds=np.concatenate([record.config["seeds"] for record in ended]),
+        scores=np.concatenate([columns["score"] for columns in found]),
+        unstable=np.concatenate([columns["unstable"] for columns in found]),
+    )
+
+
+def _judged(records: list[TrialRecord]) -> list[TrialRecord]:
+    """Those with a result."""
+    return [record for record in records if record.outcome in _JUDGED and record.replicate_values]
+
+
 def _trial(record: TrialRecord) -> dict[str, Any]:
     """The columns that are the same for every replicate."""
     return {
@@ -60,6 +93,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "steps": record.config["steps"],
         "examples": record.config["examples"],
         "train_seconds": record.result.get("train_seconds", math.nan),
+        "shares_network": len(record.result.get("stacked_base_lrs", ())) > 1,
     }
 
 
@@ -96,6 +130,20 @@ def known(name: str, runs: pd.DataFrame, column: str) -> pd.DataFrame:
     if known.empty:
         raise StudyError(f"{name} needs {column}, which no run of this study has recorded")
     return known
+
+
+def known_times(name: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a trial, of those whose training was timed.
+
+    Raises:
+        StudyError: none was, or learning rates trained as one network, whose time is not that of a run.
+    """
+    if runs["shares_network"].any():
+        raise StudyError(
+            f"{name} needs runs timed by themselves; here learning rates trained as one network, "
+            f"as they do unless the study file names {name}"
+        )
+    return known(name, runs, "train_seconds")
 
 
 def known_curves(name: str, runs: pd.DataFrame, *columns: str) -> None:

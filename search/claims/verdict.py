@@ -145,25 +145,25 @@ def _flat(surface: Surface, alpha: float) -> Bools:
 def _what_identifies(side: Direction) -> str:
     """Which runs would identify more optima."""
     counts = {status: side.ridge.status.count(status) for status in set(side.ridge.status)}
-    lowest, highest = side.surface.tuned[0], side.surface.tuned[-1]
+    lowest, highest = side.ridge.tuned[0], side.ridge.tuned[-1]
     advice = []
     if counts.get("left_censored"):
         advice.append(f"levels below {lowest:g}, where {counts['left_censored']} optima lie at the edge")
     if counts.get("right_censored"):
         advice.append(f"levels above {highest:g}, where {counts['right_censored']} optima lie at the edge")
     if counts.get("unidentified"):
-        more = 2 * side.surface.n_replicates
-        advice.append(f"more replicates, {more} or more, for the {counts['unidentified']} levels that tell no optimum")
+        more = f"replicates, {2 * side.grid.n_replicates}" if side.grid else f"runs, {2 * side.n_runs}"
+        advice.append(f"more {more} or more, for the {counts['unidentified']} levels that tell no optimum")
     if not advice:
         advice.append("more levels of the given factor, over more octaves")
     return "; ".join(advice)
 
 
 def _what_narrows(side: Direction, slope: Slope, margin: float) -> str:
-    """How many replicates would bring the interval within the margin, if the noise stays as it is."""
+    """How many replicates, or runs of an adaptive design, would bring the interval within the margin at this noise."""
     half = (slope.ci_high - slope.ci_low) / 2
-    n = side.surface.n_replicates
+    n, unit = (side.grid.n_replicates, "replicates") if side.grid else (side.n_runs, "runs")
     wanted = int(np.ceil(n * (half / (margin / 2)) ** 2))
     if wanted > n:
-        return f"about {wanted} replicates instead of {n}, or levels of the given factor over more octaves"
+        return f"about {wanted} {unit} instead of {n}, or levels of the given factor over more octaves"
     return "the slope lies at the border of the band: levels of the given factor over more octaves"

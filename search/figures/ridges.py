@@ -30,7 +30,9 @@ _HEIGHT = 460
 
 
 def figures(evidence: "Evidence", labels: Labels) -> dict[str, go.Figure]:
-    """Every figure by its name."""
+    """Every figure by its name; of an adaptive design, which fills no grid, the ridge."""
+    if evidence.forward.grid is None:
+        return {"ridge": ridge_figure(evidence)}
     drawn = {
         "map": score_map(evidence, labels),
         "ridge": ridge_figure(evidence),
@@ -115,13 +117,13 @@ def ridge_figure(evidence: "Evidence") -> go.Figure:
             marker={"symbol": symbol, "size": 10, "color": VERMILLION if status == "identified" else GRAY},
             error_y={"array": above[rows], "arrayminus": below[rows], "thickness": 1.2},
         )  # fmt: skip
-    bounds = [np.log10(side.surface.tuned[0] / 1.5), np.log10(side.surface.tuned[-1] * 1.5)]
+    bounds = [np.log10(ridge.tuned[0] / 1.5), np.log10(ridge.tuned[-1] * 1.5)]
     return finish(
         figure,
         f"Best batch size against {given}",
         "with 95 % intervals; triangles are optima at or beyond an edge",
         xaxis=log_axis(given),
-        yaxis=batch_axis(side.surface.tuned) | {"title": {"text": "best batch size"}, "range": bounds},
+        yaxis=batch_axis(ridge.tuned) | {"title": {"text": "best batch size"}, "range": bounds},
         height=_HEIGHT,
     )
 

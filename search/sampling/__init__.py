@@ -1,14 +1,18 @@
-"""Samplers and pruners, all Optuna's, rebuilt from the stored spec since Optuna does not store them."""
+"""Samplers and pruners, Optuna's and that of adaptive claims, rebuilt from the stored spec: Optuna stores none."""
 
 import warnings
+from math import log2
+from typing import cast
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, QMCSampler, RandomSampler, TPESampler
 
+from search.sampling.ridge import RidgeSampler
 from search.seeds import derive_seed
 from search.space import cells
-from search.spec import StudySpec
+from search.spec import IntRange, Space, StudySpec, levels_of
 
 
 def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
@@ -19,6 +23,8 @@ def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
     seed = derive_seed(study_seed, "sampler", slot)
     search = spec.search
     if search is None:
+        if spec.claim is not None and spec.claim.design == "adaptive":
+            return _ridge_sampler(spec.space, seed, slot)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return PartialFixedSampler(cells(spec.space)[slot], RandomSampler(seed=seed))
@@ -32,6 +38,16 @@ def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
             # One sequence for the study: its points are dealt out through the database.
             return QMCSampler(seed=derive_seed(study_seed, "sampler"), scramble=True, warn_independent_sampling=False)
     return TPESampler(seed=seed)
+
+
+def _ridge_sampler(space: Space, seed: int, slot: int) -> RidgeSampler:
+    """With the names and distributions that `suggest` asks for."""
+    rates, sizes = (levels_of(dimension) for dimension in (space.base_lr, space.batch_size))
+    tuned, over = "batch_size", cast(BaseDistribution, CategoricalDistribution(sizes))
+    if isinstance(space.batch_size, IntRange):
+        tuned, over = "log2_batch_size", IntDistribution(int(log2(sizes[0])), int(log2(sizes[-1])))
+    factors = {"base_lr": CategoricalDistribution(rates), tuned: over}
+    return RidgeSampler("base_lr", tuned, factors, seed=seed, slot=slot)
 
 
 def pruner(spec: StudySpec) -> BasePruner:

@@ -54,6 +54,9 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     ),
     "H18": (Need("batch_size", 5, 4.0),),
 }
+_FEWEST_SEEDS = 5  # of a cell, whose variance decides
+_ADAPTIVE: tuple[HypothesisName, ...] = ("H9",)  # the best batch size at each learning rate is all that it looks for
+FEWEST_ROUNDS = 8  # of an adaptive design: three for a first look, five for a parabola (assumption)
 NEAR_SADDLE = 0.1  # of init_scale, for H18: the loss then starts on a plateau (assumption)
 MEASURES: dict[str, tuple[Measure, ...]] = {
     "H4": ("curves",),
@@ -87,10 +90,13 @@ class Search(Arm):
 
 
 class Claim(Arm):
-    """The designed arm: every combination of the levels in [space], on the same seeds, never pruned."""
+    """The designed arm, never pruned: every combination of the levels in [space] on the same seeds, or an adaptive
+    design, which runs batch sizes where the best of a learning rate is still uncertain."""
 
     hypotheses: Annotated[tuple[HypothesisName, ...], Field(min_length=1)]
-    replicates: Annotated[int, Field(ge=5, le=1000)] = 5
+    design: Literal["factorial", "adaptive"] = "factorial"
+    runs: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # trials of an adaptive design
+    replicates: Annotated[int, Field(ge=1, le=1000)] = 5
     metric: str = "validation_loss"
     reports: Annotated[int, Field(ge=1, le=20)] = 4
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
@@ -101,8 +107,28 @@ class Claim(Arm):
         """What its hypotheses ask of a run beside its scores."""
         return tuple(dict.fromkeys(measure for name in self.hypotheses for measure in MEASURES.get(name, ())))
 
+    @property
+    def times_steps(self) -> bool:
+        """Whether a hypothesis is about the time of a run's step, so that runs do not share theirs."""
+        return bool({"H1", "H2"} & set(self.hypotheses))
+
     @model_validator(mode="after")
     def _distinct(self) -> "Claim":
         if len(set(self.hypotheses)) < len(self.hypotheses):
             raise refuse("must not repeat a hypothesis", list(self.hypotheses), "hypotheses")
+        return self
+
+    @model_validator(mode="after")
+    def _of_its_design(self) -> "Claim":
+        if self.design == "factorial":
+            if self.replicates < _FEWEST_SEEDS:
+                raise refuse(f"must be greater than or equal to {_FEWEST_SEEDS}", self.replicates, "replicates")
+            if self.runs is not None:
+                raise refuse('belongs to design = "adaptive"; a factorial runs every cell', self.runs, "runs")
+            return self
+        for name in self.hypotheses:
+            if name not in _ADAPTIVE:
+                raise refuse(f"an adaptive design can judge {', '.join(_ADAPTIVE)} alone", name, "hypotheses")
+        if self.runs is None:
+            raise refuse('is required with design = "adaptive"', None, "runs")
         return self

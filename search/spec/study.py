@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from search.spec.arms import NEAR_SADDLE, NEEDS, Arm, Claim, Direction, Need, Search
+from search.spec.arms import FEWEST_ROUNDS, NEAR_SADDLE, NEEDS, Arm, Claim, Direction, Need, Search
 from search.spec.base import Frozen, refuse
 from search.spec.config import PLACEHOLDERS
 from search.spec.dimensions import (
@@ -221,11 +221,23 @@ class StudySpec(Frozen):
         for hypothesis in self.claim.hypotheses:
             for need in NEEDS[hypothesis]:
                 self._check_need(hypothesis, need)
+        self._check_adaptive(self.claim)
         if "H18" in self.claim.hypotheses and self.task is not None:
             init_scale = self.task.model_options.init_scale
             if init_scale is None or init_scale > NEAR_SADDLE:
                 raise refuse(f"H18 needs at most {NEAR_SADDLE}", init_scale, "task.model_options.init_scale")
         return self
+
+    def _check_adaptive(self, claim: Claim) -> None:
+        if claim.design != "adaptive":
+            return
+        for name in type(self.space).model_fields:
+            levels = extremes(getattr(self.space, name))
+            if name not in ("batch_size", "base_lr") and len(levels) > 1:
+                raise refuse("an adaptive design varies batch_size and base_lr alone", list(levels), f"space.{name}")
+        fewest = FEWEST_ROUNDS * len(levels_of(self.space.base_lr))
+        if claim.runs is not None and claim.runs < fewest:
+            raise refuse(f"must be at least {fewest}, {FEWEST_ROUNDS} for each learning rate", claim.runs, "claim.runs")
 
     def _check_need(self, hypothesis: str, need: Need) -> None:
         dimension = getattr(self.space, need.factor)

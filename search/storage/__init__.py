@@ -1,15 +1,14 @@
 """The database: opened here and nowhere else, with our slots beside Optuna's tables."""
 
 from search.storage.board import Board
-from search.storage.engine import DEFAULT_URL, absolute, open_storage, patiently, redacted
+from search.storage.engine import absolute, open_storage, patiently, redacted
 from search.storage.slots import Claim, SlotCounts, Slots
 from search.storage.studies import StoredStudy, load, note_drawing, note_profile, note_run, profiles_of, register
 from search.storage.upkeep import Health, health_of, upgrade
-from search.storage.workers import BEAT_SECONDS, Registration, WorkerRecord, WorkerState, workers_of
+from search.storage.workers import BEAT_SECONDS, Registration, WorkerRecord, WorkerState, n_live, workers_of
 
 __all__ = [
     "BEAT_SECONDS",
-    "DEFAULT_URL",
     "Board",
     "Claim",
     "Health",
@@ -22,6 +21,7 @@ __all__ = [
     "absolute",
     "health_of",
     "load",
+    "n_live",
     "note_drawing",
     "note_profile",
     "note_run",

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import create_engine, event, inspect
+from sqlalchemy import column, create_engine, event, inspect, select, table
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from search.errors import StorageError, WorkFailed
+from search.storage.rows import RowStorage
 
-DEFAULT_URL = "sqlite:///batchlaw.db"
 # Dialect, driver as SQLAlchemy spells it, module, extra of this distribution.
 _DRIVERS = {
     "sqlite": ("sqlite", "sqlite3", ""),
@@ -26,6 +26,7 @@ _DRIVERS = {
     "mariadb": ("mysql+pymysql", "pymysql", "mysql"),
 }
 _BUSY_SECONDS = 30.0
+OPTUNAS = "v3.2.0.a"  # of its tables, as Optuna 5.0 makes them; of other versions Optuna itself judges
 # How the drivers notice a link that was cut without a word, which TCP by itself takes a quarter of an hour for.
 _CUT_OFF: dict[str, dict[str, Any]] = {
     "postgresql": {
@@ -77,11 +78,13 @@ def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = F
         }  # fmt: skip
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     text = url.render_as_string(hide_password=False)
-    options: dict[str, Any] = {"engine_kwargs": engine_kwargs, "skip_compatibility_check": any_schema}
+    known = False
     try:
         if not create:
-            _persistently(lambda: _check_tables(url, storage_url), 2)
-        storage = _persistently(lambda: RDBStorage(text, **options), 5 if create else 2)
+            known = _persistently(lambda: _optunas_version(url, storage_url), 2) == OPTUNAS and not any_schema
+        storage = _persistently(
+            lambda: RowStorage(text, engine_kwargs, known=known, any_schema=any_schema), 5 if create else 2
+        )
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         raise StorageError(f"--storage {redacted(storage_url)}: {_reason(error)}") from None
     weakref.finalize(storage, storage.engine.dispose)  # at the latest at the exit, where SQLite clears its log away
@@ -137,14 +140,19 @@ def _checked(storage_url: str) -> URL:
     return url.set(drivername=drivername)
 
 
-def _check_tables(url: URL, storage_url: str) -> None:
-    """Optuna would make its tables in any database that it opens."""
+def _optunas_version(url: URL, storage_url: str) -> str | None:
+    """Of Optuna's tables, which Optuna would make in any database that it opens; None where it is not told."""
     engine = create_engine(url)
     try:
-        if not inspect(engine).has_table("studies"):
+        tables = inspect(engine).get_table_names()
+        if "studies" not in tables:
             raise StorageError(
                 f"--storage {redacted(storage_url)}: holds no study; `batchlaw run STUDY.toml` makes one"
             )
+        if "alembic_version" not in tables:
+            return None
+        with engine.connect() as connection:
+            return connection.scalar(select(column("version_num")).select_from(table("alembic_version")))
     finally:
         engine.dispose()
 

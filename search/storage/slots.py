@@ -13,9 +13,10 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, not_, or_, select, text, update
 
@@ -99,6 +100,12 @@ class Slots:
             found: dict[str, int] = {row.state: row[1] for row in connection.execute(query)}
         return SlotCounts(open=found.get("open", 0), held=found.get("held", 0), done=found.get("done", 0))
 
+    def n_open(self, among: Sequence[int]) -> int:
+        """How many of these slots are open."""
+        query = select(func.count()).where(self._mine, _slots.c.state == "open", _slots.c.slot.in_(among))
+        with self._engine.connect() as connection:
+            return int(connection.scalar(query) or 0)
+
     def claim(self) -> Claim | None:
         """Take an open slot, else one whose lease ran out or whose process here is gone, else None."""
         return patiently(self._claim)
@@ -106,6 +113,33 @@ class Slots:
     def _claim(self) -> Claim | None:
         # Open slots first: an expired one starts with clearing up.
         return self._take(_slots.c.state == "open") or self._take(self._expired())
+
+    def claim_more(self, claim: Claim, among: Sequence[int], most: int) -> list[Claim]:
+        """Take further open slots beside a claim, for the same holder: at most so many of those named, in order."""
+
+        def work() -> list[Claim]:
+            with self._change() as connection:
+                free = (self._mine, _slots.c.state == "open", _slots.c.slot.in_(among))
+                query = select(_slots).where(*free).order_by(_slots.c.slot).limit(most)
+                rows = connection.execute(query.with_for_update(skip_locked=True)).all()
+                # Still open: of several claimants one succeeds.
+                chosen = (self._mine, _slots.c.state == "open", _slots.c.slot.in_([row.slot for row in rows]))
+                values = self._held_by(claim.holder) | {"attempts": _slots.c.attempts + 1}
+                connection.execute(update(_slots).where(*chosen).values(**values))
+                mine = (self._mine, _slots.c.holder == claim.holder, _slots.c.slot != claim.slot)
+                taken = connection.execute(select(_slots).where(*mine).order_by(_slots.c.slot)).all()
+            return [
+                Claim(slot=row.slot, holder=claim.holder, attempts=row.attempts, abandoned_trial_id=None)
+                for row in taken
+            ]
+
+        return patiently(work) if among and most > 0 else []
+
+    def _held_by(self, holder: str) -> dict[str, Any]:
+        return {
+            "state": "held", "holder": holder, "process_space": process_space(), "pid": os.getpid(),
+            "lease_until": self._now + self.lease_seconds,
+        }  # fmt: skip
 
     def claim_expired(self) -> Claim | None:
         """Take a slot whose lease ran out or whose process here is gone, to clear up after it; else None."""
@@ -155,14 +189,7 @@ class Slots:
                 taken = connection.execute(
                     update(_slots)
                     .where(self._mine, _slots.c.slot == row.slot, *unchanged)
-                    .values(
-                        state="held",
-                        attempts=claim.attempts,
-                        holder=claim.holder,
-                        process_space=process_space(),
-                        pid=os.getpid(),
-                        lease_until=self._now + self.lease_seconds,
-                    )
+                    .values(attempts=claim.attempts, **self._held_by(claim.holder))
                 )
                 if taken.rowcount == 1:
                     self._renewed = {claim.holder: began}

@@ -77,12 +77,19 @@ def register(
         study.set_metric_names([spec.arm.metric])  # the dashboard's axes say it in place of "Objective 0"
     slots = Slots(storage.engine, study._study_id)
     board = Board(storage.engine, study._study_id)
-    slots.create(len(cells(spec.space)) if spec.search is None else trials or spec.search.trials)
+    slots.create(trials or n_trials(spec))
     board.create()
     facts = {_VERSION: version, _CLAIMS: preregistration, _FINGERPRINT: fingerprint(spec), _SPEC: canonical_json(spec)}
     for key, value in facts.items():
         study.set_user_attr(key, value)  # the spec last: a study that has it is whole
     return StoredStudy(spec, study, storage, slots, board)
+
+
+def n_trials(spec: StudySpec) -> int:
+    """The budget that a specification asks for."""
+    if spec.search is not None:
+        return spec.search.trials
+    return spec.claim.runs if spec.claim and spec.claim.runs else len(cells(spec.space))
 
 
 def check_tables(storage: RDBStorage) -> None:

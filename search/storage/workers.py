@@ -88,3 +88,8 @@ def workers_of(engine: Engine, study_id: int) -> list[WorkerRecord]:
         ]  # fmt: skip
 
     return patiently(work)
+
+
+def n_live(engine: Engine, study_id: int) -> int:
+    """How many workers a study has at present."""
+    return sum(worker.state in ("idle", "training") for worker in workers_of(engine, study_id))

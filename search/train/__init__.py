@@ -1,7 +1,8 @@
 """The torch side: a `TrainConfig` and a report in, a `TrainResult` out. Knows nothing of Optuna."""
 
 from search.train.checkpoint import Checkpoint
-from search.train.loop import device_name, train
+from search.train.loop import device_name, train, train_together
 from search.train.result import Report, TrainResult
+from search.train.stacking import configs_together
 
-__all__ = ["Checkpoint", "Report", "TrainResult", "device_name", "train"]
+__all__ = ["Checkpoint", "Report", "TrainResult", "configs_together", "device_name", "train", "train_together"]

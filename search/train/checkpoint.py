@@ -11,6 +11,7 @@ import os
 import pickle
 import time
 import warnings
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import torch
 
 from search.spec import TrainConfig
 
-_FORMAT = 1
+_FORMAT = 2
 State = dict[str, Any]
 
 
@@ -29,11 +30,12 @@ def default_checkpoint_dir() -> Path:
 
 
 class Checkpoint:
-    """The file of one configuration in a folder."""
+    """The file of one configuration, or of several that train together, in a folder."""
 
-    def __init__(self, folder: Path, config: TrainConfig, every_seconds: float) -> None:
+    def __init__(self, folder: Path, configs: Sequence[TrainConfig], every_seconds: float) -> None:
         """`every_seconds` of training at most are lost to a kill, and none but a second's to a request to stop."""
-        key = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:32]
+        name = "".join(config.model_dump_json() for config in configs)
+        key = hashlib.sha256(name.encode()).hexdigest()[:32]
         self._file = folder / f"{key}.pt"
         self._every = every_seconds
         self._latest: State | None = None

@@ -110,10 +110,12 @@ def _read(dataset: str, train: bool, split_seed: int, data_dir: Path) -> tuple[T
     facts = DATASETS[dataset]
     if dataset == "digits":
         images, labels = _read_digits(train, split_seed)
-    elif dataset == "fashion-mnist" and not _torchvision_has(dataset, data_dir) and DEBIAN_FASHION_MNIST.is_dir():
+    elif (found := _read_torchvision(dataset, train, data_dir)) is not None:
+        images, labels = found
+    elif dataset == "fashion-mnist" and DEBIAN_FASHION_MNIST.is_dir():
         images, labels = _read_idx(DEBIAN_FASHION_MNIST, train)
     else:
-        images, labels = _read_torchvision(dataset, train, data_dir)
+        raise DataError(missing(dataset, data_dir))
     expected = (facts.n_train if train else facts.n_test, facts.channels, facts.side, facts.side)
     if tuple(images.shape) != expected or len(labels) != len(images):
         raise DataError(f"{dataset}: expected images of shape {expected}, found {tuple(images.shape)}")
@@ -160,6 +162,8 @@ def _torchvision_class(dataset: str) -> type:
 
 def _open_torchvision(dataset: str, train: bool, data_dir: Path) -> Any | None:
     """torchvision's data set, or None where it is not under `data_dir`."""
+    if not data_dir.is_dir():
+        return None  # known without the import of torchvision, which takes a second
     try:
         return _torchvision_class(dataset)(data_dir, train=train)
     except Exception as error:  # of a damaged file its readers raise whatever they trip over
@@ -177,10 +181,10 @@ def _torchvision_has(dataset: str, data_dir: Path) -> bool:
     return _open_torchvision(dataset, True, data_dir) is not None
 
 
-def _read_torchvision(dataset: str, train: bool, data_dir: Path) -> tuple[Tensor, Tensor]:
+def _read_torchvision(dataset: str, train: bool, data_dir: Path) -> tuple[Tensor, Tensor] | None:
     data = _open_torchvision(dataset, train, data_dir)
     if data is None:
-        raise DataError(missing(dataset, data_dir))
+        return None
     images, labels = torch.as_tensor(data.data), torch.as_tensor(data.targets, dtype=torch.int64)
     return (images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images.unsqueeze(1)), labels
 

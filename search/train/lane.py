@@ -1,4 +1,4 @@
-"""A lane trains one network: a single replicate, or several stacked into one. The step lives here."""
+"""A lane trains one network: a single run, or a stack of several. The step lives here."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of each replicate of a lane: mean loss, accuracy, and the standard error of the loss over the examples."""
+    """Of each member of a lane: mean loss, accuracy, and the standard error of the loss over the examples."""
 
     loss: list[float]
     accuracy: list[float]
@@ -36,37 +36,56 @@ class Evaluation:
 
 
 class Lane:
-    """The replicates of `seeds`, trained as one network. One seed is a plain network; more are a stacked one."""
+    """The runs of `seeds` at each of `peak_lrs`, trained as one network: the seeds of the first rate, of the second, …
+
+    One run is a plain network, more are a stacked one.
+    """
 
     def __init__(
-        self, config: TrainConfig, task: Task, seeds: tuple[int, ...], schedule: Schedule, train: Examples
+        self,
+        config: TrainConfig,
+        task: Task,
+        seeds: tuple[int, ...],
+        schedule: Schedule,
+        train: Examples,
+        peak_lrs: tuple[float, ...] | None = None,  # the configuration's own
     ) -> None:
-        self._config, self._task, self.seeds, self._train = config, task, seeds, train
+        self._config, self._task, self._train = config, task, train
+        peak_lrs = peak_lrs or (config.peak_lr,)
+        self._n_lrs = len(peak_lrs)
+        self.seeds = seeds * len(peak_lrs)  # of each member
+        self.members = len(self.seeds)
         self._device = train.images.device
-        members = [models.build(task, derive_seed(seed, "weights")) for seed in seeds]
-        self._stacked = len(seeds) > 1
-        self.model: nn.Module = (models.StackedMLP(members) if self._stacked else members[0]).to(self._device)
+        networks = [models.build(task, derive_seed(seed, "weights")) for seed in seeds] * len(peak_lrs)
+        self._stacked = self.members > 1
+        self.model: nn.Module = (models.stack(task, networks) if self._stacked else networks[0]).to(self._device)
         direct = task.model == "mlp" and task.precision == "float32"
         self._layers = perceptron.layers_of(self.model) if direct else None  # for a gradient without autograd
         self._parameters = list(self.model.parameters())
-        self._optimizer = optimizers.build(config, self.model)
+        self._optimizer = optimizers.build(config, self.model, stacked=self._stacked)
+        self._step: Callable[[], object] = self._optimizer.step
+        peak_lr = peak_lrs[0]
+        if len(peak_lrs) > 1:
+            peak_lr = 1.0
+            rates = torch.tensor(peak_lrs, device=self._device).repeat_interleave(len(seeds))
+            self._step = optimizers.RatePerMember(self._optimizer, self._parameters, rates).step
+        self._lrs = (peak_lr * schedule.lr_multipliers()).tolist()  # what the optimizer is given, at each step
         self._streams = [ExampleStream(len(train), derive_seed(seed, "stream"), self._device) for seed in seeds]
         self._augment = torch.Generator(device=self._device).manual_seed(derive_seed(seeds[0], "augment"))
         self._batch_sizes = schedule.batch_sizes()
-        self._lrs = (config.peak_lr * schedule.lr_multipliers()).tolist()
-        self._network = (task.model, task.model_options, task.dataset, task.precision, len(seeds))
+        self._network = (task.model, task.model_options, task.dataset, task.precision, self.members)
         limit = task.micro_batch_size or int(self._batch_sizes.max())
         self.micro_batch_size = memory.micro_batch_size(self._device, self._network, limit)
-        self.loss_sum = torch.zeros(len(seeds), device=self._device)  # of the steps since it was last read
+        self.loss_sum = torch.zeros(self.members, device=self._device)  # of the steps since it was last read
         self._tail_start = schedule.steps - math.ceil(TAIL * schedule.steps)
         kept = schedule.steps if "plateau" in config.measures else 0
-        self._step_losses = torch.zeros((kept, len(seeds)), device=self._device)
-        self._tail = torch.zeros((2, len(seeds)), dtype=torch.float64, device=self._device)  # of losses and squares
+        self._step_losses = torch.zeros((kept, self.members), device=self._device)
+        self._tail = torch.zeros((2, self.members), dtype=torch.float64, device=self._device)  # of losses and squares
 
     def advance(self, start: int, stop: int) -> None:
         """Take the steps `start` … `stop - 1`. Nothing in here waits for the device."""
-        model, optimizer, groups = self.model, self._optimizer, self._optimizer.param_groups
-        model.train()
+        groups = self._optimizer.param_groups
+        self.model.train()
         batch_size = 0
         for step in range(start, stop):
             for group in groups:
@@ -87,7 +106,7 @@ class Lane:
                     losses = self._accumulate(batch, batch_size)
             else:
                 losses = self._accumulate(batch, batch_size)
-            optimizer.step()
+            self._step()
             self.loss_sum += losses
             if len(self._step_losses):
                 self._step_losses[step] = losses
@@ -97,7 +116,7 @@ class Lane:
     def _take(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """The batch of the next step."""
         taken = [stream.take(batch_size) for stream in self._streams]
-        return self._batch(torch.stack(taken) if self._stacked else taken[0], self._augment)
+        return self._batch(torch.stack(taken * self._n_lrs) if self._stacked else taken[0], self._augment)
 
     def _batch(self, index: Tensor, augment: torch.Generator) -> tuple[Tensor, Tensor]:
         """Images ([members,] batch, …) and labels ([members,] batch) of examples ([members,] batch)."""
@@ -192,7 +211,7 @@ class Lane:
     def sharpness(self) -> dict[str, list[float]]:
         """How sharp the training loss is around the weights of each member."""
         self.model.eval()
-        members = len(self.seeds) if self._stacked else None
+        members = self.members if self._stacked else None
         return sharpness(self.model, self._train.images, self._train.labels, members)
 
     def gradient_noise(self, step: int) -> list[noise.GradientNoise]:
@@ -249,7 +268,7 @@ class Lane:
             memory.release(self._device)
 
     def _evaluate(self, examples: Examples, size: int) -> Evaluation:
-        members = len(self.seeds)
+        members = self.members
         sums = torch.zeros((3, members), dtype=torch.float64, device=self._device)
         for images, labels in zip(torch.split(examples.images, size), torch.split(examples.labels, size), strict=True):
             with self._autocast():

@@ -1,22 +1,24 @@
-"""The training run of one configuration: lanes of replicates, reports, divergence, and what is measured on the way."""
+"""The training run of a configuration, or of several at once: lanes, reports, divergence, what is measured."""
 
 import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from search.errors import Diverged, Interrupted
 from search.schedule import schedule_of
-from search.spec import Task, TrainConfig
+from search.spec import TrainConfig
 from search.train import memory, models
 from search.train.checkpoint import Checkpoint
 from search.train.data import Examples, load_parts, load_test
 from search.train.lane import Evaluation, Lane
 from search.train.result import Report, TrainResult
-from search.train.stacking import can_stack, stacking_pays
+from search.train.stacking import can_stack, stack_size
+
+T = TypeVar("T")
 
 
 def train(
@@ -49,107 +51,185 @@ def train(
         DeviceMemoryError: one example at a time does not fit.
         DataError: the data set is missing.
     """
-    assert config.task is not None
+    size = None if stacked is None else len(config.seeds) if stacked else 1
+    [ended] = train_together(
+        [config], [report], device=device, data_dir=data_dir, size=size, test=test, checkpoint=checkpoint
+    )
+    if isinstance(ended, Diverged):
+        raise ended
+    return ended
+
+
+def train_together(
+    configs: Sequence[TrainConfig],
+    reports: Sequence[Report],
+    *,
+    device: torch.device,
+    data_dir: Path,
+    size: int | None = None,
+    test: bool = False,
+    checkpoint: Checkpoint | None = None,
+) -> list[TrainResult | Diverged]:
+    """Train several configurations that differ in the learning rate alone, as `train` does each of them.
+
+    Each result is that of `train` up to rounding, and on the CPU a pure function of the configurations, their order,
+    `size` and the number of threads.
+
+    Args:
+        configs: at least one; more where `stacking.can_stack` holds of them.
+        reports: of each configuration.
+        device: where to train.
+        data_dir: where data sets are kept.
+        size: how many runs make a network: 1, or all seeds of so many configurations. None measures for one
+            configuration, and takes all runs of several.
+        test: score the test data at the end as well.
+        checkpoint: of these configurations together.
+
+    Returns:
+        Of each configuration its result, or its divergence where no replicate of it stayed finite.
+    """
     kept = checkpoint.load(device) if checkpoint else None
-    run = _Run(config, config.task, device, data_dir, kept["stacked"] if kept else stacked)
+    run = _Run(configs, device, data_dir, kept["size"] if kept else size)
     if kept:
         run.restore(kept)
     try:
-        run.train(report, checkpoint)
+        run.train(reports, checkpoint)
     except Interrupted:
         if checkpoint:
             checkpoint.write()
         raise
-    return run.result(load_test(config.task, device, data_dir) if test else None)
+    return run.results(load_test(run.task, device, data_dir) if test else None)
 
 
 class _Run:
-    def __init__(
-        self, config: TrainConfig, task: Task, device: torch.device, data_dir: Path, stacked: bool | None
-    ) -> None:
-        self.config, self.task, self.device = config, task, device
+    """Members are the replicates of the first configuration, of the second, …; lanes hold so many of them each."""
+
+    def __init__(self, configs: Sequence[TrainConfig], device: torch.device, data_dir: Path, size: int | None) -> None:
+        self.configs, self.config, self.device = configs, configs[0], device
+        task, seeds = self.config.task, self.config.seeds
+        assert task is not None
+        self.task = task
         self.parts = load_parts(task, device, data_dir)
-        self.schedule = schedule_of(config)
-        stackable = can_stack(config, task)
-        if stacked is None:
-            stacked = stackable and stacking_pays(config, task, self.parts.train, self.schedule)
-        self.stacked = stacked and stackable
+        self.schedule = schedule_of(self.config)
+        if len(configs) * len(seeds) == 1 or not can_stack(configs):
+            size = 1
+        elif size is None:
+            several = len(configs) > 1
+            size = len(configs) * len(seeds) if several else stack_size(configs, self.parts.train, self.schedule)
+        self.size = size
         memory.reset_peak(device)
-        groups = [config.seeds] if self.stacked else [(seed,) for seed in config.seeds]
-        self.lanes = [Lane(config, task, seeds, self.schedule, self.parts.train) for seeds in groups]
-        self.finite = [True] * len(config.seeds)
+        if size == 1:
+            self.lanes = [self.lane(config, (seed,)) for config in configs for seed in seeds]
+        else:
+            n = size // len(seeds)
+            self.lanes = [
+                self.lane(self.config, seeds, tuple(each.peak_lr for each in configs[start : start + n]))
+                for start in range(0, len(configs), n)
+            ]
+        self.lane_seconds = [0.0] * len(self.lanes)
+        self.finite = [True] * len(configs) * len(seeds)
         self.untrained: list[dict[str, float]] | None = None
-        self.validation: list[Evaluation] = []  # of each lane, at the latest report
-        self.curves: list[dict[str, Any]] = []
-        self.train_seconds = 0.0
+        self.validation: list[dict[str, float]] = []  # of each member, at the latest report
+        self.loss_errors: list[float] = []
+        self.curves: list[list[dict[str, Any]]] = [[] for _ in configs]
         self.done = 0  # steps
-        self.reported: list[tuple[float, dict[str, float]]] = []
+        self.reported: list[list[tuple[float, dict[str, float]]]] = [[] for _ in configs]
+
+    def lane(self, config: TrainConfig, seeds: tuple[int, ...], peak_lrs: tuple[float, ...] | None = None) -> Lane:
+        return Lane(config, self.task, seeds, self.schedule, self.parts.train, peak_lrs)
+
+    def of(self, position: int, values: Sequence[T]) -> list[T]:
+        """What belongs to the replicates of a configuration, of what there is of each member."""
+        n = len(self.config.seeds)
+        return list(values[position * n : (position + 1) * n])
+
+    def base_lrs(self, position: int) -> list[float]:
+        """Of the configurations in the network of one."""
+        n = max(self.size // len(self.config.seeds), 1)
+        start = position - position % n
+        return [config.base_lr for config in self.configs[start : start + n]]
+
+    def ended(self, position: int) -> bool:
+        """Whether no replicate of a configuration is finite any more."""
+        return not any(self.of(position, self.finite))
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint, right before a report."""
         return {
-            "stacked": self.stacked,
+            "size": self.size,
             "done": self.done,
             "reported": self.reported,
             "finite": self.finite,
             "curves": self.curves,
-            "train_seconds": self.train_seconds,
+            "lane_seconds": self.lane_seconds,
             "lanes": [lane.state() for lane in self.lanes],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.done, self.reported, self.finite = state["done"], state["reported"], state["finite"]
-        self.curves, self.train_seconds = state["curves"], state["train_seconds"]
+        self.curves, self.lane_seconds = state["curves"], state["lane_seconds"]
         for lane, kept in zip(self.lanes, state["lanes"], strict=True):
             lane.restore(kept)
 
-    def train(self, report: Report, checkpoint: Checkpoint | None) -> None:
+    def train(self, reports: Sequence[Report], checkpoint: Checkpoint | None) -> None:
         config = self.config
         boundaries = self.schedule.report_steps(config.reports)
-        for progress, metrics in self.reported:
-            report(progress, metrics)
+        for report, reported in zip(reports, self.reported, strict=True):
+            for progress, metrics in reported:
+                report(progress, metrics)
         for number, boundary in enumerate(boundaries, start=1):
             if number < len(boundaries) and boundaries[number] == boundary:
                 continue  # the next report is due at the same step, and speaks for this one
             if boundary <= self.done:
                 continue
+            alive = [position for position in range(len(self.configs)) if not self.ended(position)]
             train_losses = self.advance(self.done, boundary)
             scores = self.validate(train_losses)
-            if not any(self.finite):
-                raise Diverged(_means(self.untrained_metrics()))
-            if "curves" in config.measures:
-                self.curves.append({"progress": number / config.reports, **self.course(scores)})
-            noise = self.gradient_noise(boundary) if "noise-scale" in config.measures else {}
             self.done = boundary
-            self.reported.append((number / config.reports, _means(scores) | noise))
+            alive = [position for position in alive if not self.ended(position)]
+            if not alive:
+                return
+            course = self.course(scores) if "curves" in config.measures else {}
+            noise = self.gradient_noise(boundary) if "noise-scale" in config.measures else []
+            for position in alive:
+                progress = number / config.reports
+                if course:
+                    own = {name: self.of(position, values) for name, values in course.items()}
+                    self.curves[position].append({"progress": progress, **own})
+                known = [parts for parts in self.of(position, noise) if parts]
+                means = _means(self.of(position, scores)) | _means(known)
+                self.reported[position].append((progress, means))
             if checkpoint and checkpoint.due and number < len(boundaries):
                 checkpoint.keep(self.state())
-            report(*self.reported[-1])
+            for position in alive:
+                reports[position](*self.reported[position][-1])
 
     def advance(self, start: int, stop: int) -> list[float]:
-        """Train all lanes to step `stop`; the mean training loss of each replicate on the way."""
-        began = time.perf_counter()
+        """Train all lanes to step `stop`; the mean training loss of each member on the way."""
         losses: list[float] = []
-        for lane in self.lanes:
+        for position, lane in enumerate(self.lanes):
+            began = time.perf_counter()
             lane.advance(start, stop)
             losses += (lane.loss_sum / (stop - start)).tolist()  # the one wait for the device
             lane.loss_sum.zero_()
-        self.train_seconds += time.perf_counter() - began
+            self.lane_seconds[position] += time.perf_counter() - began
         return losses
 
     def validate(self, train_losses: Sequence[float]) -> list[dict[str, float]]:
-        """Metrics of each replicate at a report; a diverged one carries its untrained network's."""
-        self.validation = [lane.evaluate(self.parts.validation) for lane in self.lanes]
-        scores = _per_replicate(self.validation, "validation")
+        """Metrics of each member at a report; a diverged one carries its untrained network's."""
+        evaluations = [lane.evaluate(self.parts.validation) for lane in self.lanes]
+        self.validation = _per_member(evaluations, "validation")
+        self.loss_errors = [error for evaluation in evaluations for error in evaluation.loss_standard_error]
+        scores = [dict(score) for score in self.validation]
         for position, (score, train_loss) in enumerate(zip(scores, train_losses, strict=True)):
             self.finite[position] &= math.isfinite(train_loss) and math.isfinite(score["validation_loss"])
             score["running_train_loss"] = train_loss
         return self.with_untrained(scores)
 
     def course(self, scores: list[dict[str, float]]) -> dict[str, list[float | None]]:
-        """Of each replicate at a report: its scores, the loss of the whole training part, and the sharpness there."""
-        training = _per_replicate([lane.evaluate(self.parts.train) for lane in self.lanes], "train")
+        """Of each member at a report: its scores, the loss of the whole training part, and the sharpness there."""
+        training = _per_member([lane.evaluate(self.parts.train) for lane in self.lanes], "train")
         rows = [{**score, **train} for score, train in zip(scores, training, strict=True)]
         columns: dict[str, list[float]] = {name: [row[name] for row in rows] for name in rows[0]}
         if "sharpness" in self.config.measures:
@@ -158,25 +238,25 @@ class _Run:
         # JSON has no infinity; what left the finite numbers is told by `diverged`.
         return {name: [v if math.isfinite(v) else None for v in values] for name, values in columns.items()}
 
-    def gradient_noise(self, step: int) -> dict[str, float]:
-        """The parts of the noise scale at a report, means over the finite replicates; nothing where there is none."""
+    def gradient_noise(self, step: int) -> list[dict[str, float]]:
+        """The parts of the noise scale of each member at a report; nothing of one that is not finite."""
         found = [noise for lane in self.lanes for noise in lane.gradient_noise(step)]
-        parts = [
+        return [
             {"gradient_norm2": noise.norm2, "gradient_variance": noise.variance}
-            for noise, finite in zip(found, self.finite, strict=True)
             if finite and math.isfinite(noise.norm2) and math.isfinite(noise.variance)
+            else {}
+            for noise, finite in zip(found, self.finite, strict=True)
         ]
-        return _means(parts) if parts else {}
 
     def with_untrained(self, scores: list[dict[str, float]]) -> list[dict[str, float]]:
-        """The scores, with those of the untrained network in the place of each diverged replicate's."""
+        """The scores, with those of the untrained network in the place of each diverged member's."""
         return [
             score if finite else {name: self.untrained_metrics()[position][name] for name in score}
             for position, (score, finite) in enumerate(zip(scores, self.finite, strict=True))
         ]
 
     def untrained_metrics(self) -> list[dict[str, float]]:
-        """The metrics of each replicate before its first step, computed when first needed."""
+        """The metrics of each member before its first step, computed when first needed."""
         if self.untrained is None:
             validation = self.untrained_scores(self.parts.validation, "validation")
             training = self.untrained_scores(self.parts.train, "train")
@@ -186,53 +266,65 @@ class _Run:
         return self.untrained
 
     def untrained_scores(self, examples: Examples, part: str) -> list[dict[str, float]]:
-        """The scores of each replicate's network before its first step."""
-        config, task, train = self.config, self.task, self.parts.train
-        evaluations = [Lane(config, task, (seed,), self.schedule, train).evaluate(examples) for seed in config.seeds]
-        return _per_replicate(evaluations, part)
+        """The scores of each member's network before its first step, which its seed alone decides."""
+        evaluations = [self.lane(self.config, (seed,)).evaluate(examples) for seed in self.config.seeds]
+        return _per_member(evaluations, part) * len(self.configs)
 
-    def result(self, test: Examples | None) -> TrainResult:
-        """The result after the last report, whose validation it reuses."""
-        validation = _per_replicate(self.validation, "validation")
-        training = _per_replicate([lane.evaluate(self.parts.train) for lane in self.lanes], "train")
-        replicates = self.with_untrained([{**v, **t} for v, t in zip(validation, training, strict=True)])
+    def results(self, test: Examples | None) -> list[TrainResult | Diverged]:
+        """After the last report, whose validation is used again."""
+        training = _per_member([lane.evaluate(self.parts.train) for lane in self.lanes], "train")
+        members = self.with_untrained([{**v, **t} for v, t in zip(self.validation, training, strict=True)])
         if test is not None:
-            tested = _per_replicate([lane.evaluate(test) for lane in self.lanes], "test")
+            tested = _per_member([lane.evaluate(test) for lane in self.lanes], "test")
             if not all(self.finite):
                 untrained = self.untrained_scores(test, "test")
                 tested = [t if ok else u for t, u, ok in zip(tested, untrained, self.finite, strict=True)]
-            replicates = [{**replicate, **scores} for replicate, scores in zip(replicates, tested, strict=True)]
-        means = _means(replicates)
-        n_validation = len(self.parts.validation)
-        accuracy = means["validation_accuracy"]
-        loss_errors = [error for evaluation in self.validation for error in evaluation.loss_standard_error]
-        finite_errors = [error for error in loss_errors if math.isfinite(error)]
+            members = [{**member, **scores} for member, scores in zip(members, tested, strict=True)]
+        tails = [variance for lane in self.lanes for variance in lane.tail_loss_variance()]
+        plateaus = [steps for lane in self.lanes for steps in lane.plateau_steps()]
+        seconds = [s / lane.members for lane, s in zip(self.lanes, self.lane_seconds, strict=True)
+                   for _ in range(lane.members)]  # fmt: skip
         micro = min(lane.micro_batch_size for lane in self.lanes)
-        accumulation = math.ceil(self.config.batch_size / micro)
         largest = max(phase.batch_size for phase in self.schedule.phases)
         batch_norm = largest > micro and models.has_batch_norm(self.lanes[0].model)
-        examples = self.schedule.examples * len(self.config.seeds)
-        return TrainResult(
-            metrics=means,
-            replicates=replicates,
-            validation_standard_errors={
-                "validation_accuracy": math.sqrt(accuracy * (1 - accuracy) / n_validation),
-                "validation_loss": sum(finite_errors) / max(len(finite_errors), 1),
-            },
-            diverged=[not finite for finite in self.finite],
-            train_seconds=self.train_seconds,
-            examples_per_second=examples / self.train_seconds,
-            device=device_name(self.device),
-            threads=torch.get_num_threads(),
-            stacked=self.stacked,
-            micro_batch_size=min(micro, self.config.batch_size),
-            grad_accum_steps=accumulation,
-            peak_memory_bytes=memory.peak_bytes(self.device),
-            tail_loss_variance=[variance for lane in self.lanes for variance in lane.tail_loss_variance()],
-            curves=self.curves,
-            plateau_steps=[steps for lane in self.lanes for steps in lane.plateau_steps()],
-            flags=["batch norm over micro-batches: not the statistics of the whole batch"] if batch_norm else [],
-        )
+        results: list[TrainResult | Diverged] = []
+        for position, config in enumerate(self.configs):
+            if self.ended(position):
+                results.append(Diverged(_means(self.of(position, self.untrained_metrics()))))
+                continue
+            replicates = self.of(position, members)
+            means = _means(replicates)
+            errors = [error for error in self.of(position, self.loss_errors) if math.isfinite(error)]
+            accuracy = means["validation_accuracy"]
+            train_seconds = sum(self.of(position, seconds))
+            results.append(
+                TrainResult(
+                    metrics=means,
+                    replicates=replicates,
+                    validation_standard_errors={
+                        "validation_accuracy": math.sqrt(accuracy * (1 - accuracy) / len(self.parts.validation)),
+                        "validation_loss": sum(errors) / max(len(errors), 1),
+                    },
+                    diverged=[not finite for finite in self.of(position, self.finite)],
+                    train_seconds=train_seconds,
+                    examples_per_second=self.schedule.examples * len(config.seeds) / train_seconds,
+                    device=device_name(self.device),
+                    threads=torch.get_num_threads(),
+                    stacked=self.size > 1,
+                    stack_size=self.size,
+                    stacked_base_lrs=self.base_lrs(position),
+                    micro_batch_size=min(micro, config.batch_size),
+                    grad_accum_steps=math.ceil(config.batch_size / micro),
+                    peak_memory_bytes=memory.peak_bytes(self.device),
+                    tail_loss_variance=self.of(position, tails),
+                    curves=self.curves[position],
+                    plateau_steps=self.of(position, plateaus),
+                    flags=["batch norm over micro-batches: not the statistics of the whole batch"]
+                    if batch_norm
+                    else [],
+                )
+            )
+        return results
 
 
 def device_name(device: torch.device) -> str:
@@ -242,7 +334,7 @@ def device_name(device: torch.device) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})"
 
 
-def _per_replicate(evaluations: list[Evaluation], part: str) -> list[dict[str, float]]:
+def _per_member(evaluations: list[Evaluation], part: str) -> list[dict[str, float]]:
     return [
         {f"{part}_loss": loss, f"{part}_accuracy": accuracy}
         for evaluation in evaluations
@@ -251,4 +343,4 @@ def _per_replicate(evaluations: list[Evaluation], part: str) -> list[dict[str, f
 
 
 def _means(scores: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: sum(score[name] for score in scores) / len(scores) for name in scores[0]}
+    return {name: sum(score[name] for score in scores) / len(scores) for name in (scores[0] if scores else ())}

@@ -28,11 +28,13 @@ class TrainResult:
     # Where config.measures asks for them: at each report the progress and, of each seed, losses and sharpness …
     curves: list[dict[str, Any]]
     plateau_steps: list[float | None]  # … and of each seed the steps until the loss left its first plateau, if it did
-    train_seconds: float  # without evaluation
+    train_seconds: float  # without evaluation; where several configurations trained together, its share
     examples_per_second: float  # of all replicates together
     device: str
     threads: int
     stacked: bool
+    stack_size: int  # runs that trained as one network: 1, all seeds, or those of several learning rates …
+    stacked_base_lrs: list[float]  # … which are these, in the order of the stack
     micro_batch_size: int
     grad_accum_steps: int
     peak_memory_bytes: int  # of the accelerator, or of the process on the CPU

@@ -1,38 +1,78 @@
-"""Whether replicates train faster as one stacked network: measured, once for each shape of work."""
+"""How many runs train fastest as one network: measured, once for each shape of work."""
 
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from math import ceil
 
 import torch
 
-from search.schedule import Schedule
-from search.spec import Task, TrainConfig
+from search.errors import DeviceMemoryError
+from search.schedule import Schedule, schedule_of
+from search.spec import TrainConfig
+from search.train import models
 from search.train.data import Examples
 from search.train.lane import Lane
 
-_STEPS = 12  # a timed stretch; three of them, the fastest counts
-_PAYS: dict[Hashable, bool] = {}
+_STEPS = 12  # of a timed stretch at most; three of them, the fastest counts
+_SHARE = 8  # and at most this part of the run, so that a measurement costs no more than half of one
+_FASTEST: dict[Hashable, int] = {}
+
+_OF_THE_LR = ("base_lr", "peak_lr", "lr_per_example", "noise_scale")
 
 
-def can_stack(config: TrainConfig, task: Task) -> bool:
-    """Whether replicates have a stacked form: perceptrons do, unless augmented, which each is by itself."""
-    return len(config.seeds) > 1 and task.model == "mlp" and not task.augment
+def can_stack(configs: Sequence[TrainConfig]) -> bool:
+    """Whether the runs of some configurations have a stacked form: they differ in the learning rate alone."""
+    first = configs[0]
+    same = first.model_dump(exclude=set(_OF_THE_LR))
+    return (
+        first.task is not None
+        and models.can_stack(first.task)
+        and all(config.model_dump(exclude=set(_OF_THE_LR)) == same for config in configs[1:])
+    )
 
 
-def stacking_pays(config: TrainConfig, task: Task, train: Examples, schedule: Schedule) -> bool:
-    """Time a few steps of all replicates stacked against the same steps in turn, on throw-away networks.
+def stack_size(configs: Sequence[TrainConfig], train: Examples, schedule: Schedule) -> int:
+    """How many runs train fastest as one network: 1, the seeds of a configuration, those of a third of them, or all.
 
-    A run too short to time trains in turn.
+    Times a few steps of each size in turn, on throw-away networks, from the smallest on until a larger one is no longer
+    faster; a run too short to time trains by itself. For configurations of which `can_stack` holds.
     """
-    if schedule.steps < 2 * _STEPS:
-        return False
-    n = len(config.seeds)
-    key = (train.images.device, torch.get_num_threads(), task, config.optimizer, config.batch_size, n)
-    if key not in _PAYS:
-        stacked = seconds_a_step(Lane(config, task, config.seeds, schedule, train), _STEPS)
-        single = seconds_a_step(Lane(config, task, config.seeds[:1], schedule, train), _STEPS)
-        _PAYS[key] = stacked < n * single
-    return _PAYS[key]
+    config, n_seeds = configs[0], len(configs[0].seeds)
+    steps = min(_STEPS, schedule.steps // _SHARE)
+    if steps == 0:
+        return 1
+    key = (train.images.device, torch.get_num_threads(), config.task, config.optimizer, config.batch_size, n_seeds,
+           len(configs))  # fmt: skip
+    if key not in _FASTEST:
+        best, fastest = 1, seconds_a_step(lane_of(configs, 1, train, schedule), steps)
+        for n in sorted({1, ceil(len(configs) / 3), len(configs)}):
+            size = n * n_seeds
+            if size == 1:
+                continue
+            try:
+                seconds = seconds_a_step(lane_of(configs, size, train, schedule), steps) / size
+            except (torch.OutOfMemoryError, DeviceMemoryError):
+                break
+            if seconds >= fastest:
+                break
+            best, fastest = size, seconds
+        _FASTEST[key] = best
+    return _FASTEST[key]
+
+
+def configs_together(configs: Sequence[TrainConfig], train: Examples) -> int:
+    """How many of some configurations train fastest as one network; 1 where they cannot."""
+    if not can_stack(configs):
+        return 1
+    return max(stack_size(configs, train, schedule_of(configs[0])) // len(configs[0].seeds), 1)
+
+
+def lane_of(configs: Sequence[TrainConfig], size: int, train: Examples, schedule: Schedule) -> Lane:
+    """The first `size` runs of some configurations, which are one or whole configurations, as a lane."""
+    config = configs[0]
+    assert config.task is not None
+    peak_lrs = tuple(each.peak_lr for each in configs[: ceil(size / len(config.seeds))])
+    return Lane(config, config.task, config.seeds[:size], schedule, train, peak_lrs)
 
 
 def seconds_a_step(lane: Lane, steps: int) -> float:

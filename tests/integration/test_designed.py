@@ -3,6 +3,7 @@
 import math
 import signal
 
+import optuna
 import pytest
 import torch
 from optuna.trial import TrialState
@@ -242,6 +243,92 @@ def test_runs_no_better_than_guessing_count_as_guessing(storage):
     assert all(record.outcome in ("complete", "diverged") for record in records)
     runtime = Runtime(CPU, None)
     assert replay(next(r for r in records if r.outcome == "complete"), spec, runtime).largest_difference == 0.0
+
+
+STACKING = {
+    "space": {"batch_size": {"low": 1, "high": 128, "log2": True}, "base_lr": [2.0**exponent for exponent in range(-6, 2)]},
+    "task": {"train_size": 128, "validation_fraction": 0.1, "model_options": {"widths": [16]}},
+    "budget": {"epochs": 2},
+}  # fmt: skip
+
+
+@pytest.fixture
+def three_at_once(monkeypatch):
+    """As if a measurement had said so, at every batch size."""
+    monkeypatch.setattr("search.objective.configs_together", lambda configs, train: min(3, len(configs)))
+
+
+def test_learning_rates_of_a_batch_size_share_a_network_and_each_is_a_trial(storage, three_at_once):
+    spec = claim_spec(**STACKING)
+    stored = work(storage, spec)
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
+    records = records_of(stored)
+    # The eight rates of a batch size as networks of three, three and two.
+    assert [record.result["stack_size"] for record in records[:8]] == [15] * 6 + [10] * 2
+    assert stored.slots.counts().done == 64
+    for record in records[1::12]:
+        assert record.params["base_lr"] in record.result["stacked_base_lrs"]
+        assert replay(record, spec, Runtime(CPU, None)).largest_difference == 0.0
+    alone = work_alone(storage, spec)
+    for ours, theirs in zip(records, alone, strict=True):
+        assert ours.params == theirs.params and theirs.result["stack_size"] in (1, 5)
+        assert ours.replicate_values == pytest.approx(theirs.replicate_values, rel=0.02)
+
+
+def work_alone(storage, spec):
+    """The trials of the same study, each in a network of its own, in the order of its cells."""
+    timed = spec.model_copy(
+        update={"name": "alone", "claim": spec.claim.model_copy(update={"hypotheses": ("H9", "H8", "H2")})}
+    )
+    return records_of(work(storage, timed))
+
+
+def test_runs_are_timed_by_themselves_where_their_time_is_the_question(storage, three_at_once):
+    stored = work(storage, claim_spec(claim={"hypotheses": ["H2"]}, **STACKING))
+    assert all(record.result["stacked_base_lrs"] == [record.params["base_lr"]] for record in records_of(stored))
+
+
+def test_a_network_that_is_interrupted_hands_all_its_cells_back(storage, three_at_once, tmp_path, monkeypatch):
+    spec = claim_spec(**STACKING)
+    stored = register(storage, spec, trials=None, version="test")
+    runtime = Runtime(CPU, None, checkpoint_dir=tmp_path, checkpoint_seconds=0.0)
+    reported = []
+    report = optuna.Trial.report
+
+    def counting(self, *args):
+        reported.append(self.number)
+        if len(reported) == 20:
+            signal.raise_signal(signal.SIGTERM)
+        return report(self, *args)
+
+    monkeypatch.setattr(optuna.Trial, "report", counting)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    runtime.interrupts.install()
+    try:
+        Worker(stored, runtime, study_seed=0).work()
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+    counts = stored.slots.counts()
+    assert counts.held == 0 and 0 < counts.done < 64
+    Worker(stored, Runtime(CPU, None), study_seed=0).work()
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
+    outcomes = [record.outcome for record in records_of(stored)]
+    assert outcomes.count("lost") == 3 and outcomes.count("complete") == 64
+
+
+def test_the_cells_of_a_network_whose_worker_died_are_run_again(storage, three_at_once):
+    spec = claim_spec(**STACKING)
+    stored = register(storage, spec, trials=None, version="test")
+    claim = stored.slots.claim()
+    for each in (claim, *stored.slots.claim_more(claim, range(64), 2)):
+        stored.slots.started(each, stored.study.ask()._trial_id)
+        stored.slots.lease_seconds = -1.0  # it died long ago
+        stored.slots.renew(each)
+        stored.slots.lease_seconds = 120.0
+    stored = work(storage, spec)
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
+    assert [record.outcome for record in records_of(stored)].count("lost") == 3
 
 
 def test_every_given_factor_has_its_surface(storage):

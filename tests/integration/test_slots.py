@@ -50,6 +50,44 @@ def test_each_slot_is_claimed_once_and_then_none_is_left(slots):
     assert slots.claim() is None
 
 
+def test_further_slots_are_taken_for_the_same_holder_while_they_are_open(engine):
+    slots = Slots(engine, study_id=1)
+    slots.create(8)
+    first = slots.claim()
+    assert slots.n_open([1, 3, 5, 7]) == 4
+    more = slots.claim_more(first, [1, 3, 5, 7], 3)
+    assert [claim.slot for claim in more] == [1, 3, 5]
+    assert {claim.holder for claim in more} == {first.holder} and {claim.attempts for claim in more} == {1}
+    other = slots.claim()
+    assert other.slot == 2
+    assert slots.claim_more(other, [1, 3, 5], 3) == [] and slots.n_open([1, 3, 5, 7]) == 1
+    assert [claim.slot for claim in slots.claim_more(other, [0, 4, 5, 6], 3)] == [4, 6]
+    assert slots.claim_more(other, [], 3) == slots.claim_more(other, [7], 0) == []
+    assert all(slots.renew(claim) and slots.started(claim, 70 + claim.slot) for claim in more)
+    assert slots.finish(more[0]) and not slots.finish(more[0])  # each by itself
+    assert slots.release(more[1], count_attempt=True)
+    assert states(slots) == (2, 5, 1)
+    again = slots.claim()
+    assert (again.slot, again.attempts) == (3, 2)
+
+
+def test_no_slot_goes_to_two_holders(storage_url, engine):
+    """Two claimants that want the same ones, at the same time."""
+    Slots(engine, study_id=1).create(60)
+
+    def take(_):
+        storage = open_storage(storage_url)
+        slots, mine = Slots(storage.engine, 1), []
+        while claim := slots.claim():
+            mine += [claim, *slots.claim_more(claim, range(60), 4)]
+        storage.engine.dispose()
+        return mine
+
+    with ThreadPoolExecutor(2) as pool:
+        taken = [claim.slot for claims in pool.map(take, range(2)) for claim in claims]
+    assert sorted(taken) == list(range(60))
+
+
 def test_a_released_slot_comes_back_and_counts_the_attempt_only_where_told(slots):
     claim = slots.claim()
     assert claim.attempts == 1

@@ -30,7 +30,7 @@ def table(value, *, noise=0.02, seed=0, **levels):
             columns = {
                 "peak_lr": cell["base_lr"], "replicate": replicate, "unstable": False, "train_loss": 0.0, "score": 0.0,
                 "validation_loss": 0.0, "tail_loss_variance": 1.0, "plateau_steps": 50.0, "curves": [],
-                "steps": 100, "examples": 800, "train_seconds": 1.0,
+                "steps": 100, "examples": 800, "train_seconds": 1.0, "shares_network": False,
             } | value(cell)  # fmt: skip
             for name in ("train_loss", "validation_loss", "score"):
                 columns[name] += shake

@@ -5,6 +5,7 @@ import pytest
 
 from search.claims.hypotheses import CATALOGUE
 from search.claims.overall import JUDGES
+from search.errors import StudyError
 from search.spec.arms import NEEDS
 from tests.unit.claims.conftest import N, judged, table, with_curves
 
@@ -45,6 +46,13 @@ def test_h2_reads_the_time_of_an_epoch(exponent, verdict):
         batch_size=BATCHES, base_lr=RATES,
     )  # fmt: skip
     assert judged("H2", runs).verdict == verdict
+
+
+@pytest.mark.parametrize("name", ["H1", "H2"])
+def test_the_time_of_runs_that_shared_a_network_decides_nothing(name):
+    runs = table(lambda cell: {"shares_network": cell["base_lr"] > 0.1}, batch_size=BATCHES, base_lr=RATES)
+    with pytest.raises(StudyError, match=f"{name} needs runs timed by themselves"):
+        judged(name, runs)
 
 
 def larger(penalty, moves):

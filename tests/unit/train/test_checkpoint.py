@@ -35,7 +35,7 @@ class CutOff:
 
 
 def kept(folder, config, every=0.0):
-    return Checkpoint(folder, config, every)
+    return Checkpoint(folder, [config], every)
 
 
 def timeless(result):

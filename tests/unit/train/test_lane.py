@@ -193,7 +193,7 @@ def test_augmentation_is_crop_and_flip_with_a_stream_of_its_own(colours, seed):
         cross_entropy(model(images), colours.labels[batch]).backward()
         optimizer.step()
     for ours, theirs in zip(parameters_of(lane), model.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs.detach(), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours, theirs.detach(), atol=1e-4, rtol=1e-4)
 
 
 def test_a_norm_free_stack_exempts_its_biases():

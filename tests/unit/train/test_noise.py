@@ -189,22 +189,23 @@ def test_a_resumed_run_reports_the_same_estimates(tmp_path, name):
     whole, resumed = CutOff(), CutOff()
     undisturbed = run(config, whole, stacked=name == "seeds")
     with pytest.raises(Interrupted):
-        run(config, CutOff(2), stacked=name == "seeds", checkpoint=Checkpoint(tmp_path, config, 0.0))
-    result = run(config, resumed, checkpoint=Checkpoint(tmp_path, config, 0.0))
+        run(config, CutOff(2), stacked=name == "seeds", checkpoint=Checkpoint(tmp_path, [config], 0.0))
+    result = run(config, resumed, checkpoint=Checkpoint(tmp_path, [config], 0.0))
     assert resumed.told == whole.told and timeless(result) == timeless(undisturbed)
 
 
-def test_a_diverged_replicate_has_no_part_in_the_mean():
+def test_a_diverged_replicate_has_no_gradient_noise():
     config = config_of(seeds=(1, 2, 3))
-    training = _Run(config, config.task, CPU, NOWHERE, stacked=False)
+    training = _Run([config], CPU, NOWHERE, size=1)
     found = [lane.gradient_noise(4)[0] for lane in training.lanes]
     training.finite[0] = False
-    means = training.gradient_noise(4)
-    assert means["gradient_norm2"] == pytest.approx((found[1].norm2 + found[2].norm2) / 2)
-    assert means["gradient_variance"] == pytest.approx((found[1].variance + found[2].variance) / 2)
+    assert training.gradient_noise(4) == [
+        {},
+        *({"gradient_norm2": each.norm2, "gradient_variance": each.variance} for each in found[1:]),
+    ]
     for lane in training.lanes[1:]:
         next(lane.model.parameters()).data.fill_(1e30)  # losses may still be finite where the gradients are not
-    assert training.gradient_noise(4) == {}
+    assert training.gradient_noise(4) == [{}, {}, {}]
 
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])

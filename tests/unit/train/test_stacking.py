@@ -1,29 +1,32 @@
-"""The measurement that decides whether replicates train stacked."""
+"""The measurement that decides how many runs train as one network."""
 
 import pytest
 
+from search.errors import DeviceMemoryError
 from search.schedule import schedule_of
-from search.train import stacking
+from search.train import configs_together, stacking
 from search.train.data import load_parts
-from search.train.stacking import stacking_pays
+from search.train.stacking import can_stack, stack_size
 from tests.unit.train.conftest import CPU, NOWHERE, config_of, run
+
+LRS = (0.01, 0.02, 0.05, 0.1)
 
 
 @pytest.fixture(autouse=True)
 def nothing_measured(monkeypatch):
-    monkeypatch.setattr(stacking, "_PAYS", {})
+    monkeypatch.setattr(stacking, "_FASTEST", {})
 
 
 @pytest.fixture
-def verdict(monkeypatch):
-    """Measure for real, then answer these seconds a step in turn; the number of measurements is kept."""
+def clock(monkeypatch):
+    """Measure for real, then answer with the seconds a step of so many members; the sizes measured are kept."""
     measure, measured = stacking.seconds_a_step, []
 
-    def install(*seconds):
+    def install(seconds):
         def timed(lane, steps):
             assert measure(lane, steps) > 0
-            measured.append(len(lane.seeds))
-            return seconds[(len(measured) - 1) % len(seconds)]
+            measured.append(lane.members)
+            return seconds(lane.members)
 
         monkeypatch.setattr(stacking, "seconds_a_step", timed)
         return measured
@@ -31,22 +34,42 @@ def verdict(monkeypatch):
     return install
 
 
-def pays(config):
-    return stacking_pays(config, config.task, load_parts(config.task, CPU, NOWHERE).train, schedule_of(config))
+def training_part(config):
+    return load_parts(config.task, CPU, NOWHERE).train
 
 
-@pytest.mark.parametrize(("stacked", "single", "expected"), [(2.9, 1.0, True), (3.1, 1.0, False), (1.0, 1.0, True)])
-def test_a_stack_pays_when_it_is_faster_than_its_members_in_turn(verdict, stacked, single, expected):
-    measured = verdict(stacked, single)
-    assert pays(config_of(seeds=(1, 2, 3), batch_size=2)) is expected
-    assert measured == [3, 1]
+def size(*configs):
+    return stack_size(configs, training_part(configs[0]), schedule_of(configs[0]))
 
 
-def test_a_shape_of_work_is_measured_once_and_others_anew(verdict):
-    measured = verdict(1.0, 1.0)
+@pytest.mark.parametrize(("stack", "expected"), [(2.9, 3), (3.0, 1), (3.1, 1)])
+def test_a_stack_pays_when_it_is_faster_than_its_members_in_turn(clock, stack, expected):
+    measured = clock(lambda members: stack if members == 3 else 1.0)
+    assert size(config_of(seeds=(1, 2, 3), batch_size=2)) == expected
+    assert measured == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected", "measured_sizes"),
+    [
+        (lambda members: 1.0, 8, [1, 2, 4, 8]),  # a step costs the same for any number
+        (lambda members: 1.0 if members < 5 else members, 4, [1, 2, 4, 8]),  # until a cache is full
+        (lambda members: members, 1, [1, 2]),
+    ],
+)
+def test_larger_stacks_are_tried_as_long_as_they_are_faster(clock, seconds, expected, measured_sizes):
+    measured = clock(seconds)
+    configs = [config_of(seeds=(1, 2), batch_size=2, base_lr=lr) for lr in LRS]
+    assert size(*configs) == expected
+    assert measured == measured_sizes
+    assert configs_together(configs, training_part(configs[0])) == max(expected // 2, 1)
+
+
+def test_a_shape_of_work_is_measured_once_and_others_anew(clock):
+    measured = clock(lambda members: members)
     base = {"seeds": (1, 2), "batch_size": 2}
-    pays(config_of(**base))
-    pays(config_of(**base | {"base_lr": 0.3, "seeds": (5, 6)}))
+    size(config_of(**base))
+    size(config_of(**base | {"base_lr": 0.3, "seeds": (5, 6)}))
     assert len(measured) == 2
     for other in (
         {"batch_size": 1},
@@ -55,31 +78,68 @@ def test_a_shape_of_work_is_measured_once_and_others_anew(verdict):
         {"task": {"model_options": {"widths": [9]}}},
     ):
         before = len(measured)
-        pays(config_of(**base | other))
+        size(config_of(**base | other))
         assert len(measured) == before + 2
 
 
-def test_a_run_too_short_to_time_trains_in_turn(verdict):
-    measured = verdict(0.0, 1.0)
-    assert not pays(config_of(seeds=(1, 2), budget={"steps": 23}, batch_size=2))
+def test_a_run_too_short_to_time_trains_in_turn(clock):
+    measured = clock(lambda members: 1.0)
+    assert size(config_of(seeds=(1, 2), budget={"steps": 7}, batch_size=2)) == 1
     assert measured == []
-    assert pays(config_of(seeds=(1, 2), budget={"steps": 24}, batch_size=2))
+    assert size(config_of(seeds=(1, 2), budget={"steps": 8}, batch_size=2)) == 2
+
+
+def test_a_stack_that_does_not_fit_is_not_chosen(monkeypatch):
+    def too_large(lane, steps):
+        if lane.members > 2:
+            raise DeviceMemoryError("full")
+        return 1.0
+
+    monkeypatch.setattr(stacking, "seconds_a_step", too_large)
+    assert size(*[config_of(seeds=(1, 2), batch_size=2, base_lr=lr) for lr in LRS]) == 2
+
+
+def test_configurations_share_a_network_only_where_they_differ_in_the_learning_rate_alone():
+    config = config_of(seeds=(1, 2))
+    assert can_stack([config, config_of(seeds=(1, 2), base_lr=0.3)])
+    for other in (
+        {"batch_size": 8},
+        {"seeds": (1, 3)},
+        {"optimizer": "sgd"},
+        {"warmup_fraction": 0.1},
+        {"weight_decay": 0.01},
+        {"decay": "cosine"},
+    ):
+        assert not can_stack([config, config_of(**{"seeds": (1, 2), "base_lr": 0.3} | other)])
+    # With steps ∝ 1/ε every learning rate has a length of its own.
+    lengths = [config_of(budget={"lr_time": 1.0, "min_steps": 4, "max_steps": 1000}, base_lr=lr) for lr in (0.1, 0.3)]
+    assert not can_stack(lengths)
+    assert configs_together(lengths, training_part(config)) == 1
 
 
 @pytest.mark.parametrize("choice", [True, False])
 @pytest.mark.parametrize("family", ["momentum", "adam"])
-def test_measuring_leaves_no_trace_in_the_scores(verdict, choice, family):
+def test_measuring_leaves_no_trace_in_the_scores(clock, choice, family):
     config = config_of(seeds=(1, 2), batch_size=2, optimizer=family)
     told = run(config, stacked=choice)
-    measured = verdict(0.0 if choice else 9.0, 1.0)
+    measured = clock(lambda members: 1.0 if choice else members)
     found = run(config)
-    assert measured == [2, 1]
+    assert measured == [1, 2]
     assert (found.stacked, found.replicates) == (choice, told.replicates)
+    assert (found.stack_size, found.stacked_base_lrs) == (2 if choice else 1, [config.base_lr])
 
 
-@pytest.mark.parametrize("changes", [{"seeds": (1,)}, {"seeds": (1, 2), "task": {"model": "cnn", "model_options": {}}}])
-def test_nothing_is_measured_where_nothing_can_be_stacked(verdict, changes):
-    measured = verdict(0.0, 1.0)
-    assert not run(config_of(**changes), stacked=None).stacked
-    assert not run(config_of(**changes), stacked=True).stacked
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": (1,)},
+        {"seeds": (1, 2), "task": {"model": "resnet18", "model_options": {}}},
+        {"seeds": (1, 2), "task": {"model": "vit-tiny", "model_options": {}}},
+    ],
+)
+def test_nothing_is_measured_where_nothing_can_be_stacked(clock, changes):
+    measured = clock(lambda members: 1.0)
+    config = config_of(budget={"steps": 8}, batch_size=2, **changes)
+    assert not run(config).stacked
+    assert not run(config, stacked=True).stacked
     assert measured == []

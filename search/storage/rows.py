@@ -1,0 +1,211 @@
+"""Optuna's storage, with plain statements for the calls that make up most of a trial's life.
+
+Optuna writes a report in a transaction of an ORM that reads the trial, looks for an earlier report, and adds one, which
+takes milliseconds of the processor; a trial has a few dozen of such calls. Here a row is added by one statement, on the
+condition that its trial has not ended, and a trial is read by two (`trials.py`). Whatever is not that plain, such as a
+row that is there already, or a trial that has ended, is left to Optuna's own method, which knows what to do or to say.
+`tests/integration/test_rows.py` holds it to Optuna's suite for storages, on every database.
+"""
+
+import json
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, Insert, Table, bindparam, create_engine, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+from search.storage.trials import read_trials
+
+_UNFINISHED = [state for state in TrialState if not state.is_finished()]
+_TRIALS = models.TrialModel.__table__
+_STUDY = select(models.StudyModel.study_id).where(models.StudyModel.study_id == bindparam("of"))
+_EARLIER = select(func.count()).where(_TRIALS.c.study_id == bindparam("in"), _TRIALS.c.trial_id < bindparam("than"))
+_NUMBERED = update(_TRIALS).where(_TRIALS.c.trial_id == bindparam("of")).values(number=bindparam("as"))
+_ENDED = (
+    update(_TRIALS)
+    .where(_TRIALS.c.trial_id == bindparam("of"), _TRIALS.c.state.in_(_UNFINISHED))
+    .values(state=bindparam("as"), datetime_complete=bindparam("at"))
+)
+
+
+class RowStorage(RDBStorage):
+    """`RDBStorage`, faster."""
+
+    def __init__(
+        self, url: str, engine_kwargs: dict[str, Any], *, known: bool = False, any_schema: bool = False
+    ) -> None:
+        """Open a database.
+
+        Args:
+            url: of it.
+            engine_kwargs: of SQLAlchemy's.
+            known: its tables have been found to be those of this Optuna. Optuna would look at each of them, and load
+                alembic to ask for their version, which takes a fifth of a second.
+            any_schema: of whatever version they are.
+        """
+        if not known:
+            super().__init__(url, engine_kwargs=engine_kwargs, skip_compatibility_check=any_schema)
+            return
+        self.url, self.engine_kwargs, self.skip_compatibility_check = url, engine_kwargs, any_schema
+        self.heartbeat_interval = self.grace_period = None
+        self.heartbeat_stale_trial_callback = self.failed_trial_callback = None
+        self.engine = create_engine(url, **engine_kwargs)
+        self.scoped_session = scoped_session(sessionmaker(bind=self.engine))
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """One trial."""
+        with _optunas_errors(), self._alone() as connection:
+            found = read_trials(connection, _TRIALS.c.trial_id == trial_id)
+        return found[0] if found else super().get_trial(trial_id)
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """Those of a study that are named or younger than another: what Optuna's cache asks for."""
+        where = [_TRIALS.c.study_id == study_id]
+        if states is not None:
+            assert isinstance(states, Iterable)
+            where.append(_TRIALS.c.state.in_(list(states)))
+        if trial_id_greater_than > -1:
+            younger = _TRIALS.c.trial_id > trial_id_greater_than
+            where.append(or_(younger, _TRIALS.c.trial_id.in_(included_trial_ids)) if included_trial_ids else younger)
+        with _optunas_errors(), self._alone() as connection:
+            found = read_trials(connection, *where)
+        return found or super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+
+    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        """A running trial; one from a template is left to Optuna."""
+        if template_trial is not None:
+            return super()._create_new_trial(study_id, template_trial)
+        started = datetime.now()
+        running = {"study_id": study_id, "state": TrialState.RUNNING, "datetime_start": _utc(started)}
+        with _optunas_errors(), self.engine.begin() as connection:
+            # One at a time, or two would get the same number.
+            if connection.scalar(_STUDY.with_for_update(), {"of": study_id}) is None:
+                raise KeyError(models.NOT_FOUND_MSG)
+            key = connection.execute(insert(_TRIALS).values(running)).inserted_primary_key
+            assert key is not None
+            trial_id = key[0]
+            number = connection.scalar(_EARLIER, {"in": study_id, "than": trial_id}) or 0
+            connection.execute(_NUMBERED, {"of": trial_id, "as": number})
+        return FrozenTrial(
+            number=number, trial_id=trial_id, state=TrialState.RUNNING, datetime_start=started, datetime_complete=None,
+            value=None, params={}, distributions={}, user_attrs={}, system_attrs={}, intermediate_values={},
+        )  # fmt: skip
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Keep a report."""
+        model = models.TrialIntermediateValueModel
+        value, kind = model.intermediate_value_to_stored_repr(intermediate_value)
+        row = {"step": step, "intermediate_value": value, "intermediate_value_type": kind}
+        if not self._add(model.__table__, trial_id, row):
+            super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Keep an attribute; that of its configuration takes the parameters to the disk with it."""
+        row = {"key": key, "value_json": json.dumps(value)}
+        if not self._add(models.TrialUserAttributeModel.__table__, trial_id, row, lazily=False):
+            super().set_trial_user_attr(trial_id, key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Keep an attribute of Optuna's own."""
+        row = {"key": key, "value_json": json.dumps(value)}
+        if not self._add(models.TrialSystemAttributeModel.__table__, trial_id, row):
+            super().set_trial_system_attr(trial_id, key, value)
+
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        """Keep a parameter; Optuna's cache knows its distribution from the second time on."""
+        if previous_distribution == distribution:
+            text = distribution_to_json(distribution)
+            row = {"param_name": param_name, "param_value": param_value_internal, "distribution_json": text}
+            if self._add(models.TrialParamModel.__table__, trial_id, row):
+                return
+        super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous_distribution)
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """End a trial; other states are left to Optuna."""
+        if state.is_finished() and self._end(trial_id, state, values or ()):
+            return True
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def _end(self, trial_id: int, state: TrialState, values: Sequence[float]) -> bool:
+        rows = []
+        for objective, value in enumerate(values):
+            stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+            rows.append({"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind})
+        try:
+            with _optunas_errors(), self.engine.begin() as connection:
+                ended = (
+                    connection.execute(_ENDED, {"of": trial_id, "as": state, "at": _utc(datetime.now())}).rowcount == 1
+                )
+                if ended and rows:
+                    connection.execute(insert(models.TrialValueModel.__table__), rows)
+                return ended
+        except IntegrityError:
+            return False
+
+    def _add(self, table: Table, trial_id: int, row: dict[str, Any], *, lazily: bool = True) -> bool:
+        """Add a row to a trial that has not ended; False where it has, or the row is there.
+
+        `lazily`, PostgreSQL does not wait for its disk (5 ms, measured), and a crash of the server may take back what
+        nothing that was waited for came after. Of a trial that goes on these are its last reports, which its result
+        holds as well.
+        """
+        statement = _addition(table, lazily=lazily and self.engine.dialect.name == "postgresql")
+        try:
+            with _optunas_errors(), self._alone() as connection:
+                return connection.execute(statement, row | {"of": trial_id}).rowcount == 1
+        except IntegrityError:
+            return False
+
+    def _alone(self) -> Connection:
+        """A connection on which each statement is a transaction, which spares two trips to the server."""
+        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+@cache
+def _addition(table: Table, *, lazily: bool) -> Insert:
+    """A row of a table that belongs to the trial `of`, unless that has ended."""
+    columns = [column for column in table.c if not column.primary_key and column.name != "trial_id"]
+    row = select(_TRIALS.c.trial_id, *(bindparam(column.name, type_=column.type) for column in columns))
+    unfinished = row.where(_TRIALS.c.trial_id == bindparam("of"), _TRIALS.c.state.in_(_UNFINISHED))
+    if lazily:
+        unfinished = unfinished.where(func.set_config("synchronous_commit", "off", True) == "off")
+    added = insert(table).from_select(["trial_id", *(column.name for column in columns)], unfinished)
+    return added.execution_options(preserve_rowcount=True)
+
+
+@contextmanager
+def _optunas_errors() -> Iterator[None]:
+    """Name the errors of the database as Optuna's own methods do."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        raise StorageInternalError("A statement on the trials failed.") from error
+
+
+def _utc(local: datetime) -> datetime:
+    """As Optuna keeps a local time: in UTC, without saying so."""
+    return local.astimezone(UTC).replace(tzinfo=None)

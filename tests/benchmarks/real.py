@@ -1,0 +1,229 @@
+"""A fixed wall time on a real task: plain Optuna, Ray Tune and Syne Tune as their documentation has them, and ours.
+
+    python tests/benchmarks/real.py --seconds 300 [--repeats 3] [--methods optuna ray ours] [--json FILE]
+        [--ray-python /tmp/venv-ray/bin/python] [--syne-python /tmp/venv-syne/bin/python]
+
+Each trains FashionMNIST in the manner of Optuna's own PyTorch example, on two cores and one at a time, in a turn for
+each repeat: `real_competitors/task.py` has the task, `real_competitors/` what a user of each library would write, and
+`real_study.toml` what a user of ours would. Space, images, epochs and reports are the same for all, and so is one
+thread a trial. The clock starts with the first process and counts start-up; the data are unpacked before it. What ends
+after the time does not count. Finished are trials that were complete, pruned or diverged; the best accuracy is that of
+complete ones. Who tries more configurations on 1,280 images is flattered more, so the best configuration of each is
+trained again by one trainer, on five fresh seeds, and scored on the test data.
+
+Ray Tune and Syne Tune may need an environment of their own, which can borrow the torch of this one:
+    python3 -m venv /tmp/venv-ray && /tmp/venv-ray/bin/pip install pyarrow tensorboardX     (and 'syne-tune' likewise)
+    echo THIS_ENVIRONMENT/lib/python3.11/site-packages > /tmp/venv-ray/lib/python3.11/site-packages/borrowed.pth
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from real_methods import METHODS, STUDY, Ended, Setting, measure
+from rich.console import Console
+from rich.table import Table
+from torchvision.datasets import FashionMNIST
+from train_speed import torchvision_root
+
+from search.derive import Point, derive
+from search.spec import read_spec
+from search.train import train
+from search.train.data import _split_order
+
+RIVALS = tuple(method for method in METHODS if method != "ours")
+FRESH_SEEDS = tuple(range(1000, 1005))
+PROBES = {"ray": "import ray.tune, tensorboardX, optuna", "syne": "import syne_tune, torchvision"}
+INSTALL = {"ray": "pip install 'ray[tune]' optuna", "syne": "pip install syne-tune"}
+
+
+def improvements(trials: list[Ended]) -> list[Ended]:
+    """Complete trials that were better than all before them."""
+    best: list[Ended] = []
+    for trial in trials:
+        if trial.complete and trial.accuracy is not None and (not best or trial.accuracy > best[-1].accuracy):
+            best.append(trial)
+    return best
+
+
+def seconds_to(accuracy: float | None, better: list[dict[str, Any]]) -> float | None:
+    """When the best was as good as that; None where it never was."""
+    if accuracy is None:
+        return None
+    return next((trial["seconds"] for trial in better if trial["accuracy"] >= accuracy), None)
+
+
+def test_scores(params: dict[str, Any], data: Path) -> list[float]:
+    """Test accuracies of a configuration on fresh seeds, whoever found it."""
+    spec = read_spec(STUDY)
+    point = Point(
+        batch_size=params["batch_size"], base_lr=params["lr"], scaling_rule="constant", warmup_fraction=0.0,
+        optimizer=params["optimizer"].lower(), decay="constant", momentum=0.9, weight_decay=0.0,
+    )  # fmt: skip
+    config = derive(spec, point, FRESH_SEEDS)
+    found = train(config, lambda *_: None, device=torch.device("cpu"), data_dir=data, test=True)
+    return [replicate["test_accuracy"] for replicate in found.replicates]
+
+
+def write_split(data: Path, file: Path) -> None:
+    """Which of torchvision's training images are ours to train and to validate on, and how ours are standardised."""
+    task = read_spec(STUDY).task
+    images = FashionMNIST(data, train=True).data
+    order = _split_order(len(images), task.split_seed)
+    validation, training = order[: task.n_validation], order[task.n_validation : task.n_validation + task.n_train]
+    unit = images[training].float() / 255  # as ToTensor gives them
+    chosen = {"validation": validation.numpy(), "train": training.numpy()}
+    np.savez(file, **chosen, mean=unit.mean().item(), std=unit.std().item())
+
+
+def available(methods: list[str], python: dict[str, str], console: Console) -> list[str]:
+    """The methods whose library can be imported; a line for each of the others."""
+    found = []
+    for method in methods:
+        library = method.split("-")[0]
+        probe = [python[library], "-c", PROBES[library]] if library in PROBES else []
+        if probe and subprocess.run(probe, capture_output=True).returncode:
+            line = f"skipped {method}: not in {python[library]}; {INSTALL[library]}, and --{library}-python PATH"
+            console.print(line, markup=False, soft_wrap=True)
+        else:
+            found.append(method)
+    return found
+
+
+def run_of(method: str, setting: Setting) -> dict[str, Any]:
+    """One run of one method, as a row of the document."""
+    trials = measure(method, setting)
+    better = improvements(trials)
+    tested = test_scores(better[-1].params, setting.data) if better else []
+    return {
+        "method": method,
+        "repeat": setting.repeat,
+        "finished": len(trials),
+        "complete": sum(trial.complete for trial in trials),
+        "first_seconds": trials[0].seconds if trials else None,
+        "best_accuracy": better[-1].accuracy if better else None,
+        "best_params": better[-1].params if better else None,
+        "test_accuracy": statistics.fmean(tested) if tested else None,
+        "improvements": [asdict(trial) for trial in better],
+    }
+
+
+def compare(runs: list[dict[str, Any]]) -> None:
+    """Add to each run when it reached the accuracy that each rival ended with in its repeat."""
+    for run in runs:
+        for rival in RIVALS:
+            ends = [r["best_accuracy"] for r in runs if (r["method"], r["repeat"]) == (rival, run["repeat"])]
+            run[f"seconds_to_{rival}"] = seconds_to(ends[0], run["improvements"]) if ends else None
+
+
+def medians(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a method. A rival's accuracy that was not reached counts as later than every time."""
+    rows = []
+    for method in dict.fromkeys(run["method"] for run in runs):
+        mine = [run for run in runs if run["method"] == method]
+        row: dict[str, Any] = {"method": method, "repeats": len(mine)}
+        for name in ("finished", "complete", "first_seconds", "best_accuracy", "test_accuracy"):
+            values = [run[name] for run in mine if run[name] is not None]
+            row[name] = statistics.median(values) if values else None
+        for rival in RIVALS:
+            times = [run[f"seconds_to_{rival}"] for run in mine]
+            row[f"reached_{rival}"] = sum(time is not None for time in times)
+            middle = statistics.median(math.inf if time is None else time for time in times)
+            row[f"seconds_to_{rival}"] = middle if math.isfinite(middle) else None
+        rows.append(row)
+    return rows
+
+
+def show(rows: list[dict[str, Any]], seconds: float, console: Console) -> None:
+    """The medians, and how ours compares with each rival."""
+    by_method = {row["method"]: row for row in rows}
+    grid = Table("", "finished", "complete", "first, s", "best", "on test data", "s to Optuna's", "s to Ray's")
+    for method, row in by_method.items():
+        grid.add_row(
+            METHODS[method][0], f"{row['finished']:g}", f"{row['complete']:g}", shown(row["first_seconds"], 1),
+            shown(row["best_accuracy"], 4), shown(row["test_accuracy"], 4),
+            shown(row["seconds_to_optuna"], 1), shown(row["seconds_to_ray"], 1),
+        )  # fmt: skip
+    console.print(grid)
+    ours = by_method.get("ours")
+    for rival in [method for method in RIVALS if method in by_method and ours]:
+        theirs, spent = by_method[rival], ours[f"seconds_to_{rival}"]
+        ratio = (
+            f"{ours['finished'] / theirs['finished']:.1f} times its finished"
+            if theirs["finished"]
+            else "the only finished"
+        )
+        reached = f"; its last accuracy took ours {spent / seconds:.0%} of the time" if spent is not None else ""
+        if spent is None and theirs["best_accuracy"] is not None:
+            reached = "; ours did not reach its last accuracy"
+        console.print(f"{METHODS[rival][0]}: ours has {ratio} trials{reached}")
+
+
+def shown(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--ray-python", default=sys.executable, help="interpreter that has ray[tune] and optuna")
+    parser.add_argument("--syne-python", default=sys.executable, help="interpreter that has syne-tune")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it runs is ended with it
+    torch.set_num_threads(1)
+    console, runs = Console(width=120), []
+    python = {"ray": options.ray_python, "syne": options.syne_python}
+    methods = available(options.methods, python, console)
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as name:
+        data, split = torchvision_root(Path(name)), Path(name) / "split.npz"
+        write_split(data, split)
+        for repeat in range(options.repeats):
+            for method in methods:
+                folder = Path(name) / f"{method}-{repeat}"
+                folder.mkdir()
+                run = run_of(method, Setting(folder, data, split, options.seconds, repeat, python))
+                console.print(f"{method}, repeat {repeat}: {run['finished']} finished, best {run['best_accuracy']}")
+                runs.append(run)
+    compare(runs)
+    rows = medians(runs)
+    show(rows, options.seconds, console)
+    if options.json:
+        libraries = [("ray", python["ray"]), ("syne-tune", python["syne"])]
+        facts = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+            "python": platform.python_version(),
+            "versions": {package: version(package) for package in ("optuna", "torch", "torchvision", "numpy")}
+            | {package: version_by(interpreter, package) for package, interpreter in libraries},
+            "load_average": load,  # before; the cores are to be this benchmark's alone
+            "seconds": options.seconds,
+            "repeats": options.repeats,
+        }
+        options.json.write_text(json.dumps({**facts, "medians": rows, "runs": runs}, indent=2) + "\n")
+
+
+def version_by(interpreter: str, package: str) -> str | None:
+    """A package's version as another interpreter has it; None where it has none."""
+    ask = f"from importlib.metadata import version; print(version({package!r}))"
+    done = subprocess.run([interpreter, "-c", ask], capture_output=True, text=True)
+    return done.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    main()

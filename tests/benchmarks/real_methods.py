@@ -1,0 +1,168 @@
+"""How `real.py` runs each method: what it starts, how long it lets it run, and where it reads the finished trials."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from search.records import ENDED, records_of
+from search.storage import load, open_storage
+
+ROOT = Path(__file__).parents[2]
+STUDY = Path(__file__).with_name("real_study.toml")
+COMPETITORS = Path(__file__).with_name("real_competitors")
+GRACE = 120.0  # seconds to end in after the time
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A finished trial: the second of the clock at which it ended, and its last validation accuracy."""
+
+    seconds: float
+    complete: bool
+    accuracy: float | None
+    params: dict[str, Any]  # lr, batch_size and optimizer, as torch names it
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a method is run with."""
+
+    folder: Path  # its own
+    data: Path
+    split: Path
+    seconds: float
+    repeat: int
+    python: dict[str, str]
+
+    @property
+    def common(self) -> list[str]:
+        """Arguments that all competitors take."""
+        return ["--seconds", str(self.seconds), "--data", str(self.data), "--split", str(self.split)]
+
+    def run(self, *commands: list[str]) -> None:
+        """Run processes side by side to their end.
+
+        Raises:
+            RuntimeError: one failed, or did not end in time.
+        """
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "SYNETUNE_FOLDER": str(self.folder),
+            "RAY_USAGE_STATS_ENABLED": "0",  # it would look for a network
+        }  # fmt: skip
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
+        log = self.folder / "log.txt"
+        with log.open("a") as output:
+            processes = [
+                subprocess.Popen(
+                    command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    start_new_session=True,
+                )
+                for command in commands
+            ]  # fmt: skip
+            until = time.monotonic() + self.seconds + GRACE
+            try:
+                codes = [process.wait(max(until - time.monotonic(), 0)) for process in processes]
+            except subprocess.TimeoutExpired:
+                codes = ["no end in time"]
+            finally:
+                for process in processes:
+                    end(process)
+        if any(codes):
+            raise RuntimeError(f"{commands[0][1]}: {codes}: {log.read_text()[-2000:]}")
+
+
+def end(process: subprocess.Popen) -> None:
+    """End what still runs, with what it has started: asked first, since some pass the word on."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(20.0)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def run_optuna(setting: Setting) -> list[dict[str, Any]]:
+    url = f"sqlite:///{setting.folder / 'optuna.db'}"
+    create = ["create-study", "--study-name", "real", "--storage", url, "--direction", "maximize"]
+    setting.run([str(Path(sys.executable).with_name("optuna")), *create])
+    worker = [sys.executable, str(COMPETITORS / "optuna_study.py"), "--storage", url, *setting.common]
+    setting.run(worker, worker)
+    study = optuna.load_study(study_name="real", storage=url)
+    return [
+        {
+            "ended": trial.datetime_complete.timestamp(),
+            "complete": trial.state == TrialState.COMPLETE,
+            "accuracy": trial.value,
+            "params": trial.params,
+        }
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    ]
+
+
+def run_ray(setting: Setting, *flags: str) -> list[dict[str, Any]]:
+    output = setting.folder / "trials.json"
+    script = [setting.python["ray"], str(COMPETITORS / "ray_tuner.py")]
+    setting.run([*script, *setting.common, "--output", str(output), *flags])
+    return json.loads(output.read_text())
+
+
+def run_ray_reusing(setting: Setting) -> list[dict[str, Any]]:
+    return run_ray(setting, "--reuse-actors")
+
+
+def run_syne(setting: Setting) -> list[dict[str, Any]]:
+    output = setting.folder / "trials.json"
+    script = [setting.python["syne"], str(COMPETITORS / "syne_tuner.py")]
+    setting.run([*script, *setting.common, "--output", str(output)])
+    return json.loads(output.read_text())
+
+
+def run_ours(setting: Setting) -> list[dict[str, Any]]:
+    url = f"sqlite:///{setting.folder / 'batchlaw.db'}"
+    options = ["--workers", "2", "--device", "cpu", "--timeout", str(setting.seconds), "--seed", str(setting.repeat)]
+    place = ["--storage", url, "--data-dir", str(setting.data)]
+    setting.run([sys.executable, "-m", "search", "run", str(STUDY), "--plain", *options, *place])
+    names = {"adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
+    return [
+        {
+            "ended": record.ended.timestamp(),
+            "complete": record.outcome == "complete",
+            "accuracy": record.value,
+            "params": {
+                "lr": record.config["peak_lr"],
+                "batch_size": record.config["batch_size"],
+                "optimizer": names[record.config["optimizer"]],
+            },
+        }
+        for record in records_of(load(open_storage(url), "real"))
+        if record.outcome in ENDED and record.ended is not None
+    ]
+
+
+METHODS: dict[str, tuple[str, Callable[[Setting], list[dict[str, Any]]]]] = {
+    "optuna": ("Optuna, two processes on SQLite", run_optuna),
+    "ray": ("Ray Tune, OptunaSearch and ASHA", run_ray),
+    "ray-reuse": ("the same, reuse_actors=True", run_ray_reusing),
+    "syne": ("Syne Tune, ASHA", run_syne),
+    "ours": ("batchlaw run, two workers", run_ours),
+}
+
+
+def measure(method: str, setting: Setting) -> list[Ended]:
+    """The trials that a method finished within the time, by their end."""
+    began = time.time()
+    found = METHODS[method][1](setting)
+    trials = [Ended(trial["ended"] - began, trial["complete"], trial["accuracy"], trial["params"]) for trial in found]
+    return sorted((trial for trial in trials if trial.seconds <= setting.seconds), key=lambda trial: trial.seconds)
