@@ -21,6 +21,7 @@ from search.derive import derive, run_seeds
 from search.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned, TimeLimit
 from search.interrupts import Interrupts
 from search.records import CONFIG, Outcome
+from search.sampling import rungs
 from search.space import point_of, suggest
 from search.spec import BUILTIN_METRICS, DATASETS, StudySpec, TrainConfig
 from search.storage import patiently
@@ -64,6 +65,7 @@ class _Reporter:
     curve: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._rungs = rungs(self.spec)
         # A trial that was handed back and runs again has reported so far before, to the same values.
         ran_before = CONFIG in self.trial.user_attrs
         self._known = (
@@ -81,9 +83,10 @@ class _Reporter:
         with self.interrupts.shielded():
             for number in set(range(self.reported + 1, due + 1)) - self._known:
                 patiently(partial(self.trial.report, value, number))
+            passed = self._rungs & set(range(self.reported + 1, due + 1))
             self.reported = due
             # At the last report there is nothing left to save.
-            prune = due < self.spec.arm.reports and patiently(self.trial.should_prune)
+            prune = bool(passed) and due < self.spec.arm.reports and patiently(self.trial.should_prune)
         if prune:
             raise Pruned
 

@@ -10,6 +10,8 @@ from itertools import product
 from math import log2
 from typing import Any, Protocol
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
 from search.derive import Point
 from search.spec import FloatRange, IntRange, Space, levels_of
 
@@ -52,6 +54,32 @@ class Suggested:
     def suggest_categorical(self, name: str, choices: Any) -> Any:
         """As it was."""
         return self.params[name]
+
+
+class _Noted:
+    """Notes the distribution of each parameter that is asked for."""
+
+    def __init__(self) -> None:
+        self.distributions: dict[str, BaseDistribution] = {}
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        self.distributions[name] = FloatDistribution(low, high, log=log)
+        return low
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        self.distributions[name] = IntDistribution(low, high, log=log)
+        return low
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        self.distributions[name] = CategoricalDistribution(choices)
+        return choices[0]
+
+
+def distributions_of(space: Space) -> dict[str, BaseDistribution]:
+    """The parameters of every trial, as `suggest` asks for them."""
+    noted = _Noted()
+    suggest(noted, space)
+    return noted.distributions
 
 
 def cells(space: Space) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from rich.console import Console
 
 from search.errors import BatchlawError
 
+DEFAULT_URL = "sqlite:///batchlaw.db"  # of the database, for --storage
+
 output = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 

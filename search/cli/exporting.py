@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from search.cli.console import DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, within
+from search.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, within
 from search.errors import BatchlawError, StudyError
-from search.storage import DEFAULT_URL, StoredStudy, load, open_storage
 
 if TYPE_CHECKING:
     from search.export import Configuration
     from search.laws.prediction import CarriedBy
     from search.records import TrialRecord
+    from search.storage import StoredStudy
 
 _FORMATS = "table, json, yaml, toml, csv, python, lightning, transformers, timm, wandb or optuna."
 
@@ -71,6 +71,7 @@ def export(
     """Write out the best configurations, with their errors, ties and provenance."""
     from search.export import select, with_ties
     from search.records import records_of
+    from search.storage import load, open_storage
 
     _check(form, top, per)
     _check_moving(form, top, per, trial, for_batch_size, rule, extrapolate, verify)
@@ -154,7 +155,7 @@ def _check_moving(
 
 
 def _predicted(
-    stored: StoredStudy, records: list["TrialRecord"], batch_size: int, rule: str, extrapolate: bool
+    stored: "StoredStudy", records: list["TrialRecord"], batch_size: int, rule: str, extrapolate: bool
 ) -> "Configuration":
     from search.laws import laws_of
     from search.laws.prediction import predict
@@ -168,7 +169,7 @@ def _predicted(
 
 def _text(
     form: str,
-    stored: StoredStudy,
+    stored: "StoredStudy",
     records: list["TrialRecord"],
     configurations: list["Configuration"],
     verified: dict[str, Any] | None,
@@ -181,7 +182,7 @@ def _text(
 
 
 def _verify(
-    stored: StoredStudy,
+    stored: "StoredStudy",
     best: "TrialRecord",
     n_seeds: int,
     device: str,

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
-from search.cli.console import JsonOption, StorageOption, errors, output, within
+from search.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, within
 from search.errors import BatchlawError
-from search.figures.labels import Labels
-from search.storage import DEFAULT_URL
 
 if TYPE_CHECKING:
     from search.claims.evidence import Evidence
     from search.claims.tables import Columns
     from search.claims.verdict import Finding
+    from search.figures.labels import Labels
     from search.spec import StudySpec
 
     Block = list[tuple[dict[str, Any], list[Finding]]]  # strata or groups, each with its findings
@@ -69,6 +67,7 @@ def claim(
 ) -> None:
     """See `_HELP`."""
     from search.claims.hypotheses import OF_A_FILE
+    from search.figures.labels import Labels
 
     words = words or []
     if list_:
@@ -148,6 +147,8 @@ def _list() -> None:
 
 
 def _judge_csv(file: Path, columns: "Columns", where: str | None, hypothesis: str, seed: int) -> "list[Block]":
+    from rich.progress import track
+
     from search.claims.evidence import gather
     from search.claims.tables import read_table, surfaces
     from search.claims.verdict import judge

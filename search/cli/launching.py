@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.console import DataDirOption, DeviceOption, StorageOption, output, within
+from search.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, output, within
 from search.cli.machine import cores
 from search.errors import BatchlawError, WorkFailed
-from search.storage import DEFAULT_URL, StoredStudy, absolute, load, open_storage
 
 if TYPE_CHECKING:
     from search.progress import Fleet
+    from search.storage import StoredStudy
 
 _PLACES = ("local", "slurm", "ray")
 
@@ -64,6 +64,8 @@ def launch(
     ] = False,
 ) -> int:
     """Start workers on this machine, as Slurm jobs or on a Ray cluster."""
+    from search.storage import absolute
+
     if on not in _PLACES:
         raise BatchlawError(f"--on: got {on!r}; must be one of {', '.join(_PLACES)}")
     if gpus_per_worker is not None and workers_per_gpu is not None:
@@ -105,9 +107,10 @@ def launch(
     return _ended(stored, stopped, None)
 
 
-def _study(study: str, storage: str) -> tuple[StoredStudy, str]:
+def _study(study: str, storage: str) -> "tuple[StoredStudy, str]":
     """The study, and how its workers are told of it."""
     from search.spec import read_spec
+    from search.storage import load, open_storage
 
     file = Path(study) if study.endswith(".toml") else None
     name = read_spec(file).name if file else study
@@ -127,7 +130,7 @@ def _options(pairs: list[str] | None) -> dict[str, str]:
     return options
 
 
-def _follow(stored: StoredStudy, fleet: "Fleet") -> bool:
+def _follow(stored: "StoredStudy", fleet: "Fleet") -> bool:
     """Show progress until no worker is left; whether a person stopped it."""
     from search.progress import RunProgress
 
@@ -143,7 +146,7 @@ def _follow(stored: StoredStudy, fleet: "Fleet") -> bool:
     return False
 
 
-def _ended(stored: StoredStudy, stopped: bool, failure: str | None) -> int:
+def _ended(stored: "StoredStudy", stopped: bool, failure: str | None) -> int:
     from search.status import counts_line, status_of
 
     status = status_of(stored)

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from search.cli.console import (
+    DEFAULT_URL,
     DataDirOption,
     DeviceOption,
     JsonOption,
@@ -19,7 +20,6 @@ from search.cli.console import (
     within,
 )  # fmt: skip
 from search.errors import BatchlawError
-from search.storage import DEFAULT_URL, StoredStudy, load, open_storage, profiles_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from search.laws.recommendation import Candidate, Recommendation
     from search.laws.transfer import Transfer
     from search.profiles import Profile
+    from search.storage import StoredStudy
 
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write the figure, one file that needs no network.")
@@ -118,6 +119,7 @@ def recommend(
     from search.laws import known_laws
     from search.laws.recommendation import recommend as weigh
     from search.records import records_of
+    from search.storage import load, open_storage
 
     stored = load(open_storage(storage), study)
     records = records_of(stored)
@@ -137,13 +139,15 @@ def recommend(
 def _laws(study: str, storage: str) -> "tuple[StoredStudy, list[StudyLaw]]":
     from search.laws import laws_of
     from search.records import records_of
+    from search.storage import load, open_storage
 
     stored = load(open_storage(storage), study)
     return stored, laws_of(stored.spec, records_of(stored))
 
 
-def _profile(stored: StoredStudy, on: str | None) -> "Profile | None":
+def _profile(stored: "StoredStudy", on: str | None) -> "Profile | None":
     from search.profiles import Profile
+    from search.storage import profiles_of
 
     profiles = [Profile.from_record(record) for record in profiles_of(stored)]
     chosen = [profile for profile in profiles if on is None or on in profile.device]
@@ -153,7 +157,7 @@ def _profile(stored: StoredStudy, on: str | None) -> "Profile | None":
     return max(chosen, key=lambda profile: profile.measured_at, default=None)
 
 
-def _trained(stored: StoredStudy, found: "list[Transfer]", device: str, data_dir: Path | None) -> "list[Transfer]":
+def _trained(stored: "StoredStudy", found: "list[Transfer]", device: str, data_dir: Path | None) -> "list[Transfer]":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from search.carrying import n_trainings, trained
@@ -219,7 +223,7 @@ def _show_transfer(part: "Transfer", metric: str) -> None:
     )  # fmt: skip
 
 
-def _show_recommendation(found: "Recommendation", stored: StoredStudy) -> None:
+def _show_recommendation(found: "Recommendation", stored: "StoredStudy") -> None:
     spec = stored.spec
     shared = f", every batch shared among {found.devices}" if found.devices > 1 else ""
     output.print(f"[bold]{spec.name}[/]: seconds by {found.clock}{shared}", soft_wrap=True)
@@ -248,7 +252,7 @@ def _cells(candidate: "Candidate") -> list[str]:
     ]  # fmt: skip
 
 
-def _write(html: Path, stored: StoredStudy, what: str, figures: "dict[str, go.Figure | None]") -> None:
+def _write(html: Path, stored: "StoredStudy", what: str, figures: "dict[str, go.Figure | None]") -> None:
     """A page of the figures that there are."""
     from search.figures.pages import drawings, page
 

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.errors import ObjectiveError, SpecError
-from search.spec import StudySpec
 
 if TYPE_CHECKING:
     import torch
 
     from search.objective import Runtime
+    from search.spec import StudySpec
 
 
-def runtime(spec: StudySpec, device: str, threads: int, data_dir: Path | None, file: Path | None) -> "Runtime":
+def runtime(spec: "StudySpec", device: str, threads: int, data_dir: Path | None, file: Path | None) -> "Runtime":
     """Pin the threads, choose the device and load the study's own code."""
     import torch
 

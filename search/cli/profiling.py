@@ -7,17 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from search.cli.console import DataDirOption, DeviceOption, JsonOption, StorageOption, errors, output, within
+from search.cli.console import (
+    DEFAULT_URL,
+    DataDirOption,
+    DeviceOption,
+    JsonOption,
+    StorageOption,
+    errors,
+    output,
+    within,
+)
 from search.cli.machine import cores, runtime
 from search.cli.running import DownloadOption
 from search.errors import BatchlawError, StorageError, StudyError
-from search.spec import StudySpec, differing_fields, extremes, read_spec
-from search.spec.dimensions import OptimizerFamily
-from search.storage import DEFAULT_URL, StoredStudy, load, note_profile, open_storage
 
 if TYPE_CHECKING:
     from search.objective import Runtime
     from search.profiles import Profile
+    from search.spec import StudySpec
+    from search.spec.dimensions import OptimizerFamily
+    from search.storage import StoredStudy
 
 _NOISY = 0.1  # between quartiles, of the time: a knee is told from slopes that differ by about as much (assumption)
 _HELP = """Time a step at each batch size: where larger batches stop being free, and the largest that fits.
@@ -56,6 +65,8 @@ def profile(
 ) -> None:
     """See `_HELP`."""
     from search.derive import check_space
+    from search.spec import extremes, read_spec
+    from search.storage import note_profile
     from search.train.data import prepare
 
     spec = read_spec(file)
@@ -85,8 +96,11 @@ def profile(
     errors.print(kept, soft_wrap=True, markup=False, style="dim")
 
 
-def _registered(spec: StudySpec, storage: str) -> tuple[StoredStudy | None, str]:
+def _registered(spec: "StudySpec", storage: str) -> "tuple[StoredStudy | None, str]":
     """The study in the database, or why a profile cannot be kept with it."""
+    from search.spec import differing_fields
+    from search.storage import load, open_storage
+
     try:
         stored = load(open_storage(storage), spec.name)
     except StudyError as error:
@@ -99,7 +113,9 @@ def _registered(spec: StudySpec, storage: str) -> tuple[StoredStudy | None, str]
     return (None, f"the study is stored with another spec; {'; '.join(differing)}") if differing else (stored, "")
 
 
-def _measure(spec: StudySpec, machine: "Runtime", families: tuple[OptimizerFamily, ...], seconds: float) -> "Profile":
+def _measure(
+    spec: "StudySpec", machine: "Runtime", families: "tuple[OptimizerFamily, ...]", seconds: float
+) -> "Profile":
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from search.profiling import profile_of

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.console import JsonOption, StorageOption, StudyArgument, output
+from search.cli.console import DEFAULT_URL, JsonOption, StorageOption, StudyArgument, output
 from search.errors import BatchlawError, WorkFailed
-from search.storage import DEFAULT_URL, load, open_storage, redacted
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -35,10 +34,9 @@ def status(
     json_: JsonOption = False,
 ) -> None:
     """Where a study stands and who works on it, from any terminal; what dead workers left is cleared up."""
-    from rich.live import Live
-
     from search.recovery import reap
     from search.status import StudyStatus, status_of
+    from search.storage import load, open_storage
 
     stored = load(open_storage(storage), study)
 
@@ -54,6 +52,8 @@ def status(
     if not watch:
         output.print(_overview(now))
         return
+    from rich.live import Live
+
     with contextlib.suppress(KeyboardInterrupt), Live(_overview(now), console=output, auto_refresh=False) as live:
         while now.slots.done < now.slots.total:
             time.sleep(_WATCH_SECONDS)
@@ -90,6 +90,7 @@ def _overview(now: "StudyStatus") -> "Group":
 def reap(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
     """Find the trials of dead workers, name them lost, and have them run again."""
     from search.recovery import reap as clear
+    from search.storage import load, open_storage
 
     lost = clear(load(open_storage(storage), study))
     output.print(f"{lost} trial{'s' * (lost != 1)} found lost.")
@@ -101,7 +102,7 @@ def storage(
     json_: JsonOption = False,
 ) -> int:
     """Check a database, or upgrade it after a new version; Optuna's own tables are upgraded by Optuna."""
-    from search.storage import health_of, upgrade
+    from search.storage import health_of, open_storage, redacted, upgrade
 
     if action not in ("check", "upgrade"):
         raise BatchlawError(f"check|upgrade: got {action!r}; must be one of check, upgrade")

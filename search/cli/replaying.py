@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from search.cli.console import DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, output
+from search.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, output
 from search.cli.machine import cores, runtime
 from search.errors import SpecError
-from search.storage import DEFAULT_URL, load, open_storage
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -29,6 +28,7 @@ def replay(
     """Train a trial again from the database, and compare; on the CPU the scores are equal to the last bit."""
     from search.records import records_of
     from search.replay import replay as replay_trial
+    from search.storage import load, open_storage
 
     stored = load(open_storage(storage), study)
     records = {record.number: record for record in records_of(stored)}

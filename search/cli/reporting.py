@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress
 
-from search.cli.console import JsonOption, StorageOption, errors, output
+from search.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output
 from search.errors import BatchlawError, StudyError
-from search.storage import DEFAULT_URL, StoredStudy, load, open_storage
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from search.claims.designed import Block
     from search.figures.accounts import Account
+    from search.storage import StoredStudy
 
 PngOption = Annotated[
     Path | None, typer.Option("--png", metavar="DIR", help="Write every figure there as PNG, for a paper.")
@@ -41,8 +40,11 @@ def report(
     json_: JsonOption = False,
 ) -> None:
     """Write studies into one HTML file, which needs no network: what was run, what was found, and what it cost."""
+    from rich.progress import Progress
+
     from search.figures.images import check_images, write_images
     from search.figures.report import study_report
+    from search.storage import load, open_storage
 
     if len(set(studies)) < len(studies):
         raise BatchlawError(f"STUDY: got {' '.join(studies)}; must not repeat a study")
@@ -90,7 +92,7 @@ def _check_places(page: Path, folders: dict[str, Path]) -> None:
         raise BatchlawError(f"{place}: {error.strerror or error}") from None
 
 
-def _account(stored: StoredStudy) -> "Account":
+def _account(stored: "StoredStudy") -> "Account":
     """What is known of a study; a designed one that is not finished has no verdicts yet."""
     from search.claims.designed import findings_of
     from search.figures.accounts import Account

@@ -5,16 +5,18 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from search import __version__
-from search.cli.console import DataDirOption, DeviceOption, StorageOption, output, within
+from search.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, output, within
 from search.cli.machine import cores, device_named, runtime
 from search.errors import ObjectiveError, SpecError
-from search.spec import StudySpec, read_spec
-from search.storage import DEFAULT_URL, StoredStudy, load, note_run, open_storage, redacted, register
+
+if TYPE_CHECKING:
+    from search.spec import StudySpec
+    from search.storage import StoredStudy
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 TrialsOption = Annotated[
@@ -85,6 +87,8 @@ def run(
     """Run a study: register it or go on with it, start workers, show progress, print the best configurations."""
     from search.launch import LocalFleet, local_devices, shares
     from search.progress import RunProgress
+    from search.spec import read_spec
+    from search.storage import note_run, redacted
 
     device_named(device)
     if seed is not None and read_spec(file).claim is not None:
@@ -127,12 +131,13 @@ def run(
     )
 
 
-def _conclude(stored: StoredStudy, storage: str, *, stopped: bool, again: str) -> int:
+def _conclude(stored: "StoredStudy", storage: str, *, stopped: bool, again: str) -> int:
     """The outcome and the next commands."""
     from search.export import select, with_ties
     from search.export.table import footnote, table
     from search.records import records_of
     from search.status import counts_line, status_of
+    from search.storage import redacted
 
     status = status_of(stored)
     output.print(counts_line(status))
@@ -166,6 +171,8 @@ def create(
     download: DownloadOption = False,
 ) -> None:
     """Register a study without running it."""
+    from search.storage import redacted
+
     stored = _register(file, storage, trials=trials, fork=fork, data_dir=data_dir, download=download)
     output.print(f"{stored.spec.name} stands in {redacted(storage)} with {stored.slots.counts().total} trials.")
     output.print(f"Start a worker on any machine:  batchlaw worker {stored.spec.name} --storage URL")
@@ -207,6 +214,7 @@ def worker(
     ] = True,
 ) -> None:
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
+    from search.storage import load, open_storage
     from search.train.checkpoint import default_checkpoint_dir
     from search.worker import Worker
 
@@ -237,9 +245,9 @@ def worker(
     output.print(f"{worker.trials_done} trials done.")
 
 
-def _read(file: Path, fork: str | None) -> StudySpec:
+def _read(file: Path, fork: str | None) -> "StudySpec":
     """The spec of a file, under the name it is forked to."""
-    from search.spec import parse_spec
+    from search.spec import parse_spec, read_spec
 
     spec = read_spec(file)
     return spec if fork is None else parse_spec(spec.model_dump(mode="json") | {"name": fork}, "--fork")
@@ -247,11 +255,12 @@ def _read(file: Path, fork: str | None) -> StudySpec:
 
 def _register(
     file: Path, storage: str, *, trials: int | None, fork: str | None, data_dir: Path | None, download: bool
-) -> StoredStudy:
+) -> "StoredStudy":
     """Check all that can be checked, then write."""
     from search.claims.hypotheses import preregistration
     from search.derive import check_space
     from search.objective import own_objective
+    from search.storage import open_storage, register
     from search.train.data import default_data_dir, prepare
 
     spec = _read(file, fork)

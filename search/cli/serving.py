@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli.console import StorageOption, output, within
+from search.cli.console import DEFAULT_URL, StorageOption, output, within
 from search.errors import BatchlawError
-from search.storage import DEFAULT_URL, open_storage
 
 _TOKEN_LENGTH = 16
 
@@ -36,6 +35,7 @@ def dashboard(
 ) -> None:
     """Browse the studies of a database with optuna-dashboard; read-only unless --write."""
     from search.dashboard import is_loopback, serve
+    from search.storage import open_storage
 
     if token is not None and not (len(token) >= _TOKEN_LENGTH and token.isascii() and token.replace("-", "").isalnum()):
         raise BatchlawError(

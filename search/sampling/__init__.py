@@ -1,18 +1,22 @@
 """Samplers and pruners, Optuna's and that of adaptive claims, rebuilt from the stored spec: Optuna stores none."""
 
 import warnings
-from math import log2
+from math import log, log2
 from typing import cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, QMCSampler, RandomSampler
 
+from search.sampling.known_space import KnownSpaceTPESampler
+from search.sampling.per_second import PerSecondSampler
 from search.sampling.ridge import RidgeSampler
 from search.seeds import derive_seed
-from search.space import cells
-from search.spec import IntRange, Space, StudySpec, levels_of
+from search.space import cells, distributions_of
+from search.spec import DATASETS, IntRange, StudySpec, levels_of
+
+_REDUCTION = {"hyperband": 3, "asha": 4}  # Optuna's own
 
 
 def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
@@ -24,12 +28,14 @@ def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
     search = spec.search
     if search is None:
         if spec.claim is not None and spec.claim.design == "adaptive":
-            return _ridge_sampler(spec.space, seed, slot)
+            return _ridge_sampler(spec, seed, slot)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return PartialFixedSampler(cells(spec.space)[slot], RandomSampler(seed=seed))
     if search.sampler == "gp":
         return GPSampler(seed=seed, deterministic_objective=False)
+    if search.sampler == "per-second":
+        return PerSecondSampler(seed=seed)
     if search.sampler == "random":
         return RandomSampler(seed=seed)
     if search.sampler == "qmc":
@@ -37,17 +43,26 @@ def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
             warnings.simplefilter("ignore", ExperimentalWarning)
             # One sequence for the study: its points are dealt out through the database.
             return QMCSampler(seed=derive_seed(study_seed, "sampler"), scramble=True, warn_independent_sampling=False)
-    return TPESampler(seed=seed)
+    return KnownSpaceTPESampler(distributions_of(spec.space), seed=seed)
 
 
-def _ridge_sampler(space: Space, seed: int, slot: int) -> RidgeSampler:
+def _ridge_sampler(spec: StudySpec, seed: int, slot: int) -> RidgeSampler:
     """With the names and distributions that `suggest` asks for."""
+    space = spec.space
     rates, sizes = (levels_of(dimension) for dimension in (space.base_lr, space.batch_size))
     tuned, over = "batch_size", cast(BaseDistribution, CategoricalDistribution(sizes))
     if isinstance(space.batch_size, IntRange):
         tuned, over = "log2_batch_size", IntDistribution(int(log2(sizes[0])), int(log2(sizes[-1])))
     factors = {"base_lr": CategoricalDistribution(rates), tuned: over}
-    return RidgeSampler("base_lr", tuned, factors, seed=seed, slot=slot)
+    return RidgeSampler("base_lr", tuned, factors, seed=seed, slot=slot, guessing=_guessing(spec))
+
+
+def _guessing(spec: StudySpec) -> float | None:
+    """The metric of a network that has learned nothing, of a built-in task."""
+    if spec.task is None:
+        return None
+    n_classes = DATASETS[spec.task.dataset].n_classes
+    return log(n_classes) if spec.arm.metric == "validation_loss" else 1 / n_classes
 
 
 def pruner(spec: StudySpec) -> BasePruner:
@@ -56,7 +71,21 @@ def pruner(spec: StudySpec) -> BasePruner:
     if search is None:
         return NopPruner()
     if search.pruner == "hyperband":
-        return HyperbandPruner(min_resource=1, max_resource=search.reports)
+        factor = _REDUCTION["hyperband"]
+        return HyperbandPruner(min_resource=1, max_resource=search.reports, reduction_factor=factor)
     if search.pruner == "asha":
-        return SuccessiveHalvingPruner(min_resource=1)
+        return SuccessiveHalvingPruner(min_resource=1, reduction_factor=_REDUCTION["asha"])
     return MedianPruner() if search.pruner == "median" else NopPruner()
+
+
+def rungs(spec: StudySpec) -> frozenset[int]:
+    """The reports after which the pruner may end a trial; it is not asked after the others, which saves their reading.
+
+    Successive halving decides at powers of its reduction factor, in whichever bracket.
+    """
+    search = spec.search
+    if search is None or search.pruner == "none":
+        return frozenset()
+    if search.pruner == "median":
+        return frozenset(range(1, search.reports + 1))
+    return frozenset(_REDUCTION[search.pruner] ** rung for rung in range(search.reports))

@@ -107,6 +107,7 @@ class RidgeSampler(BaseSampler):
         space: their distributions: positive numbers to choose from, or whole exponents of 2.
         seed: of the draws.
         slot: in a study of as many slots as trials; None is the trial's number.
+        guessing: a value that is no better than knowing nothing: a trial there was unstable, as one that diverged.
     """
 
     def __init__(
@@ -117,8 +118,10 @@ class RidgeSampler(BaseSampler):
         *,
         seed: int | None = None,
         slot: int | None = None,
+        guessing: float | None = None,
     ) -> None:
         self._given, self._tuned, self._space, self._slot = given, tuned, dict(space), slot
+        self._guessing = guessing
         self._values = {name: sorted(_octaves(space[name]).items(), key=lambda each: each[1]) for name in self._names}
         self._design = Design(*(np.array([place for _, place in self._values[name]]) for name in self._names))
         self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
@@ -174,8 +177,12 @@ class RidgeSampler(BaseSampler):
             places = [index[name].get(other.params.get(name)) for name in self._names]
             if other.number == trial.number or places[0] is None or places[1] is None:
                 continue
-            unstable = other.state == TrialState.PRUNED or other.user_attrs.get(OUTCOME) in _UNSTABLE
             score = sign * other.value if other.state == TrialState.COMPLETE and other.value is not None else np.nan
+            unstable = (
+                other.state == TrialState.PRUNED
+                or other.user_attrs.get(OUTCOME) in _UNSTABLE
+                or (self._guessing is not None and score <= sign * self._guessing)
+            )
             rows.append((places[0], places[1], seen[places[0]], score, unstable))
             seen[places[0]] += 1
         table = np.array(rows, float).reshape(len(rows), 5)

@@ -11,13 +11,14 @@ import json
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _VersionManager
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Insert, Table, bindparam, create_engine, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -60,6 +61,11 @@ class RowStorage(RDBStorage):
         self.heartbeat_stale_trial_callback = self.failed_trial_callback = None
         self.engine = create_engine(url, **engine_kwargs)
         self.scoped_session = scoped_session(sessionmaker(bind=self.engine))
+
+    @cached_property
+    def _version_manager(self) -> _VersionManager:  # type: ignore[override]  # Optuna sets it on the instance
+        """What knows of versions, where a known database is asked for its own after all."""
+        return _VersionManager(self.url, self.engine, self.scoped_session)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """One trial."""

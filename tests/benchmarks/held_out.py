@@ -21,11 +21,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from search.carrying import n_trainings, trained
+from search.cli.console import DEFAULT_URL
 from search.laws import laws_of
 from search.laws.transfer import transfers_of
 from search.objective import Runtime
 from search.records import records_of
-from search.storage import DEFAULT_URL, load, open_storage
+from search.storage import load, open_storage
 from search.train.data import default_data_dir
 
 

@@ -93,13 +93,13 @@ def fill(storage_url: str, trials: int, arm: Arm = "search", seed: int = 0) -> S
         _finished(spec, point, pattern, began + timedelta(seconds=number), chance)
         for number, point in enumerate(_points(spec, trials, seed))
     ]
-    _store(storage, stored.study._study_id, finished)
+    store(storage, stored.study._study_id, finished)
     with storage.engine.begin() as connection:
         connection.execute(update(slots).where(slots.c.study_id == stored.study._study_id).values(state="done"))
     return stored
 
 
-def _store(storage: RDBStorage, study_id: int, trials: list[FrozenTrial]) -> None:
+def store(storage: RDBStorage, study_id: int, trials: list[FrozenTrial]) -> None:
     """Write trials as `RDBStorage.create_new_trial` does, which takes some thirty statements for each of them."""
     rows: dict[type, list[dict[str, Any]]] = {
         models.TrialValueModel: [],

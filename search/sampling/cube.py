@@ -1,0 +1,122 @@
+"""A search space as the unit cube: numbers on the scale of their search, a categorical as the number of its choice."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One parameter, with `low` and `high` on the scale of its search; every value of it lies in [0, 1]."""
+
+    name: str
+    distribution: BaseDistribution
+    low: float
+    high: float
+    step: float | None  # of its values, on their own scale; None where they are continuous
+    log: bool
+
+    @classmethod
+    def of(cls, name: str, distribution: BaseDistribution) -> "Side":
+        """For a distribution of more than one value."""
+        if isinstance(distribution, CategoricalDistribution):
+            return cls(name, distribution, 0.0, len(distribution.choices) - 1.0, 1.0, log=False)
+        number = cast(FloatDistribution | IntDistribution, distribution)
+        ends = np.log([number.low, number.high]) if number.log else (number.low, number.high)
+        return cls(name, number, float(ends[0]), float(ends[1]), number.step, number.log)
+
+    @property
+    def categorical(self) -> bool:
+        """Whether its values have no order."""
+        return isinstance(self.distribution, CategoricalDistribution)
+
+    def internal(self, unit: Floats) -> Floats:
+        """Optuna's internal values, (n,), nearest to places in [0, 1] or beside it."""
+        scaled = self.low + unit * (self.high - self.low)
+        values = np.exp(scaled) if self.log else scaled
+        low, high = (np.exp([self.low, self.high])) if self.log else (self.low, self.high)
+        if self.step is not None:
+            values = low + np.round((values - low) / self.step) * self.step
+        return np.asarray(np.clip(values, low, high))
+
+    def unit(self, internal: Floats) -> Floats:
+        """The places in [0, 1] of internal values, (n,)."""
+        scaled = np.log(internal) if self.log else internal
+        return np.asarray((scaled - self.low) / (self.high - self.low))
+
+    def at_random(self, n: int, generator: np.random.Generator) -> Floats:
+        """Places, each value of a stepped parameter as likely as its share of the scale."""
+        margin = 0.0
+        if self.step is not None and not self.log:
+            margin = 0.5 * self.step / (self.high - self.low)
+        return self.unit(self.internal(generator.uniform(-margin, 1 + margin, size=n)))
+
+
+@dataclass(frozen=True)
+class Cube:
+    """All parameters of a space."""
+
+    sides: tuple[Side, ...]
+
+    @classmethod
+    def of(cls, space: Mapping[str, BaseDistribution]) -> "Cube":
+        """Without the parameters that have one value."""
+        return cls(tuple(Side.of(name, of) for name, of in space.items() if not of.single()))
+
+    @property
+    def categorical(self) -> NDArray[np.bool_]:
+        """(n_sides,)"""
+        return np.array([side.categorical for side in self.sides], dtype=bool)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether chance can draw a configuration twice."""
+        return all(side.step is not None for side in self.sides)
+
+    def points(self, configurations: Iterable[Mapping[str, Any]]) -> Floats:
+        """Configurations as points (n, n_sides)."""
+        listed = list(configurations)
+        values = [[side.distribution.to_internal_repr(c[side.name]) for c in listed] for side in self.sides]
+        return np.stack(
+            [side.unit(np.array(found, dtype=float)) for side, found in zip(self.sides, values, strict=True)], axis=1
+        )
+
+    def configuration(self, point: Floats) -> dict[str, Any]:
+        """The parameters of a point (n_sides,)."""
+        return {
+            side.name: side.distribution.to_external_repr(float(side.internal(place[None])[0]))
+            for side, place in zip(self.sides, point, strict=True)
+        }
+
+    def at_random(self, n: int, generator: np.random.Generator) -> Floats:
+        """(n, n_sides)"""
+        return np.stack([side.at_random(n, generator) for side in self.sides], axis=1)
+
+    def beside(self, points: Floats, spread: float, generator: np.random.Generator) -> Floats:
+        """Each point with one side or some changed: by about `spread`, by a step at least, or to another choice."""
+        n, d = points.shape
+        changed = generator.random((n, d)) < 0.5 / d
+        changed[np.arange(n), generator.integers(d, size=n)] = True
+        moved = np.empty_like(points)
+        for column, side in enumerate(self.sides):
+            if side.categorical:
+                moved[:, column] = side.at_random(n, generator)
+                continue
+            least = 0.7 * side.step / (side.high - side.low) if side.step is not None and not side.log else 0.0
+            places = points[:, column] + generator.normal(size=n) * max(spread, least)
+            moved[:, column] = side.unit(side.internal(places))
+        return np.where(changed, moved, points)
+
+    def coordinates(self, points: Floats) -> Floats:
+        """Points for a linear model, (n, n_coordinates): a categorical has one coordinate a choice."""
+        columns = []
+        for place, side in zip(points.T, self.sides, strict=True):
+            choices = np.linspace(0, 1, int(side.high) + 1) if side.categorical else None
+            columns.append(place[:, None] if choices is None else np.isclose(place[:, None], choices))
+        return np.concatenate(columns, axis=1).astype(float)

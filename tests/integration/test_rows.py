@@ -1,0 +1,180 @@
+"""Optuna's storage with plain statements: Optuna's own suite for storages, and the same trials as Optuna's."""
+
+import gc
+import math
+import warnings
+from datetime import timedelta
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RDBStorage, get_storage
+from optuna.testing.pytest_storages import StorageTestCase
+from optuna.trial import TrialState
+
+from search.storage import engine, open_storage
+
+RATE = FloatDistribution(1e-5, 1.0, log=True)
+
+
+# MySQL's times are whole seconds, and Optuna's own storage fails these there too (tried: the same four, and no others).
+SOONER_THAN_A_SECOND = (
+    "test_create_new_trial", "test_create_new_trial_with_template_trial", "test_get_trial", "test_get_all_trials",
+)  # fmt: skip
+
+
+class TestAsOptunaAsks(StorageTestCase):
+    @pytest.fixture
+    def storage(self, request, storage):
+        """In Optuna's cache, as a study has it."""
+        if storage.engine.dialect.name == "mysql" and request.function.__name__ in SOONER_THAN_A_SECOND:
+            request.applymarker(pytest.mark.xfail(reason="MySQL's times are whole seconds"))
+        yield get_storage(storage)
+        with warnings.catch_warnings(action="ignore"):  # copies of the storage, made to be pickled, are left open
+            gc.collect()
+
+
+@pytest.fixture
+def plain(storage, storage_url):
+    """The same database as Optuna itself opens it."""
+    opened = RDBStorage(storage_url)
+    yield opened
+    opened.engine.dispose()
+
+
+@pytest.fixture
+def study_id(storage):
+    return storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "ours")
+
+
+def lived(storage, study_id):
+    """A trial through everything that one can meet, its number and the answers it got on the way."""
+    cached = get_storage(storage)
+    trial_id = cached.create_new_trial(study_id)
+    for name, value, distribution in (("b", 0.1, RATE), ("a", 1, CategoricalDistribution(["x", "y"]))):
+        cached.set_trial_param(trial_id, name, value, distribution)
+    for step, value in ((3, math.inf), (1, -math.inf), (2, math.nan), (4, 0.5)):
+        cached.set_trial_intermediate_value(trial_id, step, value)
+    cached.set_trial_intermediate_value(trial_id, 4, 0.25)  # a second time
+    for attribute in ({"rate": [0.1, None, "λ"]}, {"rate": 2}):
+        cached.set_trial_user_attr(trial_id, "config", attribute)
+        cached.set_trial_system_attr(trial_id, "rung", attribute)
+    answers = [cached.set_trial_state_values(trial_id, state) for state in (TrialState.RUNNING, TrialState.WAITING)]
+    answers += [cached.set_trial_state_values(trial_id, TrialState.RUNNING)]
+    answers += [cached.set_trial_state_values(trial_id, TrialState.COMPLETE, [-math.inf])]
+    return trial_id, answers
+
+
+def told(trial):
+    """What can be the same of two trials."""
+    facts = {name: getattr(trial, name) for name in ("state", "values", "params", "distributions", "user_attrs")}
+    return facts | {
+        "order": list(trial.params), "system": trial.system_attrs,
+        "reports": {step: repr(value) for step, value in trial.intermediate_values.items()},
+    }  # fmt: skip
+
+
+def test_a_trial_leaves_what_it_leaves_in_optunas(storage, plain, study_id):
+    (ours, answers), (theirs, expected) = lived(storage, study_id), lived(plain, study_id)
+    assert answers == expected == [False, True, True, True]
+    read = {trial._trial_id: trial for trial in plain.get_all_trials(study_id)}
+    assert told(read[ours]) == told(read[theirs])
+    assert [read[ours].number, read[theirs].number] == [0, 1]
+    assert timedelta(0) <= read[theirs].datetime_start - read[ours].datetime_complete < timedelta(minutes=1)
+
+
+def test_a_trial_is_read_as_optuna_reads_it(storage, plain, study_id):
+    trial_ids = [lived(storage, study_id)[0] for _ in range(3)]
+    waiting = storage.create_new_trial(study_id, optuna.trial.create_trial(state=TrialState.WAITING))
+    for trial_id in (*trial_ids, waiting):
+        ours, theirs = storage.get_trial(trial_id), plain.get_trial(trial_id)
+        assert told(ours) == told(theirs)
+        assert (ours.number, ours.datetime_start, ours.datetime_complete) == (
+            theirs.number, theirs.datetime_start, theirs.datetime_complete,
+        )  # fmt: skip
+    for states in (None, (TrialState.WAITING,), (TrialState.FAIL,)):
+        ours, theirs = (each.get_all_trials(study_id, states=states) for each in (storage, plain))
+        assert [told(trial) for trial in ours] == [told(trial) for trial in theirs]
+
+
+def test_the_cache_asks_for_what_is_new_and_what_has_not_ended(storage, plain, study_id):
+    ended, running, young = (storage.create_new_trial(study_id) for _ in range(3))
+    storage.set_trial_state_values(ended, TrialState.COMPLETE, [1.0])
+    other = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "other")
+    storage.create_new_trial(other)
+    for included, after in ((set(), -1), ({ended}, -1), ({running}, running), (set(), running), ({ended}, 10**6)):
+        ours, theirs = (each._get_trials(study_id, None, included, after) for each in (storage, plain))
+        assert [trial._trial_id for trial in ours] == [trial._trial_id for trial in theirs], (included, after)
+    assert [trial._trial_id for trial in storage._get_trials(study_id, None, {ended}, running)] == [ended, young]
+
+
+def test_nothing_is_added_to_a_trial_that_another_process_has_ended(storage, plain, study_id):
+    trial_id = storage.create_new_trial(study_id)
+    cached = get_storage(storage)
+    cached.get_all_trials(study_id)
+    cached.set_trial_param(trial_id, "rate", 0.1, RATE)
+    plain.set_trial_state_values(trial_id, TrialState.FAIL)
+    for late in (
+        lambda: cached.set_trial_param(trial_id, "rate", 0.2, RATE),
+        lambda: cached.set_trial_intermediate_value(trial_id, 1, 0.5),
+        lambda: cached.set_trial_user_attr(trial_id, "key", 1),
+        lambda: cached.set_trial_system_attr(trial_id, "key", 1),
+        lambda: cached.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.5]),
+    ):
+        with pytest.raises(UpdateFinishedTrialError):
+            late()
+    found = plain.get_trial(trial_id)
+    assert found.state == TrialState.FAIL and found.params == {"rate": 0.1} and found.values is None
+    assert not found.intermediate_values and not found.user_attrs and not found.system_attrs
+
+
+def test_what_does_not_exist_is_a_key_error(storage):
+    for missing in (
+        lambda: storage.get_trial(77),
+        lambda: storage.create_new_trial(77),
+        lambda: storage.set_trial_intermediate_value(77, 1, 0.5),
+        lambda: storage.set_trial_user_attr(77, "key", 1),
+        lambda: storage.set_trial_state_values(77, TrialState.COMPLETE, [0.5]),
+    ):
+        with pytest.raises(KeyError):
+            missing()
+
+
+def test_more_trials_than_a_query_names_are_read_alike(storage, plain, study_id):
+    study = optuna.load_study(study_name="ours", storage=storage)
+    study.add_trials(
+        optuna.trial.create_trial(value=float(n), params={"b": 0.1}, distributions={"b": RATE}, user_attrs={"n": n})
+        for n in range(130)
+    )
+    study.ask()
+    assert storage.get_all_trials(study_id) == plain.get_all_trials(study_id)
+    few = storage._get_trials(study_id, None, set(), storage.get_trial_id_from_study_id_trial_number(study_id, 120))
+    assert [trial.number for trial in few] == list(range(121, 131))
+
+
+def test_an_unreachable_database_is_optunas_error(tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
+    study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE])
+    trial_id = storage.create_new_trial(study_id)
+    storage.engine.dispose()
+    (tmp_path / "study.db").write_bytes(b"not a database" * 400)
+    for file in ("study.db-wal", "study.db-shm"):
+        (tmp_path / file).unlink(missing_ok=True)
+    for call in (
+        lambda: storage.get_trial(trial_id),
+        lambda: storage.set_trial_intermediate_value(trial_id, 1, 0.5),
+        lambda: storage.create_new_trial(study_id),
+    ):
+        with pytest.raises(optuna.exceptions.StorageInternalError):
+            call()
+
+
+def test_the_tables_of_this_optuna_are_taken_as_they_are(storage, storage_url):
+    assert storage.get_head_version() == storage.get_current_version() == engine.OPTUNAS
+    study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "ours")
+    known = open_storage(storage_url)
+    trial_id, _ = lived(known, study_id)
+    assert told(storage.get_trial(trial_id)) == told(known.get_trial(trial_id))
+    assert known.get_current_version() == known.get_head_version() == engine.OPTUNAS
+    known.engine.dispose()

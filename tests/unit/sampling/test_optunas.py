@@ -1,0 +1,68 @@
+"""What is asked of Optuna's sampler and pruners is what they would have done by themselves."""
+
+import numpy as np
+import optuna
+import pytest
+from optuna.samplers import TPESampler
+
+from search.sampling import pruner, rungs
+from search.sampling.known_space import KnownSpaceTPESampler
+from search.space import distributions_of, suggest
+from tests.conftest import tiny_spec
+
+SPACE = {
+    "batch_size": {"low": 2, "high": 64, "log2": True},
+    "base_lr": {"low": 1e-3, "high": 1.0, "log": True},
+    "optimizer": ["sgd", "momentum", "adam"],
+    "momentum": {"low": 0.5, "high": 0.99},
+    "decay": ["constant", "cosine"],
+    "warmup_fraction": {"low": 0.0, "high": 0.3},
+}
+
+
+def test_the_space_is_what_the_trials_have():
+    spec = tiny_spec(space=SPACE)
+    trial = optuna.create_study().ask()
+    suggest(trial, spec.space)
+    assert distributions_of(spec.space) == trial.distributions
+    assert {"log2_batch_size", "one_minus_momentum"} <= distributions_of(spec.space).keys()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_tpe_told_its_space_draws_what_tpe_draws(seed):
+    spec = tiny_spec(space=SPACE)
+    generator = np.random.default_rng(seed)
+    studies = [
+        optuna.create_study(sampler=TPESampler(seed=seed)),
+        optuna.create_study(sampler=KnownSpaceTPESampler(distributions_of(spec.space), seed=seed)),
+    ]
+    for number in range(25):
+        value, ends = float(generator.normal()), generator.random() < 0.8
+        trials = [study.ask() for study in studies]
+        theirs, ours = (suggest(trial, spec.space) for trial in trials)
+        assert ours == theirs
+        for trial, study in zip(trials, studies, strict=True):
+            trial.report(value, 1)
+            if number % 5 != 4:  # some go on running beside the next
+                study.tell(trial, value if ends else None, state=None if ends else optuna.trial.TrialState.PRUNED)
+
+
+@pytest.mark.parametrize("name", ["hyperband", "asha", "median", "none"])
+@pytest.mark.parametrize("reports", [1, 4, 10, 20])
+def test_pruners_end_trials_at_rungs_alone(name, reports):
+    spec = tiny_spec(search={"pruner": name, "reports": reports})
+    generator = np.random.default_rng(reports)
+    study = optuna.create_study(pruner=pruner(spec), direction="maximize")
+    ended = set()
+    for _ in range(60):
+        trial = study.ask()
+        for step in range(1, reports + 1):
+            trial.report(float(generator.random()), step)
+            if trial.should_prune():
+                ended.add(step)
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                break
+        else:
+            study.tell(trial, 1.0)
+    assert ended <= rungs(spec)
+    assert bool(ended) == (name != "none")
