@@ -10,8 +10,6 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner,
 from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, QMCSampler, RandomSampler
 
 from search.sampling.known_space import KnownSpaceTPESampler
-from search.sampling.per_second import PerSecondSampler
-from search.sampling.ridge import RidgeSampler
 from search.seeds import derive_seed
 from search.space import cells, distributions_of
 from search.spec import DATASETS, IntRange, StudySpec, levels_of
@@ -35,6 +33,8 @@ def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
     if search.sampler == "gp":
         return GPSampler(seed=seed, deterministic_objective=False)
     if search.sampler == "per-second":
+        from search.sampling.per_second import PerSecondSampler  # SciPy takes half a second to import
+
         return PerSecondSampler(seed=seed)
     if search.sampler == "random":
         return RandomSampler(seed=seed)
@@ -46,8 +46,10 @@ def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
     return KnownSpaceTPESampler(distributions_of(spec.space), seed=seed)
 
 
-def _ridge_sampler(spec: StudySpec, seed: int, slot: int) -> RidgeSampler:
+def _ridge_sampler(spec: StudySpec, seed: int, slot: int) -> BaseSampler:
     """With the names and distributions that `suggest` asks for."""
+    from search.sampling.ridge import RidgeSampler  # as well
+
     space = spec.space
     rates, sizes = (levels_of(dimension) for dimension in (space.base_lr, space.batch_size))
     tuned, over = "batch_size", cast(BaseDistribution, CategoricalDistribution(sizes))

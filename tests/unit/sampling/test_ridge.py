@@ -1,0 +1,148 @@
+"""The sampler of adaptive claims: Optuna's own suite, and what a design must keep to."""
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.testing.pytest_samplers import BasicSamplerTestCase
+from optuna.trial import TrialState
+
+from search.sampling.ridge import LOOKS, Design, RidgeSampler
+
+RATES = [2.0**exponent for exponent in range(-5, 3)]
+SPACE = {"base_lr": CategoricalDistribution(RATES), "log2_batch_size": IntDistribution(0, 8)}
+
+
+def ridge_sampler(seed=0, slot=None, space=None, guessing=None):
+    return RidgeSampler("base_lr", "log2_batch_size", space or SPACE, seed=seed, slot=slot, guessing=guessing)
+
+
+class TestAsOptunaAsks(BasicSamplerTestCase):
+    """Of any sampler, whatever its search space."""
+
+    @pytest.fixture
+    def sampler(self):
+        return ridge_sampler
+
+
+def suggested(trial):
+    return trial.suggest_categorical("base_lr", RATES), trial.suggest_int("log2_batch_size", 0, 8)
+
+
+def loss(rate, exponent):
+    """Best at log₂ B = 4.5 + log₂ ε / 2."""
+    return (exponent - 4.5 - np.log2(rate) / 2) ** 2 / 4
+
+
+def searched(n, seed=0, objective=loss, noise=0.05):
+    study = optuna.create_study(direction="minimize", sampler=ridge_sampler(seed))
+    generator = np.random.default_rng(seed)
+
+    def run(trial):
+        return objective(*suggested(trial)) + noise * generator.normal()
+
+    study.optimize(run, n_trials=n)
+    return study
+
+
+def test_rates_are_spread_evenly_and_every_round_has_each():
+    trials = searched(40).trials
+    assert [trial.params["base_lr"] for trial in trials] == RATES * 5
+
+
+def test_the_first_look_is_at_both_ends_and_the_middle_of_every_rate():
+    trials = searched(LOOKS * len(RATES)).trials
+    for rate in RATES:
+        assert {trial.params["log2_batch_size"] for trial in trials if trial.params["base_lr"] == rate} == {0, 4, 8}
+
+
+def test_runs_gather_about_the_planted_ridge_on_both_flanks():
+    trials = searched(120).trials[LOOKS * len(RATES) :]
+    off = np.array([trial.params["log2_batch_size"] - 4.5 - np.log2(trial.params["base_lr"]) / 2 for trial in trials])
+    assert np.mean(np.abs(off) <= 3) > 0.9
+    assert (off < -1).mean() > 0.2 and (off > 1).mean() > 0.2 and (np.abs(off) <= 1).mean() > 0.2
+
+
+def test_a_study_is_the_same_for_the_same_seed_and_another_for_another():
+    one, same, other = (
+        [trial.params["log2_batch_size"] for trial in searched(64, seed, noise=0).trials] for seed in (3, 3, 4)
+    )
+    assert one == same and one != other
+
+
+def test_the_slot_decides_whoever_asks_first():
+    study = searched(48)
+    frozen = [
+        ridge_sampler(7, slot).sample_relative(study, trial, SPACE)
+        for slot, trial in ((50, study.ask()._trial_id), (49, study.ask()._trial_id))
+        for trial in [study.trials[trial]]
+    ]
+    assert [params["base_lr"] for params in frozen] == [RATES[2], RATES[1]]
+
+
+def test_running_trials_make_a_draw_elsewhere_no_less_certain():
+    """A trial that runs counts as taken: the posterior there is narrower, its mean the same."""
+    design = Design(np.log2(RATES), np.arange(9.0))
+    study = searched(48)
+    sampler = ridge_sampler()
+    before = design.believe(sampler._tried(study, study.trials[0]))
+    study.add_trial(
+        optuna.create_trial(
+            state=TrialState.RUNNING, params={"base_lr": RATES[3], "log2_batch_size": 7}, distributions=SPACE
+        )
+    )
+    after = design.believe(sampler._tried(study, study.trials[0]))
+    np.testing.assert_allclose(after.mean, before.mean)
+    assert after.covariance[3, 7, 7] < 0.9 * before.covariance[3, 7, 7]
+    assert (
+        np.diagonal(after.covariance, axis1=1, axis2=2) <= np.diagonal(before.covariance, axis1=1, axis2=2) + 1e-9
+    ).all()
+
+
+def test_a_flank_keeps_off_what_was_unstable():
+    design = Design(np.zeros(1), np.arange(9.0))
+    none = np.array([], dtype=int)
+    assert [design.beside(4, offset, none) for offset in (-2.0, 0.0, 2.0)] == [2, 4, 6]
+    assert design.beside(4, -2.0, np.array([0, 2])) == 3
+    assert design.beside(4, -2.0, np.array([3])) == 4
+    assert design.beside(4, 2.0, np.array([5, 8])) == 4
+    assert [design.beside(1, -2.0, none), design.beside(8, 2.0, none)] == [0, 8]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_diverged_trials_keep_the_flanks_off_the_cliff(named):
+    """Whether they are named so, or are merely no better than guessing."""
+    study = optuna.create_study(direction="minimize", sampler=ridge_sampler(guessing=None if named else 5.0))
+    for _ in range(120):
+        trial = study.ask()
+        rate, exponent = suggested(trial)
+        unstable = exponent < 3.5 + np.log2(rate) / 2
+        if unstable and named:
+            trial.set_user_attr("outcome", "diverged")
+        study.tell(trial, 5.0 if unstable else loss(rate, exponent))
+    later = study.trials[LOOKS * len(RATES) :]
+    # One or two a rate to find out where it is, where two flanks in three would have gone over it.
+    assert sum(trial.value == 5.0 for trial in later) <= 2 * len(RATES)
+
+
+def test_failed_trials_are_nothing_seen():
+    study = searched(48)
+    sampler = ridge_sampler()
+    seen = sampler._tried(study, study.trials[0])
+    study.tell(study.ask(), state=TrialState.FAIL)
+    assert len(sampler._tried(study, study.trials[0]).scores) == len(seen.scores) == 47
+
+
+def test_listed_batch_sizes_are_run_by_their_size():
+    sizes = [1, 2, 4, 8, 16, 32, 64, 128]
+    space = {"base_lr": CategoricalDistribution(RATES[::-1]), "batch_size": CategoricalDistribution(sizes[::-1])}
+    study = optuna.create_study(sampler=RidgeSampler("base_lr", "batch_size", space, seed=0))
+    trials = [study.ask(space) for _ in range(24)]
+    assert [trial.params["base_lr"] for trial in trials] == RATES * 3
+    assert {trial.params["batch_size"] for trial in trials} == {1, 8, 128}
+
+
+@pytest.mark.parametrize("wrong", [FloatDistribution(0.1, 1.0), CategoricalDistribution(["a", "b"])])
+def test_a_factor_without_levels_is_refused(wrong):
+    with pytest.raises(ValueError, match="must be positive numbers to choose from"):
+        ridge_sampler(space={**SPACE, "base_lr": wrong})

@@ -1,0 +1,145 @@
+"""The analysis of an adaptive design, against least squares and kriging by other libraries and by simulation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
+from statsmodels.stats.meta_analysis import combine_effects
+
+from search.stats.adaptive import Runs, _spread, adaptive_ridge
+from search.stats.kriging import _NOISES, _SCALES, krige
+from search.stats.slope import censored_slope, shortfall
+
+TUNED = 2.0 ** np.arange(1, 10)
+
+
+def designed(slope, noise=0.1, rounds=15, seed=0, curvature=lambda x: -0.25 + 0 * x, score=None, middle=5.2):
+    """Rounds of 8 rates: both ends and the middle, then two octaves off the best to either side and at it."""
+    generator = np.random.default_rng(seed)
+    x = np.arange(8.0)
+    best = middle + slope * (x - x.mean())
+    rows = []
+    for turn in range(rounds):
+        common = noise * generator.normal()
+        for rate in range(8):
+            y = (
+                (1, 9, 5)[(turn + rate) % 3]
+                if turn < 3
+                else np.round(best[rate]) + (-2, 0, 2)[(turn + rate * (1 + turn // 3 % 2)) % 3]
+            )
+            y = float(np.clip(y, 1, 9))
+            value = curvature(x[rate]) * (y - best[rate]) ** 2 if score is None else score(x[rate], y)
+            rows.append((2 ** (x[rate] - 8), 2**y, turn, value + common + noise * generator.normal()))
+    given, tuned, seeds, scores = (np.array(column) for column in zip(*rows, strict=True))
+    return Runs(given, tuned, seeds.astype(int), scores, np.zeros(len(scores), dtype=bool)), best
+
+
+def analysed(runs):
+    return adaptive_ridge(runs, TUNED, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+def test_the_planted_slope_is_found(slope):
+    runs, _ = designed(slope)
+    found = analysed(runs)
+    assert shortfall(found) is None
+    line = censored_slope(found)
+    assert line.ci_low - 0.02 < slope < line.ci_high + 0.02 and line.ci_high - line.ci_low < 0.15
+
+
+def test_the_optima_are_those_of_least_squares_with_seeds_in_common():
+    """Curvatures that differ much more than their errors are left as they are."""
+    runs, _ = designed(0.0, noise=0.02, rounds=24, curvature=lambda x: -0.15 - 0.1 * x)
+    found = analysed(runs)
+    frame = pd.DataFrame({"rate": runs.given, "o": np.log2(runs.tuned) - 5, "seed": runs.seeds, "score": runs.scores})
+    frame = frame[frame["o"].abs() <= 3]
+    frame["o2"] = frame["o"] ** 2
+    fitted = smf.ols("score ~ 0 + C(rate) + C(seed) + C(rate):o + C(rate):o2", frame).fit().params
+    slopes, curvatures = (
+        fitted[[f"C(rate)[{rate}]:{name}" for rate in found.given]].to_numpy() for name in ("o", "o2")
+    )
+    np.testing.assert_allclose(found.best, 5 - slopes / (2 * curvatures), atol=0.01)
+
+
+def test_errors_are_as_large_as_optima_scatter():
+    z = []
+    for seed in range(60):
+        runs, best = designed(0.0, noise=0.25, seed=seed)
+        found = analysed(runs)
+        z += list(((found.best - best) / found.standard_error)[found.identified])
+    assert len(z) > 400 and 0.88 < np.std(z) < 1.15 and abs(np.mean(z)) < 0.15
+
+
+def test_what_a_seed_does_to_all_rates_moves_no_optimum():
+    runs, _ = designed(0.0, noise=0.02)
+    shift = 0.05 * np.sin(runs.seeds)
+    moved = Runs(runs.given, runs.tuned, runs.seeds, runs.scores + shift, runs.unstable)
+    np.testing.assert_allclose(analysed(moved).best, analysed(runs).best, atol=0.02)
+    others = np.arange(len(runs.seeds)) // 3  # as if they were other seeds: now it counts
+    assert np.ptp(analysed(Runs(runs.given, runs.tuned, others, runs.scores + shift, runs.unstable)).best) > 0.02
+
+
+def test_the_order_of_runs_does_not_matter():
+    runs, _ = designed(0.5)
+    order = np.random.default_rng(1).permutation(len(runs.scores))
+    turned = Runs(*(column[order] for column in (runs.given, runs.tuned, runs.seeds, runs.scores, runs.unstable)))
+    one, other = analysed(runs), analysed(turned)
+    assert one.status == other.status
+    np.testing.assert_allclose(one.best, other.best, atol=1e-6)
+
+
+def test_a_flat_surface_identifies_nothing():
+    for seed in range(10):
+        runs, _ = designed(0.0, seed=seed, score=lambda x, y: 0.0)
+        assert analysed(runs).identified.sum() <= 1
+        assert shortfall(analysed(runs)) is not None
+
+
+def test_a_monotone_surface_is_censored_on_its_side():
+    runs, _ = designed(0.0, score=lambda x, y: -y / 2, middle=1.4)  # runs gather at the low end
+    found = analysed(runs)
+    assert not found.identified.any() and set(found.status) <= {"left_censored", "unidentified"}
+    assert "left_censored" in found.status
+
+
+def test_cells_over_a_cliff_have_no_part_in_a_parabola():
+    runs, best = designed(0.0, noise=0.02, rounds=24)
+    below = np.log2(runs.tuned) < 3.5
+    # Two octaves below the best: over the cliff, where an octave below it is not.
+    scores = np.where(below, -9.0, runs.scores)
+    near = np.log2(runs.tuned) == 3
+    moved = near & (runs.seeds // 3 % 2 == 0)  # half of those runs were an octave further in
+    tuned = np.where(moved, 16.0, runs.tuned)
+    scores = np.where(moved, -0.25 * (4 - 5.2) ** 2, scores)
+    unstable = below & (tuned < 16)
+    found = analysed(Runs(runs.given, tuned, runs.seeds, scores, unstable))
+    assert found.identified.all()
+    np.testing.assert_allclose(found.best, best, atol=0.1)
+
+
+def test_the_spread_of_curvatures_is_dersimonian_and_lairds():
+    generator = np.random.default_rng(0)
+    variances = generator.uniform(0.01, 0.03, 8)
+    values = -1 + generator.normal(0, 0.5, 8) + np.sqrt(variances) * generator.normal(size=8)
+    assert _spread(values, variances) == pytest.approx(combine_effects(values, variances, method_re="chi2").tau2)
+
+
+def test_the_process_is_scikit_learns():
+    runs, _ = designed(0.5, rounds=4)
+    points = np.log2(np.stack([runs.given, runs.tuned], axis=1))
+    own_seeds = np.arange(len(points))
+    process = krige(points, runs.scores, own_seeds)
+    assert process.noise in _NOISES
+    places = points[:20] + 0.3
+    ranks = process.factor @ process.whitened
+    reference = GaussianProcessRegressor(RBF(_SCALES), alpha=2 * process.noise, optimizer=None).fit(points, ranks)
+    mean, covariance = reference.predict(places, return_cov=True)
+    np.testing.assert_allclose(process.mean(places), mean, atol=1e-6)
+    np.testing.assert_allclose(process.covariance(places, points[:0]), covariance, atol=1e-6)
+    # What is pending narrows it as a run would.
+    pending = points[:5] - 0.4
+    more = GaussianProcessRegressor(RBF(_SCALES), alpha=2 * process.noise, optimizer=None)
+    more.fit(np.concatenate([points, pending]), np.append(ranks, np.zeros(5)))
+    np.testing.assert_allclose(process.covariance(places, pending), more.predict(places, return_cov=True)[1], atol=1e-6)
