@@ -35,7 +35,7 @@ def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
     if search.sampler == "per-second":
         from search.sampling.per_second import PerSecondSampler  # SciPy takes half a second to import
 
-        return PerSecondSampler(seed=seed)
+        return PerSecondSampler(seed=seed, space=distributions_of(spec.space))
     if search.sampler == "random":
         return RandomSampler(seed=seed)
     if search.sampler == "qmc":

@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +46,18 @@ class PerSecondSampler(BaseSampler):
         seed: of all that is drawn; the same seed and history give the same configuration.
         thrift: 0 for what is gained a trial, 1 for what is gained a second.
         n_startup_trials: ended trials from which the process is asked.
+        space: the parameters that every trial has, where they are known; else they are gathered from the trials.
     """
 
-    def __init__(self, *, seed: int | None = None, thrift: float = 0.75, n_startup_trials: int = 10) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        thrift: float = 0.75,
+        n_startup_trials: int = 10,
+        space: Mapping[str, BaseDistribution] | None = None,
+    ) -> None:
+        self._known = space
         self._thrift = thrift
         self._first = n_startup_trials
         self._generator = np.random.default_rng(seed)
@@ -60,6 +70,8 @@ class PerSecondSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters that each of the latest complete trials has."""
+        if self._known is not None:
+            return {name: of for name, of in self._known.items() if not of.single()}
         latest = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))[-_KEPT:]
         return {name: of for name, of in intersection_search_space(latest).items() if not of.single()}
 

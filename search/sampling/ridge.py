@@ -13,6 +13,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.records import OUTCOME
+from search.sampling.cliff import over_cliff
 from search.stats.kriging import draw, krige
 from search.stats.surface import Bools, Floats
 
@@ -40,7 +41,7 @@ class Belief:
 
     mean: Floats  # (n_given, n_tuned)
     covariance: Floats  # (n_given, n_tuned, n_tuned)
-    unstable: Bools  # (n_given, n_tuned) a trial was
+    unstable: Bools  # (n_given, n_tuned) a trial was, or had fallen off beside the best
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,9 @@ class Design:
         places = [np.stack([np.full(n, given), self.tuned], axis=1) for given in self.given]
         unstable = np.zeros((len(self.given), n), dtype=bool)
         unstable[tried.given[tried.unstable], tried.tuned[tried.unstable]] = True
+        given, tuned = (column[scored & ~tried.unstable] for column in (tried.given, tried.tuned))
+        fallen = over_cliff(given, self.tuned[tuned], tried.scores[scored & ~tried.unstable])
+        unstable[given[fallen], tuned[fallen]] = True
         return Belief(
             np.stack([process.mean(row) for row in places]),
             np.stack([process.covariance(row, points[~scored]) for row in places]),

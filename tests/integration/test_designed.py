@@ -246,7 +246,10 @@ def test_runs_no_better_than_guessing_count_as_guessing(storage):
 
 
 STACKING = {
-    "space": {"batch_size": {"low": 1, "high": 128, "log2": True}, "base_lr": [2.0**exponent for exponent in range(-6, 2)]},
+    "space": {
+        "batch_size": {"low": 1, "high": 128, "log2": True},
+        "base_lr": [2.0**exponent for exponent in range(-6, 2)],
+    },
     "task": {"train_size": 128, "validation_fraction": 0.1, "model_options": {"widths": [16]}},
     "budget": {"epochs": 2},
 }  # fmt: skip
