@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from search.claims.designed import findings_of
 from search.claims.hypotheses import preregistration
+from search.claims.runs import adaptive_runs_of
 from search.errors import SpecError, StudyError
 from search.figures.gallery import gallery
 from search.laws import known_laws, laws_of
@@ -84,6 +86,17 @@ def test_its_figures_are_those_of_its_ridge_and_it_gives_no_law(storage):
         laws_of(stored.spec, records)
     drawn = gallery(stored.spec, records, findings_of(stored, None, seed=0))
     assert "lr-ridge" in drawn and "lr-map" not in drawn
+
+
+def test_a_loss_is_read_on_a_log_scale_and_a_score_as_it_is(storage):
+    stored = work(storage, adaptive_spec(runs=64))
+    records = records_of(stored)
+    losses = np.array([record.value for record in records])
+    scores = adaptive_runs_of(stored.spec, records).scores
+    assert (losses <= 0).any()
+    np.testing.assert_allclose(scores, -losses)  # a loss below 0 has no logarithm
+    lifted = [replace(record, result={"replicate_values": [record.value + 1]}) for record in records]
+    np.testing.assert_allclose(adaptive_runs_of(stored.spec, lifted).scores, -np.log(losses + 1))
 
 
 def test_a_verdict_waits_for_its_runs(storage):

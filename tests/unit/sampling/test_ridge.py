@@ -7,6 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.testing.pytest_samplers import BasicSamplerTestCase
 from optuna.trial import TrialState
 
+from search.sampling.cliff import over_cliff
 from search.sampling.ridge import LOOKS, Design, RidgeSampler
 
 RATES = [2.0**exponent for exponent in range(-5, 3)]
@@ -123,6 +124,21 @@ def test_diverged_trials_keep_the_flanks_off_the_cliff(named):
     later = study.trials[LOOKS * len(RATES) :]
     # One or two a rate to find out where it is, where two flanks in three would have gone over it.
     assert sum(trial.value == 5.0 for trial in later) <= 2 * len(RATES)
+
+
+def test_a_cliff_is_told_from_the_side_of_a_hill():
+    hill = np.array([2.0, 3.0, 4.0, 5.0, 6.0])
+    given, scores = np.zeros(5, dtype=int), -((hill - 4.2) ** 2)
+    assert not over_cliff(given, hill, scores).any()
+    # Two octaves below the best of a loss of digits, at a rate of .05.
+    digits = -np.array([0.789, 0.093, 0.068, 0.079, 0.090])
+    assert over_cliff(given, hill, digits).tolist() == [True, False, False, False, False]
+    noisy = np.tile(digits, 2) + 0.3 * np.repeat([-1, 1], 5)  # a fall that could be noise
+    assert not over_cliff(np.zeros(10, dtype=int), np.tile(hill, 2), noisy).any()
+    # Where one side was not run nothing can be told; each given level is judged by itself.
+    assert not over_cliff(given[:3], hill[:3], digits[:3]).any()
+    both = over_cliff(np.repeat([0, 1], 5), np.tile(hill, 2), np.concatenate([digits, scores]))
+    assert both.tolist() == [True] + [False] * 9
 
 
 def test_failed_trials_are_nothing_seen():
