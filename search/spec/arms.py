@@ -84,7 +84,7 @@ class Search(Arm):
     """The adaptive arm."""
 
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
-    sampler: Literal["tpe", "per-second", "gp", "random", "qmc"] = "per-second"
+    sampler: Literal["tpe", "per-second", "gp", "random", "qmc"] = "tpe"
     pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"
     trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial past it is pruned
 

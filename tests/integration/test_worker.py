@@ -289,7 +289,7 @@ def test_another_seed_draws_other_trials_and_the_same_seed_the_same(tmp_path):
     assert one[0] != one[1]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "qmc"])
+@pytest.mark.parametrize("sampler", ["tpe", "per-second", "gp", "random", "qmc"])
 @pytest.mark.parametrize("pruner", ["hyperband", "asha", "median", "none"])
 def test_every_sampler_and_pruner_runs(tmp_path, sampler, pruner):
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)

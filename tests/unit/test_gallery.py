@@ -98,7 +98,7 @@ def test_facts_are_in_words():
     facts = facts_of(SPEC)
     assert facts["batch size"] == "8 to 64, powers of two" and facts["base lr"] == "0.01 to 1, on a log scale"
     assert facts["optimizer"] == "sgd, momentum, adam" and facts["model options"] == "widths 8"
-    assert facts["sampler"] == "per-second" and facts["trials"] == "6"
+    assert facts["sampler"] == "tpe" and facts["trials"] == "6"
 
 
 def test_figures_load_neither_torch_nor_what_only_claims_need():
