@@ -61,10 +61,12 @@ def plan_of(spec: StudySpec, runtime: Runtime, workers: int) -> Plan:
     """Measure a few steps of every batch size, and add up.
 
     Raises:
-        StudyError: the study has no [claim].
+        StudyError: the study has no [claim], or an adaptive one, whose batch sizes are not known beforehand.
     """
     if spec.claim is None:
         raise StudyError(f"study {spec.name!r} has no [claim] to plan")
+    if spec.claim.design == "adaptive":
+        raise StudyError(f"study {spec.name!r} has an adaptive design, whose batch sizes are not known beforehand")
     n = spec.claim.replicates
     combinations = cells(spec.space)
     x = np.log2(levels_of(spec.space.base_lr))
