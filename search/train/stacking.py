@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Hashable, Sequence
-from math import ceil
+from math import ceil, inf
 
 import torch
 
@@ -44,11 +44,8 @@ def stack_size(configs: Sequence[TrainConfig], train: Examples, schedule: Schedu
     key = (train.images.device, torch.get_num_threads(), config.task, config.optimizer, config.batch_size, n_seeds,
            len(configs))  # fmt: skip
     if key not in _FASTEST:
-        best, fastest = 1, seconds_a_step(lane_of(configs, 1, train, schedule), steps)
-        for n in sorted({1, ceil(len(configs) / 3), len(configs)}):
-            size = n * n_seeds
-            if size == 1:
-                continue
+        best, fastest = 1, inf
+        for size in sorted({1, *(n * n_seeds for n in (1, ceil(len(configs) / 3), len(configs)))}):
             try:
                 seconds = seconds_a_step(lane_of(configs, size, train, schedule), steps) / size
             except (torch.OutOfMemoryError, DeviceMemoryError):

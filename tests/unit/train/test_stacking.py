@@ -89,14 +89,15 @@ def test_a_run_too_short_to_time_trains_in_turn(clock):
     assert size(config_of(seeds=(1, 2), budget={"steps": 8}, batch_size=2)) == 2
 
 
-def test_a_stack_that_does_not_fit_is_not_chosen(monkeypatch):
+@pytest.mark.parametrize(("fits", "expected"), [(2, 2), (0, 1)])
+def test_a_stack_that_does_not_fit_is_not_chosen(monkeypatch, fits, expected):
     def too_large(lane, steps):
-        if lane.members > 2:
+        if lane.members > fits:
             raise DeviceMemoryError("full")
         return 1.0
 
     monkeypatch.setattr(stacking, "seconds_a_step", too_large)
-    assert size(*[config_of(seeds=(1, 2), batch_size=2, base_lr=lr) for lr in LRS]) == 2
+    assert size(*[config_of(seeds=(1, 2), batch_size=2, base_lr=lr) for lr in LRS]) == expected
 
 
 def test_configurations_share_a_network_only_where_they_differ_in_the_learning_rate_alone():
