@@ -24,10 +24,11 @@ from search.records import CONFIG, Outcome
 from search.sampling import rungs
 from search.space import point_of, suggest
 from search.spec import BUILTIN_METRICS, DATASETS, StudySpec, TrainConfig
-from search.storage import patiently
+from search.storage import patiently, together
 from search.train import Checkpoint, Report, TrainResult, configs_together, train, train_together
 from search.train.data import load_parts
 
+_UNWRITTEN_SECONDS = 0.5  # that a report may wait for others
 UserObjective = Callable[[TrainConfig, Report], Mapping[str, float]]
 
 
@@ -56,13 +57,18 @@ class Judgement:
 
 @dataclass
 class _Reporter:
-    """Turns progress into reports on the study's grid; raises `Pruned` where the pruner says so."""
+    """Turns progress into reports on the study's grid; raises `Pruned` where the pruner says so.
+
+    They are written when the pruner is asked, and else every half second, together.
+    """
 
     trial: optuna.Trial
     spec: StudySpec
     interrupts: Interrupts
     reported: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
+    _unwritten: list[tuple[float, int]] = field(default_factory=list)
+    _written: float = field(default_factory=time.monotonic)  # when they were last
 
     def __post_init__(self) -> None:
         self._rungs = rungs(self.spec)
@@ -80,15 +86,25 @@ class _Reporter:
         due = min(math.floor(progress * self.spec.arm.reports + 1e-9), self.spec.arm.reports)
         if due <= self.reported:
             return
+        new = set(range(self.reported + 1, due + 1))
+        self._unwritten += [(value, number) for number in sorted(new - self._known)]
+        self.reported = due
+        # At the last report there is nothing left to save.
+        ask = bool(self._rungs & new) and due < self.spec.arm.reports
+        if not ask and time.monotonic() - self._written < _UNWRITTEN_SECONDS:
+            return
         with self.interrupts.shielded():
-            for number in set(range(self.reported + 1, due + 1)) - self._known:
-                patiently(partial(self.trial.report, value, number))
-            passed = self._rungs & set(range(self.reported + 1, due + 1))
-            self.reported = due
-            # At the last report there is nothing left to save.
-            prune = bool(passed) and due < self.spec.arm.reports and patiently(self.trial.should_prune)
+            self.write()
+            prune = ask and patiently(self.trial.should_prune)
         if prune:
             raise Pruned
+
+    def write(self) -> None:
+        """Write what was reported."""
+        with together(self.trial):
+            for value, number in self._unwritten:
+                self.trial.report(value, number)
+        self._unwritten, self._written = [], time.monotonic()
 
 
 def run_trial(trial: optuna.Trial, spec: StudySpec, study_seed: int, runtime: Runtime) -> Judgement:
@@ -104,10 +120,8 @@ def run_trials(
     trials: Sequence[optuna.Trial], spec: StudySpec, seeds: tuple[int, ...], runtime: Runtime
 ) -> list[Judgement]:
     """As `run_trial`, of one trial, or of several cells of a designed arm that differ in the learning rate alone."""
-    configs = [derive(spec, patiently(partial(suggest, trial, spec.space)), seeds) for trial in trials]
     reporters = [_Reporter(trial, spec, runtime.interrupts) for trial in trials]
-    for trial, config in zip(trials, configs, strict=True):
-        patiently(partial(trial.set_user_attr, CONFIG, config.model_dump(mode="json")))
+    configs = [_configured(trial, spec, seeds) for trial in trials]
     trial_seconds = spec.search.trial_seconds if spec.search else None
     checkpoint = None
     if runtime.checkpoint_dir is not None and spec.task is not None:
@@ -126,6 +140,8 @@ def run_trials(
             Judgement(outcome="out-of-memory", value=_chance(config, spec), result={}, reason=str(error))
             for config in configs
         ]
+    for reporter in reporters:
+        reporter.write()
     if checkpoint:
         checkpoint.remove()
     seconds = (time.perf_counter() - began) / len(trials)
@@ -133,6 +149,13 @@ def run_trials(
         _with_facts(judgement, config, reporter, seconds)
         for judgement, config, reporter in zip(judgements, configs, reporters, strict=True)
     ]
+
+
+def _configured(trial: optuna.Trial, spec: StudySpec, seeds: tuple[int, ...]) -> TrainConfig:
+    with together(trial):
+        config = derive(spec, patiently(partial(suggest, trial, spec.space)), seeds)
+        trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
+    return config
 
 
 def _with_facts(judgement: Judgement, config: TrainConfig, reporter: _Reporter, seconds: float) -> Judgement:

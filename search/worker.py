@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
+from typing import Any
 
 import optuna
 import torch
@@ -21,7 +22,7 @@ from search.pulse import Pulse, Running, hard_limit
 from search.records import OUTCOME, REASON, RESULT, Outcome
 from search.recovery import again, clear_up, reap
 from search.space import cells, companions, suggest
-from search.storage import BEAT_SECONDS, Claim, Registration, StoredStudy, n_live, patiently
+from search.storage import BEAT_SECONDS, Claim, Registration, StoredStudy, n_live, patiently, together
 from search.train import device_name
 
 _IDLE_SECONDS = 0.5  # between looks at slots that others hold
@@ -143,7 +144,8 @@ class Worker:
             _end(stored, trial, "lost", "its slot was lost to another worker")
             return None
         if stored.spec.claim is not None:  # while the sampler is that of its cell
-            patiently(lambda: suggest(trial, stored.spec.space))
+            with together(trial):
+                patiently(lambda: suggest(trial, stored.spec.space))
         return trial
 
     def _tell(self, claim: Claim, trial: optuna.Trial, judgement: Judgement) -> None:
@@ -151,8 +153,9 @@ class Worker:
         if not self.stored.slots.holds(claim):
             return
         try:
-            patiently(lambda: trial.set_user_attr(RESULT, judgement.result))
-            _end(self.stored, trial, judgement.outcome, judgement.reason, judgement.value)
+            _end(
+                self.stored, trial, judgement.outcome, judgement.reason, value=judgement.value, result=judgement.result
+            )
         except UpdateFinishedTrialError:
             return
         self.stored.slots.finish(claim)
@@ -199,17 +202,26 @@ class Worker:
 
 
 def _end(
-    stored: StoredStudy, trial: optuna.Trial, outcome: Outcome, reason: str | None, value: float | None = None
+    stored: StoredStudy,
+    trial: optuna.Trial,
+    outcome: Outcome,
+    reason: str | None,
+    *,
+    value: float | None = None,
+    result: dict[str, Any] | None = None,
 ) -> None:
     """Name the outcome and end the trial.
 
     Divergence and lack of memory are COMPLETE with the untrained score: samplers do not see FAIL, and would draw the
     same region again. Without a score they are PRUNED, which samplers see as well.
     """
-    if outcome not in ("complete", "pruned"):  # which the state tells by itself
-        patiently(lambda: trial.set_user_attr(OUTCOME, outcome))
-    if reason is not None:
-        patiently(lambda: trial.set_user_attr(REASON, reason))
+    with together(trial, lazily=True):
+        if result is not None:
+            trial.set_user_attr(RESULT, result)
+        if outcome not in ("complete", "pruned"):  # which the state tells by itself
+            trial.set_user_attr(OUTCOME, outcome)
+        if reason is not None:
+            trial.set_user_attr(REASON, reason)
     if outcome in ("failed", "lost"):
         patiently(lambda: stored.study.tell(trial, state=TrialState.FAIL))
     elif value is None or outcome == "pruned":

@@ -86,7 +86,7 @@ def launch(
             arguments, storage_url=storage, workers=workers, threads=threads, minutes=minutes, options=_options(slurm),
             folder=logs, here=slurm_here, **share,
         )  # fmt: skip
-        output.print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} submitted: {', '.join(job.job_id for job in jobs)}")
+        output.print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} submitted: {', '.join(jobs)}")
         output.print(f"Logs in {logs}; follow with:  batchlaw status {stored.spec.name} --watch", soft_wrap=True)
         return 0
     if on == "ray":

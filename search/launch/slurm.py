@@ -20,8 +20,8 @@ def submit(
     options: dict[str, str],
     folder: Path,
     here: bool,
-) -> list[Any]:
-    """Submit workers as one array; their submitit jobs.
+) -> list[str]:
+    """Submit workers as one array; the ids of their jobs.
 
     The database's URL travels in the environment, which Slurm passes on, and not in the pickled job.
 
@@ -62,7 +62,7 @@ def submit(
         raise BatchlawError(f"--on slurm: {_one_line(error)}") from None
     except submitit.core.utils.FailedJobError as error:
         raise WorkFailed(f"--on slurm: {_one_line(error)}") from None
-    return list(jobs)
+    return [job.job_id for job in jobs]  # not the jobs: one that lives at the interpreter's end raises in its __del__
 
 
 def _slurm(options: dict[str, str]) -> dict[str, Any]:

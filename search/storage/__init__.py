@@ -1,7 +1,7 @@
 """The database: opened here and nowhere else, with our slots beside Optuna's tables."""
 
 from search.storage.board import Board
-from search.storage.engine import absolute, open_storage, patiently, redacted
+from search.storage.engine import absolute, open_storage, patiently, redacted, together
 from search.storage.slots import Claim, SlotCounts, Slots
 from search.storage.studies import StoredStudy, load, note_drawing, note_profile, note_run, profiles_of, register
 from search.storage.upkeep import Health, health_of, upgrade
@@ -30,6 +30,7 @@ __all__ = [
     "profiles_of",
     "redacted",
     "register",
+    "together",
     "upgrade",
     "workers_of",
 ]

@@ -3,13 +3,15 @@
 import importlib.util
 import sqlite3
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
 from sqlalchemy import column, create_engine, event, inspect, select, table
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -104,6 +106,29 @@ def patiently(work: Callable[[], Result], *, seconds: float = PATIENCE_SECONDS) 
         return _persistently(work, seconds)
     except (SQLAlchemyError, StorageInternalError) as error:
         raise WorkFailed(f"database: {_reason(error)}") from error
+
+
+@contextmanager
+def together(trial: optuna.Trial, *, lazily: bool = False) -> Iterator[None]:
+    """Write at the end, patiently and in one transaction, what is suggested, reported and noted of a trial meanwhile.
+
+    After an error nothing is written.
+
+    Args:
+        trial: live.
+        lazily: its end is written next, which the database's disk is waited for anyway.
+
+    Raises:
+        WorkFailed: the database failed for good, or for long.
+    """
+    storage = trial.storage._backend if isinstance(trial.storage, _CachedStorage) else trial.storage
+    if not isinstance(storage, RowStorage):
+        yield
+        return
+    with storage.kept() as rows:
+        yield
+    if rows:
+        patiently(lambda: storage.write(trial._trial_id, rows, lazily=lazily))
 
 
 def _persistently(work: Callable[[], Result], seconds: float) -> Result:

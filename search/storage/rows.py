@@ -2,14 +2,18 @@
 
 Optuna writes a report in a transaction of an ORM that reads the trial, looks for an earlier report, and adds one, which
 takes milliseconds of the processor; a trial has a few dozen of such calls. Here a row is added by one statement, on the
-condition that its trial has not ended, and a trial is read by two (`trials.py`). Whatever is not that plain, such as a
-row that is there already, or a trial that has ended, is left to Optuna's own method, which knows what to do or to say.
+condition that its trial has not ended, or several rows by one (`kept`), and a trial is read by two (`trials.py`).
+Whatever is not that plain, such as a row that is there already, or a trial that has ended, is left to Optuna's own
+method, which knows what to do or to say.
 `tests/integration/test_rows.py` holds it to Optuna's suite for storages, on every database.
 """
 
 import json
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any
@@ -26,16 +30,31 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 
 from search.storage.trials import read_trials
 
-_UNFINISHED = [state for state in TrialState if not state.is_finished()]
 _TRIALS = models.TrialModel.__table__
+# As a list of states it could not be used for several rows at once.
+_UNFINISHED = or_(*(_TRIALS.c.state == state for state in TrialState if not state.is_finished()))
 _STUDY = select(models.StudyModel.study_id).where(models.StudyModel.study_id == bindparam("of"))
+_NAMED = select(models.StudyModel.study_id).where(models.StudyModel.study_name == bindparam("name"))
 _EARLIER = select(func.count()).where(_TRIALS.c.study_id == bindparam("in"), _TRIALS.c.trial_id < bindparam("than"))
 _NUMBERED = update(_TRIALS).where(_TRIALS.c.trial_id == bindparam("of")).values(number=bindparam("as"))
 _ENDED = (
     update(_TRIALS)
-    .where(_TRIALS.c.trial_id == bindparam("of"), _TRIALS.c.state.in_(_UNFINISHED))
+    .where(_TRIALS.c.trial_id == bindparam("of"), _UNFINISHED)
     .values(state=bindparam("as"), datetime_complete=bindparam("at"))
 )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One that belongs to a trial."""
+
+    table: Table
+    values: dict[str, Any]
+    lazily: bool  # whether PostgreSQL may be a moment late with it on its disk
+    otherwise: Callable[[], None]  # Optuna's own way of writing it
+
+
+_kept: ContextVar[list[Row] | None] = ContextVar("_kept", default=None)  # of this thread
 
 
 class RowStorage(RDBStorage):
@@ -66,6 +85,12 @@ class RowStorage(RDBStorage):
     def _version_manager(self) -> _VersionManager:  # type: ignore[override]  # Optuna sets it on the instance
         """What knows of versions, where a known database is asked for its own after all."""
         return _VersionManager(self.url, self.engine, self.scoped_session)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Asked by Hyperband at each of its steps."""
+        with _optunas_errors(), self._alone() as connection:
+            study_id: int | None = connection.scalar(_NAMED, {"name": study_name})
+        return super().get_study_id_from_name(study_name) if study_id is None else study_id
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """One trial."""
@@ -114,23 +139,22 @@ class RowStorage(RDBStorage):
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         """Keep a report."""
-        model = models.TrialIntermediateValueModel
+        model, optunas = models.TrialIntermediateValueModel, super().set_trial_intermediate_value
         value, kind = model.intermediate_value_to_stored_repr(intermediate_value)
         row = {"step": step, "intermediate_value": value, "intermediate_value_type": kind}
-        if not self._add(model.__table__, trial_id, row):
-            super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+        self._add(trial_id, Row(model.__table__, row, True, lambda: optunas(trial_id, step, intermediate_value)))
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Keep an attribute; that of its configuration takes the parameters to the disk with it."""
+        """Keep an attribute, and what was added lazily before."""
+        table, optunas = models.TrialUserAttributeModel.__table__, super().set_trial_user_attr
         row = {"key": key, "value_json": json.dumps(value)}
-        if not self._add(models.TrialUserAttributeModel.__table__, trial_id, row, lazily=False):
-            super().set_trial_user_attr(trial_id, key, value)
+        self._add(trial_id, Row(table, row, False, lambda: optunas(trial_id, key, value)))
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep an attribute of Optuna's own."""
+        table, optunas = models.TrialSystemAttributeModel.__table__, super().set_trial_system_attr
         row = {"key": key, "value_json": json.dumps(value)}
-        if not self._add(models.TrialSystemAttributeModel.__table__, trial_id, row):
-            super().set_trial_system_attr(trial_id, key, value)
+        self._add(trial_id, Row(table, row, True, lambda: optunas(trial_id, key, value)))
 
     def _set_trial_param(
         self,
@@ -141,12 +165,14 @@ class RowStorage(RDBStorage):
         previous_distribution: BaseDistribution | None,
     ) -> None:
         """Keep a parameter; Optuna's cache knows its distribution from the second time on."""
-        if previous_distribution == distribution:
-            text = distribution_to_json(distribution)
-            row = {"param_name": param_name, "param_value": param_value_internal, "distribution_json": text}
-            if self._add(models.TrialParamModel.__table__, trial_id, row):
-                return
-        super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous_distribution)
+        optunas = super()._set_trial_param
+        arguments = (trial_id, param_name, param_value_internal, distribution, previous_distribution)
+        if previous_distribution != distribution:
+            optunas(*arguments)
+            return
+        text = distribution_to_json(distribution)
+        row = {"param_name": param_name, "param_value": param_value_internal, "distribution_json": text}
+        self._add(trial_id, Row(models.TrialParamModel.__table__, row, True, lambda: optunas(*arguments)))
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """End a trial; other states are left to Optuna."""
@@ -170,23 +196,50 @@ class RowStorage(RDBStorage):
         except IntegrityError:
             return False
 
-    def _add(self, table: Table, trial_id: int, row: dict[str, Any], *, lazily: bool = True) -> bool:
-        """Add a row to a trial that has not ended; False where it has, or the row is there.
+    @contextmanager
+    def kept(self) -> Iterator[list[Row]]:
+        """Keep what this thread adds to trials meanwhile, for `write`."""
+        rows: list[Row] = []
+        before = _kept.set(rows)
+        try:
+            yield rows
+        finally:
+            _kept.reset(before)
 
-        `lazily`, PostgreSQL does not wait for its disk (5 ms, measured), and a crash of the server may take back what
+    def _add(self, trial_id: int, row: Row) -> None:
+        rows = _kept.get()
+        if rows is None:
+            self.write(trial_id, [row])
+        else:
+            rows.append(row)
+
+    def write(self, trial_id: int, rows: Sequence[Row], *, lazily: bool = False) -> None:
+        """Add rows, all or none, to a trial that has not ended; where it has, or one is there, do as Optuna does.
+
+        Lazily, PostgreSQL does not wait for its disk (5 ms, measured), and a crash of the server may take back what
         nothing that was waited for came after. Of a trial that goes on these are its last reports, which its result
         holds as well.
         """
-        statement = _addition(table, lazily=lazily and self.engine.dialect.name == "postgresql")
+        lazily = (lazily or all(row.lazily for row in rows)) and self.engine.dialect.name == "postgresql"
+        of_table: defaultdict[Table, list[dict[str, Any]]] = defaultdict(list)
+        for row in rows:
+            of_table[row.table].append(row.values | {"of": trial_id})
         try:
-            with _optunas_errors(), self._alone() as connection:
-                return connection.execute(statement, row | {"of": trial_id}).rowcount == 1
-        except IntegrityError:
-            return False
+            with _optunas_errors(), self.engine.begin() if len(rows) > 1 else self._alone() as connection:
+                for table, values in of_table.items():
+                    if connection.execute(_addition(table, lazily=lazily), values).rowcount != len(values):
+                        raise _NotPlain
+        except (IntegrityError, _NotPlain):
+            for row in rows:
+                row.otherwise()
 
     def _alone(self) -> Connection:
         """A connection on which each statement is a transaction, which spares two trips to the server."""
         return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+class _NotPlain(Exception):  # takes a transaction back, and is never seen outside
+    """A trial has ended."""
 
 
 @cache
@@ -194,7 +247,7 @@ def _addition(table: Table, *, lazily: bool) -> Insert:
     """A row of a table that belongs to the trial `of`, unless that has ended."""
     columns = [column for column in table.c if not column.primary_key and column.name != "trial_id"]
     row = select(_TRIALS.c.trial_id, *(bindparam(column.name, type_=column.type) for column in columns))
-    unfinished = row.where(_TRIALS.c.trial_id == bindparam("of"), _TRIALS.c.state.in_(_UNFINISHED))
+    unfinished = row.where(_TRIALS.c.trial_id == bindparam("of"), _UNFINISHED)
     if lazily:
         unfinished = unfinished.where(func.set_config("synchronous_commit", "off", True) == "off")
     added = insert(table).from_select(["trial_id", *(column.name for column in columns)], unfinished)

@@ -13,7 +13,7 @@ from optuna.storages import RDBStorage, get_storage
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import TrialState
 
-from search.storage import engine, open_storage
+from search.storage import engine, open_storage, together
 
 RATE = FloatDistribution(1e-5, 1.0, log=True)
 
@@ -172,3 +172,55 @@ def test_the_tables_of_this_optuna_are_taken_as_they_are(storage, storage_url):
     assert told(storage.get_trial(trial_id)) == told(known.get_trial(trial_id))
     assert known.get_current_version() == known.get_head_version() == engine.OPTUNAS
     known.engine.dispose()
+
+
+def begun(storage):
+    """A trial of a study, as a worker has it, whose parameters' distributions are known."""
+    study = optuna.load_study(study_name="ours", storage=storage)
+    study.ask().suggest_float("rate", 1e-5, 1.0, log=True)
+    return study.ask()
+
+
+def live(trial):
+    trial.suggest_float("rate", 1e-5, 1.0, log=True)
+    for step in (1, 2, 3):
+        trial.report(step / 10, step)
+    trial.set_user_attr("config", {"rate": 1})
+
+
+def test_what_is_written_together_is_there_at_the_end_and_not_before(storage, plain, study_id):
+    trial = begun(storage)
+    with together(trial):
+        live(trial)
+        before = plain.get_trial(trial._trial_id)
+    after = plain.get_trial(trial._trial_id)
+    assert not before.params and not before.intermediate_values and not before.user_attrs
+    assert after.params == trial.params and after.user_attrs == {"config": {"rate": 1}}
+    assert after.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
+
+
+def test_after_an_error_nothing_of_it_is_written(storage, plain, study_id):
+    trial = begun(storage)
+    with pytest.raises(RuntimeError), together(trial):
+        live(trial)
+        raise RuntimeError
+    assert not plain.get_trial(trial._trial_id).params
+    trial.report(0.5, 7)  # on its own again
+    assert plain.get_trial(trial._trial_id).intermediate_values == {7: 0.5}
+
+
+def test_together_a_row_that_is_there_already_does_not_keep_the_others_away(storage, plain, study_id):
+    trial = begun(storage)
+    plain.set_trial_intermediate_value(trial._trial_id, 2, 0.9)
+    with together(trial):
+        live(trial)
+    after = plain.get_trial(trial._trial_id)
+    assert after.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3} and after.params == trial.params
+
+
+def test_together_nothing_is_added_to_a_trial_that_has_ended(storage, plain, study_id):
+    trial = begun(storage)
+    plain.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    with pytest.raises(UpdateFinishedTrialError), together(trial):
+        live(trial)
+    assert not plain.get_trial(trial._trial_id).params
