@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special
 
 from search.derive import derive, run_seeds
 from search.errors import StudyError
@@ -71,7 +71,7 @@ def plan_of(spec: StudySpec, runtime: Runtime, workers: int) -> Plan:
     combinations = cells(spec.space)
     x = np.log2(levels_of(spec.space.base_lr))
     spread = float(np.sqrt(((x - x.mean()) ** 2).sum()))
-    t = float(stats.t.ppf(1 - spec.claim.alpha / 2, n - 1))
+    t = float(special.stdtrit(n - 1, 1 - spec.claim.alpha / 2))
     low, high = (t * error * (5 / n) ** 0.5 for error in TYPICAL_ERRORS)
     return Plan(
         study=spec.name,

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from search.claims.hypotheses import Given
 from search.stats.adaptive import Runs, adaptive_ridge
@@ -65,7 +64,8 @@ class Direction:
         if self.lack or self.grid is None:
             return None
         known = self.ridge.identified
-        return float(stats.linregress(np.log2(self.surface.given[known]), smooth_ridge(self.surface)[known]).slope)
+        slope, _ = np.polyfit(np.log2(self.surface.given[known]), smooth_ridge(self.surface)[known], 1)
+        return float(slope)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from search.claims.evidence import Direction, Evidence
 from search.claims.hypotheses import CATALOGUE, MARGIN, Hypothesis
@@ -138,7 +138,7 @@ def _flat(surface: Surface, alpha: float) -> Bools:
         t = (sd[:, None] - offset) / (sd[:, None] / np.sqrt(n))
     freedom = (n - 1) * len(surface.tuned)
     # All cells must pass, an intersection of tests, which needs no correction.
-    flat: Bools = np.all(np.nan_to_num(stats.t.sf(t, freedom), nan=1.0) <= alpha, axis=1)
+    flat: Bools = np.all(np.nan_to_num(special.stdtr(freedom, -t), nan=1.0) <= alpha, axis=1)
     return flat
 
 

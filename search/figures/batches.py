@@ -7,7 +7,6 @@ from math import log2
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from scipy.stats import binomtest
 
 from search.figures.style import ORANGE, OUTCOME_COLORS, digits, finish
 from search.records import ENDED, TrialRecord
@@ -43,6 +42,8 @@ def outcomes_by_batch_size(records: Iterable[TrialRecord]) -> list[BatchOutcomes
 
 
 def _outcomes(label: str, records: list[TrialRecord]) -> BatchOutcomes:
+    from scipy.stats import binomtest  # a third of a second to import
+
     counts = Counter[str](record.outcome for record in records)
     ended, pruned = sum(counts[outcome] for outcome in ENDED), counts["pruned"]
     interval = binomtest(pruned, ended).proportion_ci(method="wilson") if ended else None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from search.stats.curves import Curve
 from search.stats.optimum import Ridge
@@ -49,7 +49,7 @@ class Fit:
         jacobian = self.curve.jacobian(self.parameters[None], x)[0]
         seeds, scattered = (np.einsum("ni,ij,nj->n", jacobian, p, jacobian) for p in (self.seeds, self.scattered))
         scattered = scattered + self.scatter**2
-        reach = stats.t.ppf(1 - alpha / 2, self._freedom(seeds, scattered)) * np.sqrt(seeds + scattered)
+        reach = special.stdtrit(self._freedom(seeds, scattered), 1 - alpha / 2) * np.sqrt(seeds + scattered)
         return self.mean(x) - reach, self.mean(x) + reach
 
     def second(self) -> tuple[float, float]:
@@ -128,8 +128,7 @@ class Observations:
         """Where to begin the search: the least-squares line, or the best of bends all over."""
         known = np.isfinite(self.low) & np.isfinite(self.high)
         if not curve.bends:
-            line = stats.linregress(self.x[known], self.y[known])
-            return np.array([line.intercept, line.slope])
+            return np.polyfit(self.x[known], self.y[known], 1)[::-1]
         bends = np.arange(*curve.bounds(self.x), _START_STEP)
         shapes = curve.shape(bends, self.x)
         shifts = (self.y - shapes)[:, known].mean(axis=1)

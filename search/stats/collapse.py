@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 from scipy.interpolate import BSpline
 
 from search.stats.surface import Floats, Surface
@@ -62,7 +62,7 @@ def collapse(surface: Surface, *, level: float = 0.05) -> Collapse | None:
     alpha = float(np.clip(refined.x if refined.fun < profile[start] else grid[start], *RANGE))
     least = misfit(alpha)
     freedom = n - (n_knots + 4) - 1
-    limit = least * (1 + stats.f.ppf(1 - level, 1, freedom) / freedom)
+    limit = least * (1 + special.fdtri(1, freedom, 1 - level) / freedom)
     inside = grid[profile <= limit]
     low, high = (min(inside.min(), alpha), max(inside.max(), alpha)) if len(inside) else (alpha, alpha)
     total = float(((runs - runs.mean()) ** 2).sum())
@@ -73,7 +73,7 @@ def collapse(surface: Surface, *, level: float = 0.05) -> Collapse | None:
         ci_high=float(_crossing(misfit, limit, high + step, high)),
         r2=1 - missed / total,
         r2_surface=1 - float(((runs - means[:, None]) ** 2).sum()) / total,
-        lack_of_fit_p=float(stats.f.sf(least / freedom / pure_error, freedom, n * (replicates - 1))),
+        lack_of_fit_p=float(special.fdtrc(freedom, n * (replicates - 1), least / freedom / pure_error)),
     )
 
 

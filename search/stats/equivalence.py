@@ -1,6 +1,6 @@
 """Whether an estimate lies within a margin."""
 
-from scipy import stats
+from scipy import special
 
 from search.stats.slope import Slope
 
@@ -12,6 +12,6 @@ def equivalence_p(slope: Slope, low: float, high: float) -> float:
     """
     if slope.standard_error == 0:
         return 0.0 if low < slope.slope < high else 1.0
-    above = stats.t.sf((slope.slope - low) / slope.standard_error, slope.degrees_of_freedom)
-    below = stats.t.sf((high - slope.slope) / slope.standard_error, slope.degrees_of_freedom)
+    above = special.stdtr(slope.degrees_of_freedom, -((slope.slope - low) / slope.standard_error))
+    below = special.stdtr(slope.degrees_of_freedom, -((high - slope.slope) / slope.standard_error))
     return float(max(above, below))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from search.stats.censored import Fit, Observations, fit
 from search.stats.curves import LINE, Curve
@@ -75,7 +75,7 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> Law:
     bend = _bend(bent, alpha)
     clear = len(gain) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
     variance, freedom = line.second()
-    reach = float(stats.t.ppf(1 - alpha / 2, freedom)) * variance**0.5
+    reach = float(special.stdtrit(freedom, 1 - alpha / 2)) * variance**0.5
     slope = float(line.parameters[1])
     return Law(
         ridge=ridge,
@@ -147,7 +147,7 @@ def _bend(found: Fit, alpha: float) -> Bend:
     profile = data.log_likelihood(shifts[:, None] + shapes, spread)
     variance, freedom = found.second()
     assumed = float(data.covariance(curve, found.parameters, spread)[1, 1])
-    reach = float(stats.t.ppf(1 - alpha / 2, freedom))
+    reach = float(special.stdtrit(freedom, 1 - alpha / 2))
     limit = profile[bends == center][0] - variance / assumed * reach**2 / 2
     below = bends[bends <= center][::-1], profile[bends <= center][::-1]
     above = bends[bends >= center], profile[bends >= center]

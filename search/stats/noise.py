@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from search.stats.surface import Floats
 
@@ -35,7 +35,7 @@ def simple_noise_scale(norm2: Floats, variance: Floats, *, alpha: float = 0.05) 
     if n == 1:
         return NoiseScale(value=float(a / b), ci_low=0.0, ci_high=np.inf)
     # Ratios r with (a - rb)² <= t² var(a - rb): Ar² - 2Br + C <= 0. A <= 0 where b may be 0, C <= 0 where a may.
-    reach = stats.t.ppf(1 - alpha / 2, n - 1) ** 2 * np.cov(noise, signal) / n
+    reach = special.stdtrit(n - 1, 1 - alpha / 2) ** 2 * np.cov(noise, signal) / n
     A, B, C = b * b - reach[1, 1], a * b - reach[0, 1], a * a - reach[0, 0]
     root = np.sqrt(max(B * B - A * C, 0.0))
     low = C / (B + root) if C > 0 else 0.0

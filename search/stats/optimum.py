@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from search.stats.holm import holm
 from search.stats.surface import Bools, Floats, Surface
@@ -92,7 +92,7 @@ def ridge(surface: Surface, generator: np.random.Generator, *, alpha: float = 0.
     # Resampled cells are independent where replicates are not paired, and some five of them make an optimum.
     freedom = n - 1 if surface.paired else 5 * (n - 1)
     error = resampled.std(axis=0) * np.sqrt(n / (n - 1))
-    reach = stats.t.ppf(1 - alpha / 2, freedom) * error
+    reach = special.stdtrit(freedom, 1 - alpha / 2) * error
     low = np.maximum(located - reach, log2_tuned[0])
     high = np.minimum(located + reach, log2_tuned[-1])
     # So near to an end a parabola leans to one side: what is known is that the optimum is not past the next cells.
@@ -174,6 +174,6 @@ def _beats(surface: Surface, cell: np.ndarray, end: int, alpha: float) -> Bools:
         squares = sum(variance**2 for variance in variances) / (n - 1)
         freedom = np.divide(error**4, squares, out=np.full(len(cell), n - 1.0), where=squares > 0)
     t = np.divide(gain, error, out=np.where(gain > 0, np.inf, 0.0), where=error > 0)
-    adjusted = holm(stats.t.sf(t, freedom))
+    adjusted = holm(special.stdtr(freedom, -t))
     beats: Bools = (t > T_OVER_END) & (adjusted <= alpha)
     return beats

@@ -1,7 +1,7 @@
 """Rank correlation of two quantities, given a third."""
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from search.stats.slope import Slope
 from search.stats.surface import Floats
@@ -9,6 +9,8 @@ from search.stats.surface import Floats
 
 def partial_spearman(x: Floats, y: Floats, given: Floats) -> float:
     """Spearman's correlation of x and y with the ranks of `given` taken out of both."""
+    from scipy import stats  # a third of a second to import
+
     (_, xy, xg), (_, _, yg), _ = np.corrcoef([stats.rankdata(values) for values in (x, y, given)])
     return float((xy - xg * yg) / np.sqrt((1 - xg**2) * (1 - yg**2)))
 
@@ -25,5 +27,5 @@ def partial_spearman_over_seeds(
     resampled = [partial_spearman(x, y[:, generator.integers(0, n, n)].mean(axis=1), given) for _ in range(400)]
     z = np.arctanh(np.clip([estimate, *resampled], -1 + 1e-9, 1 - 1e-9))
     error = float(z[1:].std() * np.sqrt(n / (n - 1)))
-    reach = float(stats.t.ppf(1 - alpha / 2, n - 1)) * error
+    reach = float(special.stdtrit(n - 1, 1 - alpha / 2)) * error
     return Slope(estimate, float(np.tanh(z[0] - reach)), float(np.tanh(z[0] + reach)), error, n - 1)

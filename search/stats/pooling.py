@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from statsmodels.stats.meta_analysis import combine_effects
+from scipy import special
 
 from search.stats.surface import Floats
 
@@ -28,6 +27,8 @@ def pool(slopes: Floats, standard_errors: Floats, alpha: float = 0.05) -> Pooled
 
     None with fewer than three groups, for which no prediction interval exists.
     """
+    from statsmodels.stats.meta_analysis import combine_effects  # half a second to import
+
     n = len(slopes)
     if n < 3:
         return None
@@ -37,6 +38,6 @@ def pool(slopes: Floats, standard_errors: Floats, alpha: float = 0.05) -> Pooled
     mean = float(found.mean_effect_re)
     # Never narrower than by the standard errors alone, as HKSJ's can be where groups agree by chance.
     error = max(float(found.sd_eff_w_re_hksj), float(np.sqrt(1 / np.sum(1 / (standard_errors**2 + tau2)))))
-    reach = float(stats.t.ppf(1 - alpha / 2, n - 1)) * error
-    spread = float(stats.t.ppf(1 - alpha / 2, n - 2)) * float(np.sqrt(tau2 + error**2))
+    reach = float(special.stdtrit(n - 1, 1 - alpha / 2)) * error
+    spread = float(special.stdtrit(n - 2, 1 - alpha / 2)) * float(np.sqrt(tau2 + error**2))
     return Pooled(mean, mean - reach, mean + reach, mean - spread, mean + spread, error, n, float(np.sqrt(tau2)))

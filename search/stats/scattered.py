@@ -3,10 +3,6 @@
 import warnings
 
 import numpy as np
-from scipy import stats
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from search.stats.optimum import EDGE_SHARE, WIDEST_OCTAVES, Ridge, Status
 from search.stats.surface import Floats
@@ -37,6 +33,8 @@ def scattered_ridge(
     Returns:
         None where too few points lie at enough levels.
     """
+    from scipy import stats  # a third of a second to import
+
     x, y = np.log2(given), np.log2(tuned)
     levels = np.array([v for v in np.unique(x) if (x == v).sum() >= _FEWEST_A_LEVEL and np.ptp(y[x == v]) >= 1])
     best_first = np.argsort(-scores, kind="stable")
@@ -90,6 +88,10 @@ def _level(
 
 def _posterior(points: Floats, values: Floats, places: Floats, generator: np.random.Generator) -> tuple[Floats, Floats]:
     """Mean (n_places,) and draws (n_draws, n_places) of the process; scales in octaves."""
+    from sklearn.exceptions import ConvergenceWarning  # a quarter of a second, which the law of a claim does without
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
     kernel = ConstantKernel(1.0, (1e-2, 1e2)) * RBF((3.0, 2.0), (0.5, 20.0)) + WhiteKernel(0.3, (1e-3, 2.0))
     process = GaussianProcessRegressor(kernel, random_state=0)
     with warnings.catch_warnings():

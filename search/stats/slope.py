@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from search.stats.censored import fit
 from search.stats.curves import LINE
@@ -44,8 +44,8 @@ def shortfall(ridge: Ridge) -> str | None:
 def gated_least_squares(ridge: Ridge, alpha: float = 0.05) -> Slope:
     """Ordinary least squares through the identified optima, by their scatter around the line."""
     chosen = ridge.identified
-    fit = stats.linregress(np.log2(ridge.given[chosen]), ridge.best[chosen])
-    return _interval(fit.slope, fit.stderr, int(chosen.sum()) - 2, alpha)
+    (slope, _), covariance = np.polyfit(np.log2(ridge.given[chosen]), ridge.best[chosen], 1, cov=True)
+    return _interval(float(slope), float(covariance[0, 0]) ** 0.5, int(chosen.sum()) - 2, alpha)
 
 
 def censored_slope(ridge: Ridge, alpha: float = 0.05) -> Slope:
@@ -56,5 +56,5 @@ def censored_slope(ridge: Ridge, alpha: float = 0.05) -> Slope:
 
 
 def _interval(slope: float, error: float, freedom: float, alpha: float) -> Slope:
-    reach = float(stats.t.ppf(1 - alpha / 2, freedom)) * error
+    reach = float(special.stdtrit(freedom, 1 - alpha / 2)) * error
     return Slope(float(slope), float(slope - reach), float(slope + reach), float(error), float(freedom))

@@ -1,7 +1,7 @@
 """What makes a run unstable."""
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from search.stats.slope import Slope
 from search.stats.surface import Bools, Floats
@@ -37,7 +37,7 @@ def instability(
     resampled = np.array([coefficients(shares[:, generator.integers(0, n, n)].mean(axis=1)) for _ in range(200)])
     levels = np.array([len(np.unique(column)) for column in design.T])
     error = np.maximum(resampled.std(axis=0) * np.sqrt(n / (n - 1)), np.abs(estimate) / levels)
-    reach = stats.t.ppf(1 - alpha / 2, n - 1) * error
+    reach = special.stdtrit(n - 1, 1 - alpha / 2) * error
     return [
         Slope(float(b), float(b - r), float(b + r), float(e), n - 1)
         for b, r, e in zip(estimate, reach, error, strict=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from search.stats.slope import Slope
 from search.stats.surface import Floats
@@ -33,7 +33,7 @@ def knee(x: Floats, y: Floats, alpha: float = 0.05) -> Knee:
     }
     at, best = min(fits.items(), key=lambda item: item[1].ssr)
     f = (single.ssr - best.ssr) / 2 / (best.ssr / (len(x) - 4))
-    chosen, end = (best, float(at)) if stats.f.sf(f, 2, len(x) - 4) < alpha else (single, float(levels[-1]))
+    chosen, end = (best, float(at)) if special.fdtrc(2, len(x) - 4, f) < alpha else (single, float(levels[-1]))
     low, high = chosen.conf_int(alpha)[1]
     slope = Slope(float(chosen.params[1]), float(low), float(high), float(chosen.bse[1]), float(chosen.df_resid))
     return Knee(end, slope, end - float(levels[0]))
@@ -41,5 +41,7 @@ def knee(x: Floats, y: Floats, alpha: float = 0.05) -> Knee:
 
 def theil_sen(x: Floats, y: Floats, alpha: float = 0.05) -> tuple[float, float, float]:
     """The median of all pairwise slopes with its interval (Theil 1950, Sen 1968)."""
+    from scipy import stats  # a third of a second to import
+
     found = stats.theilslopes(y, x, alpha=1 - alpha)
     return float(found.slope), float(found.low_slope), float(found.high_slope)

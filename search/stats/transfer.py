@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 from scipy.interpolate import Akima1DInterpolator
 
 from search.stats.censored import Observations
@@ -90,7 +89,7 @@ def difference(first: Carried, second: Carried, rows: np.ndarray) -> Contrast:
 def seed_error(surface: Surface) -> Floats:
     """The standard error over seeds of the score after tuning, at each batch size."""
     retuned = scores_at(surface, tuned_rates(surface))
-    return np.asarray(stats.sem(retuned, axis=1))
+    return np.asarray(retuned.std(axis=1, ddof=1) / np.sqrt(retuned.shape[1]))
 
 
 def _judged(surface: Surface, rates: Floats) -> Carried:
