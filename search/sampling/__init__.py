@@ -6,9 +6,10 @@ from typing import cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, QMCSampler, RandomSampler
 
+from search.sampling.brackets import RememberingHyperbandPruner
 from search.sampling.known_space import KnownSpaceTPESampler
 from search.seeds import derive_seed
 from search.space import cells, distributions_of
@@ -74,7 +75,7 @@ def pruner(spec: StudySpec) -> BasePruner:
         return NopPruner()
     if search.pruner == "hyperband":
         factor = _REDUCTION["hyperband"]
-        return HyperbandPruner(min_resource=1, max_resource=search.reports, reduction_factor=factor)
+        return RememberingHyperbandPruner(min_resource=1, max_resource=search.reports, reduction_factor=factor)
     if search.pruner == "asha":
         return SuccessiveHalvingPruner(min_resource=1, reduction_factor=_REDUCTION["asha"])
     return MedianPruner() if search.pruner == "median" else NopPruner()

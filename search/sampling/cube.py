@@ -19,6 +19,7 @@ class Side:
     distribution: BaseDistribution
     low: float
     high: float
+    ends: tuple[float, float]  # the same as internal values, to the last bit, which exp(log(x)) is not
     step: float | None  # of its values, on their own scale; None where they are continuous
     log: bool
 
@@ -26,10 +27,12 @@ class Side:
     def of(cls, name: str, distribution: BaseDistribution) -> "Side":
         """For a distribution of more than one value."""
         if isinstance(distribution, CategoricalDistribution):
-            return cls(name, distribution, 0.0, len(distribution.choices) - 1.0, 1.0, log=False)
+            last = len(distribution.choices) - 1.0
+            return cls(name, distribution, 0.0, last, (0.0, last), 1.0, log=False)
         number = cast(FloatDistribution | IntDistribution, distribution)
-        ends = np.log([number.low, number.high]) if number.log else (number.low, number.high)
-        return cls(name, number, float(ends[0]), float(ends[1]), number.step, number.log)
+        ends = (float(number.low), float(number.high))
+        low, high = np.log(ends) if number.log else ends
+        return cls(name, number, float(low), float(high), ends, number.step, number.log)
 
     @property
     def categorical(self) -> bool:
@@ -40,7 +43,7 @@ class Side:
         """Optuna's internal values, (n,), nearest to places in [0, 1] or beside it."""
         scaled = self.low + unit * (self.high - self.low)
         values = np.exp(scaled) if self.log else scaled
-        low, high = (np.exp([self.low, self.high])) if self.log else (self.low, self.high)
+        low, high = self.ends
         if self.step is not None:
             values = low + np.round((values - low) / self.step) * self.step
         return np.asarray(np.clip(values, low, high))

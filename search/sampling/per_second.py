@@ -84,7 +84,9 @@ class PerSecondSampler(BaseSampler):
             ValueError: the study has more than one objective.
         """
         self._raise_error_if_multi_objective(study)
-        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING))
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        # Of every bracket of Hyperband's: its study shows those of the trial's own.
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False, states=states)
         history = History.of(trials, set(search_space), maximize=study.direction == StudyDirection.MAXIMIZE)
         if not search_space or not history.ended:
             return {}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from search import objective
 from search.claims.designed import findings_of, surfaces_of
 from search.claims.hypotheses import preregistration
 from search.claims.runs import runs_of
@@ -305,6 +306,7 @@ def test_a_network_that_is_interrupted_hands_all_its_cells_back(storage, three_a
         return report(self, *args)
 
     monkeypatch.setattr(optuna.Trial, "report", counting)
+    monkeypatch.setattr(objective, "_UNWRITTEN_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     runtime.interrupts.install()
     try:

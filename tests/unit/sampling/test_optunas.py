@@ -3,9 +3,11 @@
 import numpy as np
 import optuna
 import pytest
+from optuna.pruners import HyperbandPruner
 from optuna.samplers import TPESampler
 
 from search.sampling import pruner, rungs
+from search.sampling.brackets import RememberingHyperbandPruner
 from search.sampling.known_space import KnownSpaceTPESampler
 from search.space import distributions_of, suggest
 from tests.conftest import tiny_spec
@@ -45,6 +47,43 @@ def test_tpe_told_its_space_draws_what_tpe_draws(seed):
             trial.report(value, 1)
             if number % 5 != 4:  # some go on running beside the next
                 study.tell(trial, value if ends else None, state=None if ends else optuna.trial.TrialState.PRUNED)
+
+
+def test_of_thousands_tpe_sees_the_best_and_the_latest_and_draws_by_them():
+    spec = tiny_spec(space=SPACE)
+    distributions, study = distributions_of(spec.space), optuna.create_study(direction="maximize")
+    generator, drawer = np.random.default_rng(0), optuna.samplers.RandomSampler(seed=0)
+    points = [
+        {name: drawer.sample_independent(study, None, name, of) for name, of in distributions.items()}
+        for _ in range(1300)
+    ]
+    values = generator.permutation(1300)
+    study.add_trials(
+        optuna.trial.create_trial(params=point, distributions=distributions, value=float(value))
+        for point, value in zip(points, values, strict=True)
+    )
+    best = sorted(range(400), key=lambda number: -values[number])[:100]
+    told = optuna.create_study(direction="maximize", sampler=TPESampler(seed=3, constant_liar=True))
+    trials = study.trials
+    told.add_trials(trials[number] for number in [*sorted(best), *range(400, 1300)])
+    study.sampler = KnownSpaceTPESampler(distributions, seed=3)
+    assert suggest(study.ask(), spec.space) == suggest(told.ask(), spec.space)
+
+
+def test_hyperband_that_remembers_decides_as_hyperband():
+    decisions = []
+    for kind in (HyperbandPruner, RememberingHyperbandPruner):
+        generator = np.random.default_rng(5)
+        study = optuna.create_study(study_name="s", pruner=kind(min_resource=1, max_resource=9, reduction_factor=3))
+        decided = []
+        for _ in range(80):
+            trial = study.ask()
+            for step in range(1, 10):
+                trial.report(float(generator.random()), step)
+                decided.append(trial.should_prune())
+            study.tell(trial, 1.0)
+        decisions.append(decided)
+    assert decisions[0] == decisions[1] and len(set(decisions[0])) == 2
 
 
 @pytest.mark.parametrize("name", ["hyperband", "asha", "median", "none"])

@@ -232,6 +232,28 @@ def test_trials_that_run_elsewhere_are_not_asked_for_again():
     assert len(set(found)) == 20 and not set(found) & set(range(0, 30, 5))
 
 
+def test_the_ends_of_a_logarithmic_side_are_values_of_its_space():
+    """What rounding puts beyond an end Optuna would replace by a random value without a word."""
+    generator = np.random.default_rng(0)
+    for low, high in 10 ** np.sort(generator.uniform(-9, 3, size=(300, 2)), axis=1):
+        space = {"rate": FloatDistribution(low, high, log=True)}
+        ends = [Cube.of(space).configuration(np.array([place]))["rate"] for place in (0.0, 1.0)]
+        assert ends == [low, high]
+
+
+def test_trials_of_all_brackets_are_seen():
+    """Hyperband shows a sampler the trials of one bracket."""
+    hyperband = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9, reduction_factor=3)
+    study = optuna.create_study(direction="maximize", sampler=PerSecondSampler(seed=0), pruner=hyperband)
+    space = {"x": IntDistribution(0, 39)}
+    for _ in range(40):
+        trial = study.ask(space)
+        trial.report(1.0, 1)
+        trial.should_prune()
+        study.tell(trial, 1.0)
+    assert len({trial.params["x"] for trial in study.trials}) == 40
+
+
 def test_pruned_trials_are_seen():
     """Where half of the space is pruned, later trials keep away from it."""
     study = optuna.create_study(direction="maximize", sampler=PerSecondSampler(seed=0))
