@@ -72,7 +72,7 @@ class PerSecondSampler(BaseSampler):
         """The parameters that each of the latest complete trials has."""
         if self._known is not None:
             return {name: of for name, of in self._known.items() if not of.single()}
-        latest = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))[-_KEPT:]
+        latest = _trials(study, (TrialState.COMPLETE,))[-_KEPT:]
         return {name: of for name, of in intersection_search_space(latest).items() if not of.single()}
 
     def sample_relative(
@@ -84,9 +84,7 @@ class PerSecondSampler(BaseSampler):
             ValueError: the study has more than one objective.
         """
         self._raise_error_if_multi_objective(study)
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-        # Of every bracket of Hyperband's: its study shows those of the trial's own.
-        trials = study._storage.get_all_trials(study._study_id, deepcopy=False, states=states)
+        trials = _trials(study, (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING))
         history = History.of(trials, set(search_space), maximize=study.direction == StudyDirection.MAXIMIZE)
         if not search_space or not history.ended:
             return {}
@@ -113,7 +111,7 @@ class PerSecondSampler(BaseSampler):
         It is for parameters that not every trial has, and for all of them until a first trial has ended.
         """
         self._raise_error_if_multi_objective(study)
-        if len(study.get_trials(deepcopy=False)) <= 1 and not isinstance(param_distribution, CategoricalDistribution):
+        if len(_trials(study, None)) <= 1 and not isinstance(param_distribution, CategoricalDistribution):
             return Cube.of({param_name: param_distribution}).configuration(np.array([0.5]))[param_name]
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
@@ -136,6 +134,11 @@ class PerSecondSampler(BaseSampler):
         if len(pending):
             process = process.believing(pending)
         return log_improvement(process.mean(candidates), process.deviation(candidates), best)
+
+
+def _trials(study: Study, states: tuple[TrialState, ...] | None) -> list[FrozenTrial]:
+    """Of all brackets: Hyperband's study shows those of the trial's own."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False, states=states)
 
 
 @dataclass(frozen=True, eq=False)
