@@ -1,4 +1,4 @@
-"""The training run of a configuration, or of several at once: lanes, reports, divergence, what is measured."""
+"""The loop of a training run: lanes advance from report to report; divergence, and what is measured on the way."""
 
 import math
 import time
@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import torch
 
-from search.errors import Diverged, Interrupted
+from search.errors import Diverged
 from search.schedule import schedule_of
 from search.spec import TrainConfig
 from search.train import memory, models
 from search.train.checkpoint import Checkpoint
-from search.train.data import Examples, load_parts, load_test
+from search.train.data import Examples, load_parts
 from search.train.lane import Evaluation, Lane
 from search.train.result import Report, TrainResult
 from search.train.stacking import can_stack, stack_size
@@ -21,88 +21,15 @@ from search.train.stacking import can_stack, stack_size
 T = TypeVar("T")
 
 
-def train(
-    config: TrainConfig,
-    report: Report,
-    *,
-    device: torch.device,
-    data_dir: Path,
-    stacked: bool | None = None,
-    test: bool = False,
-    checkpoint: Checkpoint | None = None,
-) -> TrainResult:
-    """Train every replicate of a configuration on a built-in task.
-
-    Replicates advance together from report to report, as one stacked network where a measurement says that it pays,
-    otherwise in turn; the scores are the same up to rounding. On the CPU the result is a pure function of the
-    configuration, `stacked` and the number of threads.
+class Run:
+    """Configurations in training: members are the replicates of the first, of the second, …, so many of them a lane.
 
     Args:
-        config: a configuration with a task.
-        report: called at each share of the budget with the means over replicates; what it raises ends the run.
-        device: where to train.
+        configs: that differ in the learning rate alone.
+        device: where they train.
         data_dir: where data sets are kept.
-        stacked: how to train several replicates; None measures.
-        test: score the test data at the end as well.
-        checkpoint: where an interrupted run of this configuration goes on from, after its reports were made again.
-
-    Raises:
-        Diverged: every replicate left the finite numbers; noticed at the next report.
-        DeviceMemoryError: one example at a time does not fit.
-        DataError: the data set is missing.
+        size: members of a lane; None as `train_together` has it.
     """
-    size = None if stacked is None else len(config.seeds) if stacked else 1
-    [ended] = train_together(
-        [config], [report], device=device, data_dir=data_dir, size=size, test=test, checkpoint=checkpoint
-    )
-    if isinstance(ended, Diverged):
-        raise ended
-    return ended
-
-
-def train_together(
-    configs: Sequence[TrainConfig],
-    reports: Sequence[Report],
-    *,
-    device: torch.device,
-    data_dir: Path,
-    size: int | None = None,
-    test: bool = False,
-    checkpoint: Checkpoint | None = None,
-) -> list[TrainResult | Diverged]:
-    """Train several configurations that differ in the learning rate alone, as `train` does each of them.
-
-    Each result is that of `train` up to rounding, and on the CPU a pure function of the configurations, their order,
-    `size` and the number of threads.
-
-    Args:
-        configs: at least one; more where `stacking.can_stack` holds of them.
-        reports: of each configuration.
-        device: where to train.
-        data_dir: where data sets are kept.
-        size: how many runs make a network: 1, or all seeds of so many configurations. None measures for one
-            configuration, and takes all runs of several.
-        test: score the test data at the end as well.
-        checkpoint: of these configurations together.
-
-    Returns:
-        Of each configuration its result, or its divergence where no replicate of it stayed finite.
-    """
-    kept = checkpoint.load(device) if checkpoint else None
-    run = _Run(configs, device, data_dir, kept["size"] if kept else size)
-    if kept:
-        run.restore(kept)
-    try:
-        run.train(reports, checkpoint)
-    except Interrupted:
-        if checkpoint:
-            checkpoint.write()
-        raise
-    return run.results(load_test(run.task, device, data_dir) if test else None)
-
-
-class _Run:
-    """Members are the replicates of the first configuration, of the second, …; lanes hold so many of them each."""
 
     def __init__(self, configs: Sequence[TrainConfig], device: torch.device, data_dir: Path, size: int | None) -> None:
         self.configs, self.config, self.device = configs, configs[0], device
@@ -136,6 +63,7 @@ class _Run:
         self.reported: list[list[tuple[float, dict[str, float]]]] = [[] for _ in configs]
 
     def lane(self, config: TrainConfig, seeds: tuple[int, ...], peak_lrs: tuple[float, ...] | None = None) -> Lane:
+        """New networks of so many seeds, or of seeds at several learning rates."""
         return Lane(config, self.task, seeds, self.schedule, self.parts.train, peak_lrs)
 
     def of(self, position: int, values: Sequence[T]) -> list[T]:
@@ -173,6 +101,7 @@ class _Run:
             lane.restore(kept)
 
     def train(self, reports: Sequence[Report], checkpoint: Checkpoint | None) -> None:
+        """To the end of the budget, or until none is finite; reports that were made before are made again."""
         config = self.config
         boundaries = self.schedule.report_steps(config.reports)
         for report, reported in zip(reports, self.reported, strict=True):

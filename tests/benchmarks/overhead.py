@@ -7,12 +7,13 @@ Workers of the service run a study like `digits-joint`, of seven dimensions, wit
 study has by default, beside so many finished trials. A trial sleeps, as a process does while a GPU trains, and reports
 ten times; its scores rise from trial to trial, so that the pruner is asked and ends none, and a trial of one second
 lasts one second (`--prune` draws the scores at random, and trials end early). Overhead is 1 - the seconds asleep / the
-seconds between a worker's first claim and the end of its last trial, over all workers. Sleeping workers compete for the
+seconds between the ends of a worker's first and last trial, over all workers. Sleeping workers compete for the
 processor only with their overhead, and with whatever else runs: `processor` is a trial's own milliseconds on it alone.
 
 The parts are milliseconds a trial: claim of a slot, ask, suggest, reports, should_prune, tell; `rest` is what these
-leave. A worker reads the stored trials once, before the clock starts; what that takes is in the second table, with the
-time from the start of the process `batchlaw worker` to the first line of its training function.
+leave. What is paid once a worker, such as reading the stored trials and loading the sampler, is before the clock: it is
+in the second table, the time from the start of the process `batchlaw worker` to the first line of its training
+function.
 """
 
 import argparse
@@ -140,10 +141,11 @@ def finished(spec: StudySpec, n: int) -> Iterator[FrozenTrial]:
 class Stopwatch:
     """Seconds by part, of the main thread, counted where a part is not within another; and the span of the trials."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[], None]) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.began: tuple[float, float] | None = None  # of the first claim, by the clock and by the processor's
+        self.began: tuple[float, float] | None = None  # the end of the first trial, by the clock and the processor's
         self.ended = (0.0, 0.0)  # of the last trial
+        self._begin = begin  # called with the first trial's end
         self._inside = False
 
     def watch(self, owner: Any, name: str, part: str) -> None:
@@ -153,7 +155,6 @@ class Stopwatch:
         def timed(*arguments: Any, **options: Any) -> Any:
             if self._inside or threading.current_thread() is not threading.main_thread():
                 return method(*arguments, **options)
-            self.began = self.began or _clocks()
             self._inside, began = True, time.perf_counter()
             try:
                 return method(*arguments, **options)
@@ -162,6 +163,10 @@ class Stopwatch:
                 self._inside = False
                 if part == "tell":
                     self.ended = _clocks()
+                    if self.began is None:
+                        self.began = self.ended
+                        self.seconds.clear()
+                        self._begin()
 
         setattr(owner, name, timed)
 
@@ -180,6 +185,10 @@ class Sleeper:
     whole: int = 0  # of the trials, that were not pruned
     asleep: float = 0.0
 
+    def begin(self) -> None:
+        """Count from now."""
+        self.trials, self.whole, self.asleep = 0, 0, 0.0
+
     def __call__(self, config: TrainConfig, report: Callable[[float, dict[str, float]], None]) -> dict[str, float]:
         score, self.trials = random.random() if self.prune else time.time(), self.trials + 1
         for part in range(1, REPORTS + 1):
@@ -193,7 +202,8 @@ class Sleeper:
 
 def work(url: str, trial_seconds: float, wall: float, prune: bool, ready: Any, results: Any) -> None:
     """A worker for a time; its trials, the seconds they span, and seconds by part."""
-    watch, sleeper = Stopwatch(), Sleeper(trial_seconds, prune)
+    sleeper = Sleeper(trial_seconds, prune)
+    watch = Stopwatch(sleeper.begin)
     stored = load(open_storage(url), "sleepers")
     began = time.perf_counter()
     stored.study.get_trials(deepcopy=False)

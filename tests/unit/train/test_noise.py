@@ -18,7 +18,7 @@ from search.spec import Task, parse_spec
 from search.train import Checkpoint, models, noise
 from search.train.data import Examples, load_parts
 from search.train.lane import Lane
-from search.train.loop import _Run
+from search.train.loop import Run
 from tests.conftest import tiny_spec, tiny_study
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
 from tests.unit.train.test_checkpoint import CONFIGS, CutOff, timeless
@@ -196,7 +196,7 @@ def test_a_resumed_run_reports_the_same_estimates(tmp_path, name):
 
 def test_a_diverged_replicate_has_no_gradient_noise():
     config = config_of(seeds=(1, 2, 3))
-    training = _Run([config], CPU, NOWHERE, size=1)
+    training = Run([config], CPU, NOWHERE, size=1)
     found = [lane.gradient_noise(4)[0] for lane in training.lanes]
     training.finite[0] = False
     assert training.gradient_noise(4) == [

@@ -8,7 +8,7 @@ import torch
 
 from search.errors import Diverged, Interrupted
 from search.train import Checkpoint, train_together
-from search.train.loop import _Run
+from search.train.loop import Run
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
 
 LRS = (0.01, 0.1, 0.5)
@@ -89,8 +89,8 @@ def test_a_learning_rate_that_diverges_ends_alone():
 
 def test_all_diverged_ends_the_run_early(monkeypatch):
     advanced = []
-    advance = _Run.advance
-    monkeypatch.setattr(_Run, "advance", lambda self, *span: advanced.append(span) or advance(self, *span))
+    advance = Run.advance
+    monkeypatch.setattr(Run, "advance", lambda self, *span: advanced.append(span) or advance(self, *span))
     wild = [config.model_copy(update={"peak_lr": 1e30 * (1 + k)}) for k, config in enumerate(configs_of())]
     assert all(isinstance(ended, Diverged) for ended in together(wild))
     assert len(advanced) == 1
