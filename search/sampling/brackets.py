@@ -8,7 +8,8 @@ from optuna.trial import FrozenTrial
 class RememberingHyperbandPruner(HyperbandPruner):
     """`HyperbandPruner` of one study, which knows the bracket of a trial from the second time on.
 
-    It would hash the name of every trial at every rung and every ask, which takes most of both with 10,000 trials.
+    It would hash the name of every trial at every rung and every ask: with 10,000 trials a fifth of what a trial of no
+    seconds costs (profiled).
     """
 
     def __init__(self, *, min_resource: int, max_resource: int, reduction_factor: int) -> None:

@@ -27,7 +27,7 @@ def pool(slopes: Floats, standard_errors: Floats, alpha: float = 0.05) -> Pooled
 
     None with fewer than three groups, for which no prediction interval exists.
     """
-    from statsmodels.stats.meta_analysis import combine_effects  # half a second to import
+    from statsmodels.stats.meta_analysis import combine_effects  # a third of a second to import
 
     n = len(slopes)
     if n < 3:

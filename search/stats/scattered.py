@@ -88,7 +88,7 @@ def _level(
 
 def _posterior(points: Floats, values: Floats, places: Floats, generator: np.random.Generator) -> tuple[Floats, Floats]:
     """Mean (n_places,) and draws (n_draws, n_places) of the process; scales in octaves."""
-    from sklearn.exceptions import ConvergenceWarning  # a quarter of a second, which the law of a claim does without
+    from sklearn.exceptions import ConvergenceWarning  # half a second, which the law of a claim does without
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
