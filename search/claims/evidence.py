@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from search.claims.hypotheses import Given
-from search.stats.adaptive import Runs, adaptive_ridge
+from search.stats.adaptive import adaptive_ridge
+from search.stats.cells import Runs
 from search.stats.cliff import cliff_ratio
 from search.stats.collapse import Collapse, collapse
 from search.stats.optimum import Ridge, ridge

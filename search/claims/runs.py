@@ -11,7 +11,7 @@ from search.errors import StudyError
 from search.records import TrialRecord
 from search.space import point_of
 from search.spec import DATASETS, StudySpec, levels_of
-from search.stats.adaptive import Runs
+from search.stats.cells import Runs
 from search.stats.surface import Floats
 
 FACTORS = (

@@ -13,14 +13,11 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.records import OUTCOME
-from search.sampling.cliff import over_cliff
 from search.stats.kriging import draw, krige
+from search.stats.optimum import WINDOW_OCTAVES
 from search.stats.surface import Bools, Floats
 
 LOOKS = 3  # rounds of a first look: at both ends, which the gate compares the best with, and in the middle
-# Octaves from the best: a parabola's top is located by its flanks, as far off as the analysis trusts it to be one; its
-# curvature by their height below the top.
-OFFSETS = (-2.0, 0.0, 2.0)
 _UNSTABLE = ("diverged", "out-of-memory")
 
 
@@ -41,7 +38,8 @@ class Belief:
 
     mean: Floats  # (n_given, n_tuned)
     covariance: Floats  # (n_given, n_tuned, n_tuned)
-    unstable: Bools  # (n_given, n_tuned) a trial was, or had fallen off beside the best
+    runs: NDArray[np.int64]  # (n_given, n_tuned) trials that ended or run
+    unstable: Bools  # (n_given, n_tuned) a trial was
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,33 +67,29 @@ class Design:
         places = [np.stack([np.full(n, given), self.tuned], axis=1) for given in self.given]
         unstable = np.zeros((len(self.given), n), dtype=bool)
         unstable[tried.given[tried.unstable], tried.tuned[tried.unstable]] = True
-        given, tuned = (column[scored & ~tried.unstable] for column in (tried.given, tried.tuned))
-        fallen = over_cliff(given, self.tuned[tuned], tried.scores[scored & ~tried.unstable])
-        unstable[given[fallen], tuned[fallen]] = True
+        runs = np.zeros(unstable.shape, dtype=int)
+        np.add.at(runs, (tried.given, tried.tuned), 1)
         return Belief(
             np.stack([process.mean(row) for row in places]),
             np.stack([process.covariance(row, points[~scored]) for row in places]),
+            runs,
             unstable,
         )
 
     def choose(self, slot: int, belief: Belief, generator: np.random.Generator) -> int:
         """The index of the tuned level to run in a slot after the first look.
 
-        It is an optimum drawn from the posterior (Thompson 1933), or two octaves to one side of it, in turn over
-        rounds and given levels.
+        An optimum is drawn from the posterior (Thompson 1933); of the levels within two octaves of it, which the
+        analysis fits a parabola to, it is the one that has been run the least.
         """
-        level, turn = self.level(slot)
+        level, _ = self.level(slot)
         best = int(draw(belief.mean[level], belief.covariance[level], generator).argmax())
-        # Turning the other way round every three rounds: else what the seeds do would look like optima that shift.
-        step = (turn + level * (1 + turn // len(OFFSETS) % 2)) % len(OFFSETS)
-        return self.beside(best, OFFSETS[step], np.flatnonzero(belief.unstable[level]))
-
-    def beside(self, best: int, offset: float, bad: NDArray[np.intp]) -> int:
-        """The level so many octaves off another, within the levels, and on this side of one that was unstable."""
-        wanted = int(np.abs(self.tuned - self.tuned[best] - offset).argmin())
-        if wanted < best:
-            return max(wanted, int(bad[bad < best].max(initial=-1)) + 1)
-        return min(wanted, int(bad[bad > best].min(initial=len(self.tuned))) - 1)
+        near = np.abs(self.tuned - self.tuned[best]) <= WINDOW_OCTAVES + 1e-9
+        near[max(best - 1, 0) : best + 2] = True
+        near &= ~belief.unstable[level]
+        near[best] = True
+        runs = np.where(near, belief.runs[level], np.inf)
+        return int(generator.choice(np.flatnonzero(runs == runs.min())))
 
 
 class RidgeSampler(BaseSampler):

@@ -3,39 +3,25 @@
 Least squares stays valid although where a run was made depends on the scores before it: given those, the choice does
 not depend on the surface, so it drops out of the likelihood of all runs, which is that of a design fixed beforehand
 (Berger & Wolpert 1988, "The Likelihood Principle"). What this says nothing of, how estimates scatter over repeated
-studies, is measured: `tests/benchmarks/adaptive_calibration.py`.
+studies, is measured: `tests/benchmarks/adaptive_calibration.py` and `adaptive_replay.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, stats
+from scipy import special
 
+from search.stats.cells import Cells, Runs, normal_draws
 from search.stats.holm import holm
-from search.stats.kriging import krige
-from search.stats.optimum import EDGE_SHARE, T_OVER_END, WIDEST_OCTAVES, WINDOW_OCTAVES, Ridge, Status
+from search.stats.optimum import EDGE_SHARE, T_OVER_END, WINDOW_OCTAVES, Ridge, gated, ridge_of_means
 from search.stats.surface import Bools, Floats
 
-# A design runs two octaves off what it believes to be best, and its beliefs differ by an octave.
+# Octaves from the best cell: a design runs cells two octaves off what it believes to be best, an octave wrong or so.
 _REACH = WINDOW_OCTAVES + 1.0
-_STEPS_AN_OCTAVE = 8
-_PRIOR_FREEDOM = 8.0  # of all levels' common variance in that of each (assumption; moderated as by Smyth 2004)
-_REWEIGHTINGS = 3
+_MISFIT = 0.05  # p of the lack of fit below which parabolas do not fit so far
 _LEAST_SPREAD = 0.03  # of the curvatures, of their mean: below it they count as equal
-_LEAST_VARIANCE = 1e-12  # of a run, of that of all scores: they are no exacter than their digits
-_JITTER = 1e-9  # of the greatest information: what less is known of counts as unknown
-
-
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """Single runs over two factors, both positive and read on a log₂ scale; higher scores are better."""
-
-    given: Floats  # (n,)
-    tuned: Floats  # (n,)
-    seeds: NDArray[np.int64]  # (n,) runs with the same number share what their seed does to a score
-    scores: Floats  # (n,) finite; a run that diverged has a score all the same
-    unstable: Bools  # (n,) diverged, or no better than guessing
+_ZERO = 1e-9  # of the greatest eigenvalue
 
 
 def adaptive_ridge(
@@ -43,185 +29,157 @@ def adaptive_ridge(
 ) -> Ridge:
     """Find the best tuned level at each given level, with its interval and the verdict of the gate.
 
-    At each level a parabola is fitted to the runs within three octaves of the best of a smooth surface (`krige`), with
-    the seeds' effects common to all levels; cells in which a run was unstable have no part in it. Curvatures are drawn
-    towards their mean by as much as they are alike (random effects, DerSimonian & Laird 1986). The gate is the
-    factorial's, restated before any run: the top of the parabola beats each end of the grid, t > 3 and Holm, or that
-    of the window where the end was not run; fewer than 5 % of draws from the fit lie at or past an end of the window;
-    the interval is narrower than three octaves. Within two octaves of the grid's end an optimum is known by its
-    interval alone.
+    Where parabolas fit all cells within three octaves of the best ones, they are fitted to those, and their curvatures
+    drawn towards their mean. A test for lack of fit decides, once for all levels: a loss may rise steeply beside its
+    best, and then the ridge is the factorial's own, of the means of cells, with a parabola within two octaves of the
+    best cell of each resample. In both, draws from the errors of the cells' means stand in the place of a factorial's
+    bootstraps.
+
+    The gate is the factorial's, restated before any run. With parabolas over three octaves their top must be better
+    than the lowest and the highest cell run, t > 3 and Holm, fewer than 5 % of draws may lie at or past an end of the
+    cells fitted, and the best cell is none of the grid's ends.
 
     Args:
         runs: of one study.
         tuned: (n_tuned,) levels that it could run, ascending.
-        generator: of the draws, which stand in the place of a factorial's bootstraps.
+        generator: of the draws.
         alpha: one less the confidence of the intervals.
         n_resamples: the number of draws.
     """
-    given, level = np.unique(runs.given, return_inverse=True)
-    grid, y = np.log2(tuned), np.log2(runs.tuned)
-    n, last = len(given), len(tuned) - 1
-    center = _centers(runs, given, grid)
-    window = _Window.around(center, level, y, grid, _usable(level, runs))
-    fit = _fit(window, level, y - center[level], runs, n)
-    best = window.center + fit.tops(fit.coefficients[None], window.low, window.high)[0]
-    draws = fit.draws(n_resamples, generator)
+    given, grid = np.unique(runs.given), np.log2(tuned)
+    cells = Cells.of(runs)
+    fit, misfit_p = _fit(cells, len(given))
+    if misfit_p < _MISFIT:
+        return _as_factorial(cells, given, tuned, cells.draws(n_resamples, generator), alpha)
+    fit = fit.moderated()
+    top = fit.tops(fit.coefficients[None], 0.0)[0]
     # An octave further than the runs: so much that a spread is not cut off, no more than a parabola may be trusted.
-    resampled = window.center + fit.tops(draws, window.low - 1, window.high + 1)
-    error = resampled.std(axis=0)
-    reach = stats.t.ppf(1 - alpha / 2, fit.freedom) * error
-    low, high = np.maximum(best - reach, grid[0]), np.minimum(best + reach, grid[-1])
+    drawn = fit.tops(fit.draws(n_resamples, generator), 1.0)
+    over_low, over_high = fit.beats(top, 0, alpha), fit.beats(top, 1, alpha)
+    over_low &= ((drawn <= fit.low + 1e-9).mean(axis=0) < EDGE_SHARE) & (fit.center > grid[0])
+    over_high &= ((drawn >= fit.high - 1e-9).mean(axis=0) < EDGE_SHARE) & (fit.center < grid[-1])
+    best = fit.center + top
     cell = np.abs(grid - best[:, None]).argmin(axis=1)
-    near_end = np.minimum(grid[cell] - grid[0], grid[-1] - grid[cell]) < WINDOW_OCTAVES - 1e-9
-    low = np.where(near_end, np.minimum(low, grid[np.maximum(cell - 1, 0)]), low)
-    high = np.where(near_end, np.maximum(high, grid[np.minimum(cell + 1, last)]), high)
-    past_low = (resampled <= window.center + window.low + 1e-9).mean(axis=0)
-    past_high = (resampled >= window.center + window.high - 1e-9).mean(axis=0)
-    over_low = fit.beats(best - window.center, window.low, 2, alpha) & (past_low < EDGE_SHARE)
-    over_high = fit.beats(best - window.center, window.high, 3, alpha) & (past_high < EDGE_SHARE)
-    status: list[Status] = []
-    for row in range(n):
-        if over_low[row] and over_high[row]:
-            status.append("identified" if 2 * reach[row] < WIDEST_OCTAVES else "unidentified")
-        else:
-            status.append("left_censored" if over_high[row] else "right_censored" if over_low[row] else "unidentified")
-    return Ridge(given, tuned, tuple(status), best, error, low, high, ~near_end, resampled, fit.freedom)
+    resampled = np.clip(fit.center + drawn, grid[0], grid[-1])
+    error = resampled.std(axis=0)
+    return gated(given, tuned, best, cell, error, resampled, over_low, over_high, cells.freedom, alpha)
 
 
-def _usable(level: NDArray[np.intp], runs: Runs) -> Bools:
-    """Runs of cells in which none was unstable."""
-    bad = set(zip(level[runs.unstable].tolist(), runs.tuned[runs.unstable].tolist(), strict=True))
-    return np.array([cell not in bad for cell in zip(level.tolist(), runs.tuned.tolist(), strict=True)])
+def _as_factorial(cells: Cells, given: Floats, tuned: Floats, drawn: Floats, alpha: float) -> Ridge:
+    """The factorial's ridge, from the cells that were run and draws of their means (n_draws, n_cells)."""
+    shape, place = (len(given), len(tuned)), (cells.level, np.searchsorted(np.log2(tuned), cells.place))
+    # A cell that was not run is never the best: it is below all others.
+    means, resampled = (np.full((*size, *shape), drawn.min() - 1.0) for size in ((), (len(drawn),)))
+    usable, index = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=int)
+    means[place], resampled[:, *place], usable[place] = cells.means, drawn, cells.usable
+    index[place] = np.arange(len(cells.means))
 
+    def t_over(best: NDArray[np.intp], end: int) -> tuple[Floats, Floats]:
+        rows = np.arange(len(given))
+        others = [np.flatnonzero(cells.level == row)[end] for row in rows]
+        contrast = np.zeros((len(given), len(cells.means)))
+        contrast[rows, index[rows, best]] += 1
+        contrast[rows, others] -= 1
+        return _t(contrast, cells.means, cells.covariance), np.full(len(given), cells.freedom)
 
-def _centers(runs: Runs, given: Floats, grid: Floats) -> Floats:
-    """Where a smooth surface is highest at each given level, log₂."""
-    fine = np.linspace(grid[0], grid[-1], round(np.ptp(grid) * _STEPS_AN_OCTAVE) + 1)
-    places = np.stack([np.repeat(np.log2(given), len(fine)), np.tile(fine, len(given))], axis=1)
-    points = np.log2(np.stack([runs.given, runs.tuned], axis=1))
-    mean = krige(points, runs.scores, runs.seeds).mean(places)
-    return np.asarray(fine[mean.reshape(len(given), -1).argmax(axis=1)])
-
-
-@dataclass(frozen=True, eq=False)
-class _Window:
-    """The runs about the best of each level that a parabola is fitted to, and those at the ends of the grid."""
-
-    center: Floats  # (n_given,) log₂
-    low: Floats  # (n_given,) octaves from the center, of the lowest and the highest run inside
-    high: Floats
-    n_levels: NDArray[np.intp]  # (n_given,) different tuned levels inside
-    inside: Bools  # (n_runs,)
-    at_ends: tuple[Bools, Bools]  # (n_runs,) at the lowest and the highest level of the grid, outside the window
-
-    @classmethod
-    def around(cls, center: Floats, level: NDArray[np.intp], y: Floats, grid: Floats, usable: Bools) -> "_Window":
-        offset = y - center[level]
-        inside = usable & (np.abs(offset) <= _REACH + 1e-9)
-        low, high = np.zeros(len(center)), np.zeros(len(center))
-        np.minimum.at(low, level[inside], offset[inside])
-        np.maximum.at(high, level[inside], offset[inside])
-        # An end that was unstable counts with the score of guessing.
-        outside = np.abs(offset) > _REACH + 1e-9
-        n_levels = [len(np.unique(y[inside & (level == row)])) for row in range(len(center))]
-        return cls(center, low, high, np.array(n_levels), inside, (outside & (y == grid[0]), outside & (y == grid[-1])))
-
-    def ran(self, level: NDArray[np.intp], end: int) -> Bools:
-        """At which given levels an end of the grid was run, (n_given,)."""
-        return np.bincount(level[self.at_ends[end]], minlength=len(self.center)) > 0
+    return ridge_of_means(given, tuned, means, resampled, usable, t_over, cells.freedom, alpha)
 
 
 @dataclass(frozen=True, eq=False)
 class _Parabolas:
-    """Of each level: slope and curvature at the center of its window, and the scores of the grid's ends.
+    """Of each given level a parabola about its best cell, and how far the ends of its runs are below that cell.
 
-    Where too few levels were run for one it is 0: of two levels there is a slope, from three on a parabola.
+    Of two cells there is a line, of one its height.
     """
 
-    coefficients: Floats  # (4 × n_given,): slopes, curvatures, low ends, high ends
-    covariance: Floats
-    known: Bools  # (4 × n_given,) whether a run tells of it
-    freedom: int
+    center: Floats  # (n,) log₂, the best cell
+    low: Floats  # (n,) octaves from it, of the lowest and the highest cell fitted
+    high: Floats
+    ends: Floats  # (2, n) octaves from it, of the lowest and the highest cell run where those were fitted, else 0
+    coefficients: Floats  # (4 × n,) slopes and curvatures there, and the height above the ends that were not fitted
+    covariance: Floats  # (4 × n, 4 × n)
+    freedom: float
 
-    @property
-    def n(self) -> int:
-        return len(self.coefficients) // 4
+    def moderated(self) -> "_Parabolas":
+        """With curvatures drawn towards their mean by as much as they are alike (DerSimonian & Laird 1986)."""
+        n = len(self.center)
+        curved = np.flatnonzero(self.coefficients[n : 2 * n]) + n
+        if len(curved) < 2:
+            return self
+        curvatures, errors = self.coefficients[curved], self.covariance[np.ix_(curved, curved)]
+        pull = (np.eye(len(curved)) - 1 / len(curved)) / _spread(curvatures, np.diag(errors))
+        gain = self.covariance[:, curved] @ pull @ np.linalg.inv(np.eye(len(curved)) + errors @ pull)
+        return replace(
+            self,
+            coefficients=self.coefficients - gain @ curvatures,
+            covariance=self.covariance - gain @ self.covariance[curved],
+        )
 
     def draws(self, size: int, generator: np.random.Generator) -> Floats:
-        """Slopes and curvatures, (size, 2 × n_given)."""
-        own = slice(2 * self.n)
-        values, vectors = np.linalg.eigh(self.covariance[own, own])
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        return np.asarray(self.coefficients[own] + generator.normal(size=(size, 2 * self.n)) @ root.T)
+        """Coefficients, (size, 4 × n)."""
+        return normal_draws(self.coefficients, self.covariance, size, generator)
 
-    def tops(self, coefficients: Floats, low: Floats, high: Floats) -> Floats:
-        """Where each of several parabolas (n_fits, n_given) is highest between two bounds."""
-        slope, curvature = coefficients[:, : self.n], coefficients[:, self.n : 2 * self.n]
+    def tops(self, coefficients: Floats, beyond: float) -> Floats:
+        """Where parabolas (n_fits, 4 × n) are highest, octaves from the best cells, (n_fits, n).
+
+        No more than so many octaves beyond the cells fitted.
+        """
+        n = len(self.center)
+        slope, curvature = coefficients[:, :n], coefficients[:, n : 2 * n]
+        low, high = self.low - beyond, self.high + beyond
         with np.errstate(divide="ignore", invalid="ignore"):
             vertex = np.clip(-slope / (2 * curvature), low, high)
         at_low, at_high = (slope * end + curvature * end**2 for end in (low, high))
         return np.where(curvature < 0, vertex, np.where(at_low >= at_high, low, high))
 
-    def beats(self, top: Floats, end: Floats, part: int, alpha: float) -> Bools:
-        """Whether the top is better than the end of the grid (part 2 or 3), or of the window if that was not run."""
-        each, own = np.arange(self.n), np.arange(self.n) + part * self.n
-        ran = self.known[own]
-        contrast = np.zeros((self.n, 4 * self.n))
-        contrast[each, each] = top - np.where(ran, 0.0, end)
-        contrast[each, each + self.n] = top**2 - np.where(ran, 0.0, end**2)
-        contrast[each, own] = -1.0 * ran
-        gain = contrast @ self.coefficients
-        error = np.sqrt(np.einsum("ij,jk,ik->i", contrast, self.covariance, contrast))
-        t = np.divide(gain, error, out=np.zeros(self.n), where=error > 0)
-        return np.asarray((t > T_OVER_END) & (holm(stats.t.sf(t, self.freedom)) <= alpha))
+    def beats(self, top: Floats, end: int, alpha: float) -> Bools:
+        """Whether the top is better than the lowest (0) or highest (1) cell run, t > 3 and Holm's p at most alpha."""
+        n = len(self.center)
+        contrast, each = np.zeros((n, 4 * n)), np.arange(n)
+        contrast[each, each] = top - self.ends[end]
+        contrast[each, each + n] = top**2 - self.ends[end] ** 2
+        contrast[each, each + (2 + end) * n] = 1.0
+        t = _t(contrast, self.coefficients, self.covariance)
+        return np.asarray((t > T_OVER_END) & (holm(special.stdtr(self.freedom, -t)) <= alpha))
 
 
-def _fit(window: _Window, level: NDArray[np.intp], offset: Floats, runs: Runs, n: int) -> _Parabolas:
-    """Weighted least squares over all levels, each with a variance drawn towards the common one."""
-    used = window.inside | window.at_ends[0] | window.at_ends[1]
-    rates, seed = np.eye(n)[level[used]], np.unique(runs.seeds[used], return_inverse=True)[1]
-    columns = (window.inside * offset, window.inside * offset**2, *window.at_ends)
-    known = np.concatenate([window.n_levels >= 2, window.n_levels >= 3, *(window.ran(level, end) for end in (0, 1))])
-    own = np.concatenate([rates * column[used, None] for column in columns], axis=1)[:, known]
-    common = np.concatenate([rates, np.eye(seed.max() + 1)[seed]], axis=1)
-    least = max(_LEAST_VARIANCE * float(runs.scores.var()), np.finfo(float).tiny ** 0.25)
-    variance = np.ones(n)
-    for _ in range(_REWEIGHTINGS):
-        weight = 1 / np.sqrt(variance[level[used]])
-        basis = linalg.orth(common * weight[:, None])
-        whitened, scores = own * weight[:, None], runs.scores[used] * weight
-        whitened, scores = whitened - basis @ (basis.T @ whitened), scores - basis @ (basis.T @ scores)
-        information = whitened.T @ whitened
-        freedom = max(len(scores) - basis.shape[1] - int(np.linalg.matrix_rank(information)), 1)
-        inverse = _inverse(information)
-        coefficients = inverse @ (whitened.T @ scores)
-        residual = (scores - whitened @ coefficients) / weight
-        left = 1 - (basis**2).sum(axis=1) - np.einsum("ij,jk,ik->i", whitened, inverse, whitened)
-        squares = np.bincount(level[used], residual**2, minlength=n)
-        own_freedom = np.bincount(level[used], np.maximum(left, 0.0), minlength=n)
-        moderated = (_PRIOR_FREEDOM * squares.sum() / freedom + squares) / (_PRIOR_FREEDOM + own_freedom)
-        variance = np.maximum(moderated, least)
-    # The last errors in units of the variances that weighed them.
-    scale = max(float((residual * weight) @ (residual * weight)) / freedom, least * float(weight.max()) ** 2)
-    information, curved = information / scale, np.flatnonzero(known[n : 2 * n]) + int(known[:n].sum())
-    if len(curved) > 1:
-        spread = _spread(coefficients[curved], scale * np.diag(inverse)[curved])
-        pull = np.zeros_like(information)
-        pull[np.ix_(curved, curved)] = (np.eye(len(curved)) - 1 / len(curved)) / spread
-        inverse = _inverse(information + pull)
-        coefficients = inverse @ (information @ coefficients)
-    else:
-        inverse = inverse * scale
-    parabolas, covariance = np.zeros(4 * n), np.zeros((4 * n, 4 * n))
-    parabolas[known], covariance[np.ix_(known, known)] = coefficients, inverse
-    # Each level's error rests on a variance with so many degrees of freedom (Smyth 2004).
-    return _Parabolas(parabolas, covariance, known, int(min(_PRIOR_FREEDOM + np.median(own_freedom), freedom)))
+def _fit(cells: Cells, n: int) -> tuple[_Parabolas, float]:
+    """The least-squares parabolas of n given levels, in which each cell counts once, and the p of their lack of fit."""
+    center, low, high, ends = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((2, n))
+    maps, residual, free = np.zeros((4, n, len(cells.means))), np.zeros((len(cells.means),) * 2), 0
+    for row in range(n):
+        own = np.flatnonzero(cells.level == row)
+        usable = own[cells.usable[own]]
+        if not len(usable):
+            center[row] = cells.place[own].mean()
+            continue
+        center[row] = cells.place[usable[cells.means[usable].argmax()]]
+        away = cells.place - center[row]
+        inside = usable[np.abs(away[usable]) <= _REACH + 1e-9]
+        low[row], high[row] = away[inside[[0, -1]]]
+        powers, inverse = np.vander(away[inside], 3), np.zeros((3, len(inside)))
+        inverse[-len(inside) :] = np.linalg.pinv(powers[:, -len(inside) :])
+        maps[0, row, inside], maps[1, row, inside] = inverse[1], inverse[0]
+        residual[np.ix_(inside, inside)] = np.eye(len(inside)) - powers @ inverse
+        free += max(len(inside) - 3, 0)
+        for end, cell in enumerate(own[[0, -1]]):
+            if cell in inside:
+                ends[end, row] = away[cell]
+            else:
+                maps[2 + end, row, inside], maps[2 + end, row, cell] = inverse[2], -1.0
+    linear, left = maps.reshape(4 * n, -1), residual @ cells.means
+    scatter = np.linalg.pinv(residual @ cells.covariance @ residual, rcond=_ZERO, hermitian=True)
+    misfit = max(float(left @ scatter @ left), 0.0)
+    misfit_p = float(special.fdtrc(free, cells.freedom, misfit / free)) if free else 1.0
+    covariance = linear @ cells.covariance @ linear.T
+    return _Parabolas(center, low, high, ends, linear @ cells.means, covariance, cells.freedom), misfit_p
 
 
-def _inverse(information: Floats) -> Floats:
-    """What no run tells has a variance, a very large one."""
-    values, vectors = np.linalg.eigh(information)
-    return np.asarray((vectors / np.maximum(values, _JITTER * values.max())) @ vectors.T)
+def _t(contrast: Floats, means: Floats, covariance: Floats) -> Floats:
+    """Student's t of each contrast (n, n_means); 0 where it has no error, as where nothing was run."""
+    gain = contrast @ means
+    error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
+    return np.asarray(np.divide(gain, error, out=np.zeros(len(gain)), where=error > 0))
 
 
 def _spread(values: Floats, variances: Floats) -> float:

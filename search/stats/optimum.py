@@ -1,15 +1,18 @@
 """Where the best level of one factor lies at each level of the other, and whether the data can tell."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from search.stats.holm import holm
 from search.stats.surface import Bools, Floats, Surface
 
+TOver = Callable[[NDArray[np.intp], int], tuple[Floats, Floats]]
 Status = Literal["identified", "left_censored", "right_censored", "unidentified"]
 
 # The identification gate, fixed before the runs it judges.
@@ -76,53 +79,103 @@ def ridge(surface: Surface, generator: np.random.Generator, *, alpha: float = 0.
     The optimum is the vertex of a parabola through the cells around the best one. Its interval is Student's, on the
     standard deviation of bootstraps over replicates: with few replicates percentiles of a bootstrap are too narrow.
     """
-    log2_tuned = np.log2(surface.tuned)
-    n_given, last = len(surface.given), len(surface.tuned) - 1
-    resampled_means = surface.resampled_means(n_resamples, generator)
-    located = np.empty(n_given)
-    cell = np.empty(n_given, dtype=int)
-    resampled = np.empty((n_resamples, n_given))
-    at_low, at_high = np.empty(n_given), np.empty(n_given)
-    for row, fits in enumerate(_parabolas_of(surface)):
-        vertex, index = _vertices(surface.means[row][None], log2_tuned, fits)
-        located[row], cell[row] = vertex[0], index[0]
-        resampled[:, row], index = _vertices(resampled_means[:, row], log2_tuned, fits)
-        at_low[row], at_high[row] = np.mean(index == 0), np.mean(index == last)
     n = surface.n_replicates
     # Resampled cells are independent where replicates are not paired, and some five of them make an optimum.
     freedom = n - 1 if surface.paired else 5 * (n - 1)
-    error = resampled.std(axis=0) * np.sqrt(n / (n - 1))
+    return ridge_of_means(
+        surface.given, surface.tuned, surface.means, surface.resampled_means(n_resamples, generator),
+        ~np.any(surface.unstable, axis=2), lambda cell, end: _t_over(surface, cell, end), freedom, alpha,
+        inflation=float(np.sqrt(n / (n - 1))),
+    )  # fmt: skip
+
+
+def ridge_of_means(
+    given: Floats,
+    tuned: Floats,
+    means: Floats,
+    resampled_means: Floats,
+    usable: Bools,
+    t_over: TOver,
+    freedom: float,
+    alpha: float,
+    inflation: float = 1.0,
+) -> Ridge:
+    """The ridge of cells of which the means are known, and how those vary; see `ridge`.
+
+    Args:
+        given: (n_given,) levels, ascending.
+        tuned: (n_tuned,) levels, ascending.
+        means: (n_given, n_tuned), higher is better.
+        resampled_means: (n_resamples, n_given, n_tuned)
+        usable: (n_given, n_tuned) cells that may be on the side of a hill.
+        t_over: from the index of the best cell of each given level, and an end, 0 or -1, the t by which it is better,
+            and its degrees of freedom, both (n_given,).
+        freedom: degrees of freedom of the spread of resampled optima.
+        alpha: one less the confidence of the intervals.
+        inflation: of that spread, so that it is unbiased.
+    """
+    log2_tuned, n_given, last = np.log2(tuned), len(given), len(tuned) - 1
+    located = np.empty(n_given)
+    cell = np.empty(n_given, dtype=int)
+    resampled = np.empty((len(resampled_means), n_given))
+    at_low, at_high = np.empty(n_given), np.empty(n_given)
+    for row, fits in enumerate(_parabolas_of(tuned, usable)):
+        vertex, index = _vertices(means[row][None], log2_tuned, fits)
+        located[row], cell[row] = vertex[0], index[0]
+        resampled[:, row], index = _vertices(resampled_means[:, row], log2_tuned, fits)
+        at_low[row], at_high[row] = np.mean(index == 0), np.mean(index == last)
+    over_low = _beats(*t_over(cell, 0), alpha) & (at_low < EDGE_SHARE)
+    over_high = _beats(*t_over(cell, -1), alpha) & (at_high < EDGE_SHARE)
+    error = resampled.std(axis=0) * inflation
+    return gated(given, tuned, located, cell, error, resampled, over_low, over_high, freedom, alpha)
+
+
+def gated(
+    given: Floats,
+    tuned: Floats,
+    best: Floats,
+    cell: NDArray[np.intp],
+    error: Floats,
+    resampled: Floats,
+    over_low: Bools,
+    over_high: Bools,
+    freedom: float,
+    alpha: float,
+) -> Ridge:
+    """The ridge of optima with their errors, and whether each excludes the low and the high end; see `Ridge`.
+
+    Args:
+        cell: (n_given,) index of the tuned level at the optimum, which tells how near to an end that is.
+    """
+    log2_tuned, last = np.log2(tuned), len(tuned) - 1
     reach = special.stdtrit(freedom, 1 - alpha / 2) * error
-    low = np.maximum(located - reach, log2_tuned[0])
-    high = np.minimum(located + reach, log2_tuned[-1])
+    low, high = np.maximum(best - reach, log2_tuned[0]), np.minimum(best + reach, log2_tuned[-1])
     # So near to an end a parabola leans to one side: what is known is that the optimum is not past the next cells.
     near_end = np.minimum(log2_tuned[cell] - log2_tuned[0], log2_tuned[-1] - log2_tuned[cell]) < WINDOW_OCTAVES - 1e-9
     low = np.where(near_end, np.minimum(low, log2_tuned[np.maximum(cell - 1, 0)]), low)
     high = np.where(near_end, np.maximum(high, log2_tuned[np.minimum(cell + 1, last)]), high)
-    over_low = _beats(surface, cell, 0, alpha) & (at_low < EDGE_SHARE)
-    over_high = _beats(surface, cell, last, alpha) & (at_high < EDGE_SHARE)
     narrow = 2 * reach < WIDEST_OCTAVES
     status: list[Status] = []
-    for row in range(n_given):
+    for row in range(len(given)):
         if over_low[row] and over_high[row]:
             status.append("identified" if narrow[row] else "unidentified")
         else:
             status.append("left_censored" if over_high[row] else "right_censored" if over_low[row] else "unidentified")
-    return Ridge(surface.given, surface.tuned, tuple(status), located, error, low, high, ~near_end, resampled, freedom)
+    return Ridge(given, tuned, tuple(status), best, error, low, high, ~near_end, resampled, max(int(freedom), 1))
 
 
 def optima(surface: Surface, means: Floats) -> Floats:
     """The optimum, log₂ of the tuned level, of each of several sets of means (n, n_given, n_tuned), (n, n_given)."""
     columns = [
-        _vertices(means[:, row], np.log2(surface.tuned), fits)[0] for row, fits in enumerate(_parabolas_of(surface))
+        _vertices(means[:, row], np.log2(surface.tuned), fits)[0]
+        for row, fits in enumerate(_parabolas_of(surface.tuned, ~np.any(surface.unstable, axis=2)))
     ]
     return np.stack(columns, axis=1)
 
 
-def _parabolas_of(surface: Surface) -> list[Floats]:
+def _parabolas_of(tuned: Floats, usable: Bools) -> list[Floats]:
     """The parabolas of each given level."""
-    usable = ~np.any(surface.unstable, axis=2)
-    log2_tuned = tuple(np.log2(surface.tuned).tolist())
+    log2_tuned = tuple(np.log2(tuned).tolist())
     return [_parabolas(log2_tuned, tuple(row)) for row in usable.tolist()]
 
 
@@ -160,8 +213,14 @@ def _vertices(means: Floats, log2_tuned: Floats, fits: Floats) -> tuple[Floats, 
     return np.clip(log2_tuned[cell] + vertex, lowest, highest), cell
 
 
-def _beats(surface: Surface, cell: np.ndarray, end: int, alpha: float) -> Bools:
-    """Whether the best cell of each given level is better than the one at an end, t > 3 and Holm's p at most alpha."""
+def _beats(t: Floats, freedom: Floats, alpha: float) -> Bools:
+    """Whether t > 3 and Holm's p is at most alpha."""
+    beats: Bools = (t > T_OVER_END) & (holm(special.stdtr(freedom, -t)) <= alpha)
+    return beats
+
+
+def _t_over(surface: Surface, cell: NDArray[np.intp], end: int) -> tuple[Floats, Floats]:
+    """By how much the best cell of each given level is better than the one at an end, and its degrees of freedom."""
     best = np.take_along_axis(surface.scores, cell[:, None, None], axis=1)[:, 0]
     other = surface.scores[:, end]
     n = surface.n_replicates
@@ -173,7 +232,4 @@ def _beats(surface: Surface, cell: np.ndarray, end: int, alpha: float) -> Bools:
         error = np.sqrt(sum(variances))
         squares = sum(variance**2 for variance in variances) / (n - 1)
         freedom = np.divide(error**4, squares, out=np.full(len(cell), n - 1.0), where=squares > 0)
-    t = np.divide(gain, error, out=np.where(gain > 0, np.inf, 0.0), where=error > 0)
-    adjusted = holm(special.stdtr(freedom, -t))
-    beats: Bools = (t > T_OVER_END) & (adjusted <= alpha)
-    return beats
+    return np.divide(gain, error, out=np.where(gain > 0, np.inf, 0.0), where=error > 0), freedom

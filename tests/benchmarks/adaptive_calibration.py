@@ -14,8 +14,8 @@ design's at the same width, by width ∝ 1/√runs from the widths at that budge
 import argparse
 import json
 import platform
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -32,13 +32,18 @@ from rich.table import Table
 from search.claims.hypotheses import MARGIN
 from search.claims.verdict import slope_verdict
 from search.sampling.ridge import Design, Tried
-from search.stats.adaptive import Runs, adaptive_ridge
+from search.stats.adaptive import adaptive_ridge
+from search.stats.cells import Runs
 from search.stats.equivalence import equivalence_p
 from search.stats.optimum import Ridge, ridge
 from search.stats.slope import Slope, censored_slope, shortfall
-from search.stats.surface import Surface
+from search.stats.surface import Floats, Surface
 
 _CLIFF, _GUESSING = -2.5, -9.0  # octaves from the best; a score three of the noise's units below any stable neighbour
+
+
+# The score of a run and whether it was unstable, from the indices of its given and tuned level and its seed's number.
+Oracle = Callable[[int, int, int], tuple[float, bool]]
 
 
 @dataclass(frozen=True)
@@ -60,32 +65,40 @@ def planted(case: Case, generator: np.random.Generator) -> Surface:
     return replace(curve, scores=np.where(unstable, _GUESSING, curve.scores + noise.scores), unstable=unstable)
 
 
-def adaptive(setting: Setting, truth: Surface, generator: np.random.Generator) -> Runs:
+def adaptive(
+    given: Floats, tuned: Floats, oracle: Oracle, generator: np.random.Generator, *, budget: int, replicates: int = 1
+) -> Runs:
     """Runs of a design that asks for one round after another."""
-    design = Design(np.log2(truth.given), np.log2(truth.tuned))
-    n, noise = len(truth.given), setting.case.noise
+    design, n = Design(np.log2(given), np.log2(tuned)), len(given)
     trials: list[tuple[int, int, int, float, bool]] = []
     runs: list[tuple[float, float, int, float, bool]] = []
-    for turn in range(setting.budget // (n * setting.replicates)):
+    for turn in range(budget // (n * replicates)):
         slots = range(turn * n, turn * n + n)
         levels = [design.look(slot) for slot in slots]
         if None in levels:
             table = np.array(trials)
             belief = design.believe(Tried(*table[:, :3].astype(int).T, table[:, 3], table[:, 4] > 0))
             levels = [design.choose(slot, belief, generator) for slot in slots]
-        seeds = noise * generator.normal(size=setting.replicates)
-        for given, tuned in enumerate(levels):
-            assert tuned is not None
-            unstable = bool(truth.unstable[given, tuned, 0])
-            own = seeds + noise * generator.normal(size=setting.replicates)
-            scores = truth.scores[given, tuned, 0] + own * (not unstable)
-            trials.append((given, tuned, turn, scores.mean(), unstable))
-            runs += [
-                (truth.given[given], truth.tuned[tuned], turn * setting.replicates + replicate, score, unstable)
-                for replicate, score in enumerate(scores.tolist())
-            ]
+        for row, level in enumerate(levels):
+            assert level is not None
+            seeds = range(turn * replicates, (turn + 1) * replicates)
+            scores, unstable = zip(*(oracle(row, level, seed) for seed in seeds), strict=True)
+            trials.append((row, level, turn, float(np.mean(scores)), any(unstable)))
+            runs += [(given[row], tuned[level], *each) for each in zip(seeds, scores, unstable, strict=True)]
     columns = [np.array(column) for column in zip(*runs, strict=True)]
     return Runs(*columns)
+
+
+def simulation(case: Case, truth: Surface, generator: np.random.Generator) -> Oracle:
+    """A surface with noise of its own in every run, and the same in every run of a seed."""
+    common: defaultdict[int, float] = defaultdict(lambda: case.noise * generator.normal())
+
+    def run(given: int, tuned: int, seed: int) -> tuple[float, bool]:
+        unstable = bool(truth.unstable[given, tuned, 0])
+        noise = 0.0 if unstable else common[seed] + case.noise * generator.normal()
+        return float(truth.scores[given, tuned, 0]) + noise, unstable
+
+    return run
 
 
 def judged(found: Ridge) -> tuple[str, Slope | None]:
@@ -104,7 +117,10 @@ def studies_of(setting: Setting, studies: int) -> Iterator[tuple[tuple[str, Slop
         seed = [number, *str(case).encode()]
         surface = planted(case, np.random.default_rng(seed))
         truth = planted(replace(case, noise=0.0, seeds=1), np.random.default_rng(seed))  # the same, without noise
-        runs = adaptive(setting, truth, np.random.default_rng([setting.budget, setting.replicates, *seed]))
+        generator = np.random.default_rng([setting.budget, setting.replicates, *seed])
+        oracle = simulation(case, truth, generator)
+        size = {"budget": setting.budget, "replicates": setting.replicates}
+        runs = adaptive(truth.given, truth.tuned, oracle, generator, **size)
         analysis = np.random.default_rng(number)
         yield judged(ridge(surface, analysis)), judged(adaptive_ridge(runs, truth.tuned, analysis))
 
@@ -141,7 +157,7 @@ def main() -> None:
     settings = [
         Setting(Case(shape, slope, noise, *grid), budget)
         for budget, shape, slope, noise in product(
-            sorted(options.budgets, reverse=True), ("parabola", "skewed"), (0.0, 0.5, 1.0), (0.1, 0.25, 0.75)
+            sorted(options.budgets, reverse=True), ("parabola", "skewed", "wall"), (0.0, 0.5, 1.0), (0.1, 0.25, 0.75)
         )
     ]
     most = max(options.budgets)

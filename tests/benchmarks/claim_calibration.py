@@ -35,7 +35,7 @@ WRONG = {0.0: {"supported"}, 0.5: {"supported", "no relation"}, 1.0: {"refuted",
 
 @dataclass(frozen=True)
 class Case:
-    shape: str  # parabola | skewed | flat | monotone
+    shape: str  # parabola | skewed | wall | flat | monotone
     slope: float
     noise: float
     seeds: int
@@ -51,6 +51,8 @@ def simulated(case: Case, generator: np.random.Generator) -> Surface:
         "parabola": -((off / 2) ** 2),
         # Steeper towards small batches, as a cliff is, and flattening towards large ones.
         "skewed": -(np.where(off < 0, 1.6 * off, off) ** 2) / 4 / (1 + 0.03 * off**2),
+        # As of real losses on a log scale: a wall 1.6 octaves below the best, eight times as high as two octaves above.
+        "wall": -0.6 * off**2 / (1 + 0.7 * np.maximum(off, 0)) - 8 / (1 + np.exp(np.minimum((1.6 + off) / 0.12, 99))),
         "flat": 0 * off,
         "monotone": -y[None] / 2 + 0 * off,
     }[case.shape]

@@ -8,9 +8,12 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 from statsmodels.stats.meta_analysis import combine_effects
 
-from search.stats.adaptive import Runs, _spread, adaptive_ridge
+from search.stats.adaptive import _fit, _spread, adaptive_ridge
+from search.stats.cells import Cells, Runs
 from search.stats.kriging import _NOISES, _SCALES, krige
+from search.stats.optimum import ridge
 from search.stats.slope import censored_slope, shortfall
+from search.stats.surface import Surface
 
 TUNED = 2.0 ** np.arange(1, 10)
 
@@ -117,6 +120,55 @@ def test_cells_over_a_cliff_have_no_part_in_a_parabola():
     found = analysed(Runs(runs.given, tuned, runs.seeds, scores, unstable))
     assert found.identified.all()
     np.testing.assert_allclose(found.best, best, atol=0.1)
+
+
+def walled(off):
+    """A loss on a log scale that rises eightfold within half an octave."""
+    return -0.3 * off**2 / (1 + 0.7 * np.maximum(off, 0)) - 4 / (1 + np.exp(np.minimum((1.6 + off) / 0.12, 99)))
+
+
+def on_a_full_grid(curve, slope=0.5, noise=0.1, seeds=4, seed=0):
+    """A factorial, and its runs as if they were an adaptive design's."""
+    generator, (x, y) = np.random.default_rng(seed), np.meshgrid(np.arange(8.0), np.arange(1.0, 10), indexing="ij")
+    common = generator.normal(size=seeds)
+    scores = curve(y - 5.2 - slope * (x - 3.5))[:, :, None] + noise * (
+        common + generator.normal(size=(*x.shape, seeds))
+    )
+    surface = Surface(2.0 ** np.arange(8), TUNED, scores, np.zeros(scores.shape, dtype=bool))
+    given, tuned, seeds_of = (index.ravel() for index in np.indices(scores.shape))
+    runs = Runs(surface.given[given], TUNED[tuned], seeds_of, scores.ravel(), np.zeros(scores.size, dtype=bool))
+    return surface, runs
+
+
+def test_beside_a_wall_the_optima_are_the_factorials():
+    surface, runs = on_a_full_grid(walled)
+    found, reference = analysed(runs), ridge(surface, np.random.default_rng(0))
+    np.testing.assert_allclose(found.best, reference.best, atol=1e-9)
+    assert found.exact.tolist() == reference.exact.tolist()
+    assert found.identified[2:7].all()
+    # Where parabolas fit, their wider window makes other optima, with smaller errors.
+    surface, runs = on_a_full_grid(lambda off: -0.25 * off**2, seed=1)
+    found, reference = analysed(runs), ridge(surface, np.random.default_rng(0))
+    assert np.abs(found.best - reference.best)[2:7].min() > 1e-6
+    assert (found.standard_error < reference.standard_error)[2:7].mean() > 0.5
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0])
+def test_two_seeds_find_the_planted_slope_beside_a_wall(slope):
+    surface, runs = on_a_full_grid(walled, slope, noise=0.05, seeds=2)
+    line, reference = (censored_slope(found) for found in (analysed(runs), ridge(surface, np.random.default_rng(0))))
+    assert line.ci_low - 0.02 < slope < line.ci_high + 0.02
+    # Two seeds of each cell are one degree of freedom, where the errors of all cells together have many.
+    assert line.ci_high - line.ci_low < 0.5 * (reference.ci_high - reference.ci_low)
+
+
+def test_the_lack_of_fit_is_as_rare_as_its_p_says_and_seen_where_it_is():
+    def p_of(curve, seed):
+        return _fit(Cells.of(on_a_full_grid(curve, seeds=2, seed=seed)[1]), 8)[1]
+
+    p = np.array([p_of(lambda off: -0.25 * off**2, seed) for seed in range(60)])
+    assert 0.35 < p.mean() < 0.65 and (p < 0.05).mean() < 0.15
+    assert max(p_of(walled, seed) for seed in range(5)) < 1e-6
 
 
 def test_the_spread_of_curvatures_is_dersimonian_and_lairds():
