@@ -53,13 +53,14 @@ class Judgement:
     value: float | None
     result: dict[str, Any]
     reason: str | None = None
+    reports: Sequence[tuple[float, int]] = ()  # value and number of those that are not written yet
 
 
 @dataclass
 class _Reporter:
     """Turns progress into reports on the study's grid; raises `Pruned` where the pruner says so.
 
-    They are written when the pruner is asked, and else every half second, together.
+    They are written together, when the pruner is asked, else every half second, and the last with the trial's end.
     """
 
     trial: optuna.Trial
@@ -67,7 +68,7 @@ class _Reporter:
     interrupts: Interrupts
     reported: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
-    _unwritten: list[tuple[float, int]] = field(default_factory=list)
+    unwritten: list[tuple[float, int]] = field(default_factory=list)
     _written: float = field(default_factory=time.monotonic)  # when they were last
 
     def __post_init__(self) -> None:
@@ -87,24 +88,20 @@ class _Reporter:
         if due <= self.reported:
             return
         new = set(range(self.reported + 1, due + 1))
-        self._unwritten += [(value, number) for number in sorted(new - self._known)]
+        self.unwritten += [(value, number) for number in sorted(new - self._known)]
         self.reported = due
         # At the last report there is nothing left to save.
         ask = bool(self._rungs & new) and due < self.spec.arm.reports
         if not ask and time.monotonic() - self._written < _UNWRITTEN_SECONDS:
             return
-        with self.interrupts.shielded():
-            self.write()
+        # The pruner's own notes are written with the reports.
+        with self.interrupts.shielded(), together(self.trial):
+            for value, number in self.unwritten:
+                self.trial.report(value, number)
             prune = ask and patiently(self.trial.should_prune)
+        self.unwritten, self._written = [], time.monotonic()
         if prune:
             raise Pruned
-
-    def write(self) -> None:
-        """Write what was reported."""
-        with together(self.trial):
-            for value, number in self._unwritten:
-                self.trial.report(value, number)
-        self._unwritten, self._written = [], time.monotonic()
 
 
 def run_trial(trial: optuna.Trial, spec: StudySpec, study_seed: int, runtime: Runtime) -> Judgement:
@@ -140,8 +137,6 @@ def run_trials(
             Judgement(outcome="out-of-memory", value=_chance(config, spec), result={}, reason=str(error))
             for config in configs
         ]
-    for reporter in reporters:
-        reporter.write()
     if checkpoint:
         checkpoint.remove()
     seconds = (time.perf_counter() - began) / len(trials)
@@ -163,7 +158,7 @@ def _with_facts(judgement: Judgement, config: TrainConfig, reporter: _Reporter, 
     facts: dict[str, Any] = {"curve": reporter.curve, "seconds": seconds, "versions": versions()}
     if judgement.value is not None:
         facts["replicate_values"] = judgement.result.get("replicate_values", [judgement.value] * len(config.seeds))
-    return replace(judgement, result={**judgement.result, **facts})
+    return replace(judgement, result={**judgement.result, **facts}, reports=reporter.unwritten)
 
 
 def _train_all(

@@ -1,12 +1,12 @@
 """One worker: claim a slot, ask for a trial, run it, tell, until the budget is spent."""
 
+import math
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
-from typing import Any
 
 import optuna
 import torch
@@ -22,7 +22,7 @@ from search.pulse import Pulse, Running, hard_limit
 from search.records import OUTCOME, REASON, RESULT, Outcome
 from search.recovery import again, clear_up, reap
 from search.space import cells, companions, suggest
-from search.storage import BEAT_SECONDS, Claim, Registration, StoredStudy, n_live, patiently, together
+from search.storage import BEAT_SECONDS, Claim, Registration, StoredStudy, looking_once, n_live, patiently, together
 from search.train import device_name
 
 _IDLE_SECONDS = 0.5  # between looks at slots that others hold
@@ -139,9 +139,10 @@ class Worker:
             stored.slots.finish(claim)
             return None
         stored.study.sampler = sampling.sampler(stored.spec, self.study_seed, claim.slot)
-        trial = patiently(stored.study.ask)
+        with looking_once():
+            trial = patiently(stored.study.ask)
         if not stored.slots.started(claim, trial._trial_id):
-            _end(stored, trial, "lost", "its slot was lost to another worker")
+            _end(stored, trial, _unjudged("lost", "its slot was lost to another worker"))
             return None
         if stored.spec.claim is not None:  # while the sampler is that of its cell
             with together(trial):
@@ -153,9 +154,7 @@ class Worker:
         if not self.stored.slots.holds(claim):
             return
         try:
-            _end(
-                self.stored, trial, judgement.outcome, judgement.reason, value=judgement.value, result=judgement.result
-            )
+            _end(self.stored, trial, judgement)
         except UpdateFinishedTrialError:
             return
         self.stored.slots.finish(claim)
@@ -164,9 +163,9 @@ class Worker:
 
     def _record_timeout(self, begun: Begun, trial_seconds: float | None) -> None:
         """Of a trial that did not react to its limit."""
-        reason = f"past trial_seconds = {trial_seconds}, and ended by force"
+        judgement = _unjudged("pruned", f"past trial_seconds = {trial_seconds}, and ended by force")
         for claim, trial in begun:
-            self._tell(claim, trial, Judgement(outcome="pruned", value=None, result={}, reason=reason))
+            self._tell(claim, trial, judgement)
 
     def _hand_back(self, begun: Begun) -> None:
         """The same trials, with the parameters they have, wait for the next worker; a cell is simply run again."""
@@ -178,7 +177,7 @@ class Worker:
                 waiting = partial(self.stored.storage.set_trial_state_values, trial._trial_id, TrialState.WAITING)
                 patiently(waiting, seconds=hurry)
             else:
-                _end(self.stored, trial, "lost", "its worker was asked to stop")
+                _end(self.stored, trial, _unjudged("lost", "its worker was asked to stop"))
             self.stored.slots.release(claim, count_attempt=False)
 
     def _failed(self, begun: Begun, error: Exception) -> None:
@@ -189,7 +188,7 @@ class Worker:
             if not self.stored.slots.renew(claim):
                 continue
             patiently(partial(trial.set_user_attr, "traceback", details))
-            _end(self.stored, trial, "failed", reason)
+            _end(self.stored, trial, _unjudged("failed", reason))
             frozen = patiently(partial(self.stored.storage.get_trial, trial._trial_id))
             if again(self.stored, frozen, claim.attempts):
                 self.stored.slots.release(claim, count_attempt=True)
@@ -201,32 +200,41 @@ class Worker:
             raise WorkFailed(f"{self._failures} trials in a row failed, the last, {number}, with {reason}")
 
 
-def _end(
-    stored: StoredStudy,
-    trial: optuna.Trial,
-    outcome: Outcome,
-    reason: str | None,
-    *,
-    value: float | None = None,
-    result: dict[str, Any] | None = None,
-) -> None:
-    """Name the outcome and end the trial.
+def _unjudged(outcome: Outcome, reason: str) -> Judgement:
+    """How a trial without a result ended."""
+    return Judgement(outcome=outcome, value=None, result={}, reason=reason)
+
+
+def _end(stored: StoredStudy, trial: optuna.Trial, judgement: Judgement) -> None:
+    """Write what is left, name the outcome and end the trial, in one transaction.
 
     Divergence and lack of memory are COMPLETE with the untrained score: samplers do not see FAIL, and would draw the
     same region again. Without a score they are PRUNED, which samplers see as well.
     """
-    with together(trial, lazily=True):
-        if result is not None:
-            trial.set_user_attr(RESULT, result)
+    outcome, value = judgement.outcome, judgement.value
+    with together(trial):
+        for report in judgement.reports:
+            trial.report(*report)
+        if judgement.result:
+            trial.set_user_attr(RESULT, judgement.result)
         if outcome not in ("complete", "pruned"):  # which the state tells by itself
             trial.set_user_attr(OUTCOME, outcome)
-        if reason is not None:
-            trial.set_user_attr(REASON, reason)
-    if outcome in ("failed", "lost"):
-        patiently(lambda: stored.study.tell(trial, state=TrialState.FAIL))
-    elif value is None or outcome == "pruned":
-        patiently(lambda: stored.study.tell(trial, state=TrialState.PRUNED))
-    else:
+        if judgement.reason is not None:
+            trial.set_user_attr(REASON, judgement.reason)
+        if outcome in ("failed", "lost"):
+            patiently(lambda: stored.study.tell(trial, state=TrialState.FAIL))
+            return
         # As `study.tell` ends it, which reads the trial before and after, at twice the cost, for samplers that want to
         # see it ended; none of ours does.
-        patiently(lambda: stored.storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [value]))
+        if value is None or outcome == "pruned":
+            state, values = TrialState.PRUNED, _last_report(trial)
+        else:
+            state, values = TrialState.COMPLETE, [value]
+        patiently(lambda: stored.storage.set_trial_state_values(trial._trial_id, state, values))
+
+
+def _last_report(trial: optuna.Trial) -> list[float] | None:
+    """The value that Optuna gives a pruned trial."""
+    reported = trial._cached_frozen_trial.intermediate_values
+    last = reported[max(reported)] if reported else math.nan
+    return None if math.isnan(last) else [last]

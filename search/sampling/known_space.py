@@ -1,16 +1,19 @@
 """Optuna's TPE for a space that is known beforehand, and for many trials."""
 
-import heapq
 from collections.abc import Container, Mapping
+from functools import cached_property
 from typing import Any, cast
 
-from optuna.distributions import BaseDistribution
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 # TPE takes the 25 best for good, and weighs the others less the older they are.
 _BEST, _LATEST = 100, 900
+_SEEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
 class KnownSpaceTPESampler(TPESampler):
@@ -38,12 +41,28 @@ class KnownSpaceTPESampler(TPESampler):
         """By the trials that it sees."""
         return super().sample_relative(cast(Study, _OfThousands(study)), trial, search_space)
 
+    def _get_internal_repr(
+        self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study
+    ) -> dict[str, NDArray[np.float64]]:
+        """Optuna's numbers of the parameters, (n_trials,) each; of all trials at once it takes a third of the time."""
+        found = [self._get_params(trial, study) for trial in trials]
+        whole = [params for params in found if search_space.keys() <= params.keys()]
+        columns = {}
+        for name, distribution in search_space.items():
+            values = [params[name] for params in whole]
+            if isinstance(distribution, CategoricalDistribution):
+                number_of = {choice: number for number, choice in enumerate(distribution.choices)}
+                values = [number_of[value] for value in values]
+            columns[name] = np.array(values, dtype=float)
+        return columns
+
 
 class _OfThousands:
-    """A study of one objective, as far as a sampler sees it."""
+    """A study of one objective, as far as a sampler sees it in one draw."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
+        self.direction = study.direction  # asked for every trial
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)
@@ -51,10 +70,14 @@ class _OfThousands:
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        trials = self._study._get_trials(deepcopy=deepcopy, states=states, use_cache=use_cache)
+        return [trial for trial in self._seen if states is None or trial.state in states]
+
+    @cached_property
+    def _seen(self) -> list[FrozenTrial]:
+        trials = self._study._get_trials(deepcopy=False, states=_SEEN)
         if len(trials) <= _BEST + _LATEST:
             return trials
         older = [trial for trial in trials[:-_LATEST] if trial.state == TrialState.COMPLETE]
-        best = heapq.nlargest if self._study.direction == StudyDirection.MAXIMIZE else heapq.nsmallest
-        kept = best(_BEST, older, key=lambda trial: cast(float, trial.value))
-        return sorted(kept, key=lambda trial: trial.number) + trials[-_LATEST:]
+        values = np.array([cast(float, trial.value) for trial in older])
+        best = np.argsort(-values if self.direction == StudyDirection.MAXIMIZE else values, kind="stable")[:_BEST]
+        return [*(older[index] for index in np.sort(best)), *trials[-_LATEST:]]

@@ -1,6 +1,7 @@
 """The database: opened here and nowhere else, with our slots beside Optuna's tables."""
 
 from search.storage.board import Board
+from search.storage.cache import Chosen, looking_once
 from search.storage.engine import absolute, open_storage, patiently, redacted, together
 from search.storage.slots import Claim, SlotCounts, Slots
 from search.storage.studies import StoredStudy, load, note_drawing, note_profile, note_run, profiles_of, register
@@ -10,6 +11,7 @@ from search.storage.workers import BEAT_SECONDS, Registration, WorkerRecord, Wor
 __all__ = [
     "BEAT_SECONDS",
     "Board",
+    "Chosen",
     "Claim",
     "Health",
     "Registration",
@@ -21,6 +23,7 @@ __all__ = [
     "absolute",
     "health_of",
     "load",
+    "looking_once",
     "n_live",
     "note_drawing",
     "note_profile",

@@ -1,10 +1,13 @@
 """The only place that opens a database."""
 
 import importlib.util
+import math
 import sqlite3
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,11 +16,20 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from sqlalchemy import column, create_engine, event, inspect, select, table
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.engine import URL, Dialect, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.pool import ConnectionPoolEntry
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from search.errors import StorageError, WorkFailed
+from search.storage.cache import looking_once
 from search.storage.rows import RowStorage
 
 # Dialect, driver as SQLAlchemy spells it, module, extra of this distribution.
@@ -28,6 +40,7 @@ _DRIVERS = {
     "mariadb": ("mysql+pymysql", "pymysql", "mysql"),
 }
 _BUSY_SECONDS = 30.0
+_REST_SECONDS = 0.5  # of a connection, after which it may have been cut
 OPTUNAS = "v3.2.0.a"  # of its tables, as Optuna 5.0 makes them; of other versions Optuna itself judges
 # How the drivers notice a link that was cut without a word, which TCP by itself takes a quarter of an hour for.
 _CUT_OFF: dict[str, dict[str, Any]] = {
@@ -75,7 +88,7 @@ def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = F
         engine_kwargs: dict[str, Any] = {"connect_args": {"timeout": _BUSY_SECONDS}}
     else:
         engine_kwargs = {
-            "pool_size": 2, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 1800,
+            "pool_size": 2, "max_overflow": 2, "pool_recycle": 1800,
             "connect_args": _CUT_OFF[url.get_backend_name()],
         }  # fmt: skip
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -89,6 +102,8 @@ def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = F
         )
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         raise StorageError(f"--storage {redacted(storage_url)}: {_reason(error)}") from None
+    event.listen(storage.engine, "checkin", _note_rest)
+    event.listen(storage.engine, "checkout", partial(_ping_after_rest, storage.engine.dialect))
     weakref.finalize(storage, storage.engine.dispose)  # at the latest at the exit, where SQLite clears its log away
     if url.get_backend_name() == "sqlite":
         event.listen(storage.engine, "connect", _tune_sqlite)
@@ -109,14 +124,13 @@ def patiently(work: Callable[[], Result], *, seconds: float = PATIENCE_SECONDS) 
 
 
 @contextmanager
-def together(trial: optuna.Trial, *, lazily: bool = False) -> Iterator[None]:
-    """Write at the end, patiently and in one transaction, what is suggested, reported and noted of a trial meanwhile.
+def together(trial: optuna.Trial) -> Iterator[None]:
+    """Look at the trials once, and write at the end in one transaction what is suggested, reported and noted of one.
 
-    After an error nothing is written.
+    Where the trial is ended meanwhile, it is written with its end. It is written patiently; after an error, nothing is.
 
     Args:
         trial: live.
-        lazily: its end is written next, which the database's disk is waited for anyway.
 
     Raises:
         WorkFailed: the database failed for good, or for long.
@@ -125,10 +139,10 @@ def together(trial: optuna.Trial, *, lazily: bool = False) -> Iterator[None]:
     if not isinstance(storage, RowStorage):
         yield
         return
-    with storage.kept() as rows:
+    with looking_once(), storage.kept() as rows:
         yield
     if rows:
-        patiently(lambda: storage.write(trial._trial_id, rows, lazily=lazily))
+        patiently(lambda: storage.write(trial._trial_id, rows))
 
 
 def _persistently(work: Callable[[], Result], seconds: float) -> Result:
@@ -196,6 +210,22 @@ def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     """Many short writers: 6 processes × 15 trials × 10 reports took 25.1 s on the defaults and 3.5 s so (measured)."""
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _note_rest(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["rests since"] = time.monotonic()
+
+
+def _ping_after_rest(dialect: Dialect, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Replace a link that was cut. SQLAlchemy would look at each use, a dozen times a trial within milliseconds."""
+    if time.monotonic() - record.info.get("rests since", math.inf) < _REST_SECONDS:
+        return
+    try:
+        alive = dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error:
+        alive = False
+    if not alive:
+        raise DisconnectionError
 
 
 def _reason(error: BaseException) -> str:

@@ -24,10 +24,11 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _VersionManager
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Insert, Table, bindparam, create_engine, func, insert, or_, select, update
+from sqlalchemy import Connection, Insert, Table, bindparam, create_engine, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
+from search.storage.tables import lazily
 from search.storage.trials import read_trials
 
 _TRIALS = models.TrialModel.__table__
@@ -35,7 +36,8 @@ _TRIALS = models.TrialModel.__table__
 _UNFINISHED = or_(*(_TRIALS.c.state == state for state in TrialState if not state.is_finished()))
 _STUDY = select(models.StudyModel.study_id).where(models.StudyModel.study_id == bindparam("of"))
 _NAMED = select(models.StudyModel.study_id).where(models.StudyModel.study_name == bindparam("name"))
-_EARLIER = select(func.count()).where(_TRIALS.c.study_id == bindparam("in"), _TRIALS.c.trial_id < bindparam("than"))
+_EARLIER = select(_TRIALS.c.number).where(_TRIALS.c.study_id == bindparam("in"), _TRIALS.c.trial_id < bindparam("than"))
+_LATEST = _EARLIER.order_by(_TRIALS.c.trial_id.desc()).limit(1)
 _NUMBERED = update(_TRIALS).where(_TRIALS.c.trial_id == bindparam("of")).values(number=bindparam("as"))
 _ENDED = (
     update(_TRIALS)
@@ -111,8 +113,10 @@ class RowStorage(RDBStorage):
             assert isinstance(states, Iterable)
             where.append(_TRIALS.c.state.in_(list(states)))
         if trial_id_greater_than > -1:
-            younger = _TRIALS.c.trial_id > trial_id_greater_than
-            where.append(or_(younger, _TRIALS.c.trial_id.in_(included_trial_ids)) if included_trial_ids else younger)
+            own, younger = _TRIALS.c.trial_id, _TRIALS.c.trial_id > trial_id_greater_than
+            where.append(or_(younger, own.in_(included_trial_ids)) if included_trial_ids else younger)
+            # Implied, and a range of the index: without it SQLite reads every trial of the study.
+            where.append(own >= min({trial_id_greater_than, *included_trial_ids}))
         with _optunas_errors(), self._alone() as connection:
             found = read_trials(connection, *where)
         return found or super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
@@ -130,7 +134,8 @@ class RowStorage(RDBStorage):
             key = connection.execute(insert(_TRIALS).values(running)).inserted_primary_key
             assert key is not None
             trial_id = key[0]
-            number = connection.scalar(_EARLIER, {"in": study_id, "than": trial_id}) or 0
+            latest = connection.scalar(_LATEST, {"in": study_id, "than": trial_id})
+            number = 0 if latest is None else latest + 1
             connection.execute(_NUMBERED, {"of": trial_id, "as": number})
         return FrozenTrial(
             number=number, trial_id=trial_id, state=TrialState.RUNNING, datetime_start=started, datetime_complete=None,
@@ -145,7 +150,7 @@ class RowStorage(RDBStorage):
         self._add(trial_id, Row(model.__table__, row, True, lambda: optunas(trial_id, step, intermediate_value)))
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Keep an attribute, and what was added lazily before."""
+        """Keep an attribute, and on the disk all that was added lazily before."""
         table, optunas = models.TrialUserAttributeModel.__table__, super().set_trial_user_attr
         row = {"key": key, "value_json": json.dumps(value)}
         self._add(trial_id, Row(table, row, False, lambda: optunas(trial_id, key, value)))
@@ -175,26 +180,33 @@ class RowStorage(RDBStorage):
         self._add(trial_id, Row(models.TrialParamModel.__table__, row, True, lambda: optunas(*arguments)))
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """End a trial; other states are left to Optuna."""
-        if state.is_finished() and self._end(trial_id, state, values or ()):
+        """End a trial, in one transaction with what is kept of it; other states are left to Optuna."""
+        kept = _kept.get()
+        if state.is_finished() and self._end(trial_id, state, values or (), kept or ()):
+            if kept:
+                kept.clear()
             return True
+        while kept:
+            kept[0].otherwise()
+            del kept[0]
         return super().set_trial_state_values(trial_id, state, values)
 
-    def _end(self, trial_id: int, state: TrialState, values: Sequence[float]) -> bool:
+    def _end(self, trial_id: int, state: TrialState, values: Sequence[float], kept: Sequence[Row]) -> bool:
         rows = []
         for objective, value in enumerate(values):
             stored, kind = models.TrialValueModel.value_to_stored_repr(value)
             rows.append({"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind})
         try:
             with _optunas_errors(), self.engine.begin() as connection:
-                ended = (
-                    connection.execute(_ENDED, {"of": trial_id, "as": state, "at": _utc(datetime.now())}).rowcount == 1
-                )
-                if ended and rows:
+                _insert(connection, trial_id, kept, wait=True)
+                ended = connection.execute(_ENDED, {"of": trial_id, "as": state, "at": _utc(datetime.now())})
+                if ended.rowcount != 1:
+                    raise _NotPlain
+                if rows:
                     connection.execute(insert(models.TrialValueModel.__table__), rows)
-                return ended
-        except IntegrityError:
+        except (IntegrityError, _NotPlain):
             return False
+        return True
 
     @contextmanager
     def kept(self) -> Iterator[list[Row]]:
@@ -213,22 +225,16 @@ class RowStorage(RDBStorage):
         else:
             rows.append(row)
 
-    def write(self, trial_id: int, rows: Sequence[Row], *, lazily: bool = False) -> None:
+    def write(self, trial_id: int, rows: Sequence[Row]) -> None:
         """Add rows, all or none, to a trial that has not ended; where it has, or one is there, do as Optuna does.
 
-        Lazily, PostgreSQL does not wait for its disk (5 ms, measured), and a crash of the server may take back what
-        nothing that was waited for came after. Of a trial that goes on these are its last reports, which its result
-        holds as well.
+        Where all are lazy, a crash of the server may take back what nothing that was waited for came after. Of a trial
+        that goes on these are its last reports, which its result holds as well.
         """
-        lazily = (lazily or all(row.lazily for row in rows)) and self.engine.dialect.name == "postgresql"
-        of_table: defaultdict[Table, list[dict[str, Any]]] = defaultdict(list)
-        for row in rows:
-            of_table[row.table].append(row.values | {"of": trial_id})
+        wait = not all(row.lazily for row in rows)
         try:
             with _optunas_errors(), self.engine.begin() if len(rows) > 1 else self._alone() as connection:
-                for table, values in of_table.items():
-                    if connection.execute(_addition(table, lazily=lazily), values).rowcount != len(values):
-                        raise _NotPlain
+                _insert(connection, trial_id, rows, wait=wait)
         except (IntegrityError, _NotPlain):
             for row in rows:
                 row.otherwise()
@@ -242,14 +248,24 @@ class _NotPlain(Exception):  # takes a transaction back, and is never seen outsi
     """A trial has ended."""
 
 
+def _insert(connection: Connection, trial_id: int, rows: Sequence[Row], *, wait: bool) -> None:
+    of_table: defaultdict[Table, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        of_table[row.table].append(row.values | {"of": trial_id})
+    for table, values in of_table.items():
+        added = connection.execute(_addition(table, connection.dialect.name, wait=wait), values)
+        if added.rowcount != len(values):
+            raise _NotPlain
+
+
 @cache
-def _addition(table: Table, *, lazily: bool) -> Insert:
+def _addition(table: Table, dialect: str, *, wait: bool) -> Insert:
     """A row of a table that belongs to the trial `of`, unless that has ended."""
     columns = [column for column in table.c if not column.primary_key and column.name != "trial_id"]
     row = select(_TRIALS.c.trial_id, *(bindparam(column.name, type_=column.type) for column in columns))
     unfinished = row.where(_TRIALS.c.trial_id == bindparam("of"), _UNFINISHED)
-    if lazily:
-        unfinished = unfinished.where(func.set_config("synchronous_commit", "off", True) == "off")
+    if not wait:
+        unfinished = unfinished.where(lazily(dialect))
     added = insert(table).from_select(["trial_id", *(column.name for column in columns)], unfinished)
     return added.execution_options(preserve_rowcount=True)
 

@@ -13,15 +13,14 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, not_, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, not_, or_, select, update
 
 from search.storage.engine import PATIENCE_SECONDS, patiently
-from search.storage.tables import create_tables, is_alive, now, process_space
+from search.storage.tables import create_tables, is_alive, lazily, now, process_space
 from search.storage.tables import slots as _slots
 
 
@@ -56,6 +55,9 @@ class Slots:
         self._engine, self._study_id = engine, study_id
         self.lease_seconds = lease_seconds  # past the last renewal another worker may take the slot
         self._mine = _slots.c.study_id == study_id
+        # What a crash of the server takes back is mended like the death of a worker: a claim that is gone makes its
+        # holder's result refused, and a slot that is held again though its trial has ended is found to be done.
+        self._lazily = lazily(engine.dialect.name)
         self._now = now(engine)
         self._renewed: dict[str, float] = {}  # when this process last claimed or renewed, by time.monotonic()
 
@@ -118,8 +120,8 @@ class Slots:
         """Take further open slots beside a claim, for the same holder: at most so many of those named, in order."""
 
         def work() -> list[Claim]:
-            with self._change() as connection:
-                free = (self._mine, _slots.c.state == "open", _slots.c.slot.in_(among))
+            with self._engine.begin() as connection:
+                free = (self._mine, self._lazily, _slots.c.state == "open", _slots.c.slot.in_(among))
                 query = select(_slots).where(*free).order_by(_slots.c.slot).limit(most)
                 rows = connection.execute(query.with_for_update(skip_locked=True)).all()
                 # Still open: of several claimants one succeeds.
@@ -158,23 +160,11 @@ class Slots:
 
         return patiently(work)
 
-    @contextmanager
-    def _change(self) -> Iterator[Connection]:
-        """A transaction on slots that PostgreSQL need not wait for the disk with.
-
-        What a crash of the server takes back is mended like the death of a worker: a claim that is gone makes its
-        holder's result refused, and a slot that is held again though its trial has ended is found to be done.
-        """
-        with self._engine.begin() as connection:
-            if self._engine.dialect.name == "postgresql":
-                connection.execute(text("SET LOCAL synchronous_commit TO OFF"))
-            yield connection
-
     def _take(self, free: ColumnElement[bool]) -> Claim | None:
         while True:
             began = time.monotonic()
-            with self._change() as connection:
-                query = select(_slots).where(self._mine, free).order_by(_slots.c.slot).limit(1)
+            with self._engine.begin() as connection:
+                query = select(_slots).where(self._mine, self._lazily, free).order_by(_slots.c.slot).limit(1)
                 row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
                 if row is None:
                     return None
@@ -232,8 +222,8 @@ class Slots:
 
     def _write(self, claim: Claim, seconds: float = PATIENCE_SECONDS, /, **values: object) -> bool:
         def work() -> bool:
-            with self._change() as connection:
-                held = (_slots.c.slot == claim.slot, _slots.c.holder == claim.holder)
-                return connection.execute(update(_slots).where(self._mine, *held).values(**values)).rowcount == 1
+            with self._engine.begin() as connection:
+                held = (self._mine, self._lazily, _slots.c.slot == claim.slot, _slots.c.holder == claim.holder)
+                return connection.execute(update(_slots).where(*held).values(**values)).rowcount == 1
 
         return patiently(work, seconds=seconds)

@@ -16,6 +16,7 @@ from search.errors import StorageError, StudyError
 from search.space import cells
 from search.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
 from search.storage.board import Board
+from search.storage.cache import TrialCache
 from search.storage.engine import patiently
 from search.storage.slots import Slots
 from search.storage.tables import SCHEMA, schema_version
@@ -60,7 +61,8 @@ def register(
     if patiently(lambda: schema_version(storage.engine)):
         check_tables(storage)
     try:
-        study = patiently(lambda: optuna.create_study(study_name=spec.name, storage=storage, direction=spec.direction))
+        cache = TrialCache(storage)
+        study = patiently(lambda: optuna.create_study(study_name=spec.name, storage=cache, direction=spec.direction))
     except DuplicatedStudyError:
         stored = load(storage, spec.name)
         differing = differing_fields(stored.spec, spec)
@@ -119,7 +121,7 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
     if name not in names:
         known = ", ".join(sorted(names)) or "none"
         raise StudyError(f"there is no study {name!r} in the database; it holds {known}")
-    study = patiently(lambda: optuna.load_study(study_name=name, storage=storage))
+    study = patiently(lambda: optuna.load_study(study_name=name, storage=TrialCache(storage)))
     text = study.user_attrs.get(_SPEC)
     if text is None:
         raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was cut off")

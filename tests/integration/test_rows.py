@@ -9,11 +9,12 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import RDBStorage, get_storage
+from optuna.storages import RDBStorage
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import TrialState
 
 from search.storage import engine, open_storage, together
+from search.storage.cache import TrialCache
 
 RATE = FloatDistribution(1e-5, 1.0, log=True)
 
@@ -23,8 +24,8 @@ RATE = FloatDistribution(1e-5, 1.0, log=True)
 class TestAsOptunaAsks(StorageTestCase):
     @pytest.fixture
     def storage(self, storage):
-        """In Optuna's cache, as a study has it."""
-        yield get_storage(storage)
+        """In the cache, as a study has it."""
+        yield TrialCache(storage)
         with warnings.catch_warnings(action="ignore"):  # copies of the storage, made to be pickled, are left open
             gc.collect()
 
@@ -44,7 +45,7 @@ def study_id(storage):
 
 def lived(storage, study_id):
     """A trial through everything that one can meet, its number and the answers it got on the way."""
-    cached = get_storage(storage)
+    cached = TrialCache(storage)
     trial_id = cached.create_new_trial(study_id)
     for name, value, distribution in (("b", 0.1, RATE), ("a", 1, CategoricalDistribution(["x", "y"]))):
         cached.set_trial_param(trial_id, name, value, distribution)
@@ -105,7 +106,7 @@ def test_the_cache_asks_for_what_is_new_and_what_has_not_ended(storage, plain, s
 
 def test_nothing_is_added_to_a_trial_that_another_process_has_ended(storage, plain, study_id):
     trial_id = storage.create_new_trial(study_id)
-    cached = get_storage(storage)
+    cached = TrialCache(storage)
     cached.get_all_trials(study_id)
     cached.set_trial_param(trial_id, "rate", 0.1, RATE)
     plain.set_trial_state_values(trial_id, TrialState.FAIL)
