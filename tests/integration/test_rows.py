@@ -225,3 +225,35 @@ def test_together_nothing_is_added_to_a_trial_that_has_ended(storage, plain, stu
     with pytest.raises(UpdateFinishedTrialError), together(trial):
         live(trial)
     assert not plain.get_trial(trial._trial_id).params
+
+
+def test_a_trial_that_ends_together_is_written_with_its_end_or_not_at_all(storage, plain, study_id):
+    trial = begun(storage)
+    with together(trial):
+        live(trial)
+        storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
+    after = plain.get_trial(trial._trial_id)
+    assert after.state == TrialState.COMPLETE and after.values == [0.5] and after.datetime_complete is not None
+    assert after.params == trial.params and after.user_attrs == {"config": {"rate": 1}}
+    assert after.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
+
+
+def test_together_a_trial_that_another_has_ended_stays_as_it_is(storage, plain, study_id):
+    trial = begun(storage)
+    plain.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    with pytest.raises(UpdateFinishedTrialError), together(trial):
+        live(trial)
+        storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
+    after = plain.get_trial(trial._trial_id)
+    assert after.state == TrialState.FAIL and after.values is None and not after.intermediate_values
+
+
+def test_together_a_report_that_is_there_already_does_not_keep_the_end_away(storage, plain, study_id):
+    trial = begun(storage)
+    plain.set_trial_intermediate_value(trial._trial_id, 2, 0.9)
+    with together(trial):
+        live(trial)
+        storage.set_trial_state_values(trial._trial_id, TrialState.PRUNED, [0.3])
+    after = plain.get_trial(trial._trial_id)
+    assert after.state == TrialState.PRUNED and after.values == [0.3]
+    assert after.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3} and after.user_attrs == {"config": {"rate": 1}}

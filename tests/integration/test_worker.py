@@ -136,6 +136,8 @@ def test_ones_own_function_is_reported_pruned_and_scored(sqlite):
     assert all(record.value == record.config["batch_size"] for record in complete)
     assert all(list(record.intermediate_values) == [1, 2, 3, 4] for record in complete)
     assert all(len(record.result["curve"]) < 8 for record in pruned)
+    ended = [trial for trial in stored.study.get_trials() if trial.state == TrialState.PRUNED]
+    assert all(trial.value == trial.intermediate_values[trial.last_step] for trial in ended)
 
 
 def test_ones_own_function_may_diverge(sqlite):

@@ -1,0 +1,126 @@
+"""The cache of trials: the same trials as Optuna's, in order, and one look at the database where that is enough."""
+
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.trial import TrialState, create_trial
+from sqlalchemy import create_engine, text
+
+from search.storage import Chosen, engine, looking_once, open_storage
+from search.storage.cache import TrialCache
+
+STATES = (None, (TrialState.COMPLETE,), [TrialState.RUNNING, TrialState.WAITING], {TrialState.PRUNED}, ())
+
+
+@pytest.fixture
+def study_id(storage):
+    return storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "ours")
+
+
+@pytest.fixture
+def elsewhere(storage_url):
+    """The same database, as another process has it."""
+    opened = RDBStorage(storage_url)
+    yield opened
+    opened.engine.dispose()
+
+
+def test_the_same_trials_as_optunas_while_others_make_and_end_them(storage, elsewhere, study_id):
+    ours, theirs = TrialCache(storage), _CachedStorage(storage)
+    kinds = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED, TrialState.WAITING, TrialState.RUNNING)
+    trial_ids = []
+    for number in range(25):
+        state = kinds[number % len(kinds)]
+        value = float(number) if state == TrialState.COMPLETE else None
+        maker = ours if number % 3 else elsewhere
+        trial_ids.append(maker.create_new_trial(study_id, create_trial(state=state, value=value)))
+        if number % 7 == 6:  # one that runs ends, before others that go on
+            elsewhere.set_trial_state_values(trial_ids[number // 5 * 5 - 4], TrialState.FAIL)
+        for states in STATES:
+            found, expected = (each.get_all_trials(study_id, states=states) for each in (ours, theirs))
+            assert found == expected
+    assert [trial.number for trial in ours.get_all_trials(study_id)] == list(range(25))
+    assert len(ours.get_all_trials(study_id, states=(TrialState.FAIL,))) == 3
+
+
+def test_deep_copies_leave_the_cache_alone(storage, study_id):
+    cache = TrialCache(storage)
+    cache.create_new_trial(study_id)
+    cache.get_all_trials(study_id)[0].user_attrs["own"] = 1
+    assert cache.get_all_trials(study_id, deepcopy=False)[0].user_attrs == {}
+
+
+def test_a_look_shows_the_trials_as_they_were_at_its_first_question(storage, elsewhere, study_id):
+    cache = TrialCache(storage)
+    first = cache.create_new_trial(study_id)
+    with looking_once():
+        assert len(cache.get_all_trials(study_id)) == 1
+        elsewhere.create_new_trial(study_id)
+        elsewhere.set_trial_system_attr(first, "rung", 1)
+        assert len(cache.get_all_trials(study_id)) == 1
+        assert cache.get_trial_system_attrs(first) == {}
+    assert len(cache.get_all_trials(study_id)) == 2
+    with looking_once():
+        assert cache.get_trial_system_attrs(first) == {"rung": 1}
+
+
+def test_a_trial_made_in_a_look_is_its_own_and_read_anew_after_it(storage, elsewhere, study_id):
+    cache = TrialCache(storage)
+    with looking_once():
+        trial_id = cache.create_new_trial(study_id)
+        made = cache.get_trial(trial_id)
+    read = elsewhere.get_trial(trial_id)
+    assert (made.number, made.state, made.params) == (read.number, read.state, read.params)
+    made.params["rate"] = 0.5
+    assert cache.get_all_trials(study_id)[0].params == {}
+    elsewhere.set_trial_user_attr(trial_id, "key", 1)
+    assert cache.get_trial(trial_id).user_attrs == {"key": 1}
+
+
+def test_of_a_study_that_is_deleted_nothing_stays(storage, study_id):
+    cache = TrialCache(storage)
+    cache.create_new_trial(study_id, create_trial(value=1.0))
+    assert len(cache.get_all_trials(study_id, states=(TrialState.COMPLETE,))) == 1
+    cache.delete_study(study_id)
+    assert cache._ordered.get(study_id) is None and not cache._chosen
+
+
+def test_a_trial_that_has_ended_is_asked_about_once():
+    study, asked = optuna.create_study(), []
+
+    def even(trial):
+        asked.append(trial.number)
+        return trial.number % 2 == 0
+
+    chosen = Chosen(even)
+    study.add_trials(create_trial(value=0.0) for _ in range(3))
+    running = study.ask()
+    study.add_trial(create_trial(value=0.0))
+    for expected in ([0, 2, 4], [0, 2, 4]):
+        assert [trial.number for trial in chosen.among(study.get_trials())] == expected
+    assert asked == [0, 1, 2, 3, 4, 3, 4]  # what lies past one that runs is asked about again
+    study.tell(running, 1.0)
+    chosen.among([*study.get_trials(), None])  # a number whose trial was not seen yet
+    chosen.among(study.get_trials())
+    assert asked.count(3) == asked.count(4) == 3
+
+
+@pytest.mark.parametrize("storage_url", ["postgresql", "mysql"], indirect=True)
+def test_a_link_that_was_cut_while_it_rested_is_replaced(storage, storage_url, study_id, monkeypatch):
+    monkeypatch.setattr(engine, "_REST_SECONDS", 0.0)
+    opened = open_storage(storage_url)
+    assert opened.get_all_studies()
+    other = create_engine(opened.engine.url)
+    name, cut = {
+        "postgresql": ("SELECT pid FROM pg_stat_activity WHERE datname = current_database()", "pg_terminate_backend"),
+        "mysql": ("SELECT id FROM information_schema.processlist WHERE db = database()", "KILL"),
+    }[opened.engine.dialect.name]
+    with other.connect() as connection:
+        own = "pg_backend_pid()" if cut != "KILL" else "connection_id()"
+        found = connection.scalars(text(f"{name} AND {'pid' if cut != 'KILL' else 'id'} <> {own}")).all()
+        for number in found:
+            connection.execute(text(f"KILL {number}" if cut == "KILL" else f"SELECT {cut}({number})"))
+    other.dispose()
+    assert found and opened.get_all_studies()
+    opened.engine.dispose()
