@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import ceil
 
 import optuna
 import torch
@@ -128,7 +127,7 @@ class Worker:
             return []
         n_open = stored.slots.n_open(others)
         workers = max(n_live(stored.storage.engine, stored.study._study_id), 1)
-        return stored.slots.claim_more(claim, others, min(together, ceil((1 + n_open) / workers)) - 1)
+        return stored.slots.claim_more(claim, others, min(together, math.ceil((1 + n_open) / workers)) - 1)
 
     def _begin(self, claim: Claim) -> optuna.Trial | None:
         """The trial of a slot, after clearing up what a dead worker left in it; None where none is to run."""

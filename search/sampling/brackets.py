@@ -8,7 +8,7 @@ from optuna.pruners import HyperbandPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search.storage import Chosen
+from search.storage import Chosen, TrialCache
 
 
 class RememberingHyperbandPruner(HyperbandPruner):
@@ -42,4 +42,7 @@ class _Bracket:
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
         """As a successive halving asks: for all of them, to change none."""
         assert self._chosen is not None and not deepcopy and states is None
+        storage, study_id = self._study._storage, self._study._study_id
+        if isinstance(storage, TrialCache):
+            return self._chosen.among(storage.by_number(study_id))
         return self._chosen.among(self._study.get_trials(deepcopy=False))

@@ -1,7 +1,7 @@
 """The database: opened here and nowhere else, with our slots beside Optuna's tables."""
 
 from search.storage.board import Board
-from search.storage.cache import Chosen, looking_once
+from search.storage.cache import Chosen, TrialCache, looking_once
 from search.storage.engine import absolute, open_storage, patiently, redacted, together
 from search.storage.slots import Claim, SlotCounts, Slots
 from search.storage.studies import StoredStudy, load, note_drawing, note_profile, note_run, profiles_of, register
@@ -18,6 +18,7 @@ __all__ = [
     "SlotCounts",
     "Slots",
     "StoredStudy",
+    "TrialCache",
     "WorkerRecord",
     "WorkerState",
     "absolute",

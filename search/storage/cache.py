@@ -77,6 +77,11 @@ class TrialCache(_CachedStorage):
             trials = self._chosen[study_id, wanted].among(self._ordered[study_id])
         return copy.deepcopy(trials) if deepcopy else trials
 
+    def by_number(self, study_id: int) -> Sequence[FrozenTrial | None]:
+        """All trials of a study as they are kept, not to be changed; a copy of the list alone touches each of them."""
+        self._read_trials_from_remote_storage(study_id)
+        return self._ordered[study_id]
+
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Of a trial, as of the look."""
         if _looked.get() is None or trial_id not in self._trial_id_to_study_id_and_number:

@@ -10,6 +10,7 @@ from search.sampling import pruner, rungs
 from search.sampling.brackets import RememberingHyperbandPruner
 from search.sampling.known_space import KnownSpaceTPESampler
 from search.space import distributions_of, suggest
+from search.storage import TrialCache, open_storage
 from tests.conftest import tiny_spec
 
 SPACE = {
@@ -70,20 +71,27 @@ def test_of_thousands_tpe_sees_the_best_and_the_latest_and_draws_by_them():
     assert suggest(study.ask(), spec.space) == suggest(told.ask(), spec.space)
 
 
-def test_hyperband_that_remembers_decides_as_hyperband():
+def test_hyperband_that_remembers_decides_as_hyperband(tmp_path):
+    cache = TrialCache(open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True))
     decisions = []
-    for kind in (HyperbandPruner, RememberingHyperbandPruner):
-        generator = np.random.default_rng(5)
-        study = optuna.create_study(study_name="s", pruner=kind(min_resource=1, max_resource=9, reduction_factor=3))
-        decided = []
-        for _ in range(80):
-            trial = study.ask()
+    for kind, storage in (
+        (HyperbandPruner, None),
+        (RememberingHyperbandPruner, None),
+        (RememberingHyperbandPruner, cache),
+    ):
+        generator, decided = np.random.default_rng(5), []
+        pruner = kind(min_resource=1, max_resource=9, reduction_factor=3)
+        study = optuna.create_study(study_name="s", storage=storage, pruner=pruner)
+        for _ in range(30):
+            trials = [study.ask() for _ in range(3)]  # the second goes on while the others end
             for step in range(1, 10):
-                trial.report(float(generator.random()), step)
-                decided.append(trial.should_prune())
-            study.tell(trial, 1.0)
+                for trial in trials:
+                    trial.report(float(generator.random()), step)
+                    decided.append(trial.should_prune())
+            for trial in (trials[0], trials[2], trials[1]):
+                study.tell(trial, 1.0)
         decisions.append(decided)
-    assert decisions[0] == decisions[1] and len(set(decisions[0])) == 2
+    assert decisions[0] == decisions[1] == decisions[2] and len(set(decisions[0])) == 2
 
 
 @pytest.mark.parametrize("name", ["hyperband", "asha", "median", "none"])
