@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 from search.export.configurations import Configuration
@@ -148,14 +149,17 @@ def _spans(records: Sequence[TrialRecord]) -> dict[str, tuple[tuple[int, int], t
 
 def interval_of(configuration: Configuration) -> tuple[float | None, float | None]:
     """Student's t over seeds; the normal for the known error of a validation sample."""
-    from scipy import special  # scipy.stats takes half a second to import
-
     if configuration.standard_error is None:
         return None, None
-    n = configuration.n_replicates
-    quantile = (1 + _CONFIDENCE) / 2
-    width = configuration.standard_error * (special.stdtrit(n - 1, quantile) if n > 1 else special.ndtri(quantile))
-    return configuration.value - float(width), configuration.value + float(width)
+    n, quantile = configuration.n_replicates, (1 + _CONFIDENCE) / 2
+    if n > 1:
+        from scipy import special  # a third of a second to import
+
+        errors = float(special.stdtrit(n - 1, quantile))
+    else:
+        errors = NormalDist().inv_cdf(quantile)
+    width = errors * configuration.standard_error
+    return configuration.value - width, configuration.value + width
 
 
 def prediction_line(predicted: dict[str, Any]) -> str:
