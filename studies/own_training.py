@@ -7,11 +7,10 @@ used (0 to 1) and the metrics so far. `report` raises when the trial is to end; 
 from collections.abc import Mapping
 
 import torch
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.spec import TrainConfig
+from batchlaw.train import Report
 from sklearn.datasets import load_digits
-
-from search.schedule import schedule_of
-from search.spec import TrainConfig
-from search.train import Report
 
 
 def train(config: TrainConfig, report: Report) -> Mapping[str, float]:

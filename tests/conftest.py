@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from batchlaw.spec import StudySpec, parse_spec
 
-from search.spec import StudySpec, parse_spec
 from tests.benchmarks.servers import SERVERS, fresh_database
 
 

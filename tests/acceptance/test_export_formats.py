@@ -15,15 +15,15 @@ import optuna
 import pytest
 import torch
 import yaml
+from batchlaw.export import provenances_of, render, select, with_ties
+from batchlaw.recipe.derive import derive
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.recipe.space import suggest
+from batchlaw.results.records import records_of
+from batchlaw.spec import TrainConfig
+from batchlaw.storage import load, open_storage
+from batchlaw.train import optimizers
 
-from search.derive import derive
-from search.export import provenances_of, render, select, with_ties
-from search.records import records_of
-from search.schedule import schedule_of
-from search.space import suggest
-from search.spec import TrainConfig
-from search.storage import load, open_storage
-from search.train import optimizers
 from tests.acceptance.conftest import environment
 from tests.unit.train.conftest import config_of
 

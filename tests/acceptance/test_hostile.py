@@ -6,10 +6,10 @@ import sqlite3
 import sys
 
 import pytest
+from batchlaw.cli import main
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search.cli import main
 from tests.acceptance.conftest import environment
 
 WITH_PASSWORD = "postgresql://u:sekret@127.0.0.1:1/x"

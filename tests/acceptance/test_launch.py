@@ -6,9 +6,9 @@ import time
 
 import pytest
 import tomli_w
+from batchlaw.errors import BatchlawError
+from batchlaw.workers.launch import shares
 
-from search.errors import BatchlawError
-from search.launch import shares
 from tests.conftest import tiny_study
 
 

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 import tomli_w
+from batchlaw.laws import laws_of
+from batchlaw.results.records import records_of
+from batchlaw.storage import load, open_storage
 
-from search.laws import laws_of
-from search.records import records_of
-from search.storage import load, open_storage
 from tests.acceptance.browser import Browser
 from tests.acceptance.conftest import command, environment, needs_browser
 from tests.conftest import tiny_study

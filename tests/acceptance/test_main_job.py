@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import tomli_w
+from batchlaw.errors import BatchlawError
+from batchlaw.storage import load, open_storage
 
-from search.errors import BatchlawError
-from search.storage import load, open_storage
 from tests.acceptance.conftest import command, environment
 from tests.conftest import tiny_study
 

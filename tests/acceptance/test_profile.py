@@ -4,9 +4,9 @@ import json
 
 import pytest
 import tomli_w
+from batchlaw.results.step_time import Profile
+from batchlaw.storage import load, open_storage, profiles_of
 
-from search.profiles import Profile
-from search.storage import load, open_storage, profiles_of
 from tests.acceptance.conftest import browse, needs_browser
 from tests.conftest import tiny_study
 

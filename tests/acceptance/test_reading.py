@@ -11,9 +11,9 @@ from importlib.metadata import version
 
 import pytest
 import yaml
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.spec import TrainConfig
 
-from search.schedule import schedule_of
-from search.spec import TrainConfig
 from tests.acceptance.conftest import environment
 
 
@@ -77,7 +77,7 @@ def test_hosts_in_other_time_zones_see_the_same(finished):
     seen = []
     for zone in ("Asia/Tokyo", "America/New_York", "UTC"):
         done = subprocess.run(
-            [sys.executable, "-m", "search", "status", "tiny", "--json"],
+            [sys.executable, "-m", "batchlaw", "status", "tiny", "--json"],
             cwd=finished, env=environment(finished) | {"TZ": zone}, capture_output=True, text=True,
         )  # fmt: skip
         seen.append(json.loads(done.stdout))
@@ -153,7 +153,7 @@ def test_the_schema_is_json_schema_for_the_shipped_studies(read):
 def test_reading_commands_never_import_torch(finished, arguments):
     script = (
         "import sys; sys.argv = ['batchlaw', *sys.argv[1:]]\n"
-        "from search.cli import main\n"
+        "from batchlaw.cli import main\n"
         "try: main()\n"
         "finally: print('torch' in sys.modules, 'torchvision' in sys.modules, file=sys.stderr)\n"
     )
@@ -205,8 +205,8 @@ def test_a_wrong_request_is_one_line_exit_2_and_writes_nothing(batchlaw, tmp_pat
 
 
 def test_the_recorded_configuration_reads_back(read, finished):
-    from search.records import records_of
-    from search.storage import load, open_storage
+    from batchlaw.results.records import records_of
+    from batchlaw.storage import load, open_storage
 
     storage = open_storage(f"sqlite:///{finished / 'batchlaw.db'}")
     for record in records_of(load(storage, "tiny")):

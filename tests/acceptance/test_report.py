@@ -159,7 +159,7 @@ def test_what_draws_figures_is_asked_for_before_the_work(studies, tmp_path):
         assert "--png: needs Chrome or Chromium, and BROWSER_PATH names '/no/browser'" in done.stderr
     script = (
         "import sys; sys.modules['kaleido'] = None; sys.argv = ['batchlaw', *sys.argv[1:]]\n"
-        "from search.cli import main; main()\n"
+        "from batchlaw.cli import main; main()\n"
     )
 
     def without_kaleido(*options):
@@ -177,7 +177,7 @@ def test_what_draws_figures_is_asked_for_before_the_work(studies, tmp_path):
 def test_a_report_never_imports_torch(studies, tmp_path):
     script = (
         "import sys; sys.argv = ['batchlaw', *sys.argv[1:]]\n"
-        "from search.cli import main\n"
+        "from batchlaw.cli import main\n"
         "try: main()\n"
         "finally: print('torch' in sys.modules, file=sys.stderr)\n"
     )

@@ -16,7 +16,7 @@ READS = {"optuna", "sqlalchemy", "pydantic", "numpy"}  # what it takes to read a
 SCRIPT = """\
 import sys
 sys.argv = ["batchlaw", *sys.argv[1:]]
-from search.cli import main
+from batchlaw.cli import main
 try:
     main()
 finally:

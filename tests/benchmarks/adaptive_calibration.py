@@ -24,20 +24,19 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from batchlaw.claims.hypotheses import MARGIN
+from batchlaw.claims.verdict import slope_verdict
+from batchlaw.sampling.ridge import Design, Tried
+from batchlaw.stats.adaptive import adaptive_ridge
+from batchlaw.stats.cells import Runs
+from batchlaw.stats.equivalence import equivalence_p
+from batchlaw.stats.optimum import Ridge, ridge
+from batchlaw.stats.slope import Slope, censored_slope, shortfall
+from batchlaw.stats.surface import Floats, Surface
 from claim_calibration import WRONG, Case, simulated
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-
-from search.claims.hypotheses import MARGIN
-from search.claims.verdict import slope_verdict
-from search.sampling.ridge import Design, Tried
-from search.stats.adaptive import adaptive_ridge
-from search.stats.cells import Runs
-from search.stats.equivalence import equivalence_p
-from search.stats.optimum import Ridge, ridge
-from search.stats.slope import Slope, censored_slope, shortfall
-from search.stats.surface import Floats, Surface
 
 _CLIFF, _GUESSING = -2.5, -9.0  # octaves from the best; a score three of the noise's units below any stable neighbour
 

@@ -23,15 +23,14 @@ from typing import Any
 
 import numpy as np
 from adaptive_calibration import adaptive, judged
+from batchlaw.stats.adaptive import adaptive_ridge
+from batchlaw.stats.cells import Runs
+from batchlaw.stats.optimum import ridge
+from batchlaw.stats.slope import Slope
+from batchlaw.stats.surface import Surface
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-
-from search.stats.adaptive import adaptive_ridge
-from search.stats.cells import Runs
-from search.stats.optimum import ridge
-from search.stats.slope import Slope
-from search.stats.surface import Surface
 
 TABLES = Path(__file__).parents[1] / "data" / "digits"
 SEEDS = (3, 4, 5, 8)  # of a cell, of the factorial

@@ -18,17 +18,16 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from batchlaw.claims.hypotheses import MARGIN
+from batchlaw.claims.verdict import slope_verdict
+from batchlaw.stats.collapse import collapse
+from batchlaw.stats.equivalence import equivalence_p
+from batchlaw.stats.optimum import ridge
+from batchlaw.stats.slope import censored_slope, shortfall
+from batchlaw.stats.surface import Surface
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-
-from search.claims.hypotheses import MARGIN
-from search.claims.verdict import slope_verdict
-from search.stats.collapse import collapse
-from search.stats.equivalence import equivalence_p
-from search.stats.optimum import ridge
-from search.stats.slope import censored_slope, shortfall
-from search.stats.surface import Surface
 
 WRONG = {0.0: {"supported"}, 0.5: {"supported", "no relation"}, 1.0: {"refuted", "no relation"}}
 

@@ -12,16 +12,15 @@ import math
 from pathlib import Path
 
 import torch
+from batchlaw.errors import DataError, Diverged
+from batchlaw.recipe.derive import Point, derive
+from batchlaw.recipe.scaling import family_factor
+from batchlaw.spec import parse_spec
+from batchlaw.train import train
+from batchlaw.train.data import default_data_dir
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-
-from search.derive import Point, derive
-from search.errors import DataError, Diverged
-from search.scaling import family_factor
-from search.spec import parse_spec
-from search.train import train
-from search.train.data import default_data_dir
 
 FAMILIES = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 MOMENTUM = 0.9

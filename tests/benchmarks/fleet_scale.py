@@ -22,14 +22,13 @@ from pathlib import Path
 import optuna
 import sqlalchemy
 import torch
+from batchlaw.objectives.objective import Runtime
+from batchlaw.spec import parse_spec
+from batchlaw.storage import load, open_storage, register
+from batchlaw.workers.worker import Worker
 from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from servers import fresh_database, own_postgresql
-
-from search.objective import Runtime
-from search.spec import parse_spec
-from search.storage import load, open_storage, register
-from search.worker import Worker
 
 RESULTS = Path(__file__).parent / "results"
 SLEEP = 1.0

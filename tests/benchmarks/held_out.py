@@ -16,18 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from batchlaw.cli.console import DEFAULT_URL
+from batchlaw.laws import laws_of
+from batchlaw.laws.transfer import transfers_of
+from batchlaw.measure.transfer_training import n_trainings, trained
+from batchlaw.objectives.objective import Runtime
+from batchlaw.results.records import records_of
+from batchlaw.storage import load, open_storage
+from batchlaw.train.data import default_data_dir
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-
-from search.carrying import n_trainings, trained
-from search.cli.console import DEFAULT_URL
-from search.laws import laws_of
-from search.laws.transfer import transfers_of
-from search.objective import Runtime
-from search.records import records_of
-from search.storage import load, open_storage
-from search.train.data import default_data_dir
 
 
 def main() -> None:

@@ -22,15 +22,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from batchlaw.measure.replay import replay
+from batchlaw.objectives.objective import Runtime
+from batchlaw.results.records import outcome_counts, records_of
+from batchlaw.spec import parse_spec
+from batchlaw.storage import load, open_storage, register, workers_of
+from batchlaw.workers.recovery import reap
 from optuna.trial import TrialState
 from servers import SERVERS, fresh_database, own_postgresql
-
-from search.objective import Runtime
-from search.records import outcome_counts, records_of
-from search.recovery import reap
-from search.replay import replay
-from search.spec import parse_spec
-from search.storage import load, open_storage, register, workers_of
 
 RESULTS = Path(__file__).parent / "results"
 STUDY = {
@@ -51,7 +50,7 @@ def start(url: str, folder: Path, log) -> subprocess.Popen:
     environment = os.environ | {"BATCHLAW_STORAGE": url, "BATCHLAW_CHECKPOINTS": str(folder / "checkpoints")}
     options = ["--threads", "1", "--lease-seconds", "10", "--checkpoint-seconds", "0.2"]
     return subprocess.Popen(
-        [sys.executable, "-m", "search", "worker", "storm", *options],
+        [sys.executable, "-m", "batchlaw", "worker", "storm", *options],
         env=environment | {"OMP_NUM_THREADS": "1"}, stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip
 

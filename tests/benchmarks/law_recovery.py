@@ -18,16 +18,15 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from batchlaw.claims.tables import Columns, read_table, surface_of
+from batchlaw.stats.curves import LINE, MCCANDLISH, SURGE
+from batchlaw.stats.law import law_of
+from batchlaw.stats.optimum import ridge
+from batchlaw.stats.slope import shortfall
+from batchlaw.stats.surface import Surface
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-
-from search.claims.tables import Columns, read_table, surface_of
-from search.stats.curves import LINE, MCCANDLISH, SURGE
-from search.stats.law import law_of
-from search.stats.optimum import ridge
-from search.stats.slope import shortfall
-from search.stats.surface import Surface
 
 CURVES = {curve.name: curve for curve in (LINE, MCCANDLISH, SURGE)}
 GRIDS = Path(__file__).parents[1] / "data" / "hpobench"
@@ -68,9 +67,9 @@ def run(case: Case, studies: int) -> dict[str, object]:
         law = law_of(found, SURGE if case.curve == "surge" else MCCANDLISH)
         preferred.append(law.fit.curve.name == case.curve)
         if bends:
-            low, high = law.bend.ci_low or 0.0, law.bend.ci_high or np.inf
-            closed.append(law.bend.known)
-            estimates.append(law.bend.value)
+            low, high = law.critical_batch_size.ci_low or 0.0, law.critical_batch_size.ci_high or np.inf
+            closed.append(law.critical_batch_size.known)
+            estimates.append(law.critical_batch_size.value)
         else:
             low, high = law.exponent.ci_low, law.exponent.ci_high
             estimates.append(law.exponent.slope)
@@ -101,7 +100,7 @@ def published(name: str) -> dict[str, object]:
     slope = law.exponent
     return {
         **row, "slope": slope.slope, "ci_low": slope.ci_low, "ci_high": slope.ci_high,
-        "curve": law.fit.curve.name, "errors": law.errors, "bend": asdict(law.bend),
+        "curve": law.fit.curve.name, "errors": law.errors, "bend": asdict(law.critical_batch_size),
     }  # fmt: skip
 
 

@@ -21,21 +21,20 @@ from typing import Any, Literal
 
 import optuna
 import torch
+from batchlaw import __version__
+from batchlaw.claims.hypotheses import preregistration
+from batchlaw.objectives.objective import Runtime, run_trial
+from batchlaw.recipe.derive import derive, run_seeds
+from batchlaw.recipe.space import cells, point_of, suggest
+from batchlaw.results.records import CONFIG, OUTCOME, RESULT
+from batchlaw.spec import StudySpec, parse_spec
+from batchlaw.storage import StoredStudy, open_storage, register
+from batchlaw.storage.tables import slots
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from sqlalchemy import insert, select, update
-
-from search import __version__
-from search.claims.hypotheses import preregistration
-from search.derive import derive, run_seeds
-from search.objective import Runtime, run_trial
-from search.records import CONFIG, OUTCOME, RESULT
-from search.space import cells, point_of, suggest
-from search.spec import StudySpec, parse_spec
-from search.storage import StoredStudy, open_storage, register
-from search.storage.tables import slots
 
 Arm = Literal["search", "claim"]
 CELLS = 250  # of a claim for each learning rate

@@ -40,22 +40,21 @@ from typing import Any
 import optuna
 import tomli_w
 import torch
+from batchlaw import __version__
+from batchlaw.objectives.objective import Runtime
+from batchlaw.recipe.derive import derive, run_seeds
+from batchlaw.recipe.space import suggest
+from batchlaw.results.records import CONFIG, RESULT
+from batchlaw.spec import StudySpec, TrainConfig, parse_spec
+from batchlaw.storage import Slots, load, open_storage, register
+from batchlaw.storage.tables import slots
+from batchlaw.workers.worker import Worker
 from many_trials import store
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 from servers import SERVERS, fresh_database
 from sqlalchemy import select, update
-
-from search import __version__
-from search.derive import derive, run_seeds
-from search.objective import Runtime
-from search.records import CONFIG, RESULT
-from search.space import suggest
-from search.spec import StudySpec, TrainConfig, parse_spec
-from search.storage import Slots, load, open_storage, register
-from search.storage.tables import slots
-from search.worker import Worker
 
 ROOT = Path(__file__).parents[2]
 REPORTS = 10
@@ -262,7 +261,7 @@ def start_up(url: str, runs: int) -> dict[str, float]:
         for _ in range(runs):
             (folder / "began.txt").unlink(missing_ok=True)
             began = time.time()
-            command = [sys.executable, "-m", "search", "worker", "sleepers.toml", "--storage", url, "--threads", "1"]
+            command = [sys.executable, "-m", "batchlaw", "worker", "sleepers.toml", "--storage", url, "--threads", "1"]
             process = subprocess.Popen([*command, "--timeout", "1"], cwd=folder, stdout=subprocess.DEVNULL)
             if process.wait():
                 raise SystemExit("the worker failed")

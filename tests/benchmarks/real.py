@@ -33,16 +33,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from batchlaw.recipe.derive import Point, derive
+from batchlaw.spec import read_spec
+from batchlaw.train import train
+from batchlaw.train.data import _split_order
 from real_methods import METHODS, STUDY, Ended, Setting, measure
 from rich.console import Console
 from rich.table import Table
 from torchvision.datasets import FashionMNIST
 from train_speed import torchvision_root
-
-from search.derive import Point, derive
-from search.spec import read_spec
-from search.train import train
-from search.train.data import _split_order
 
 RIVALS = tuple(method for method in METHODS if method != "ours")
 FRESH_SEEDS = tuple(range(1000, 1005))

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from batchlaw.results.records import ENDED, records_of
+from batchlaw.storage import load, open_storage
 from optuna.trial import TrialState
-
-from search.records import ENDED, records_of
-from search.storage import load, open_storage
 
 ROOT = Path(__file__).parents[2]
 STUDY = Path(__file__).with_name("real_study.toml")
@@ -133,7 +132,7 @@ def run_ours(setting: Setting) -> list[dict[str, Any]]:
     url = f"sqlite:///{setting.folder / 'batchlaw.db'}"
     options = ["--workers", "2", "--device", "cpu", "--timeout", str(setting.seconds), "--seed", str(setting.repeat)]
     place = ["--storage", url, "--data-dir", str(setting.data)]
-    setting.run([sys.executable, "-m", "search", "run", str(STUDY), "--plain", *options, *place])
+    setting.run([sys.executable, "-m", "batchlaw", "run", str(STUDY), "--plain", *options, *place])
     names = {"adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
     return [
         {

@@ -32,14 +32,13 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+from batchlaw.sampling.per_second import PerSecondSampler
 from grids import NAMES, Grid, read_grid
 from numpy.typing import NDArray
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-
-from search.sampling.per_second import PerSecondSampler
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(seed=seed),  # what create_study takes, but for the seed

@@ -1,4 +1,4 @@
-"""Examples a second of `search.train` beside a hand-written loop and a `DataLoader` loop, in one run.
+"""Examples a second of `batchlaw.train` beside a hand-written loop and a `DataLoader` loop, in one run.
 
     python tests/benchmarks/train_speed.py [--rounds 5] [--threads 1] [--json FILE]
 
@@ -20,6 +20,14 @@ from itertools import product
 from pathlib import Path
 
 import torch
+from batchlaw.errors import DataError
+from batchlaw.recipe.derive import Point, derive
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.recipe.seeds import derive_seed
+from batchlaw.spec import TrainConfig, parse_spec
+from batchlaw.train import models, optimizers, train
+from batchlaw.train.data import DEBIAN_FASHION_MNIST, default_data_dir, load_parts
+from batchlaw.train.stream import ExampleStream
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -27,15 +35,6 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import FashionMNIST
 from torchvision.transforms import ToTensor
-
-from search.derive import Point, derive
-from search.errors import DataError
-from search.schedule import schedule_of
-from search.seeds import derive_seed
-from search.spec import TrainConfig, parse_spec
-from search.train import models, optimizers, train
-from search.train.data import DEBIAN_FASHION_MNIST, default_data_dir, load_parts
-from search.train.stream import ExampleStream
 
 CPU = torch.device("cpu")
 TASKS = {

@@ -16,15 +16,14 @@ import time
 from pathlib import Path
 
 import torch
+from batchlaw.measure.replay import replay
+from batchlaw.objectives.objective import Runtime
+from batchlaw.results.records import outcome_counts, records_of
+from batchlaw.spec import parse_spec
+from batchlaw.storage import open_storage, register, workers_of
+from batchlaw.workers.recovery import reap
 from optuna.trial import TrialState
 from servers import own_postgresql
-
-from search.objective import Runtime
-from search.records import outcome_counts, records_of
-from search.recovery import reap
-from search.replay import replay
-from search.spec import parse_spec
-from search.storage import open_storage, register, workers_of
 
 RESULTS = Path(__file__).parent / "results"
 HOSTS = ("north", "south")
@@ -71,7 +70,7 @@ def start(host: str, url: str, folder: Path, log) -> subprocess.Popen:
     environment = os.environ | {
         "BATCHLAW_STORAGE": url, "OMP_NUM_THREADS": "1", "BATCHLAW_CHECKPOINTS": str(folder / host)
     }  # fmt: skip
-    worker = f"hostname {host}; exec {sys.executable} -m search worker hosts --threads 1 --lease-seconds 10"
+    worker = f"hostname {host}; exec {sys.executable} -m batchlaw worker hosts --threads 1 --lease-seconds 10"
     return subprocess.Popen(
         ["ip", "netns", "exec", host, "unshare", "--uts", "--pid", "--fork", "--kill-child", "sh", "-c", worker],
         env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,

@@ -24,18 +24,17 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from batchlaw.claims.designed import surfaces_of
+from batchlaw.claims.evidence import gather, gather_adaptive
+from batchlaw.claims.runs import adaptive_runs_of, runs_of
+from batchlaw.objectives.objective import Runtime
+from batchlaw.results.records import TrialRecord, records_of
+from batchlaw.spec import StudySpec, levels_of, parse_spec, read_spec
+from batchlaw.stats.slope import Slope
+from batchlaw.storage import open_storage, register
+from batchlaw.workers.worker import Worker
 from rich.console import Console
 from rich.table import Table
-
-from search.claims.designed import surfaces_of
-from search.claims.evidence import gather, gather_adaptive
-from search.claims.runs import adaptive_runs_of, runs_of
-from search.objective import Runtime
-from search.records import TrialRecord, records_of
-from search.spec import StudySpec, levels_of, parse_spec, read_spec
-from search.stats.slope import Slope
-from search.storage import open_storage, register
-from search.worker import Worker
 
 NARROW = 0.25
 FEWEST_SEEDS = 3  # of a paired test
@@ -63,8 +62,8 @@ def run(spec: StudySpec) -> tuple[list[TrialRecord], float, float]:
 def by_itself(spec: StudySpec) -> tuple[list[TrialRecord], float, float]:
     """As `run`, each run in a network of its own."""
     with (
-        patch("search.objective.configs_together", lambda *_: 1),
-        patch("search.train.loop.stack_size", lambda *_: 1),
+        patch("batchlaw.objectives.objective.configs_together", lambda *_: 1),
+        patch("batchlaw.train.loop.stack_size", lambda *_: 1),
     ):
         return run(spec)
 

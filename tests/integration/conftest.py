@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from batchlaw.storage import open_storage
 from optuna.storages import RDBStorage
 
-from search.storage import open_storage
 from tests.benchmarks import servers
 
 

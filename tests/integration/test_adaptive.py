@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batchlaw.claims.designed import findings_of
+from batchlaw.claims.hypotheses import preregistration
+from batchlaw.claims.runs import adaptive_runs_of
+from batchlaw.errors import SpecError, StudyError
+from batchlaw.figures.gallery import gallery
+from batchlaw.laws import known_laws, laws_of
+from batchlaw.objectives.objective import Runtime
+from batchlaw.results.records import records_of
+from batchlaw.spec import parse_spec
+from batchlaw.storage import open_storage, register
+from batchlaw.workers.worker import Worker
 
-from search.claims.designed import findings_of
-from search.claims.hypotheses import preregistration
-from search.claims.runs import adaptive_runs_of
-from search.errors import SpecError, StudyError
-from search.figures.gallery import gallery
-from search.laws import known_laws, laws_of
-from search.objective import Runtime
-from search.records import records_of
-from search.spec import parse_spec
-from search.storage import open_storage, register
-from search.worker import Worker
 from tests.conftest import tiny_study
 
 RATES = [2.0**exponent for exponent in range(-6, 2)]

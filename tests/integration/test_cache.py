@@ -2,13 +2,12 @@
 
 import optuna
 import pytest
+from batchlaw.storage import IncrementalFilter, cached_reads, engine, open_storage
+from batchlaw.storage.cache import TrialCache
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import create_engine, text
-
-from search.storage import Chosen, engine, looking_once, open_storage
-from search.storage.cache import TrialCache
 
 STATES = (None, (TrialState.COMPLETE,), [TrialState.RUNNING, TrialState.WAITING], {TrialState.PRUNED}, ())
 
@@ -54,20 +53,20 @@ def test_deep_copies_leave_the_cache_alone(storage, study_id):
 def test_a_look_shows_the_trials_as_they_were_at_its_first_question(storage, elsewhere, study_id):
     cache = TrialCache(storage)
     first = cache.create_new_trial(study_id)
-    with looking_once():
+    with cached_reads():
         assert len(cache.get_all_trials(study_id)) == 1
         elsewhere.create_new_trial(study_id)
         elsewhere.set_trial_system_attr(first, "rung", 1)
         assert len(cache.get_all_trials(study_id)) == 1
         assert cache.get_trial_system_attrs(first) == {}
     assert len(cache.get_all_trials(study_id)) == 2
-    with looking_once():
+    with cached_reads():
         assert cache.get_trial_system_attrs(first) == {"rung": 1}
 
 
 def test_a_trial_made_in_a_look_is_its_own_and_read_anew_after_it(storage, elsewhere, study_id):
     cache = TrialCache(storage)
-    with looking_once():
+    with cached_reads():
         trial_id = cache.create_new_trial(study_id)
         made = cache.get_trial(trial_id)
     read = elsewhere.get_trial(trial_id)
@@ -93,7 +92,7 @@ def test_a_trial_that_has_ended_is_asked_about_once():
         asked.append(trial.number)
         return trial.number % 2 == 0
 
-    chosen = Chosen(even)
+    chosen = IncrementalFilter(even)
     study.add_trials(create_trial(value=0.0) for _ in range(3))
     running = study.ask()
     study.add_trial(create_trial(value=0.0))

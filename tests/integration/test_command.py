@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from batchlaw.errors import ObjectiveError, Pruned, SpecError
+from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.program import Command
+from batchlaw.recipe.derive import Point, derive
+from batchlaw.results.records import records_of
+from batchlaw.spec import parse_spec
+from batchlaw.storage import open_storage, register
+from batchlaw.workers.worker import Worker
 
-from search.command import Command
-from search.derive import Point, derive
-from search.errors import ObjectiveError, Pruned, SpecError
-from search.objective import Runtime
-from search.records import records_of
-from search.spec import parse_spec
-from search.storage import open_storage, register
-from search.worker import Worker
 from tests.conftest import tiny_study
 
 
@@ -169,7 +169,7 @@ def test_a_worker_runs_it_only_from_a_file_on_its_machine(tmp_path):
     storage.engine.dispose()
     for words in (["worker", "tiny"], ["launch", "tiny"], ["replay", "tiny", "0"]):
         done = subprocess.run(
-            [sys.executable, "-m", "search", *words, "--storage", url], cwd=tmp_path, capture_output=True, text=True
+            [sys.executable, "-m", "batchlaw", *words, "--storage", url], cwd=tmp_path, capture_output=True, text=True
         )
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert not (tmp_path / "ran").exists()

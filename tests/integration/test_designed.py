@@ -6,21 +6,21 @@ import signal
 import optuna
 import pytest
 import torch
+from batchlaw.claims.designed import findings_of, surfaces_of
+from batchlaw.claims.hypotheses import preregistration
+from batchlaw.claims.runs import runs_of
+from batchlaw.errors import Diverged, SpecError, StudyError
+from batchlaw.measure.cost import cost_of
+from batchlaw.measure.replay import replay
+from batchlaw.objectives import objective
+from batchlaw.objectives.objective import Runtime
+from batchlaw.recipe.space import cells
+from batchlaw.results.records import records_of
+from batchlaw.spec import parse_spec
+from batchlaw.storage import open_storage, register
+from batchlaw.workers.worker import Worker
 from optuna.trial import TrialState
 
-from search import objective
-from search.claims.designed import findings_of, surfaces_of
-from search.claims.hypotheses import preregistration
-from search.claims.runs import runs_of
-from search.errors import Diverged, SpecError, StudyError
-from search.objective import Runtime
-from search.planning import plan_of
-from search.records import records_of
-from search.replay import replay
-from search.space import cells
-from search.spec import parse_spec
-from search.storage import open_storage, register
-from search.worker import Worker
 from tests.conftest import tiny_study
 
 CPU = torch.device("cpu")
@@ -188,7 +188,7 @@ def test_a_failing_cell_is_tried_again_in_its_own_slot(storage):
 def test_a_cell_whose_worker_died_is_run_again(storage):
     spec = own_spec()
     stored = register(storage, spec, trials=None, version="test")
-    claim = stored.slots.claim()
+    claim = stored.slots.lease()
     trial = stored.study.ask()
     stored.slots.started(claim, trial._trial_id)
     stored.slots.lease_seconds = -1.0  # it died long ago
@@ -259,7 +259,7 @@ STACKING = {
 @pytest.fixture
 def three_at_once(monkeypatch):
     """As if a measurement had said so, at every batch size."""
-    monkeypatch.setattr("search.objective.configs_together", lambda configs, train: min(3, len(configs)))
+    monkeypatch.setattr("batchlaw.objectives.objective.configs_together", lambda configs, train: min(3, len(configs)))
 
 
 def test_learning_rates_of_a_batch_size_share_a_network_and_each_is_a_trial(storage, three_at_once):
@@ -325,8 +325,8 @@ def test_a_network_that_is_interrupted_hands_all_its_cells_back(storage, three_a
 def test_the_cells_of_a_network_whose_worker_died_are_run_again(storage, three_at_once):
     spec = claim_spec(**STACKING)
     stored = register(storage, spec, trials=None, version="test")
-    claim = stored.slots.claim()
-    for each in (claim, *stored.slots.claim_more(claim, range(64), 2)):
+    claim = stored.slots.lease()
+    for each in (claim, *stored.slots.lease_more(claim, range(64), 2)):
         stored.slots.started(each, stored.study.ask()._trial_id)
         stored.slots.lease_seconds = -1.0  # it died long ago
         stored.slots.renew(each)
@@ -393,9 +393,9 @@ def test_training_sizes_are_trained_with(storage):
 
 
 def test_a_plan_counts_cells_and_measures(storage):
-    plan = plan_of(claim_spec(task={"train_size": 128}, claim={"replicates": 6}), Runtime(CPU, None), workers=2)
+    plan = cost_of(claim_spec(task={"train_size": 128}, claim={"replicates": 6}), Runtime(CPU, None), workers=2)
     assert (plan.cells, plan.runs) == (64, 384) and 0 < plan.seconds < 600
-    more = plan_of(own_spec(replicates=20), Runtime(CPU, None, bowl), workers=2)
+    more = cost_of(own_spec(replicates=20), Runtime(CPU, None, bowl), workers=2)
     assert more.seconds is None and more.slope_half_widths < plan.slope_half_widths
     with pytest.raises(StudyError, match="no \\[claim\\]"):
-        plan_of(parse_spec(tiny_study(), "test"), Runtime(CPU, None), workers=2)
+        cost_of(parse_spec(tiny_study(), "test"), Runtime(CPU, None), workers=2)

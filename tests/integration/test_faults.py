@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import tomli_w
 import torch
+from batchlaw.measure.replay import replay
+from batchlaw.objectives.objective import Runtime
+from batchlaw.results.records import records_of
+from batchlaw.spec import parse_spec
+from batchlaw.storage import open_storage, register, workers_of
+from batchlaw.workers.recovery import reap
 
-from search.objective import Runtime
-from search.records import records_of
-from search.recovery import reap
-from search.replay import replay
-from search.spec import parse_spec
-from search.storage import open_storage, register, workers_of
 from tests.conftest import tiny_study
 
 TIMES = {"timeout": 60}
@@ -33,7 +33,7 @@ def slow_task(**search):
     )
 
 
-def own_code(folder, body, **search):
+def user_code(folder, body, **search):
     """A study file of a training function with this body, and the function beside it."""
     (folder / "stuck_training.py").write_text(f"import ctypes, time\ndef train(config, report):\n    {body}\n")
     study = tiny_study(
@@ -49,7 +49,7 @@ def start(url, argument, folder, *options):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "BATCHLAW_STORAGE": url, "HOME": str(folder)}
     words = ["worker", str(argument), "--threads", "1", "--checkpoint-seconds", "0", *map(str, options)]
     return subprocess.Popen(
-        [sys.executable, "-m", "search", *words],
+        [sys.executable, "-m", "batchlaw", *words],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -139,7 +139,7 @@ STUCK = "lock = ctypes.create_string_buffer(64); [ctypes.CDLL(None).pthread_mute
 
 
 def test_a_stuck_objective_is_ended_past_its_limit_and_recorded(tmp_path, url):
-    study, file = own_code(
+    study, file = user_code(
         tmp_path,
         f"if not (here := __import__('pathlib').Path('once')).exists():\n        here.touch(); {STUCK}\n"
         "    return {'validation_loss': 1.0}",
@@ -156,7 +156,7 @@ def test_a_stuck_objective_is_ended_past_its_limit_and_recorded(tmp_path, url):
 
 
 def test_a_stuck_objective_does_not_keep_a_worker_from_stopping(tmp_path, url):
-    study, file = own_code(tmp_path, STUCK)
+    study, file = user_code(tmp_path, STUCK)
     stored = registered(url, study)
     worker = start(url, file, tmp_path)
     until(lambda: stored.slots.counts().held == 1 and stored.study.get_trials())
@@ -189,7 +189,7 @@ def test_a_database_that_is_away_is_waited_for(tmp_path, own_postgresql):
 
 def batchlaw(*words, folder):
     return subprocess.run(
-        [sys.executable, "-m", "search", *map(str, words)],
+        [sys.executable, "-m", "batchlaw", *map(str, words)],
         cwd=folder, env=os.environ | {"HOME": str(folder), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
     )  # fmt: skip
 

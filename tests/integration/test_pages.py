@@ -8,9 +8,9 @@ import time
 
 import optuna
 import pytest
+from batchlaw.dashboard import pages
+from batchlaw.storage import open_storage
 
-from search.dashboard import pages
-from search.storage import open_storage
 from tests.benchmarks import many_trials
 
 TRIALS = 450

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from batchlaw.errors import WorkFailed
+from batchlaw.measure import profiler as profiling
+from batchlaw.measure.profiler import STRETCHES, batch_sizes_of, profile_of
+from batchlaw.objectives.objective import Runtime
+from batchlaw.results.step_time import Largest, Profile
+from batchlaw.storage import load, note_profile, profiles_of, register
+from batchlaw.train import memory
+from batchlaw.train.parallel_runs import ParallelRuns
 
-from search import profiling
-from search.errors import WorkFailed
-from search.objective import Runtime
-from search.profiles import Largest, Profile
-from search.profiling import STRETCHES, batch_sizes_of, profile_of
-from search.storage import load, note_profile, profiles_of, register
-from search.train import memory
-from search.train.lane import Lane
 from tests.conftest import tiny_spec
 
 HERE = Runtime(torch.device("cpu"), Path("unused"))
@@ -34,7 +34,7 @@ def profiled(spec=None, **options) -> Profile:
 @pytest.fixture
 def clock(monkeypatch):
     """Steps take what `cost(batch_size, now, first)` says, and nothing else takes time."""
-    now, backward = [0.0], Lane._backward
+    now, backward = [0.0], ParallelRuns._backward
     fresh: set[int] = set()
 
     def install(cost):
@@ -44,9 +44,11 @@ def clock(monkeypatch):
             now[0] += cost(len(batch[1]), now[0], first)
             return backward(lane, batch, share)
 
-        built = Lane.__init__
-        monkeypatch.setattr(Lane, "__init__", lambda lane, *args: (fresh.discard(id(lane)), built(lane, *args))[1])
-        monkeypatch.setattr(Lane, "_backward", timed)
+        built = ParallelRuns.__init__
+        monkeypatch.setattr(
+            ParallelRuns, "__init__", lambda lane, *args: (fresh.discard(id(lane)), built(lane, *args))[1]
+        )
+        monkeypatch.setattr(ParallelRuns, "_backward", timed)
         monkeypatch.setattr(profiling, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     return install
@@ -55,7 +57,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def room_for(monkeypatch):
     """An accelerator's error where more examples are computed at once; it cannot be had without one."""
-    backward = Lane._backward
+    backward = ParallelRuns._backward
 
     def install(examples):
         def limited(lane, batch, share):
@@ -63,7 +65,7 @@ def room_for(monkeypatch):
                 raise torch.OutOfMemoryError("out of memory")
             return backward(lane, batch, share)
 
-        monkeypatch.setattr(Lane, "_backward", limited)
+        monkeypatch.setattr(ParallelRuns, "_backward", limited)
 
     return install
 

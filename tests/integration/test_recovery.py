@@ -3,21 +3,21 @@
 import subprocess
 import sys
 
+from batchlaw.results.records import records_of
+from batchlaw.storage import load, register
+from batchlaw.workers import recovery
+from batchlaw.workers.recovery import reap
 from optuna.trial import TrialState
 
-from search import recovery
-from search.records import records_of
-from search.recovery import reap
-from search.storage import load, register
 from tests.conftest import tiny_spec
 
 # A worker that dies: it claims a slot, asks, may say so, may draw a parameter, and is gone.
 DYING = """
 import os, sys
-from search.storage import load, open_storage
+from batchlaw.storage import load, open_storage
 url, asks, names, draws = sys.argv[1], *map(int, sys.argv[2:])
 stored = load(open_storage(url), "tiny")
-claim = stored.slots.claim()
+claim = stored.slots.lease()
 if asks:
     trial = stored.study.ask()
     if names:
@@ -57,7 +57,7 @@ def test_a_lost_trial_is_named_and_queued_by_whoever_looks(storage, storage_url)
 
 def test_the_live_are_not_robbed(storage):
     stored = register(storage, tiny_spec(), trials=None, version="test")
-    claim = stored.slots.claim()
+    claim = stored.slots.lease()
     trial = stored.study.ask()
     # It has not said which trial is its own: no running trial can be called an orphan now.
     assert reap(stored) == 0
@@ -69,7 +69,7 @@ def test_the_live_are_not_robbed(storage):
 def test_a_trial_whose_worker_died_before_it_said_so_is_found_as_well(storage, storage_url):
     stored = register(storage, tiny_spec(), trials=None, version="test")
     die(storage_url, names=False)
-    live = stored.slots.claim()  # between claiming and saying which trial it runs
+    live = stored.slots.lease()  # between claiming and saying which trial it runs
     assert reap(stored) == 0
     assert outcomes(stored) == ["running"]
     trial = stored.study.ask()
@@ -127,7 +127,7 @@ def test_a_repeat_that_dies_before_it_drew_anything_is_queued_with_what_it_was_t
 
 def test_a_worker_that_died_between_telling_and_finishing_has_its_result_counted(storage):
     stored = register(storage, tiny_spec(), trials=None, version="test")
-    claim = stored.slots.claim()
+    claim = stored.slots.lease()
     trial = stored.study.ask()
     stored.slots.started(claim, trial._trial_id)
     stored.study.tell(trial, 0.5)

@@ -7,14 +7,14 @@ import warnings
 
 import pytest
 import sqlalchemy
+from batchlaw.cli import app
+from batchlaw.errors import StorageError, StudyError
+from batchlaw.results.status import status_of
+from batchlaw.storage import Registration, health_of, load, open_storage, register, upgrade, workers, workers_of
+from batchlaw.storage.tables import SCHEMA
 from optuna.storages import RDBStorage
 from typer.testing import CliRunner
 
-from search.cli import app
-from search.errors import StorageError, StudyError
-from search.status import status_of
-from search.storage import Registration, health_of, load, open_storage, register, upgrade, workers, workers_of
-from search.storage.tables import SCHEMA
 from tests.conftest import tiny_spec
 
 
@@ -39,7 +39,7 @@ def test_a_worker_is_seen_from_its_start_to_its_end(storage):
 def test_one_that_is_gone_or_silent_is_stale(storage, storage_url, monkeypatch):
     stored = register(storage, tiny_spec(), trials=None, version="test")
     code = (
-        "import sys\nfrom search.storage import Registration, open_storage\n"
+        "import sys\nfrom batchlaw.storage import Registration, open_storage\n"
         "Registration(open_storage(sys.argv[1]).engine, int(sys.argv[2]), device='cpu', threads=1)"
     )
     subprocess.run([sys.executable, "-c", code, storage_url, str(stored.study._study_id)], check=True)

@@ -7,14 +7,13 @@ from datetime import timedelta
 
 import optuna
 import pytest
+from batchlaw.storage import batched_writes, engine, open_storage
+from batchlaw.storage.cache import TrialCache
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import TrialState
-
-from search.storage import engine, open_storage, together
-from search.storage.cache import TrialCache
 
 RATE = FloatDistribution(1e-5, 1.0, log=True)
 
@@ -191,7 +190,7 @@ def live(trial):
 
 def test_what_is_written_together_is_there_at_the_end_and_not_before(storage, plain, study_id):
     trial = begun(storage)
-    with together(trial):
+    with batched_writes(trial):
         live(trial)
         before = plain.get_trial(trial._trial_id)
     after = plain.get_trial(trial._trial_id)
@@ -202,7 +201,7 @@ def test_what_is_written_together_is_there_at_the_end_and_not_before(storage, pl
 
 def test_after_an_error_nothing_of_it_is_written(storage, plain, study_id):
     trial = begun(storage)
-    with pytest.raises(RuntimeError), together(trial):
+    with pytest.raises(RuntimeError), batched_writes(trial):
         live(trial)
         raise RuntimeError
     assert not plain.get_trial(trial._trial_id).params
@@ -213,7 +212,7 @@ def test_after_an_error_nothing_of_it_is_written(storage, plain, study_id):
 def test_together_a_row_that_is_there_already_does_not_keep_the_others_away(storage, plain, study_id):
     trial = begun(storage)
     plain.set_trial_intermediate_value(trial._trial_id, 2, 0.9)
-    with together(trial):
+    with batched_writes(trial):
         live(trial)
     after = plain.get_trial(trial._trial_id)
     assert after.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3} and after.params == trial.params
@@ -222,14 +221,14 @@ def test_together_a_row_that_is_there_already_does_not_keep_the_others_away(stor
 def test_together_nothing_is_added_to_a_trial_that_has_ended(storage, plain, study_id):
     trial = begun(storage)
     plain.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-    with pytest.raises(UpdateFinishedTrialError), together(trial):
+    with pytest.raises(UpdateFinishedTrialError), batched_writes(trial):
         live(trial)
     assert not plain.get_trial(trial._trial_id).params
 
 
 def test_a_trial_that_ends_together_is_written_with_its_end_or_not_at_all(storage, plain, study_id):
     trial = begun(storage)
-    with together(trial):
+    with batched_writes(trial):
         live(trial)
         storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
     after = plain.get_trial(trial._trial_id)
@@ -241,7 +240,7 @@ def test_a_trial_that_ends_together_is_written_with_its_end_or_not_at_all(storag
 def test_together_a_trial_that_another_has_ended_stays_as_it_is(storage, plain, study_id):
     trial = begun(storage)
     plain.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-    with pytest.raises(UpdateFinishedTrialError), together(trial):
+    with pytest.raises(UpdateFinishedTrialError), batched_writes(trial):
         live(trial)
         storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
     after = plain.get_trial(trial._trial_id)
@@ -251,7 +250,7 @@ def test_together_a_trial_that_another_has_ended_stays_as_it_is(storage, plain, 
 def test_together_a_report_that_is_there_already_does_not_keep_the_end_away(storage, plain, study_id):
     trial = begun(storage)
     plain.set_trial_intermediate_value(trial._trial_id, 2, 0.9)
-    with together(trial):
+    with batched_writes(trial):
         live(trial)
         storage.set_trial_state_values(trial._trial_id, TrialState.PRUNED, [0.3])
     after = plain.get_trial(trial._trial_id)

@@ -7,17 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-
-from search.storage import Slots, open_storage
+from batchlaw.storage import Slots, open_storage
 
 CLAIMER = """
 import sys, time
-from search.storage import Slots, open_storage
+from batchlaw.storage import Slots, open_storage
 slots = Slots(open_storage(sys.argv[1]).engine, 1)
 time.sleep(max(0.0, float(sys.argv[2]) - time.time()))  # all at once
-while claim := slots.claim():
-    print(claim.slot)
-    assert slots.finish(claim)
+while lease := slots.lease():
+    print(lease.slot)
+    assert slots.finish(lease)
 """
 
 
@@ -41,33 +40,33 @@ def states(slots):
 
 
 def test_each_slot_is_claimed_once_and_then_none_is_left(slots):
-    claims = [slots.claim() for _ in range(4)]
-    assert [claim.slot for claim in claims[:3]] == [0, 1, 2]
-    assert claims[3] is None
+    leases = [slots.lease() for _ in range(4)]
+    assert [lease.slot for lease in leases[:3]] == [0, 1, 2]
+    assert leases[3] is None
     assert states(slots) == (0, 3, 0)
-    assert all(slots.finish(claim) for claim in claims[:3])
+    assert all(slots.finish(lease) for lease in leases[:3])
     assert states(slots) == (0, 0, 3)
-    assert slots.claim() is None
+    assert slots.lease() is None
 
 
 def test_further_slots_are_taken_for_the_same_holder_while_they_are_open(engine):
     slots = Slots(engine, study_id=1)
     slots.create(8)
-    first = slots.claim()
+    first = slots.lease()
     assert slots.n_open([1, 3, 5, 7]) == 4
-    more = slots.claim_more(first, [1, 3, 5, 7], 3)
-    assert [claim.slot for claim in more] == [1, 3, 5]
-    assert {claim.holder for claim in more} == {first.holder} and {claim.attempts for claim in more} == {1}
-    other = slots.claim()
+    more = slots.lease_more(first, [1, 3, 5, 7], 3)
+    assert [lease.slot for lease in more] == [1, 3, 5]
+    assert {lease.holder for lease in more} == {first.holder} and {lease.attempts for lease in more} == {1}
+    other = slots.lease()
     assert other.slot == 2
-    assert slots.claim_more(other, [1, 3, 5], 3) == [] and slots.n_open([1, 3, 5, 7]) == 1
-    assert [claim.slot for claim in slots.claim_more(other, [0, 4, 5, 6], 3)] == [4, 6]
-    assert slots.claim_more(other, [], 3) == slots.claim_more(other, [7], 0) == []
-    assert all(slots.renew(claim) and slots.started(claim, 70 + claim.slot) for claim in more)
+    assert slots.lease_more(other, [1, 3, 5], 3) == [] and slots.n_open([1, 3, 5, 7]) == 1
+    assert [lease.slot for lease in slots.lease_more(other, [0, 4, 5, 6], 3)] == [4, 6]
+    assert slots.lease_more(other, [], 3) == slots.lease_more(other, [7], 0) == []
+    assert all(slots.renew(lease) and slots.started(lease, 70 + lease.slot) for lease in more)
     assert slots.finish(more[0]) and not slots.finish(more[0])  # each by itself
     assert slots.release(more[1], count_attempt=True)
     assert states(slots) == (2, 5, 1)
-    again = slots.claim()
+    again = slots.lease()
     assert (again.slot, again.attempts) == (3, 2)
 
 
@@ -78,62 +77,64 @@ def test_no_slot_goes_to_two_holders(storage_url, engine):
     def take(_):
         storage = open_storage(storage_url)
         slots, mine = Slots(storage.engine, 1), []
-        while claim := slots.claim():
-            mine += [claim, *slots.claim_more(claim, range(60), 4)]
+        while lease := slots.lease():
+            mine += [lease, *slots.lease_more(lease, range(60), 4)]
         storage.engine.dispose()
         return mine
 
     with ThreadPoolExecutor(2) as pool:
-        taken = [claim.slot for claims in pool.map(take, range(2)) for claim in claims]
+        taken = [lease.slot for leases in pool.map(take, range(2)) for lease in leases]
     assert sorted(taken) == list(range(60))
 
 
 def test_a_released_slot_comes_back_and_counts_the_attempt_only_where_told(slots):
-    claim = slots.claim()
-    assert claim.attempts == 1
-    assert slots.release(claim, count_attempt=False)
-    claim = slots.claim()
-    assert (claim.slot, claim.attempts) == (0, 1)
-    assert slots.release(claim, count_attempt=True)
-    claim = slots.claim()
-    assert (claim.slot, claim.attempts, claim.abandoned_trial_id) == (0, 2, None)
+    lease = slots.lease()
+    assert lease.attempts == 1
+    assert slots.release(lease, count_attempt=False)
+    lease = slots.lease()
+    assert (lease.slot, lease.attempts) == (0, 1)
+    assert slots.release(lease, count_attempt=True)
+    lease = slots.lease()
+    assert (lease.slot, lease.attempts, lease.abandoned_trial_id) == (0, 2, None)
 
 
 def test_a_slot_whose_lease_ran_out_goes_to_another_and_the_first_can_do_nothing_more(engine, slots):
     slow = Slots(engine, 1, lease_seconds=0.2)
-    first = slow.claim()
+    first = slow.lease()
     assert slow.started(first, trial_id=77)
-    others = [slots.claim(), slots.claim()]
-    assert slots.claim() is None  # the lease still runs
+    others = [slots.lease(), slots.lease()]
+    assert slots.lease() is None  # the lease still runs
     time.sleep(0.4)
-    second = slots.claim()
+    second = slots.lease()
     assert (second.slot, second.attempts, second.abandoned_trial_id) == (first.slot, 2, 77)
     assert not slow.renew(first)
     assert not slow.finish(first)
     assert not slow.release(first, count_attempt=False)
     assert slots.finish(second)
-    assert all(slots.finish(claim) for claim in others)
+    assert all(slots.finish(lease) for lease in others)
 
 
 def test_a_renewed_lease_holds(engine):
     slots = Slots(engine, 1, lease_seconds=0.6)
     slots.create(1)
-    claim = slots.claim()
+    lease = slots.lease()
     for _ in range(4):
         time.sleep(0.3)
-        assert slots.renew(claim)
-        assert slots.claim() is None
+        assert slots.renew(lease)
+        assert slots.lease() is None
 
 
 def test_the_slot_of_a_dead_process_of_this_machine_is_free_at_once(storage_url, engine, slots):
-    script = "import sys; from search.storage import *; print(Slots(open_storage(sys.argv[1]).engine, 1).claim().slot)"
+    script = (
+        "import sys; from batchlaw.storage import *; print(Slots(open_storage(sys.argv[1]).engine, 1).lease().slot)"
+    )
     dead = subprocess.run([sys.executable, "-c", script, storage_url], capture_output=True, text=True, check=True)
     assert int(dead.stdout) == 0
-    assert [slots.claim().slot for _ in range(3)] == [1, 2, 0]
+    assert [slots.lease().slot for _ in range(3)] == [1, 2, 0]
 
 
 def test_resizing_adds_and_takes_away_open_slots_only(slots):
-    held = slots.claim()
+    held = slots.lease()
     slots.resize(5)
     assert states(slots) == (4, 1, 0)
     slots.resize(2)
@@ -144,19 +145,19 @@ def test_resizing_adds_and_takes_away_open_slots_only(slots):
     slots.resize(1)
     assert states(slots) == (0, 0, 1)
     slots.resize(2)
-    assert slots.claim().slot == 1
+    assert slots.lease().slot == 1
 
 
 def test_studies_do_not_share_slots(engine, slots):
     other = Slots(engine, study_id=2)
     other.create(1)
-    assert other.claim().slot == 0
-    assert other.claim() is None
+    assert other.lease().slot == 0
+    assert other.lease() is None
     assert states(slots) == (3, 0, 0)
 
 
 def test_a_study_number_that_comes_back_starts_afresh(slots):
-    slots.finish(slots.claim())
+    slots.finish(slots.lease())
     slots.create(2)
     assert states(slots) == (2, 0, 0)
 
@@ -181,5 +182,5 @@ def test_processes_racing_for_slots_never_share_one(storage_url, engine):
 
 def test_threads_of_one_worker_may_use_its_slots(slots):
     with ThreadPoolExecutor(3) as pool:
-        claims = list(pool.map(lambda _: slots.claim(), range(3)))
-    assert sorted(claim.slot for claim in claims) == [0, 1, 2]
+        leases = list(pool.map(lambda _: slots.lease(), range(3)))
+    assert sorted(lease.slot for lease in leases) == [0, 1, 2]

@@ -2,9 +2,9 @@
 
 import optuna
 import pytest
+from batchlaw.errors import StorageError, StudyError
+from batchlaw.storage import load, note_run, open_storage, redacted, register
 
-from search.errors import StorageError, StudyError
-from search.storage import load, note_run, open_storage, redacted, register
 from tests.conftest import tiny_spec
 
 

@@ -4,12 +4,12 @@ import math
 
 import optuna
 import pytest
+from batchlaw.results.records import OUTCOME, RESULT, best_first, briefs_of, record_at, records_of
+from batchlaw.storage import register
+from batchlaw.storage.trials import heads_of, trials_of
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from search.records import OUTCOME, RESULT, best_first, briefs_of, record_at, records_of
-from search.storage import register
-from search.storage.trials import heads_of, trials_of
 from tests.conftest import tiny_spec
 
 STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)

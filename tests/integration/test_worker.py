@@ -9,15 +9,15 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
+from batchlaw.errors import DeviceMemoryError, Diverged, WorkFailed
+from batchlaw.interrupts import STOPPING, Interrupts
+from batchlaw.measure.replay import replay
+from batchlaw.objectives.objective import Runtime
+from batchlaw.results.records import records_of
+from batchlaw.storage import load, open_storage, register
+from batchlaw.workers.worker import Worker
 from optuna.trial import TrialState
 
-from search.errors import DeviceMemoryError, Diverged, WorkFailed
-from search.interrupts import STOPPING, Interrupts
-from search.objective import Runtime
-from search.records import records_of
-from search.replay import replay
-from search.storage import load, open_storage, register
-from search.worker import Worker
 from tests.conftest import tiny_spec
 
 CPU = torch.device("cpu")
@@ -113,7 +113,7 @@ def test_lack_of_memory_is_a_result_with_the_score_of_guessing(sqlite, monkeypat
     def full(*args, **options):
         raise DeviceMemoryError("mlp does not fit")
 
-    monkeypatch.setattr("search.objective.train_together", full)
+    monkeypatch.setattr("batchlaw.objectives.objective.train_together", full)
     stored = work(sqlite, tiny_spec(search={"trials": 1}))
     record = records_of(stored)[0]
     assert (record.outcome, record.reason) == ("out-of-memory", "mlp does not fit")
@@ -233,7 +233,7 @@ def test_past_its_deadline_a_worker_starts_no_trial(sqlite):
 
 def test_the_trial_of_a_dead_worker_is_lost_and_its_parameters_run_again(storage):
     stored = register(storage, tiny_spec(), trials=None, version="test")
-    claim = stored.slots.claim()
+    claim = stored.slots.lease()
     trial = stored.study.ask()
     lr = trial.suggest_float("base_lr", 0.01, 1.0, log=True)
     stored.slots.started(claim, trial._trial_id)

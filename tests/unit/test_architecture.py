@@ -1,31 +1,29 @@
-"""The directions of import, held to the picture in CONTRIBUTING.md."""
+"""Imports go one way: the floors of the house, as drawn in CONTRIBUTING.md."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2] / "search"
-MODULES = {
-    ".".join(("search", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): file
-    for file in ROOT.rglob("*.py")
-}
-
-PURE = ("search.errors", "search.seeds", "search.spec", "search.scaling", "search.schedule", "search.derive")
-TORCH_SIDE = ("search.train",)
-OPTUNA_SIDE = ("search.space", "search.sampling", "search.storage", "search.records")
-READING = ("search.records", "search.status", "search.stats", "search.claims", "search.figures",
-           "search.laws", "search.export", "search.progress", "search.profiles", "search.dashboard")  # fmt: skip
-MEETING = ("search.objective", "search.carrying", "search.replay", "search.planning", "search.profiling",
-           "search.worker")  # fmt: skip
+ROOT = Path(__file__).parents[2] / "search" / "batchlaw"
+# From the ground up. A room imports from lower floors and from itself, never from a neighbour or from above.
+FLOORS = (
+    ("errors",), ("interrupts", "stats"), ("spec",), ("recipe",), ("train", "storage"), ("results",), ("sampling",),
+    ("export", "claims"), ("objectives",), ("laws",), ("measure",), ("figures",), ("dashboard",), ("workers",),
+    ("study",), ("cli",),
+)  # fmt: skip
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+ENTRANCES = ("__init__", "__main__")  # of the package: they lead to every room
+MODULES = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in sorted(ROOT.rglob("*.py"))}
+NEVER_TORCH = ("spec", "recipe", "stats", "storage", "results", "sampling", "export", "claims", "laws", "figures",
+               "dashboard")  # fmt: skip
 
 
 def imports(module: str, *, nested: bool = True) -> set[str]:
     """Modules that a module imports; `nested` counts those inside functions and conditions as well."""
     tree = ast.parse(MODULES[module].read_text())
     found: set[str] = set()
-    nodes = ast.walk(tree) if nested else iter(tree.body)
-    for node in nodes:
+    for node in ast.walk(tree) if nested else iter(tree.body):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -34,77 +32,96 @@ def imports(module: str, *, nested: bool = True) -> set[str]:
     return found
 
 
-def within(names: set[str], rooms: tuple[str, ...]) -> set[str]:
-    return {name for name in names for room in rooms if name == room or name.startswith(room + ".")}
+def rooms_of(names: set[str]) -> set[str]:
+    """The rooms of this package among imported names; names of the package itself, such as its version, are none."""
+    ours = {name.split(".")[1] for name in names if name.startswith("batchlaw.")}
+    return {room for room in ours if room in FLOOR}
 
 
-def rooms(*groups: str) -> list[str]:
-    return sorted(within(set(MODULES), groups))
+def libraries(names: set[str], *wanted: str) -> set[str]:
+    return {name.split(".")[0] for name in names} & set(wanted)
 
 
-def test_the_rooms_named_here_exist():
-    for room in (*PURE, *TORCH_SIDE, *OPTUNA_SIDE, *READING, *MEETING):
-        assert rooms(room), room
+def of_rooms(*rooms: str) -> list[str]:
+    return [module for module in MODULES if module.split(".")[0] in rooms]
 
 
-@pytest.mark.parametrize("module", rooms(*PURE))
-def test_the_pure_rooms_know_neither_side(module):
-    assert not within(
-        imports(module), ("torch", "torchvision", "optuna", "sqlalchemy", *TORCH_SIDE, *OPTUNA_SIDE, *MEETING)
-    )
+def test_every_module_is_in_a_room_and_every_room_exists():
+    rooms = {module.split(".")[0] for module in MODULES} - set(ENTRANCES)
+    assert rooms == set(FLOOR)
 
 
-@pytest.mark.parametrize("module", rooms("search.spec"))
-def test_the_spec_knows_only_errors(module):
-    outside = {
-        name for name in within(imports(module), ("search",)) if not within({name}, ("search.spec", "search.errors"))
-    }
-    assert not outside - {"search"}
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in ENTRANCES])
+def test_imports_go_down(module):
+    room = module.split(".")[0]
+    above = {name for name in rooms_of(imports(module)) if name != room and FLOOR[name] >= FLOOR[room]}
+    assert not above
 
 
-@pytest.mark.parametrize("module", rooms(*TORCH_SIDE))
-def test_the_torch_side_knows_nothing_of_optuna(module):
-    assert not within(imports(module), ("optuna", "sqlalchemy", *OPTUNA_SIDE, *MEETING, *READING, "search.cli"))
+def test_modules_of_a_room_import_each_other_in_one_direction():
+    graph = {module: set() for module in MODULES}
+    for module in MODULES:
+        for name in imports(module, nested=False):
+            target = name.removeprefix("batchlaw.")
+            target = f"{target}.__init__" if f"{target}.__init__" in MODULES else target
+            if name.startswith("batchlaw.") and target in MODULES and target != module:
+                graph[module].add(target)
+    done, open_ = set(), []
+
+    def visit(module: str) -> None:
+        assert module not in open_, f"circle: {' -> '.join(open_[open_.index(module) :])} -> {module}"
+        if module in done:
+            return
+        open_.append(module)
+        for target in graph[module]:
+            # A package that gathers the names of its modules is no circle with them.
+            if not (target.endswith(".__init__") and module.startswith(target.removesuffix("__init__"))):
+                visit(target)
+        open_.pop()
+        done.add(module)
+
+    for module in MODULES:
+        visit(module)
 
 
-@pytest.mark.parametrize("module", rooms(*OPTUNA_SIDE))
-def test_the_optuna_side_knows_nothing_of_torch(module):
-    assert not within(imports(module), ("torch", "torchvision", *TORCH_SIDE, *MEETING, "search.cli"))
+@pytest.mark.parametrize("module", of_rooms(*NEVER_TORCH))
+def test_reading_and_deriving_never_import_torch(module):
+    assert not libraries(imports(module), "torch", "torchvision")
 
 
-@pytest.mark.parametrize("module", rooms(*READING))
-def test_the_reading_side_never_imports_torch(module):
-    assert not within(imports(module), ("torch", "torchvision", *TORCH_SIDE, *MEETING))
+@pytest.mark.parametrize("module", of_rooms("train"))
+def test_the_training_loop_knows_nothing_of_optuna(module):
+    assert not libraries(imports(module), "optuna", "sqlalchemy")
 
 
-@pytest.mark.parametrize("module", rooms("search.cli", "search.launch"))
-def test_the_command_imports_torch_only_inside_a_command(module):
-    assert not within(imports(module, nested=False), ("torch", "torchvision", *TORCH_SIDE, *MEETING))
+@pytest.mark.parametrize("module", of_rooms("stats"))
+def test_the_statistics_know_neither_studies_nor_databases(module):
+    assert not libraries(imports(module), "optuna", "sqlalchemy", "pandas") and rooms_of(imports(module)) <= {"stats"}
+
+
+@pytest.mark.parametrize("module", of_rooms("cli", "study", "workers.launch"))
+def test_commands_import_torch_only_where_they_train(module):
+    trains = {"train", "objectives", "measure"}
+    assert not libraries(imports(module, nested=False), "torch", "torchvision", "pandas")
+    assert not rooms_of(imports(module, nested=False)) & trains
 
 
 def test_one_caller_of_suggest_and_one_opener_of_databases():
     suggesting = {module for module, file in MODULES.items() if ".suggest_" in file.read_text()}
-    assert suggesting == {"search.space"}
-    opening = {module for module in MODULES if within(imports(module), ("sqlalchemy",))}
-    asking = {f"search.storage{module}" for module in ("", ".cache", ".studies")}  # through the others alone
-    assert opening == set(rooms("search.storage")) - asking
-
-
-@pytest.mark.parametrize("module", rooms("search.stats"))
-def test_the_statistics_know_neither_studies_nor_databases(module):
-    outside = within(imports(module), ("search",)) - within(imports(module), ("search.stats",)) - {"search"}
-    assert not outside and not within(imports(module), ("optuna", "sqlalchemy", "pandas"))
+    assert suggesting == {"recipe.space"}
+    opening = {module for module in MODULES if libraries(imports(module), "sqlalchemy")}
+    assert {module.split(".")[0] for module in opening} == {"storage"}
 
 
 def test_only_the_command_prints_and_exits():
     for module, file in MODULES.items():
         calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)}
-        if not within({module}, ("search.cli", "search.progress")):
+        if module.split(".")[0] != "cli":
             assert not calls & {"print", "sys.exit", "exit"}, module
 
 
 def test_errors_are_all_exported():
-    import search.errors
+    import batchlaw.errors
 
-    defined = {name for name, value in vars(search.errors).items() if isinstance(value, type)} - {"Mapping"}
-    assert defined == set(search.errors.__all__)
+    defined = {name for name, value in vars(batchlaw.errors).items() if isinstance(value, type)} - {"Mapping"}
+    assert defined == set(batchlaw.errors.__all__)

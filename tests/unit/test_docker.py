@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from batchlaw.cli import app
 from typer.main import get_command
-
-from search.cli import app
 
 DOCKER = Path(__file__).parents[2] / "docker"
 KUBERNETES = [

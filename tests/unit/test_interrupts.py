@@ -5,9 +5,8 @@ import signal
 import time
 
 import pytest
-
-from search.errors import Interrupted, TimeLimit
-from search.interrupts import STOPPING, Interrupts
+from batchlaw.errors import Interrupted, TimeLimit
+from batchlaw.interrupts import STOPPING, Interrupts
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+from batchlaw.claims.hypotheses import CATALOGUE
+from batchlaw.claims.overall import JUDGES
+from batchlaw.claims.runs import FACTORS
+from batchlaw.spec import parse_spec
 
-from search.claims.hypotheses import CATALOGUE
-from search.claims.overall import JUDGES
-from search.claims.runs import FACTORS
-from search.spec import parse_spec
 from tests.conftest import tiny_study
 
 N, REPORTS = 6, 10

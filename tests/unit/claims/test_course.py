@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from batchlaw.claims.training_curves import oscillation_above
+from batchlaw.errors import StudyError
+from batchlaw.stats.optimum import ridge
 
-from search.claims.course import oscillation_above
-from search.errors import StudyError
-from search.stats.optimum import ridge
 from tests.unit.claims.conftest import N, judged, table, with_curves
 from tests.unit.stats.conftest import planted
 

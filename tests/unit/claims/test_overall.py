@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from batchlaw.claims.hypotheses import CATALOGUE
+from batchlaw.claims.overall import JUDGES
+from batchlaw.errors import StudyError
+from batchlaw.spec.arms import NEEDS
 
-from search.claims.hypotheses import CATALOGUE
-from search.claims.overall import JUDGES
-from search.errors import StudyError
-from search.spec.arms import NEEDS
 from tests.unit.claims.conftest import N, judged, table, with_curves
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from batchlaw.claims.evidence import gather
+from batchlaw.claims.tables import Columns, read_table, surfaces
+from batchlaw.claims.verdict import judge
+from batchlaw.errors import DataError
 
-from search.claims.evidence import gather
-from search.claims.tables import Columns, read_table, surfaces
-from search.claims.verdict import judge
-from search.errors import DataError
 from tests.unit.stats.conftest import planted
 
 HPOBENCH = Path(__file__).parents[2] / "data" / "hpobench"

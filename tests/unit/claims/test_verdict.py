@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from batchlaw.claims.evidence import gather
+from batchlaw.claims.pooled import pool_findings
+from batchlaw.claims.verdict import judge, slope_verdict
+from batchlaw.stats.slope import Slope
 
-from search.claims.evidence import gather
-from search.claims.pooled import pool_findings
-from search.claims.verdict import judge, slope_verdict
-from search.stats.slope import Slope
 from tests.unit.stats.conftest import planted
 
 VERDICTS = [

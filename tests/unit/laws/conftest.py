@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from batchlaw.recipe.derive import derive
+from batchlaw.recipe.space import cells, point_of
+from batchlaw.results.records import TrialRecord
+from batchlaw.spec import parse_spec
 
-from search.derive import derive
-from search.records import TrialRecord
-from search.space import cells, point_of
-from search.spec import parse_spec
 from tests.conftest import tiny_study
 
 SEEDS = (1, 2, 3, 4, 5)

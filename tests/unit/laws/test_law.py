@@ -4,15 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from batchlaw.claims.designed import surfaces_of
+from batchlaw.claims.evidence import gather
+from batchlaw.claims.runs import runs_of
+from batchlaw.errors import StudyError
+from batchlaw.laws import laws_of
+from batchlaw.recipe.derive import derive
+from batchlaw.recipe.space import point_of
+from batchlaw.spec import parse_spec
 
-from search.claims.designed import surfaces_of
-from search.claims.evidence import gather
-from search.claims.runs import runs_of
-from search.derive import derive
-from search.errors import StudyError
-from search.laws import laws_of
-from search.space import point_of
-from search.spec import parse_spec
 from tests.conftest import tiny_study
 from tests.unit.laws.conftest import SEEDS, designed, parabola, planted, record
 

@@ -1,12 +1,12 @@
 """Configurations for batch sizes that were never tried."""
 
 import pytest
+from batchlaw.errors import BatchlawError
+from batchlaw.laws import laws_of
+from batchlaw.laws.prediction import predict
+from batchlaw.laws.transfer import transfers_of
+from batchlaw.spec import TrainConfig
 
-from search.errors import BatchlawError
-from search.laws import laws_of
-from search.laws.prediction import predict
-from search.laws.transfer import transfers_of
-from search.spec import TrainConfig
 from tests.unit.laws.conftest import designed, planted
 
 

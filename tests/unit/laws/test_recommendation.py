@@ -1,11 +1,11 @@
 """The trade of score against time, worked out by hand."""
 
 import pytest
+from batchlaw.errors import BatchlawError
+from batchlaw.laws import laws_of
+from batchlaw.laws.recommendation import recommend
+from batchlaw.results.step_time import Largest, Profile, Row
 
-from search.errors import BatchlawError
-from search.laws import laws_of
-from search.laws.recommendation import recommend
-from search.profiles import Largest, Profile, Row
 from tests.unit.laws.conftest import designed, record
 
 SPEC = designed(optimizer="momentum")

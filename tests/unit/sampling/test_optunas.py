@@ -3,14 +3,14 @@
 import numpy as np
 import optuna
 import pytest
+from batchlaw.recipe.space import distributions_of, suggest
+from batchlaw.sampling import pruner, rungs
+from batchlaw.sampling.brackets import RememberingHyperbandPruner
+from batchlaw.sampling.known_space import KnownSpaceTPESampler
+from batchlaw.storage import TrialCache, open_storage
 from optuna.pruners import HyperbandPruner
 from optuna.samplers import TPESampler
 
-from search.sampling import pruner, rungs
-from search.sampling.brackets import RememberingHyperbandPruner
-from search.sampling.known_space import KnownSpaceTPESampler
-from search.space import distributions_of, suggest
-from search.storage import TrialCache, open_storage
 from tests.conftest import tiny_spec
 
 SPACE = {

@@ -7,17 +7,16 @@ from datetime import timedelta
 import numpy as np
 import optuna
 import pytest
+from batchlaw.sampling.costs import Costs, full_seconds
+from batchlaw.sampling.cube import Cube
+from batchlaw.sampling.per_second import PerSecondSampler
+from batchlaw.sampling.process import Kernel, Process, log_improvement, penalty, squares
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import TrialState
 from scipy import integrate, optimize, stats
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
-
-from search.sampling.costs import Costs, full_seconds
-from search.sampling.cube import Cube
-from search.sampling.per_second import PerSecondSampler
-from search.sampling.process import Kernel, Process, log_improvement, penalty, squares
 
 SPACE = {
     "log2_batch_size": IntDistribution(1, 9),
@@ -172,7 +171,7 @@ def test_what_is_pending_narrows_the_surface_and_leaves_it_where_it_is():
     points, scores, categorical = surface()
     process = Process.of(Kernel(np.array([0.3, 2.0, 0.7]), 0.02, categorical), points, scores)
     new, pending = surface(20, seed=1)[0], surface(5, seed=2)[0]
-    later = process.believing(pending)
+    later = process.fantasized(pending)
     np.testing.assert_allclose(later.mean(new), process.mean(new), atol=1e-6)
     assert (later.deviation(new) <= process.deviation(new) + 1e-9).all()
     assert (later.deviation(pending) < 0.8 * process.deviation(pending)).any()
@@ -189,12 +188,12 @@ def test_a_trial_that_was_cut_off_counts_as_if_it_had_run_to_its_end():
 
 @pytest.mark.parametrize("n", [5, 60], ids=["start", "later"])
 def test_where_all_score_alike_the_cheap_is_tried_more_often(n):
-    """And with a thrift of 0 it is not."""
+    """And with a cost_exponent of 0 it is not."""
 
-    def mean_exponent(thrift):
+    def mean_exponent(cost_exponent):
         found = []
         for seed in range(20):
-            study = study_of(n, PerSecondSampler(seed=seed, thrift=thrift), value=lambda p: p["base_lr"],
+            study = study_of(n, PerSecondSampler(seed=seed, cost_exponent=cost_exponent), value=lambda p: p["base_lr"],
                              seconds=slow_when_small, seed=seed)  # fmt: skip
             found.append(asked(study, 1)[0]["log2_batch_size"])
         return np.mean(found)
@@ -279,5 +278,5 @@ def test_a_search_finds_the_best_of_a_surface():
 
 
 def test_it_needs_no_torch():
-    code = "import sys, search.sampling.per_second; sys.exit('torch' in sys.modules)"
+    code = "import sys, batchlaw.sampling.per_second; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

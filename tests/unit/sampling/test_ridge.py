@@ -3,11 +3,10 @@
 import numpy as np
 import optuna
 import pytest
+from batchlaw.sampling.ridge import LOOKS, Belief, Design, RidgeSampler
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.testing.pytest_samplers import BasicSamplerTestCase
 from optuna.trial import TrialState
-
-from search.sampling.ridge import LOOKS, Belief, Design, RidgeSampler
 
 RATES = [2.0**exponent for exponent in range(-5, 3)]
 SPACE = {"base_lr": CategoricalDistribution(RATES), "log2_batch_size": IntDistribution(0, 8)}

@@ -1,8 +1,7 @@
 """Surfaces with a planted ridge."""
 
 import numpy as np
-
-from search.stats.surface import Surface
+from batchlaw.stats.surface import Surface
 
 
 def planted(slope, noise=0.1, seeds=5, n_given=8, n_tuned=9, seed=0, curve=lambda off: -((off / 2) ** 2), middle=None):

@@ -4,16 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from batchlaw.stats.adaptive import _fit, _spread, adaptive_ridge
+from batchlaw.stats.cells import Cells, Runs
+from batchlaw.stats.kriging import _NOISES, _SCALES, krige
+from batchlaw.stats.optimum import ridge
+from batchlaw.stats.slope import censored_slope, shortfall
+from batchlaw.stats.surface import Surface
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 from statsmodels.stats.meta_analysis import combine_effects
-
-from search.stats.adaptive import _fit, _spread, adaptive_ridge
-from search.stats.cells import Cells, Runs
-from search.stats.kriging import _NOISES, _SCALES, krige
-from search.stats.optimum import ridge
-from search.stats.slope import censored_slope, shortfall
-from search.stats.surface import Surface
 
 TUNED = 2.0 ** np.arange(1, 10)
 

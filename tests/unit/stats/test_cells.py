@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from batchlaw.stats.cells import Cells, Runs, common_variance
 from statsmodels.robust.scale import Huber
-
-from search.stats.cells import Cells, Runs, common_variance
 
 LEVELS, PLACES, SEEDS = 6, 8, 14
 

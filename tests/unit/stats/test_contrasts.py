@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from batchlaw.stats.contrast import beyond, paired, seed_deviation, tuned
+from batchlaw.stats.importance import first_ranked, main_effects
+from batchlaw.stats.stability import instability
+from batchlaw.stats.timing import knee, theil_sen
 from scipy import stats
-
-from search.stats.contrast import beyond, paired, seed_deviation, tuned
-from search.stats.importance import first_ranked, main_effects
-from search.stats.stability import instability
-from search.stats.timing import knee, theil_sen
 
 
 def test_a_paired_contrast_is_scipys():

@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from batchlaw.stats.cliff import cliff_ratio, cliffs
+from batchlaw.stats.collapse import _spline, collapse
+from batchlaw.stats.equivalence import equivalence_p
+from batchlaw.stats.gaussian_process import smooth_ridge
+from batchlaw.stats.holm import holm
+from batchlaw.stats.optimum import ridge
+from batchlaw.stats.pooling import pool
+from batchlaw.stats.slope import Slope
+from batchlaw.stats.surface import Surface
+from batchlaw.stats.two_lines import two_lines
 from scipy import optimize, stats
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
-from search.stats.cliff import cliff_ratio, cliffs
-from search.stats.collapse import _spline, collapse
-from search.stats.equivalence import equivalence_p
-from search.stats.gaussian_process import smooth_ridge
-from search.stats.holm import holm
-from search.stats.optimum import ridge
-from search.stats.pooling import pool
-from search.stats.slope import Slope
-from search.stats.surface import Surface
-from search.stats.two_lines import two_lines
 from tests.unit.stats.conftest import planted
 
 

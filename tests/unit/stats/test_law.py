@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from search.stats.censored import fit
-from search.stats.curves import LINE, MCCANDLISH, SURGE
-from search.stats.law import law_of, without
-from search.stats.optimum import ridge
-from search.stats.slope import censored_slope
-from search.stats.surface import Surface
+from batchlaw.stats.censored import fit
+from batchlaw.stats.curves import LINE, MCCANDLISH, SURGE
+from batchlaw.stats.law import law_of, without
+from batchlaw.stats.optimum import ridge
+from batchlaw.stats.slope import censored_slope
+from batchlaw.stats.surface import Surface
 
 X, Y = np.arange(10) + 1.0, np.arange(12) - 12.0
 
@@ -40,8 +39,8 @@ def test_a_bend_is_found_where_it_was_planted(curve, critical):
     found, best = bent(curve, np.log2(critical))
     law = law_of(found, curve)
     assert law.fit.curve is curve
-    assert law.bend.ci_low < critical < law.bend.ci_high and law.bend.known
-    assert law.bend.value == pytest.approx(critical, rel=0.25)
+    assert law.critical_batch_size.ci_low < critical < law.critical_batch_size.ci_high and law.critical_batch_size.known
+    assert law.critical_batch_size.value == pytest.approx(critical, rel=0.25)
     rate, low, high = law.predict(2.0**5.5)
     between = 2 ** (best[4] + (best[5] - best[4]) / 2)
     assert low < between < high and rate == pytest.approx(between, rel=0.1)
@@ -51,7 +50,7 @@ def test_a_straight_line_stands_and_its_critical_batch_size_is_open():
     found, _ = bent(LINE, 0.5)
     law = law_of(found, SURGE)
     assert law.fit.curve is LINE and law.errors["log-linear"] < 0.2
-    assert law.bend.ci_high is None and law.bend.ci_low > 2.0**10
+    assert law.critical_batch_size.ci_high is None and law.critical_batch_size.ci_low > 2.0**10
     assert law.exponent.ci_low < 0.5 < law.exponent.ci_high
     # The same interval as the slope that claims are judged by.
     assert (law.exponent.slope, law.exponent.ci_low) == pytest.approx(
@@ -87,5 +86,5 @@ def test_critical_batch_sizes_are_covered_about_as_often_as_said(curve, second):
     missed = 0
     for seed in range(20):
         law = law_of(bent(curve, second, noise=0.25, seed=seed)[0], curve)
-        missed += not (law.bend.ci_low or 0) <= 2**second <= (law.bend.ci_high or np.inf)
+        missed += not (law.critical_batch_size.ci_low or 0) <= 2**second <= (law.critical_batch_size.ci_high or np.inf)
     assert missed <= 4

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from batchlaw.stats.matched import at_loss, lowest_common
+from batchlaw.stats.partial import partial_spearman, partial_spearman_over_seeds
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-
-from search.stats.matched import at_loss, lowest_common
-from search.stats.partial import partial_spearman, partial_spearman_over_seeds
 
 
 def test_the_lowest_common_loss_is_what_the_share_of_every_group_reaches_with_all_seeds():

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
+from batchlaw.stats.noise import simple_noise_scale
 from scipy import stats
-
-from search.stats.noise import simple_noise_scale
 
 
 def test_parts_are_averaged_before_dividing():

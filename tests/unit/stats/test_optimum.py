@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from batchlaw.stats.optimum import ridge
+from batchlaw.stats.surface import Surface
 from scipy import stats
 
-from search.stats.optimum import ridge
-from search.stats.surface import Surface
 from tests.unit.stats.conftest import planted
 
 

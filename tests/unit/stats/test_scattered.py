@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-
-from search.stats.curves import MCCANDLISH
-from search.stats.law import law_of
-from search.stats.scattered import scattered_ridge
-from search.stats.slope import shortfall
+from batchlaw.stats.curves import MCCANDLISH
+from batchlaw.stats.law import law_of
+from batchlaw.stats.scattered import scattered_ridge
+from batchlaw.stats.slope import shortfall
 
 
 def searched(slope, seed=0, n=150, noise=0.2):

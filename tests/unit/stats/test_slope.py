@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from batchlaw.stats.censored import Observations
+from batchlaw.stats.curves import LINE, MCCANDLISH, SURGE
+from batchlaw.stats.optimum import ridge
+from batchlaw.stats.slope import censored_slope, gated_least_squares, shortfall
 from scipy import optimize, stats
 
-from search.stats.censored import Observations
-from search.stats.curves import LINE, MCCANDLISH, SURGE
-from search.stats.optimum import ridge
-from search.stats.slope import censored_slope, gated_least_squares, shortfall
 from tests.unit.stats.conftest import planted
 
 

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+from batchlaw.stats.curves import LINE
+from batchlaw.stats.surface import Surface
+from batchlaw.stats.transfer import carry, carry_by_law, difference, scores_at, tuned_rates
 from scipy.interpolate import Akima1DInterpolator
-
-from search.stats.curves import LINE
-from search.stats.surface import Surface
-from search.stats.transfer import carry, carry_by_law, difference, scores_at, tuned_rates
 
 X, Y = np.arange(8) + 1.0, np.arange(13) - 12.0
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
-
-from search.stats.two_lines import _robust_fit, two_lines
+from batchlaw.stats.two_lines import _robust_fit, two_lines
 
 
 @pytest.mark.parametrize("seed", range(5))

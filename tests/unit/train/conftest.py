@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from batchlaw.recipe.derive import Point, derive
+from batchlaw.spec import TrainConfig
+from batchlaw.train import train
 
-from search.derive import Point, derive
-from search.spec import TrainConfig
-from search.train import train
 from tests.conftest import tiny_spec
 
 CPU = torch.device("cpu")

@@ -4,9 +4,9 @@ import pickle
 
 import pytest
 import torch
+from batchlaw.errors import Interrupted
+from batchlaw.train import Checkpoint
 
-from search.errors import Interrupted
-from search.train import Checkpoint
 from tests.unit.train.conftest import CNN, CPU, config_of, run
 
 CONFIGS = {
@@ -61,15 +61,15 @@ def test_a_resumed_run_ends_as_an_undisturbed_one_to_the_last_bit(tmp_path, name
 
 
 def test_it_does_go_on_and_does_not_start_again(tmp_path, monkeypatch):
-    from search.train import lane
+    from batchlaw.train import lane
 
     config = config_of()
     with pytest.raises(Interrupted):
         run(config, CutOff(3), checkpoint=kept(tmp_path, config))
     steps = []
-    advance = lane.Lane.advance
+    advance = lane.ParallelRuns.advance
     monkeypatch.setattr(
-        lane.Lane, "advance", lambda self, start, stop: (steps.append(start), advance(self, start, stop))
+        lane.ParallelRuns, "advance", lambda self, start, stop: (steps.append(start), advance(self, start, stop))
     )
     run(config, checkpoint=kept(tmp_path, config))
     assert steps == [12]  # of 16

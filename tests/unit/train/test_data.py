@@ -8,11 +8,11 @@ from hashlib import md5
 import numpy as np
 import pytest
 import torch
+from batchlaw.errors import DataError
+from batchlaw.spec import DATASETS, DatasetFacts, Task
+from batchlaw.train import data
+from batchlaw.train.data import crop_and_flip, load_parts, load_test, prepare
 
-from search.errors import DataError
-from search.spec import DATASETS, DatasetFacts, Task
-from search.train import data
-from search.train.data import crop_and_flip, load_parts, load_test, prepare
 from tests.unit.train.conftest import CPU, NOWHERE
 
 DIGITS = {"dataset": "digits", "model": "mlp"}

@@ -2,17 +2,17 @@
 
 import pytest
 import torch
+from batchlaw.errors import DeviceMemoryError
+from batchlaw.recipe.schedule import Phase, Schedule, schedule_of
+from batchlaw.recipe.seeds import derive_seed
+from batchlaw.spec import Task
+from batchlaw.train import lane as lane_module
+from batchlaw.train import memory, models, perceptron
+from batchlaw.train.data import Examples, crop_and_flip, load_parts
+from batchlaw.train.parallel_runs import ParallelRuns
+from batchlaw.train.stream import ExampleStream
 from torch.nn.functional import cross_entropy
 
-from search.errors import DeviceMemoryError
-from search.schedule import Phase, Schedule, schedule_of
-from search.seeds import derive_seed
-from search.spec import Task
-from search.train import lane as lane_module
-from search.train import memory, models, perceptron
-from search.train.data import Examples, crop_and_flip, load_parts
-from search.train.lane import Lane
-from search.train.stream import ExampleStream
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of
 
 
@@ -23,7 +23,7 @@ def nothing_remembered(monkeypatch):
 
 def lane_of(config, seeds=None):
     parts = load_parts(config.task, CPU, NOWHERE)
-    return Lane(config, config.task, seeds or config.seeds, schedule_of(config), parts.train)
+    return ParallelRuns(config, config.task, seeds or config.seeds, schedule_of(config), parts.train)
 
 
 def parameters_of(lane):
@@ -180,7 +180,7 @@ def colours():
 def test_augmentation_is_crop_and_flip_with_a_stream_of_its_own(colours, seed):
     task = Task(dataset="cifar10", model="mlp", augment=True)
     config = config_of(**GRADIENT).model_copy(update={"task": task})
-    lane = Lane(config, task, (seed,), Schedule((Phase(4, 6, 1.0),), 0, "constant"), colours)
+    lane = ParallelRuns(config, task, (seed,), Schedule((Phase(4, 6, 1.0),), 0, "constant"), colours)
     lane.advance(0, 6)
     model = models.build(task, derive_seed(seed, "weights"))
     optimizer = torch.optim.SGD(model.parameters(), lr=config.peak_lr, fused=True)

@@ -5,15 +5,15 @@ import statistics
 
 import pytest
 import torch
+from batchlaw.errors import Diverged, Pruned
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.recipe.seeds import derive_seed
+from batchlaw.spec import DATASETS, DatasetFacts, Task
+from batchlaw.train import data, loop, memory, models
+from batchlaw.train.data import Examples, Parts, load_parts, load_test
+from batchlaw.train.stream import ExampleStream
 from torch.nn.functional import cross_entropy
 
-from search.errors import Diverged, Pruned
-from search.schedule import schedule_of
-from search.seeds import derive_seed
-from search.spec import DATASETS, DatasetFacts, Task
-from search.train import data, loop, memory, models
-from search.train.data import Examples, Parts, load_parts, load_test
-from search.train.stream import ExampleStream
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
 
 

@@ -4,14 +4,14 @@ import math
 
 import pytest
 import torch
+from batchlaw.recipe.seeds import derive_seed
+from batchlaw.train import models
+from batchlaw.train.data import load_parts
+from batchlaw.train.plateau import plateau_steps
+from batchlaw.train.sharpness import sharpness
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from search.seeds import derive_seed
-from search.train import models
-from search.train.data import load_parts
-from search.train.plateau import plateau_steps
-from search.train.sharpness import sharpness
 from tests.unit.train.conftest import CPU, NOWHERE, config_of, run
 
 MEASURES = ("worst_sharpness", "average_sharpness", "hessian_eigenvalue")

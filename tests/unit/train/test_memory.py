@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from search.train import memory
+from batchlaw.train import memory
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 

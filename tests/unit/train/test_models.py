@@ -2,10 +2,9 @@
 
 import pytest
 import torch
+from batchlaw.spec import DATASETS, ModelOptions, Task
+from batchlaw.train import models
 from torch import nn
-
-from search.spec import DATASETS, ModelOptions, Task
-from search.train import models
 
 
 @pytest.mark.parametrize("dataset", list(DATASETS))

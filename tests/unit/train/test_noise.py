@@ -6,19 +6,19 @@ import math
 import optuna
 import pytest
 import torch
+from batchlaw.errors import DeviceMemoryError, Interrupted, SpecError
+from batchlaw.objectives.objective import Runtime, run_trial
+from batchlaw.recipe.derive import derive
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.recipe.space import cells, point_of
+from batchlaw.spec import Task, parse_spec
+from batchlaw.train import Checkpoint, models, noise
+from batchlaw.train.data import Examples, load_parts
+from batchlaw.train.loop import Run
+from batchlaw.train.parallel_runs import ParallelRuns
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from search.derive import derive
-from search.errors import DeviceMemoryError, Interrupted, SpecError
-from search.objective import Runtime, run_trial
-from search.schedule import schedule_of
-from search.space import cells, point_of
-from search.spec import Task, parse_spec
-from search.train import Checkpoint, models, noise
-from search.train.data import Examples, load_parts
-from search.train.lane import Lane
-from search.train.loop import Run
 from tests.conftest import tiny_spec, tiny_study
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
 from tests.unit.train.test_checkpoint import CONFIGS, CutOff, timeless
@@ -30,7 +30,7 @@ PARTS = ("gradient_norm2", "gradient_variance")
 
 def lane_of(config, seeds=None, train=None):
     train = train or load_parts(config.task, CPU, NOWHERE).train
-    return Lane(config, config.task, seeds or config.seeds, schedule_of(config), train)
+    return ParallelRuns(config, config.task, seeds or config.seeds, schedule_of(config), train)
 
 
 def trained_lane(steps=4, seeds=None, **changes):

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from batchlaw.train import optimizers
 from torch import nn, optim
 from torch.nn.functional import mse_loss
 
-from search.train import optimizers
 from tests.unit.train.conftest import config_of
 
 ORACLES = {

@@ -4,11 +4,10 @@ import math
 
 import pytest
 import torch
+from batchlaw.spec import Task
+from batchlaw.train import models
+from batchlaw.train.perceptron import backward, layers_of
 from torch.nn.functional import cross_entropy
-
-from search.spec import Task
-from search.train import models
-from search.train.perceptron import backward, layers_of
 
 
 def network(n_members, widths):

@@ -1,12 +1,12 @@
 """The measurement that decides how many runs train as one network."""
 
 import pytest
+from batchlaw.errors import DeviceMemoryError
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.train import configs_together, stacking
+from batchlaw.train.data import load_parts
+from batchlaw.train.stacking import can_stack, stack_size
 
-from search.errors import DeviceMemoryError
-from search.schedule import schedule_of
-from search.train import configs_together, stacking
-from search.train.data import load_parts
-from search.train.stacking import can_stack, stack_size
 from tests.unit.train.conftest import CPU, NOWHERE, config_of, run
 
 LRS = (0.01, 0.02, 0.05, 0.1)

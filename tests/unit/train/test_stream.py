@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from batchlaw.train.stream import ExampleStream
 
-from search.train.stream import ExampleStream
 from tests.unit.train.conftest import CPU
 
 

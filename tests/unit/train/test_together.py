@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import pytest
 import torch
+from batchlaw.errors import Diverged, Interrupted
+from batchlaw.train import Checkpoint, train_together
+from batchlaw.train.loop import Run
 
-from search.errors import Diverged, Interrupted
-from search.train import Checkpoint, train_together
-from search.train.loop import Run
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
 
 LRS = (0.01, 0.1, 0.5)

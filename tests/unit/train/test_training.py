@@ -4,22 +4,22 @@ import math
 
 import pytest
 import torch
+from batchlaw.errors import DeviceMemoryError, Diverged
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.recipe.seeds import derive_seed
+from batchlaw.train import memory, models
+from batchlaw.train.data import load_parts
+from batchlaw.train.parallel_runs import ParallelRuns
+from batchlaw.train.stream import ExampleStream
 from torch import optim
 from torch.nn.functional import cross_entropy
 
-from search.errors import DeviceMemoryError, Diverged
-from search.schedule import schedule_of
-from search.seeds import derive_seed
-from search.train import memory, models
-from search.train.data import load_parts
-from search.train.lane import Lane
-from search.train.stream import ExampleStream
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
 
 
 def lane_of(config, seeds=None):
     parts = load_parts(config.task, CPU, NOWHERE)
-    return Lane(config, config.task, seeds or config.seeds, schedule_of(config), parts.train)
+    return ParallelRuns(config, config.task, seeds or config.seeds, schedule_of(config), parts.train)
 
 
 def trained(config):
@@ -137,7 +137,7 @@ def test_divergence_is_noticed_at_the_next_report_and_carries_the_untrained_scor
 def test_one_diverged_replicate_carries_its_untrained_score_and_leaves_the_others_alone(monkeypatch, stacked):
     config = config_of(seeds=(1, 2, 3))
     healthy = run(config, stacked=stacked)
-    advance = Lane.advance
+    advance = ParallelRuns.advance
 
     def poisoned(self, start, stop):
         if start == 0 and 2 in self.seeds:  # one weight of the second replicate
@@ -146,7 +146,7 @@ def test_one_diverged_replicate_carries_its_untrained_score_and_leaves_the_other
                 weight.view(len(self.seeds), -1)[self.seeds.index(2), 0] = math.nan
         advance(self, start, stop)
 
-    monkeypatch.setattr(Lane, "advance", poisoned)
+    monkeypatch.setattr(ParallelRuns, "advance", poisoned)
     result = run(config, stacked=stacked)
     assert result.diverged == [False, True, False]
     assert result.replicates[0] == healthy.replicates[0] and result.replicates[2] == healthy.replicates[2]
@@ -175,7 +175,7 @@ def test_on_a_gpu_a_step_never_waits_for_the_device_and_learns_the_same():
     device = torch.device("cuda")
     config = config_of(batch_size=8)
     parts = load_parts(config.task, device, NOWHERE)
-    lane = Lane(config, config.task, config.seeds, schedule_of(config), parts.train)
+    lane = ParallelRuns(config, config.task, config.seeds, schedule_of(config), parts.train)
     lane.advance(0, 4)
     torch.cuda.set_sync_debug_mode("error")
     try:

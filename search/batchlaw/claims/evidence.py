@@ -1,0 +1,148 @@
+"""Everything a surface of scores over learning rate and batch size has to say about its ridge.
+
+What takes long is computed where it is first asked for: a verdict asks for less than a report.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from batchlaw.claims.hypotheses import Given
+from batchlaw.stats.adaptive import adaptive_ridge
+from batchlaw.stats.cells import Runs
+from batchlaw.stats.cliff import cliff_ratio
+from batchlaw.stats.collapse import Collapse, collapse
+from batchlaw.stats.optimum import Ridge, ridge
+from batchlaw.stats.slope import Slope, censored_slope, gated_least_squares, shortfall
+from batchlaw.stats.surface import Floats, Surface
+from batchlaw.stats.two_lines import two_lines
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """The optimum of one factor at each level of the other, and its slope."""
+
+    grid: Surface | None  # None of an adaptive design, which fills none
+    ridge: Ridge
+    alpha: float
+    n_runs: int
+
+    @property
+    def surface(self) -> Surface:
+        """Of a factorial."""
+        assert self.grid is not None
+        return self.grid
+
+    @cached_property
+    def rises_then_falls(self) -> tuple[bool, ...]:
+        """At each level, by the two-lines test: a second opinion on the gate."""
+        tuned = np.repeat(np.log2(self.surface.tuned), self.surface.n_replicates)
+        lines = [two_lines(tuned, scores.ravel()) for scores in self.surface.scores]
+        return tuple(line is not None and line.rises_then_falls(self.alpha) for line in lines)
+
+    @cached_property
+    def lack(self) -> str | None:
+        """What is missing for a slope."""
+        return shortfall(self.ridge)
+
+    @cached_property
+    def slope(self) -> Slope | None:
+        """By interval-censored maximum likelihood."""
+        return None if self.lack else censored_slope(self.ridge, self.alpha)
+
+    @cached_property
+    def least_squares(self) -> Slope | None:
+        """Through the identified optima alone."""
+        return None if self.lack else gated_least_squares(self.ridge, self.alpha)
+
+    @cached_property
+    def smooth_slope(self) -> float | None:
+        """Through the same levels by a Gaussian process, of a factorial."""
+        from batchlaw.stats.gaussian_process import smooth_ridge  # sklearn, which only a report needs
+
+        if self.lack or self.grid is None:
+            return None
+        known = self.ridge.identified
+        slope, _ = np.polyfit(np.log2(self.surface.given[known]), smooth_ridge(self.surface)[known], 1)
+        return float(slope)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Of one surface, the batch size tuned at each level of the given factor."""
+
+    given: Given
+    forward: Direction  # B_opt at each level of the given factor
+    reverse: Direction | None  # ε_opt(B), where the learning rate is given
+
+    @cached_property
+    def collapse(self) -> Collapse | None:
+        """Of both factors into one, where the learning rate is given."""
+        return collapse(self.forward.surface, level=self.forward.alpha) if self.reverse else None
+
+    @cached_property
+    def cliff_ratio(self) -> float | None:
+        """The optimum over the smallest stable level, of a factorial."""
+        return None if self.forward.grid is None else cliff_ratio(self.forward.surface, self.forward.ridge)
+
+    @property
+    def rho_squared(self) -> float | None:
+        """The product of both slopes: 1 where the ridge is one line, whichever way it is read."""
+        forward, reverse = self.forward.slope, self.reverse and self.reverse.slope
+        return forward.slope * reverse.slope if forward and reverse else None
+
+    def summary(self) -> dict[str, Any]:
+        """What a reader needs, for JSON."""
+        record: dict[str, Any] = {
+            "n_identified": int(self.forward.ridge.identified.sum()),
+            f"per_{self.given}": _levels(self.forward, self.given, "batch_size_opt"),
+            "cliff_ratio": self.cliff_ratio,
+        }
+        if self.reverse:
+            record |= {
+                "per_batch_size": _levels(self.reverse, "batch_size", "lr_opt"),
+                "reverse": _interval(self.reverse.slope),
+                "rho_squared": self.rho_squared,
+                "collapse": asdict(self.collapse) if self.collapse else None,
+            }
+        return record
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary with the slopes by other methods, which take longer, for JSON."""
+        sensitivity = {
+            "least_squares": _interval(self.forward.least_squares),
+            "gaussian_process_slope": self.forward.smooth_slope,
+        }
+        return self.summary() | {"sensitivity": sensitivity}
+
+
+def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float = 0.05) -> Evidence:
+    """Analyse a surface; one given the learning rate the other way round as well."""
+    generators = np.random.default_rng(seed).spawn(2)
+    sides = (surface, surface.transposed()) if given == "lr" else (surface,)
+    found = [
+        Direction(side, ridge(side, generator, alpha=alpha), alpha, side.scores.size)
+        for side, generator in zip(sides, generators, strict=False)
+    ]
+    return Evidence(given, found[0], found[1] if given == "lr" else None)
+
+
+def gather_adaptive(runs: Runs, tuned: Floats, *, seed: int = 0, alpha: float = 0.05) -> Evidence:
+    """Analyse the runs of an adaptive design, which looked for the best of the tuned levels at each learning rate."""
+    found = adaptive_ridge(runs, tuned, np.random.default_rng(seed), alpha=alpha)
+    return Evidence("lr", Direction(None, found, alpha, len(runs.scores)), None)
+
+
+def _interval(slope: Slope | None) -> dict[str, float | None]:
+    if slope is None:
+        return {"slope": None, "ci_low": None, "ci_high": None}
+    return {"slope": slope.slope, "ci_low": slope.ci_low, "ci_high": slope.ci_high}
+
+
+def _levels(side: Direction, given: str, optimum: str) -> list[dict[str, Any]]:
+    rows = side.ridge.rows(given, optimum)
+    if side.grid is None:
+        return rows
+    return [row | {"rises_then_falls": peaked} for row, peaked in zip(rows, side.rises_then_falls, strict=True)]

@@ -1,0 +1,215 @@
+"""The runs of a designed study as one table."""
+
+import math
+from itertools import chain, product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from batchlaw.errors import StudyError
+from batchlaw.recipe.space import point_of
+from batchlaw.results.records import TrialRecord
+from batchlaw.spec import DATASETS, StudySpec, levels_of
+from batchlaw.stats.cells import Runs
+from batchlaw.stats.surface import Floats
+
+FACTORS = (
+    "batch_size", "base_lr", "optimizer", "momentum", "weight_decay", "decay", "warmup_fraction", "train_size"
+)  # fmt: skip
+_JUDGED = ("complete", "diverged", "out-of-memory")
+
+
+def varied_factors(spec: StudySpec) -> list[str]:
+    """The factors of a study that have several levels."""
+    return [name for name in FACTORS if len(levels_of(getattr(spec.space, name))) > 1]
+
+
+def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
+    """One row a run: its factors, replicate, score (higher is better), unstable, losses, steps and seconds a trial.
+
+    Raises:
+        StudyError: cells have not been run, or the design is an adaptive one.
+    """
+    if spec.claim is not None and spec.claim.design == "adaptive":
+        raise StudyError(
+            f"study {spec.name!r} has an adaptive design, which does not fill the grid of its cells and answers for "
+            "B_opt at each learning rate alone; a factorial one does both"
+        )
+    cells = {_cell(spec, record): record for record in _judged(records)}
+    levels = [
+        levels_of(getattr(spec.space, name)) if getattr(spec.space, name) is not None else (spec.n_train,)
+        for name in FACTORS
+    ]
+    wanted = set(product(*levels))
+    missing = sorted(wanted - cells.keys())
+    if missing:
+        varied = varied_factors(spec)
+        such = ", ".join(f"{name} {value}" for name, value in zip(FACTORS, missing[0], strict=True) if name in varied)
+        raise StudyError(
+            f"{len(missing)} of {len(wanted)} cells have no result yet, such as {such}; go on with batchlaw run"
+        )
+    ordered = sorted(wanted)
+    found = [_replicates(spec, cells[cell]) for cell in ordered]
+    trials = pd.DataFrame([_trial(cells[cell]) for cell in ordered])
+    trials = pd.concat([pd.DataFrame(ordered, columns=list(FACTORS)), trials], axis=1)
+    runs = trials.loc[trials.index.repeat([len(columns["replicate"]) for columns in found])].reset_index(drop=True)
+    return runs.assign(**{name: list(chain.from_iterable(columns[name] for columns in found)) for name in found[0]})
+
+
+def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
+    """The runs of an adaptive design, as many of each trial as it has seeds.
+
+    A loss is read on a log scale, on which its noise and its fall beside the best are more alike over learning rates
+    and on both sides (measured on digits: an octave below the best it is 1.3 times as large, two octaves 10 times, two
+    octaves above 1.2 times). Where it is smallest does not depend on the scale.
+
+    Raises:
+        StudyError: trials have not been run.
+    """
+    assert spec.claim is not None and spec.claim.runs is not None
+    ended = _judged(records)
+    if len(ended) < spec.claim.runs:
+        missing = spec.claim.runs - len(ended)
+        raise StudyError(f"{missing} of {spec.claim.runs} runs have no result yet; go on with batchlaw run")
+    found = [_replicates(spec, record) for record in ended]
+    counts = [len(columns["score"]) for columns in found]
+    scores = np.concatenate([columns["score"] for columns in found])
+    if spec.direction == "minimize" and scores.max() < 0:
+        scores = -np.log(-scores)
+    return Runs(
+        given=np.repeat([float(record.config["peak_lr"]) for record in ended], counts),
+        tuned=np.repeat([float(record.config["batch_size"]) for record in ended], counts),
+        seeds=np.concatenate([record.config["seeds"] for record in ended]),
+        scores=scores,
+        unstable=np.concatenate([columns["unstable"] for columns in found]),
+    )
+
+
+def _judged(records: list[TrialRecord]) -> list[TrialRecord]:
+    """Those with a result."""
+    return [record for record in records if record.outcome in _JUDGED and record.replicate_values]
+
+
+def _trial(record: TrialRecord) -> dict[str, Any]:
+    """The columns that are the same for every replicate."""
+    return {
+        "peak_lr": record.config["peak_lr"],
+        "inverse_damping": 1 / (1 - record.config["momentum"]),
+        "curves": record.result.get("curves", []),
+        "steps": record.config["steps"],
+        "examples": record.config["examples"],
+        "train_seconds": record.result.get("train_seconds", math.nan),
+        "shares_network": len(record.result.get("stacked_base_lrs", ())) > 1,
+    }
+
+
+def _replicates(spec: StudySpec, record: TrialRecord) -> dict[str, list[Any]]:
+    """The columns of which each replicate has its own value."""
+    scores, unstable = _scores(spec, record)
+    n, sign = len(scores), 1 if spec.direction == "maximize" else -1
+    metrics = record.result.get("replicates") or [{}] * n
+    plateaus = record.result.get("plateau_steps") or [None] * n
+    return {
+        "replicate": list(range(n)),
+        "score": [sign * score for score in scores],
+        "unstable": unstable,
+        "train_loss": [each.get("train_loss", math.nan) for each in metrics],
+        "validation_loss": [each.get("validation_loss", math.nan) for each in metrics],
+        "tail_loss_variance": record.result.get("tail_loss_variance") or [math.nan] * n,
+        "plateau_steps": [math.nan if steps is None else steps for steps in plateaus],
+    }
+
+
+def alpha_of(spec: StudySpec) -> float:
+    """The level at which a designed study is judged."""
+    assert spec.claim is not None
+    return spec.claim.alpha
+
+
+def known(name: str, runs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A row a trial, of those that have a finite value in a column.
+
+    Raises:
+        StudyError: none has, as may be with a training function of one's own.
+    """
+    known = runs[(runs["replicate"] == 0) & np.isfinite(runs[column])]
+    if known.empty:
+        raise StudyError(f"{name} needs {column}, which no run of this study has recorded")
+    return known
+
+
+def known_times(name: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a trial, of those whose training was timed.
+
+    Raises:
+        StudyError: none was, or learning rates trained as one network, whose time is not that of a run.
+    """
+    if runs["shares_network"].any():
+        raise StudyError(
+            f"{name} needs runs timed by themselves; here learning rates trained as one network, "
+            f"as they do unless the study file names {name}"
+        )
+    return known(name, runs, "train_seconds")
+
+
+def known_curves(name: str, runs: pd.DataFrame, *columns: str) -> None:
+    """Make sure that columns were recorded at the reports.
+
+    Raises:
+        StudyError: one was not, as of a study that did not ask for it.
+    """
+    for column in columns:
+        if not any(column in entry for curve in runs["curves"] for entry in curve[:1]):
+            raise StudyError(f"{name} needs {column} at every report, which no run of this study has recorded")
+
+
+def curves_of(runs: pd.DataFrame, column: str, reports: int) -> Floats:
+    """A column of the reports, (cells, replicates, reports) in the order of `cells_of`; NaN where a run diverged."""
+    ordered = runs.sort_values([*FACTORS, "replicate"])
+    curves = np.full((len(ordered), reports), np.nan)
+    for row, (replicate, curve) in enumerate(zip(ordered["replicate"], ordered["curves"], strict=True)):
+        for entry in reversed(curve):
+            value = entry[column][replicate]
+            # A report left out, of a run with fewer steps than reports, is spoken for by the next.
+            curves[row, : round(entry["progress"] * reports)] = math.nan if value is None else value
+    return curves.reshape(-1, ordered["replicate"].nunique(), reports)
+
+
+def cells_of(runs: pd.DataFrame, column: str) -> Floats:
+    """The values of a column, higher is better, (cells, replicates) in the order of their factors."""
+    ordered = runs.sort_values([*FACTORS, "replicate"])
+    values = ordered[column].to_numpy(float).reshape(-1, ordered["replicate"].nunique())
+    # A run without a loss left the finite numbers: it is worse than any other.
+    signed = values if column == "score" else -values
+    finite: Floats = np.where(np.isfinite(signed), signed, np.nanmin(signed))
+    return finite
+
+
+def _cell(spec: StudySpec, record: TrialRecord) -> tuple[Any, ...]:
+    """The levels of a trial, as suggested: what is derived may differ, as a family without momentum has 0."""
+    point = point_of(record.params, spec.space)
+    return tuple(spec.n_train if name == "train_size" and point.train_size is None else getattr(point, name)
+                 for name in FACTORS)  # fmt: skip
+
+
+def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[bool]]:
+    """The score of each replicate, and whether it was unstable: diverged, or no better than guessing.
+
+    An unstable run counts with the score of guessing, which an untrained network has. How far beyond it a loss went
+    says nothing about the batch size, and would swamp what the other seeds say.
+    """
+    values = record.replicate_values
+    diverged = record.result.get("diverged", [record.outcome != "complete"] * len(values))
+    if spec.task is None:
+        return values, list(diverged)
+    n_classes = DATASETS[spec.task.dataset].n_classes
+    chance = {"validation_accuracy": 1 / n_classes, "validation_loss": math.log(n_classes)}
+    error = math.sqrt((1 - 1 / n_classes) / n_classes / spec.task.n_validation)
+    guessing = [
+        m["validation_accuracy"] <= chance["validation_accuracy"] + 3 * error
+        or m["validation_loss"] >= chance["validation_loss"]
+        for m in record.result.get("replicates", [])
+    ] or [True] * len(values)
+    unstable = [left or guess for left, guess in zip(diverged, guessing, strict=True)]
+    return [chance[spec.arm.metric] if u else value for value, u in zip(values, unstable, strict=True)], unstable

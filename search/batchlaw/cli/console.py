@@ -1,0 +1,43 @@
+"""The consoles and the options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from batchlaw.errors import BatchlawError
+
+DEFAULT_URL = "sqlite:///batchlaw.db"  # of the database, for --storage
+
+output = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def within(option: str, low: float, high: float) -> Callable[[float | None], float | None]:
+    """A callback that holds an option to its bounds, naming option, value and bounds on one line."""
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not low <= value <= high:
+            raise BatchlawError(f"{option}: got {value:g}; must be between {low:,g} and {high:,g}")
+        return value
+
+    return check
+
+
+StorageOption = Annotated[
+    str,
+    typer.Option(
+        "--storage", envvar="BATCHLAW_STORAGE", help="Database URL: sqlite, postgresql or mysql.", metavar="URL"
+    ),
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="BATCHLAW_DATA", help="Folder of the data sets.", metavar="DIR"),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, or an accelerator of PyTorch's such as cuda.", metavar="NAME")
+]
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study in the database.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

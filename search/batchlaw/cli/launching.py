@@ -1,0 +1,156 @@
+"""The command that starts workers where a cluster has them started: launch."""
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, output, within
+from batchlaw.cli.machine import cores
+from batchlaw.errors import BatchlawError, WorkFailed
+
+if TYPE_CHECKING:
+    from batchlaw.cli.progress import Fleet
+    from batchlaw.storage import StoredStudy
+
+_PLACES = ("local", "slurm", "ray")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command(epilog="Example: batchlaw launch digits-joint --on slurm --workers 8 --slurm partition=gpu")(launch)
+
+
+def launch(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY|STUDY.toml", help="A study in the database; one's own code needs its file.")
+    ],
+    on: Annotated[str, typer.Option("--on", help="local, slurm or ray.")] = "local",
+    workers: Annotated[
+        int, typer.Option("--workers", callback=within("--workers", 1, 10_000), help="How many workers.")
+    ] = 1,
+    gpus_per_worker: Annotated[
+        int | None,
+        typer.Option("--gpus-per-worker", callback=within("--gpus-per-worker", 1, 64), help="GPUs of each worker."),
+    ] = None,
+    workers_per_gpu: Annotated[
+        int | None,
+        typer.Option("--workers-per-gpu", callback=within("--workers-per-gpu", 1, 64), help="Workers on each GPU."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads", callback=within("--threads", 1, 4096), help="CPU threads of each; else its share of cores."
+        ),
+    ] = None,
+    storage: StorageOption = DEFAULT_URL,
+    device: DeviceOption = "auto",
+    data_dir: DataDirOption = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        typer.Option("--checkpoint-dir", envvar="BATCHLAW_CHECKPOINTS", metavar="DIR", help="On a disk all hosts see."),
+    ] = None,
+    slurm: Annotated[
+        list[str] | None, typer.Option("--slurm", metavar="KEY=VALUE", help="An option of sbatch; repeat for more.")
+    ] = None,
+    minutes: Annotated[
+        int,
+        typer.Option("--minutes", callback=within("--minutes", 1, 1_000_000), help="Slurm: limit of a worker."),
+    ] = 60,
+    logs: Annotated[Path, typer.Option("--logs", metavar="DIR", help="Slurm: of jobs and logs.")] = Path("slurm"),
+    slurm_here: Annotated[
+        bool, typer.Option("--slurm-here", help="Slurm: run the jobs on this machine, by submitit, to try them.")
+    ] = False,
+) -> int:
+    """Start workers on this machine, as Slurm jobs or on a Ray cluster."""
+    from batchlaw.storage import absolute
+
+    if on not in _PLACES:
+        raise BatchlawError(f"--on: got {on!r}; must be one of {', '.join(_PLACES)}")
+    if gpus_per_worker is not None and workers_per_gpu is not None:
+        raise BatchlawError(f"--workers-per-gpu: got {workers_per_gpu}; give it or --gpus-per-worker, not both")
+    if on != "local" and storage.startswith("sqlite") and not (on == "ray" or slurm_here):
+        raise BatchlawError("--storage sqlite: is for one machine; workers on several need postgresql or mysql")
+    stored, argument = _study(study, storage)
+    storage = absolute(storage)  # workers may start in another folder
+    threads = threads or max(1, cores() // workers)
+    arguments = [argument, "--device", device, "--threads", str(threads)]
+    for option, folder in (("--data-dir", data_dir), ("--checkpoint-dir", checkpoint_dir)):
+        arguments += [] if folder is None else [option, str(folder.resolve())]
+    share = {"gpus_per_worker": gpus_per_worker, "workers_per_gpu": workers_per_gpu}
+    if on == "slurm":
+        from batchlaw.workers.launch.slurm import submit
+
+        jobs = submit(
+            arguments, storage_url=storage, workers=workers, threads=threads, minutes=minutes, options=_options(slurm),
+            folder=logs, here=slurm_here, **share,
+        )  # fmt: skip
+        output.print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} submitted: {', '.join(jobs)}")
+        output.print(f"Logs in {logs}; follow with:  batchlaw status {stored.spec.name} --watch", soft_wrap=True)
+        return 0
+    if on == "ray":
+        from batchlaw.workers.launch.ray import RayFleet
+
+        with RayFleet(arguments, storage_url=storage, workers=workers, threads=threads, **share) as cluster:
+            stopped = _follow(stored, cluster)
+            codes = cluster.exit_codes()
+        return _ended(stored, stopped, None if not any(codes) else f"{sum(map(bool, codes))} workers failed")
+    from batchlaw.workers.launch import LocalFleet, local_devices, shares
+
+    gpus = shares(local_devices() if device in ("auto", "cuda") else [], workers, **share)
+    with LocalFleet(arguments, storage_url=storage, workers=workers, gpus=gpus) as fleet:
+        stopped = _follow(stored, fleet)
+        counts = stored.slots.counts()
+        if not stopped and counts.done < counts.total:
+            fleet.check()
+    return _ended(stored, stopped, None)
+
+
+def _study(study: str, storage: str) -> "tuple[StoredStudy, str]":
+    """The study, and how its workers are told of it."""
+    from batchlaw.spec import read_spec
+    from batchlaw.storage import load, open_storage
+
+    file = Path(study) if study.endswith(".toml") else None
+    name = read_spec(file).name if file else study
+    stored = load(open_storage(storage), name)
+    if stored.spec.user_code is not None and file is None:
+        raise BatchlawError(f"STUDY: got {study!r}, which runs code of one's own; give the study's file")
+    return stored, str(file.resolve()) if file else name
+
+
+def _options(pairs: list[str] | None) -> dict[str, str]:
+    options = {}
+    for pair in pairs or []:
+        key, separator, value = pair.partition("=")
+        if not key or not separator:
+            raise BatchlawError(f"--slurm: got {pair!r}; must be KEY=VALUE, such as partition=gpu")
+        options[key.removeprefix("--").replace("-", "_")] = value
+    return options
+
+
+def _follow(stored: "StoredStudy", fleet: "Fleet") -> bool:
+    """Show progress until no worker is left; whether a person stopped it."""
+    from batchlaw.cli.progress import RunProgress
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    with RunProgress(stored, output, plain=False) as progress:
+        try:
+            progress.follow(fleet)
+        except KeyboardInterrupt:
+            fleet.stop()
+            progress.follow(fleet)
+            return True
+    return False
+
+
+def _ended(stored: "StoredStudy", stopped: bool, failure: str | None) -> int:
+    from batchlaw.results.status import counts_line, status_of
+
+    status = status_of(stored)
+    output.print(counts_line(status), soft_wrap=True)
+    if failure is not None and status.slots.done < status.slots.total:
+        raise WorkFailed(failure)
+    return 130 if stopped else 0

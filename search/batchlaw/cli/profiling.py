@@ -1,0 +1,169 @@
+"""The command that times steps: profile."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from batchlaw.cli.console import (
+    DEFAULT_URL,
+    DataDirOption,
+    DeviceOption,
+    JsonOption,
+    StorageOption,
+    errors,
+    output,
+    within,
+)
+from batchlaw.cli.machine import cores, runtime
+from batchlaw.cli.running import DownloadOption
+from batchlaw.errors import BatchlawError, StorageError, StudyError
+
+if TYPE_CHECKING:
+    from batchlaw.objectives.objective import Runtime
+    from batchlaw.results.step_time import Profile
+    from batchlaw.spec import StudySpec
+    from batchlaw.spec.dimensions import OptimizerFamily
+    from batchlaw.storage import StoredStudy
+
+_NOISY = 0.1  # between quartiles, of the time: a knee is told from slopes that differ by about as much (assumption)
+_HELP = """Time a step at each batch size: where larger batches stop being free, and the largest that fits.
+
+A profile is true of one device and number of threads: measure while nothing else runs, with a worker's --threads. The
+study keeps one a device, where it is registered in the database.
+"""
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command(help=_HELP, epilog="Example: batchlaw profile studies/digits-joint.toml --threads 1")(profile)
+
+
+def profile(
+    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    storage: StorageOption = DEFAULT_URL,
+    device: DeviceOption = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", callback=within("--threads", 1, 4096), help="CPU threads; all cores.")
+    ] = None,
+    seconds: Annotated[
+        float,
+        typer.Option("--seconds", callback=within("--seconds", 0.01, 60), help="Of steps, for each batch size."),
+    ] = 1.0,
+    optimizer: Annotated[
+        list[str] | None,
+        typer.Option("--optimizer", metavar="NAME", help="One of the space's; repeat for more; all."),
+    ] = None,
+    data_dir: DataDirOption = None,
+    download: DownloadOption = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a figure, one file that needs no network.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """See `_HELP`."""
+    from batchlaw.recipe.derive import check_space
+    from batchlaw.spec import extremes, read_spec
+    from batchlaw.storage import note_profile
+    from batchlaw.train.data import prepare
+
+    spec = read_spec(file)
+    check_space(spec)
+    if spec.task is None:
+        raise BatchlawError(f"{file}: runs {spec.user_code!r}; only the steps of a [task] can be profiled")
+    known = extremes(spec.space.optimizer)
+    for name in optimizer or ():
+        if name not in known:
+            raise BatchlawError(f"--optimizer: got {name!r}; the space has {', '.join(known)}")
+    families = tuple(name for name in known if not optimizer or name in optimizer)
+    if html is not None and not html.parent.is_dir():
+        raise BatchlawError(f"--html {html}: the folder {html.parent} does not exist")
+    stored, not_kept = _registered(spec, storage)
+    machine = runtime(spec, device, threads or cores(), data_dir, file)
+    prepare(spec.task, machine.data_dir, download=download)
+    found = _measure(spec, machine, families, seconds)
+    if json_:
+        typer.echo(json.dumps(found.as_record(), indent=2))
+    else:
+        _show(found)
+    if html is not None:
+        _write(html, found)
+    if stored is not None:
+        note_profile(stored, found.as_record())
+    kept = f"not kept: {not_kept}" if stored is None else f"kept with study {spec.name}"
+    errors.print(kept, soft_wrap=True, markup=False, style="dim")
+
+
+def _registered(spec: "StudySpec", storage: str) -> "tuple[StoredStudy | None, str]":
+    """The study in the database, or why a profile cannot be kept with it."""
+    from batchlaw.spec import differing_fields
+    from batchlaw.storage import load, open_storage
+
+    try:
+        stored = load(open_storage(storage), spec.name)
+    except StudyError as error:
+        return None, str(error)
+    except StorageError as error:
+        if storage != DEFAULT_URL:
+            raise
+        return None, str(error)
+    differing = differing_fields(stored.spec, spec)
+    return (None, f"the study is stored with another spec; {'; '.join(differing)}") if differing else (stored, "")
+
+
+def _measure(
+    spec: "StudySpec", machine: "Runtime", families: "tuple[OptimizerFamily, ...]", seconds: float
+) -> "Profile":
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from batchlaw.measure.profiler import profile_of
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task(f"profiling {spec.name}", total=None)
+
+        def tick(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        return profile_of(spec, machine, families=families, seconds=seconds, tick=tick)
+
+
+def _show(found: "Profile") -> None:
+    """A table an optimizer, with its knee below."""
+    output.print(f"[bold]{found.study}[/] {found.where()}", soft_wrap=True)
+    for optimizer in found.optimizers:
+        rows, fastest = found.rows_of(optimizer), found.fastest(optimizer)
+        in_parts = any(row.grad_accum_steps > 1 for row in rows)
+        grid = Table(box=None, title=optimizer, title_justify="left")
+        for title in ("batch size", "ms a step", "± quartiles", "examples/s", "of the most"):
+            grid.add_column(title, justify="right")
+        for title, wanted in (("at once", in_parts), ("peak MiB", rows[0].peak_memory_bytes is not None)):
+            if wanted:
+                grid.add_column(title, justify="right")
+        for row in rows:
+            more = [f"{row.micro_batch_size:,}"] if in_parts else []
+            more += [] if row.peak_memory_bytes is None else [f"{row.peak_memory_bytes / 2**20:,.0f}"]
+            grid.add_row(
+                f"{row.batch_size:,}", f"{row.seconds_a_step * 1e3:.4g}", f"{row.iqr_seconds * 500:.2g}",
+                f"{row.examples_a_second:,.0f}", f"{row.examples_a_second / fastest.examples_a_second:.0%}", *more,
+            )  # fmt: skip
+        output.print(grid)
+        output.print(f"  {found.line(optimizer)}", soft_wrap=True)
+    output.print(found.largest.line(), soft_wrap=True)
+    if found.noise > _NOISY:
+        errors.print(
+            f"noisy: the stretches of a batch size differ by {found.noise:.0%} between their quartiles; measure while "
+            "nothing else runs, or with more --seconds", soft_wrap=True, style="yellow",
+        )  # fmt: skip
+
+
+def _write(html: Path, found: "Profile") -> None:
+    from batchlaw.figures.profile import profile_page
+
+    try:
+        html.write_text(profile_page(found), encoding="utf-8")
+    except OSError as error:
+        raise BatchlawError(f"--html {html}: {error.strerror or error}") from None
+    errors.print(f"wrote {html}", soft_wrap=True)

@@ -1,0 +1,57 @@
+"""The command that serves pages: dashboard."""
+
+import secrets
+import webbrowser
+from threading import Thread
+from typing import Annotated
+
+import typer
+
+from batchlaw.cli.console import DEFAULT_URL, StorageOption, output, within
+from batchlaw.errors import BatchlawError
+
+_TOKEN_LENGTH = 16
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command(epilog="Example: batchlaw dashboard --port 8080")(dashboard)
+
+
+def dashboard(
+    storage: StorageOption = DEFAULT_URL,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="To listen on; others than this machine need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", callback=within("--port", 0, 65535), help="0 takes any free one.")
+    ] = 8080,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="BATCHLAW_TOKEN", help="Of 16 characters or more; else one is made up."),
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Let the page change and delete studies.")] = False,
+) -> None:
+    """Browse the studies of a database with optuna-dashboard; read-only unless --write."""
+    from batchlaw.dashboard import is_loopback, serve
+    from batchlaw.storage import open_storage
+
+    if token is not None and not (len(token) >= _TOKEN_LENGTH and token.isascii() and token.replace("-", "").isalnum()):
+        raise BatchlawError(
+            f"--token: got {len(token)} characters; must be {_TOKEN_LENGTH} or more, letters, digits and hyphens"
+        )
+    if token is None and not is_loopback(host):
+        token = secrets.token_hex(16)
+
+    def ready(address: str) -> None:
+        output.print(f"{address}  ({'writable' if write else 'read-only'}; Ctrl-C ends it)", soft_wrap=True)
+        if open_:
+            # Some browsers are waited for until they end; they must find the page answering meanwhile.
+            here = address.replace("//0.0.0.0:", "//127.0.0.1:")
+            Thread(target=webbrowser.open, args=(here,), daemon=True).start()
+
+    try:
+        serve(open_storage(storage), host=host, port=port, write=write, token=token, ready=ready)
+    except KeyboardInterrupt:
+        output.print("")

@@ -1,0 +1,150 @@
+"""A trial's training curves as images, made from its recorded reports when somebody looks: no host keeps a file."""
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import BinaryIO, Protocol
+
+from jinja2 import Environment, StrictUndefined, Template
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.trial import FrozenTrial
+
+from batchlaw.results.records import RESULT
+
+# Okabe & Ito (2008), "Color universal design".
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_WIDTH, _HEIGHT = (
+    190.0,
+    116.0,
+)  # of the plot, in units of the image, which the page shows at about 0.8 px each (measured)
+_WIDE = 10  # times the smallest loss that the largest is, where the axis is logarithmic, as in the figures
+
+
+class Recorded(Protocol):
+    """Where recorded trials are read."""
+
+    def recorded(self, trial_id: int) -> FrozenTrial:
+        """A trial as it is in the database; KeyError where there is none."""
+        ...
+
+
+def artifacts_of(trial: FrozenTrial) -> dict[str, str]:
+    """The system attributes by which optuna-dashboard knows artifacts of a trial: an image of the losses, one a metric.
+
+    An identifier is the trial's and the number of the image, in the digits that the dashboard's addresses take.
+    """
+    attributes = {}
+    for number, name in enumerate(_images(trial)):
+        identifier = f"{trial._trial_id:x}-{number}"
+        facts = {"artifact_id": identifier, "filename": name.replace("_", " ") + ".svg", "mimetype": "image/svg+xml"}
+        attributes[f"artifacts:{identifier}"] = json.dumps(facts)
+    return attributes
+
+
+class Curves:
+    """An artifact store of Optuna's kind, for reading."""
+
+    def __init__(self, trials: Recorded) -> None:
+        self._trials = trials
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """An image of a trial.
+
+        Raises:
+            ArtifactNotFound: there is no such trial or image.
+        """
+        try:
+            trial_id, number = artifact_id.split("-")
+            trial = self._trials.recorded(int(trial_id, 16))
+            metrics = list(_images(trial).values())[int(number)]
+        except (ValueError, KeyError, IndexError):
+            raise ArtifactNotFound(artifact_id) from None
+        return io.BytesIO(draw(trial.user_attrs[RESULT]["curve"], metrics).encode())
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Never: images are made from what is recorded."""
+        raise NotImplementedError
+
+    def remove(self, artifact_id: str) -> None:
+        """Nothing is kept that would have to go; the study it belongs to is being deleted."""
+
+
+def _images(trial: FrozenTrial) -> dict[str, list[str]]:
+    """The images of a trial by name, with the metrics in each."""
+    curve = trial.user_attrs.get(RESULT, {}).get("curve", [])
+    metrics = [name for name in dict.fromkeys(name for report in curve for name in report) if name != "progress"]
+    losses = [name for name in metrics if "loss" in name]
+    return {name: [name] for name in metrics if name not in losses} | ({"loss": losses} if losses else {})
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A mark on an axis, with its distance from the corner of the plot."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric over the progress of a training run."""
+
+    name: str
+    color: str
+    points: list[tuple[float, float]]
+
+
+def draw(curve: Sequence[dict[str, float]], metrics: Sequence[str]) -> str:
+    """Metrics over progress, as SVG.
+
+    Args:
+        curve: the reports of a trial: `progress`, from 0 to 1, and metrics.
+        metrics: those to draw; what is not finite is left out.
+    """
+    known = {
+        name: [(report["progress"], report[name]) for report in curve if math.isfinite(report.get(name, math.nan))]
+        for name in metrics
+    }
+    values = [value for points in known.values() for _, value in points] or [0.0, 1.0]
+    logarithmic = min(values) > 0 and max(values) > _WIDE * min(values) and "loss" in metrics[0]
+    scale = math.log10 if logarithmic else float
+    bottom, top = scale(min(values)), scale(max(values))
+    room = 0.05 * (top - bottom) or 0.05 * abs(top) or 1.0
+    bottom, top = bottom - room, top + room
+
+    def height(value: float) -> float:
+        return _HEIGHT * (top - scale(value)) / (top - bottom)
+
+    lines = [
+        Line(name.replace("_", " "), color, [(_WIDTH * progress, height(value)) for progress, value in known[name]])
+        for name, color in zip(metrics, _COLORS, strict=False)
+    ]
+    marks = _powers(bottom, top) if logarithmic else _steps(bottom, top)
+    return _template().render(
+        lines=lines, width=_WIDTH, height=_HEIGHT,
+        values=[Mark(height(value), f"{value:.3g}") for value in marks],
+        shares=[Mark(_WIDTH * share, f"{share:.0%}") for share in (0.0, 0.5, 1.0)],
+    )  # fmt: skip
+
+
+def _template() -> Template:
+    text = (files("batchlaw.dashboard") / "curves.svg").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(text)
+
+
+def _steps(low: float, high: float) -> list[float]:
+    """Round values between two, three to five of them."""
+    magnitude = 10 ** math.floor(math.log10(high - low))
+    step = next(magnitude * part for part in (0.2, 0.5, 1, 2, 5) if (high - low) / (magnitude * part) <= 5)
+    return [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """The powers of ten between two logarithms, with threes where they are few."""
+    parts = (1, 3) if high - low < 2 else (1,)
+    values = [part * 10.0**k for k in range(math.floor(low), math.ceil(high) + 1) for part in parts]
+    return [value for value in values if low <= math.log10(value) <= high]

@@ -1,0 +1,123 @@
+"""The trials of a database as the dashboard shows them: single values in the place of JSON, and their curves."""
+
+import copy
+import json
+import math
+from collections.abc import Container
+from typing import Any
+
+from optuna.storages import _CachedStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+
+from batchlaw.dashboard.curves import artifacts_of
+from batchlaw.results.records import CONFIG, RESULT
+from batchlaw.storage.trials import trials_of
+
+# Of a configuration, what is not among the suggested parameters …
+_DERIVED = (
+    "batch_size", "peak_lr", "lr_per_example", "noise_scale", "steps", "warmup_steps", "examples", "momentum", "beta2",
+    "train_size", "budget_clipped", "seeds",
+)  # fmt: skip
+# … and of a result.
+_MEASURED = (
+    "replicate_values", "train_seconds", "seconds", "examples_per_second", "stacked", "micro_batch_size",
+    "grad_accum_steps", "device", "threads", "flags",
+)  # fmt: skip
+# Trials whose reports the study page draws as lines; of more it takes every second, third, … of those that have ended.
+# Measured on two busy cores: it stood still for 110 s over 5,000 lines.
+_MOST_LINES = 200
+
+
+class ShownTrials(_CachedStorage):
+    """A storage for the dashboard, which remembers nothing: the numbers of deleted studies and trials may come back."""
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Every study, by its number; with spaces in JSON, at which the page can break it into lines."""
+        studies = sorted(super().get_all_studies(), key=lambda study: study._study_id)
+        for study in studies:
+            study.user_attrs = {key: _breakable(value) for key, value in study.user_attrs.items()}
+        return studies
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """The name of a study."""
+        return self._backend.get_study_name_from_id(study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Whether each of its values is to be small or large."""
+        return self._backend.get_study_directions(study_id)
+
+    def recorded(self, trial_id: int) -> FrozenTrial:
+        """A trial as it is in the database.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._backend.get_trial(trial_id)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """A trial as it is shown."""
+        return _shown(self.recorded(trial_id))
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Every trial of a study, or those in some states, as they are shown."""
+        if len(self.get_study_directions(study_id)) > 1:  # none of ours
+            return self._backend.get_all_trials(study_id, deepcopy, states)
+        trials = trials_of(self._backend.engine, study_id)
+        return _thinned([_shown(trial) for trial in trials if states is None or trial.state in states])
+
+
+def _breakable(value: Any) -> Any:
+    return value.replace(",", ", ") if isinstance(value, str) and value.startswith("{") else value
+
+
+def _shown(trial: FrozenTrial) -> FrozenTrial:
+    """A trial of ours with readable attributes and its curves; another as it is."""
+    if CONFIG not in trial.user_attrs:
+        return trial
+    shown = copy.copy(trial)
+    shown.user_attrs = _attributes(trial)
+    shown._system_attrs = trial._system_attrs | artifacts_of(trial)
+    return shown
+
+
+def _thinned(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Without the reports of most trials, where they are many."""
+    every = math.ceil(len(trials) / _MOST_LINES)
+    return [
+        trial if trial.number % every == 0 or not trial.state.is_finished() else _without_reports(trial)
+        for trial in trials
+    ]
+
+
+def _without_reports(trial: FrozenTrial) -> FrozenTrial:
+    bare = copy.copy(trial)
+    bare.intermediate_values = {}
+    return bare
+
+
+def _attributes(trial: FrozenTrial) -> dict[str, Any]:
+    """The attributes of a trial, with single readable values in the place of its configuration and its result."""
+    config: dict[str, Any] = trial.user_attrs[CONFIG]
+    result: dict[str, Any] = trial.user_attrs.get(RESULT, {})
+    values = {name: config.get(name) for name in _DERIVED} | result.get("metrics", {})
+    values |= {name: result.get(name) for name in _MEASURED}
+    if "peak_memory_bytes" in result:
+        values["peak_memory_mib"] = round(result["peak_memory_bytes"] / 2**20)
+    if "versions" in result:
+        values["versions"] = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    others = {name: value for name, value in trial.user_attrs.items() if name not in (CONFIG, RESULT)}
+    known = {name: value for name, value in values.items() if value is not None and value is not False and value != []}
+    return others | {name: _readable(value) for name, value in known.items()}
+
+
+def _readable(value: Any) -> Any:
+    """A number of five digits; a list as text."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, list):
+        return ", ".join(str(_readable(entry)) for entry in value)
+    return value if isinstance(value, int | str) else json.dumps(value)

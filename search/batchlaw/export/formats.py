@@ -1,0 +1,50 @@
+"""The formats of an export, and who writes each."""
+
+from collections.abc import Callable
+from typing import Any
+
+from batchlaw.export.documents import as_document, csv_text, structured
+from batchlaw.export.lightning_module import lightning_module
+from batchlaw.export.optuna_queue import optuna_queue
+from batchlaw.export.provenance import Provenance
+from batchlaw.export.snippet import python_snippet
+from batchlaw.export.table import table_text
+from batchlaw.export.timm_flags import timm_flags
+from batchlaw.export.training_arguments import training_arguments
+from batchlaw.export.wandb_sweep import wandb_sweep
+from batchlaw.results.ranking import Configuration
+from batchlaw.spec import StudySpec, TrainConfig
+
+_OF_ONE: dict[str, Callable[[TrainConfig, Provenance], str]] = {
+    "python": python_snippet,
+    "lightning": lightning_module,
+    "transformers": training_arguments,
+    "timm": timm_flags,
+}
+OF_ONE = tuple(_OF_ONE)  # formats that hold one configuration
+FORMATS = ("table", "json", "yaml", "toml", "csv", *OF_ONE, "wandb", "optuna")
+
+
+def render(
+    form: str,
+    spec: StudySpec,
+    configurations: list[Configuration],
+    provenances: list[Provenance],
+    verified: dict[str, Any] | None,
+) -> str:
+    """The configurations in one of `FORMATS`, with the provenance of each; `verified` is the winner's test.
+
+    Raises:
+        BatchlawError: the format cannot express the configuration.
+    """
+    if form in _OF_ONE:
+        return _OF_ONE[form](configurations[0].config, provenances[0])
+    if form == "table":
+        return table_text(spec, configurations, verified)
+    if form == "csv":
+        return csv_text(configurations, provenances)
+    if form == "wandb":
+        return wandb_sweep([configuration.config for configuration in configurations], provenances)
+    if form == "optuna":
+        return optuna_queue([configuration.suggested for configuration in configurations], provenances)
+    return structured(form, as_document(spec, configurations, provenances, verified))

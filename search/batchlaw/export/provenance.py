@@ -1,0 +1,189 @@
+"""Where an exported configuration comes from, how sure its score is, and for what it holds."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any
+
+from batchlaw.results.ranking import Configuration
+from batchlaw.results.records import ENDED, TrialRecord
+from batchlaw.spec import StudySpec, fingerprint
+
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What every export says of its configuration."""
+
+    study: str
+    fingerprint: str  # of the study file
+    trial: int
+    metric: str
+    direction: str
+    value: float  # NaN of one that was predicted, not trained
+    standard_error: float | None
+    standard_error_of: str
+    ci_low: float | None  # 95 %, of this configuration alone: that it was chosen as the best of n_complete is not in it
+    ci_high: float | None
+    n_seeds: int
+    seeds: tuple[int, ...]
+    n_complete: int  # trials of the study that trained to their end
+    versions: dict[str, str]  # that the trial was computed with
+    device: str | None
+    exported: str  # UTC, ISO 8601
+    batch_sizes: tuple[int, int]  # smallest and largest that the study trained with this optimizer
+    peak_lrs: tuple[float, float]  # likewise
+    train_size: int
+    budget: dict[str, float]
+    verified: dict[str, Any] | None = None  # this trial on fresh seeds and test data
+    predicted: dict[str, Any] | None = None  # for another batch size than the trial's
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, YAML, TOML and CSV; without `verified` and `predicted` where it was not."""
+        optional = ("verified", "predicted")
+        facts = {name: value for name, value in asdict(self).items() if name not in optional or value}
+        return facts | ({"value": None} if self.predicted else {})
+
+    def score(self) -> str:
+        """The metric with its error and interval, on one line."""
+        if self.predicted:
+            return f"{self.metric} not measured at this batch size"
+        words = f"{self.metric} {self.value:.4f}"
+        if self.standard_error is not None:
+            words += f" ± {self.standard_error:.4f}, 95 % interval [{self.ci_low:.4f}, {self.ci_high:.4f}]"
+        return words
+
+    def lines(self) -> list[str]:
+        """For the head of a file, as comments."""
+        source = {"seeds": "over the seeds", "validation sample": "of the validation sample"}
+        error = f", error {source[self.standard_error_of]}" if self.standard_error_of in source else ""
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        budget = ", ".join(f"{name} = {value:g}" for name, value in self.budget.items())
+        (low, high), (slow, fast) = self.batch_sizes, self.peak_lrs
+        told = [
+            f"study {self.study}, fingerprint {self.fingerprint}, trial {self.trial}",
+            f"{self.score()}{error}",
+            f"{self.n_seeds} seed{'s' * (self.n_seeds != 1)}: {', '.join(map(str, self.seeds))}",
+            f"complete trials to choose from: {self.n_complete}; the choice flatters the score",
+            f"computed with {versions or 'unknown versions'} on {self.device or 'an unknown device'}",
+            f"tried with this optimizer: batch sizes {low} to {high}, peak learning rates {slow:.4g} to {fast:.4g}",
+            f"train_size = {self.train_size}, budget: {budget}",
+            f"exported by batchlaw at {self.exported}",
+        ]
+        if self.predicted:
+            told.insert(1, prediction_line(self.predicted))
+        return [*told, verification_line(self.verified)] if self.verified else told
+
+    def comment(self) -> str:
+        """The lines as a block of `#` comments, which Python, YAML and shells share."""
+        # A metric of one's own may be any text; a line break in it would end the comment.
+        return "".join(f"# {' '.join(line.split())}\n" for line in self.lines())
+
+
+def provenances_of(
+    configurations: Sequence[Configuration],
+    records: Sequence[TrialRecord],
+    spec: StudySpec,
+    *,
+    exported: str,
+    verified: dict[str, Any] | None,
+) -> list[Provenance]:
+    """The provenance of each configuration.
+
+    Args:
+        configurations: of this study.
+        records: every trial of the study.
+        spec: the study.
+        exported: the time now, in UTC.
+        verified: the fresh seeds of one of the trials, as `batchlaw.measure.replay.verify` gives them.
+    """
+    spans = _spans(records)
+    n_complete = sum(record.outcome == "complete" for record in records)
+    provenances = []
+    for configuration in configurations:
+        config = configuration.config
+        ci_low, ci_high = interval_of(configuration)
+        batch_sizes, peak_lrs = spans[config.optimizer]
+        provenances.append(
+            Provenance(
+                study=spec.name,
+                fingerprint=fingerprint(spec),
+                trial=configuration.trial,
+                metric=spec.arm.metric,
+                direction=spec.direction,
+                value=configuration.value,
+                standard_error=configuration.standard_error,
+                standard_error_of=configuration.standard_error_of,
+                ci_low=ci_low,
+                ci_high=ci_high,
+                n_seeds=len(config.seeds),
+                seeds=config.seeds,
+                n_complete=n_complete,
+                versions=configuration.versions,
+                device=configuration.device,
+                exported=exported,
+                batch_sizes=batch_sizes,
+                peak_lrs=peak_lrs,
+                train_size=config.train_size,
+                budget=spec.budget.model_dump(exclude_none=True),
+                verified=verified if verified and verified["trial"] == configuration.trial else None,
+                predicted=configuration.predicted,
+            )
+        )
+    return provenances
+
+
+def _spans(records: Sequence[TrialRecord]) -> dict[str, tuple[tuple[int, int], tuple[float, float]]]:
+    """Extremes of batch size and peak learning rate among the ended trials of each optimizer."""
+    tried: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        if record.outcome in ENDED and record.config:
+            tried.setdefault(record.config["optimizer"], []).append(record.config)
+    spans = {}
+    for optimizer, configs in tried.items():
+        sizes, rates = ([config[name] for config in configs] for name in ("batch_size", "peak_lr"))
+        spans[optimizer] = ((min(sizes), max(sizes)), (min(rates), max(rates)))
+    return spans
+
+
+def interval_of(configuration: Configuration) -> tuple[float | None, float | None]:
+    """Student's t over seeds; the normal for the known error of a validation sample."""
+    if configuration.standard_error is None:
+        return None, None
+    n, quantile = configuration.n_replicates, (1 + _CONFIDENCE) / 2
+    if n > 1:
+        from scipy import special  # a third of a second to import
+
+        errors = float(special.stdtrit(n - 1, quantile))
+    else:
+        errors = NormalDist().inv_cdf(quantile)
+    width = errors * configuration.standard_error
+    return configuration.value - width, configuration.value + width
+
+
+def prediction_line(predicted: dict[str, Any]) -> str:
+    """One sentence on where the learning rate of a batch size that was not tried comes from."""
+    low, high, seen = predicted["ci_low"], predicted["ci_high"], predicted["seen"]
+    interval = "" if low is None else f"; the law's interval is [{low:.3g}, {high:.3g}]"
+    by = "by the law" if predicted["carried_by"] == "law" else f"by the {predicted['carried_by']} rule"
+    return (
+        f"Predicted {by} for batch size {predicted['batch_size']}: peak learning rate {predicted['peak_lr']:.4g}"
+        f"{interval}; all else is trial {predicted['from_trial']}'s, at batch size {predicted['from_batch_size']}; "
+        f"seen from batch size {seen['low']:g} to {seen['high']:g}."
+    )
+
+
+def verification_line(verified: dict[str, Any]) -> str:
+    """One sentence on fresh seeds and test data."""
+    metric = verified["metric"]
+    line = (
+        f"Verified on {verified['n_seeds']} fresh seeds: {metric} {_value_and_error(verified['fresh'])}; "
+        f"the search reported {verified['search_value']:.4f}, an optimism of {_value_and_error(verified['optimism'])}"
+    )
+    test = verified.get("test")
+    return line + (f"; {test['metric']} {_value_and_error(test)}" if test else "") + "."
+
+
+def _value_and_error(part: dict[str, Any]) -> str:
+    return f"{part['value']:.4f} ± {part['standard_error']:.4f}"

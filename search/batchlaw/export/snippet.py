@@ -1,0 +1,124 @@
+"""The Python form of an export: plain PyTorch that builds the optimizer and the schedule, and runs as it is."""
+
+from batchlaw.export.provenance import Provenance
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.spec import TrainConfig
+
+_OPTIMIZERS = {
+    "sgd": "torch.optim.SGD({parameters}, lr=PEAK_LR{decay})",
+    "momentum": "torch.optim.SGD({parameters}, lr=PEAK_LR, momentum={momentum!r}{decay})",
+    "nesterov": "torch.optim.SGD({parameters}, lr=PEAK_LR, momentum={momentum!r}, nesterov=True{decay})",
+    "adagrad": "torch.optim.Adagrad({parameters}, lr=PEAK_LR, eps={eps!r}{decay})",
+    "rmsprop": "torch.optim.RMSprop({parameters}, lr=PEAK_LR, alpha={beta2!r}, eps={eps!r}{decay})",
+    "adam": "torch.optim.Adam({parameters}, lr=PEAK_LR, betas=({beta1!r}, {beta2!r}), eps={eps!r}{decay})",
+    "adamw": "torch.optim.AdamW({parameters}, lr=PEAK_LR, betas=({beta1!r}, {beta2!r}), eps={eps!r}{decay})",
+}
+_DECAYS = {
+    "cosine": "(1 + math.cos(math.pi * position)) / 2",
+    "linear": "1 - position",
+}
+_EXEMPT = """\
+    small = [p for name, p in model.named_parameters() if p.ndim <= 1 or name.endswith("bias")]
+    large = [p for name, p in model.named_parameters() if not (p.ndim <= 1 or name.endswith("bias"))]
+    groups = [{{"params": large, "weight_decay": {weight_decay!r}}}, {{"params": small, "weight_decay": 0.0}}]
+"""
+_RECIPE = '''\
+BATCH_SIZE = {batch_size}  # examples a step{growth_note}
+PEAK_LR = {peak_lr!r}
+STEPS = {steps}
+WARMUP_STEPS = {warmup_steps}
+PHASES = {phases!r}  # (batch size, steps, factor of the learning rate)
+
+
+def build_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:
+{exempt}    return {optimizer}
+
+
+def phase(step: int) -> tuple[int, float, int]:
+    """Batch size and factor of the learning rate at a step, and the examples seen before it."""
+    seen = 0
+    for batch_size, steps, factor in PHASES:
+        if step < steps:
+            return batch_size, factor, seen + step * batch_size
+        seen, step = seen + steps * batch_size, step - steps
+    return batch_size, factor, seen
+
+
+def lr_multiplier(step: int) -> float:
+    """The learning rate of a step over PEAK_LR."""
+    _, multiplier, {seen} = phase(step)
+{decay_lines}    return multiplier * min(1.0, (step + 1) / WARMUP_STEPS) if WARMUP_STEPS else multiplier
+
+
+def build_schedule(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+    """Call its step() after every optimizer.step()."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lr_multiplier)
+'''
+_MODULE = '''\
+"""Trial {trial} of study {study}, exported by batchlaw: its optimizer, and the learning rate of every step."""
+
+{comment}
+{imports}
+{recipe}
+
+if __name__ == "__main__":  # put your model and data in here
+    model = torch.nn.Linear(64, 10)
+    optimizer = build_optimizer(model)
+    schedule = build_schedule(optimizer)
+    for step in range(min(STEPS, 5)):
+        images, labels = torch.randn(phase(step)[0], 64), torch.randint(10, (phase(step)[0],))
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        print(f"step {{step}}: batch size {{phase(step)[0]}}, learning rate {{schedule.get_last_lr()[0]:.6g}}")
+        optimizer.step()
+        schedule.step()
+'''
+_DECAY_LINES = """\
+    start = WARMUP_STEPS * BATCH_SIZE
+    position = min(1.0, max(0.0, (seen - start) / ({examples} - start)))
+    multiplier *= {formula}
+"""
+
+
+def python_snippet(config: TrainConfig, provenance: Provenance) -> str:
+    """A module that builds this configuration with nothing but PyTorch."""
+    return _MODULE.format(
+        trial=provenance.trial,
+        study=provenance.study,
+        comment=provenance.comment(),
+        imports=imports(config),
+        recipe=recipe(config),
+    )
+
+
+def imports(config: TrainConfig, *more: str) -> str:
+    """The import lines that a recipe needs, and `more` modules of the standard library."""
+    standard = sorted([*more, *(["math"] if config.decay == "cosine" else [])])
+    return "".join(f"import {name}\n" for name in standard) + "\n" * bool(standard) + "import torch\n"
+
+
+def recipe(config: TrainConfig) -> str:
+    """Constants, `build_optimizer`, `phase`, `lr_multiplier` and `build_schedule`, as text."""
+    schedule = schedule_of(config)
+    formula = _DECAYS.get(config.decay)
+    exempt = config.exempt_norms_and_biases and config.weight_decay > 0
+    decay = "" if exempt else f", weight_decay={config.weight_decay!r}"
+    return _RECIPE.format(
+        batch_size=config.batch_size,
+        growth_note=", at first; see PHASES" if config.decay == "batch-growth" else "",
+        peak_lr=config.peak_lr,
+        steps=schedule.steps,
+        warmup_steps=schedule.warmup_steps,
+        phases=[(phase.batch_size, phase.steps, phase.lr_factor) for phase in schedule.phases],
+        exempt=_EXEMPT.format(weight_decay=config.weight_decay) if exempt else "",
+        optimizer=_OPTIMIZERS[config.optimizer].format(
+            parameters="groups" if exempt else "model.parameters()",
+            momentum=config.momentum,
+            beta1=config.beta1,
+            beta2=config.beta2,
+            eps=config.eps,
+            decay=decay,
+        ),
+        seen="seen" if formula else "_",
+        decay_lines=_DECAY_LINES.format(examples=schedule.examples, formula=formula) if formula else "",
+    )

@@ -1,0 +1,69 @@
+"""The configurations as a table for people."""
+
+import io
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from batchlaw.export.provenance import prediction_line, verification_line
+from batchlaw.results.ranking import Configuration
+from batchlaw.spec import StudySpec
+
+
+def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
+    """The configurations, within 80 columns."""
+    title = f"Best configurations of {spec.name} by {spec.arm.metric}"
+    grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
+    left = ("", "optimizer", "rule", "decay")
+    for heading in ("trial", "score", "", "batch", "peak lr", "optimizer", "rule", "warmup", "decay"):
+        grid.add_column(heading, justify="left" if heading in left else "right", no_wrap=True)
+    for configuration in configurations:
+        config = configuration.config
+        grid.add_row(
+            str(configuration.trial),
+            _with_error(configuration),
+            "=" if configuration.tied_with_best else "",
+            str(config.batch_size),
+            f"{config.peak_lr:.3g}",
+            config.optimizer,
+            config.scaling_rule,
+            f"{config.warmup_fraction:.0%}",
+            config.decay,
+        )
+    return grid
+
+
+def footnote(configurations: list[Configuration]) -> str:
+    """What the ± means, and the caution that the best of many is flattered by its selection; or what was predicted."""
+    if (predicted := configurations[0].predicted) is not None:
+        return prediction_line(predicted)
+    told = "= marks what cannot be told from the best at the 5 % level."
+    source = {
+        "seeds": f"± is the standard error over the seeds of a trial; {told}",
+        "validation sample": f"± is the sampling error of the validation set for one seed; {told}",
+        "unknown": "One seed tells no error; replicates = 3 would.",
+    }[configurations[0].standard_error_of]
+    return (
+        f"{source}\n"
+        "The best of many is flattered by its selection: export --verify 5 scores it on fresh seeds and test data."
+    )
+
+
+def table_text(spec: StudySpec, configurations: list[Configuration], verified: dict[str, Any] | None) -> str:
+    """The table, its footnote and the verification as plain text."""
+    console = Console(file=io.StringIO(), width=120, highlight=False)
+    console.print(table(spec, configurations))
+    console.print(footnote(configurations))
+    if verified:
+        console.print(verification_line(verified))
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def _with_error(configuration: Configuration) -> str:
+    error = configuration.standard_error
+    if configuration.predicted:
+        return "predicted"
+    return f"{configuration.value:.4f}" + (f" ± {error:.4f}" if error is not None else "")

@@ -1,0 +1,97 @@
+"""The timm form of an export: flags of its train.py, which counts in epochs."""
+
+from math import ceil
+
+from batchlaw.export.accumulation import micro_batches
+from batchlaw.export.provenance import Provenance
+from batchlaw.export.refusal import refused
+from batchlaw.recipe.schedule import floor_examples
+from batchlaw.spec import TrainConfig
+
+_NAMES = {"sgd": "momentum", "nesterov": "sgd"}  # timm's sgd is Nesterov's, and its momentum takes 0
+_USAGE = """\
+# {updates} updates an epoch of {examples} examples; model, data and augmentation are yours
+# python train.py --data-dir DIR --model NAME $(grep -v '^#' THIS_FILE)
+"""
+
+
+def timm_flags(config: TrainConfig, provenance: Provenance) -> str:
+    """Flags for train.py on one device and as many training examples, below a head of comments.
+
+    Budget, warmup and milestones are rounded to whole epochs, and the head says where. timm ramps from peak_lr / W at
+    the first of W warmup updates to peak_lr after the last: it lags by less than peak_lr / W. Its milestones act one
+    update early.
+
+    Raises:
+        BatchlawError: timm cannot express the configuration.
+    """
+    if config.decay == "batch-growth":
+        raise refused("timm", "decay", config.decay, "timm keeps its batch size")
+    count = micro_batches(config, "timm")
+    size = config.batch_size // count
+    an_epoch = ceil((config.train_size // size) / count)  # the loader drops what is left of a pass
+    updates = _updates(config)
+    epochs = {what: _epochs(what, steps, an_epoch) for what, steps in updates.items()}
+    notes = [
+        f"# {what}: {updates[what]} updates of the study are {n * an_epoch} here, {n} whole epoch{'s' * (n != 1)}\n"
+        for what, n in epochs.items()
+        if n * an_epoch != updates[what]
+    ]
+    flags = [
+        f"--batch-size {size} --grad-accum-steps {count}",
+        _optimizer(config),
+        f"--lr {config.peak_lr!r} --min-lr 0 --sched-on-updates",
+        _schedule(config, epochs, an_epoch),
+        f"--seed {config.seeds[0]}",
+    ]
+    usage = _USAGE.format(updates=an_epoch, examples=config.train_size)
+    return provenance.comment() + "".join(notes) + usage + "\n".join(flags)
+
+
+def _updates(config: TrainConfig) -> dict[str, int]:
+    """Lengths in optimizer updates: of the budget, of the warmup, and up to each milestone of `step`."""
+    updates = {"budget": config.steps, "warmup": config.warmup_steps}
+    if config.decay == "step":
+        for number, fraction in enumerate(config.milestones, 1):
+            seen = floor_examples(config.budget_examples, fraction)
+            updates[f"milestone {number}"] = seen // config.batch_size
+    return updates
+
+
+def _epochs(what: str, updates: int, an_epoch: int) -> int:
+    """The nearest number of whole epochs, but never none for some."""
+    epochs = round(updates / an_epoch)
+    if updates and not epochs:
+        raise refused(
+            "timm", what, updates, f"it is less than half an epoch of {an_epoch} updates, and timm counts whole"
+        )
+    return epochs
+
+
+def _optimizer(config: TrainConfig) -> str:
+    family = config.optimizer
+    flags = f"--opt {_NAMES.get(family, family)} --momentum {config.momentum!r} --weight-decay {config.weight_decay!r}"
+    if family in ("adagrad", "rmsprop", "adam", "adamw"):
+        flags += f" --opt-eps {config.eps!r}"
+    if family in ("adam", "adamw"):
+        flags += f" --opt-betas {config.beta1!r} {config.beta2!r}"
+    options = [f"alpha={config.beta2!r}"] if family == "rmsprop" else []
+    if not config.exempt_norms_and_biases:
+        options.append("filter_bias_and_bn=False")
+    return flags + (f" --opt-kwargs {' '.join(options)}" if options else "")
+
+
+def _schedule(config: TrainConfig, epochs: dict[str, int], an_epoch: int) -> str:
+    budget, warmup, *milestones = epochs.values()
+    first = config.peak_lr / (warmup * an_epoch) if warmup else 0.0
+    flags = f"--warmup-epochs {warmup} --warmup-lr {first!r} --cooldown-epochs 0 --sched"
+    if config.decay == "constant":
+        return f"{flags} step --decay-rate 1.0 --epochs {budget}"
+    if config.decay == "step":
+        told, rate = " ".join(map(str, milestones)), 1 / config.decay_factor
+        return f"{flags} multistep --decay-milestones {told} --decay-rate {rate!r} --epochs {budget}"
+    if budget == warmup:
+        raise refused("timm", "warmup", config.warmup_steps, f"it leaves no epoch of {an_epoch} updates to decay in")
+    # With --warmup-prefix the decay counts from the end of the warmup, whose epochs timm then adds to the others.
+    shape = {"cosine": "cosine", "linear": "poly --decay-rate 1.0"}[config.decay]
+    return f"{flags} {shape} --warmup-prefix --epochs {budget - warmup}"

@@ -1,0 +1,74 @@
+"""The Hugging Face form of an export: the arguments of `transformers.TrainingArguments`, of version 5.3 or newer."""
+
+import json
+from typing import Any
+
+from batchlaw.export.accumulation import micro_batches
+from batchlaw.export.provenance import Provenance
+from batchlaw.export.refusal import refused
+from batchlaw.spec import TrainConfig
+
+_FORM = "transformers"
+_NAME_LENGTH = 128  # of a run: what trackers show whole (assumption)
+
+
+def training_arguments(config: TrainConfig, provenance: Provenance) -> str:
+    """JSON for `HfArgumentParser.parse_json_file` and `TrainingArguments(**…)`, on one device.
+
+    Its warmup is one step late: the Trainer takes t/warmup_steps of the peak at step t where ours takes
+    (t+1)/warmup_steps; from the end of the warmup on both are equal. Of norms it exempts layer norms from weight decay.
+    Versions before 5.3 ignore `optim_args`. There is no room for foreign keys, so of the provenance `run_name` holds
+    study, trial, fingerprint and score.
+
+    Raises:
+        BatchlawError: TrainingArguments cannot express the configuration.
+    """
+    count = micro_batches(config, _FORM)
+    name = f"{provenance.study} trial {provenance.trial} ({provenance.fingerprint}): {provenance.score()}"
+    arguments = {
+        "run_name": name[:_NAME_LENGTH],
+        "learning_rate": config.peak_lr,
+        "per_device_train_batch_size": config.batch_size // count,
+        "gradient_accumulation_steps": count,
+        "dataloader_drop_last": True,  # every step sees the whole batch
+        "max_steps": config.steps,
+        "warmup_steps": config.warmup_steps,
+        "lr_scheduler_type": _scheduler(config),
+        "weight_decay": _weight_decay(config),
+        "max_grad_norm": 0.0,  # the Trainer clips at 1 otherwise
+        "seed": config.seeds[0],
+    }
+    return json.dumps(arguments | _optimizer(config), indent=2, allow_nan=False)
+
+
+def _scheduler(config: TrainConfig) -> str:
+    if config.decay in ("step", "batch-growth"):
+        raise refused(_FORM, "decay", config.decay, "the Trainer has constant, cosine and linear")
+    if config.decay == "constant" and config.warmup_steps:
+        return "constant_with_warmup"
+    return config.decay
+
+
+def _weight_decay(config: TrainConfig) -> float:
+    if config.weight_decay and not config.exempt_norms_and_biases:
+        why = "the Trainer exempts norms and biases, and the study did not"
+        raise refused(_FORM, "weight_decay", config.weight_decay, why)
+    if config.weight_decay and config.optimizer == "adam":
+        why = "adam's is an L2 term, and the Trainer has adamw only"
+        raise refused(_FORM, "weight_decay", config.weight_decay, why)
+    return config.weight_decay
+
+
+def _optimizer(config: TrainConfig) -> dict[str, Any]:
+    if config.optimizer in ("adam", "adamw"):  # without weight decay they are the same
+        betas = {"adam_beta1": config.beta1, "adam_beta2": config.beta2}
+        return {"optim": "adamw_torch", **betas, "adam_epsilon": config.eps}
+    options = {
+        "sgd": "momentum=0.0",
+        "momentum": f"momentum={config.momentum!r}",
+        "nesterov": f"momentum={config.momentum!r},nesterov=true",
+        "adagrad": f"eps={config.eps!r}",
+        "rmsprop": f"alpha={config.beta2!r},eps={config.eps!r}",
+    }
+    name = "sgd" if config.optimizer in ("momentum", "nesterov") else config.optimizer
+    return {"optim": name, "optim_args": options[config.optimizer]}

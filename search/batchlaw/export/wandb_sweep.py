@@ -1,0 +1,81 @@
+"""The Weights & Biases form of an export: a sweep of the box around the exported configurations."""
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from batchlaw.export.provenance import Provenance
+from batchlaw.recipe.scaling import HAS_BETA2, HAS_MOMENTUM
+from batchlaw.spec import TrainConfig
+from batchlaw.spec.dimensions import OptimizerFamily
+
+_OCTAVE = 2  # how far batch size and learning rate may leave the configurations, as a factor (assumption)
+_EVERY = get_args(OptimizerFamily)
+# The other parameters, with the optimizers that they act on.
+_OTHERS: dict[str, tuple[str, ...]] = {
+    "optimizer": _EVERY,
+    "warmup_fraction": _EVERY,
+    "decay": _EVERY,
+    "weight_decay": _EVERY,
+    "momentum": HAS_MOMENTUM,
+    "beta1": ("adam", "adamw"),
+    "beta2": HAS_BETA2,
+    "eps": ("adagrad", *HAS_BETA2),
+}
+
+
+def wandb_sweep(configs: Sequence[TrainConfig], provenances: Sequence[Provenance]) -> str:
+    """YAML for `wandb sweep`: Bayesian search of the smallest box that holds the configurations.
+
+    Batch size and peak learning rate may go an octave further, as far as the study tried. The scaling rule is left out:
+    at a given batch size it only relabels the learning rate. A sweep has no place for points to begin with, so the best
+    configuration stands in its description.
+    """
+    import yaml
+
+    first = provenances[0]
+    parameters: dict[str, Any] = {
+        "batch_size": _choice(_batch_sizes(configs, provenances)),
+        "peak_lr": _peak_lrs(configs, provenances),
+        "epochs": {"value": configs[0].budget_examples / configs[0].train_size},
+    }
+    for name, families in _OTHERS.items():
+        values = [getattr(config, name) for config in configs if config.optimizer in families]
+        if values:
+            parameters[name] = _range("uniform", *_ends(values)) if isinstance(values[0], float) else _choice(values)
+    best = ", ".join(f"{name} = {getattr(configs[0], name)}" for name in parameters if name != "epochs")
+    sweep = {
+        "name": f"{first.study}-{first.trial}",
+        "description": "; ".join([f"best so far: {best}", *first.lines()]),
+        "method": "bayes",
+        "metric": {"name": first.metric, "goal": first.direction},
+        "parameters": parameters,
+    }
+    return yaml.safe_dump(sweep, sort_keys=False, allow_unicode=True, width=float("inf"))
+
+
+def _batch_sizes(configs: Sequence[TrainConfig], provenances: Sequence[Provenance]) -> list[int]:
+    low, high = _ends([size for provenance in provenances for size in provenance.batch_sizes])
+    sizes = {config.batch_size for config in configs}
+    further = {size // _OCTAVE for size in sizes} | {size * _OCTAVE for size in sizes}
+    return sorted(sizes | {size for size in further if low <= size <= high})
+
+
+def _peak_lrs(configs: Sequence[TrainConfig], provenances: Sequence[Provenance]) -> dict[str, Any]:
+    low, high = _ends([rate for provenance in provenances for rate in provenance.peak_lrs])
+    slowest, fastest = _ends([config.peak_lr for config in configs])
+    slower = min(slowest, max(slowest / _OCTAVE, low))
+    faster = max(fastest, min(fastest * _OCTAVE, high))
+    return _range("log_uniform_values", slower, faster)
+
+
+def _ends(values: Sequence[Any]) -> tuple[Any, Any]:
+    return min(values), max(values)
+
+
+def _range(distribution: str, low: float, high: float) -> dict[str, Any]:
+    return {"value": low} if low == high else {"distribution": distribution, "min": low, "max": high}
+
+
+def _choice(values: Sequence[Any]) -> dict[str, Any]:
+    distinct = list(dict.fromkeys(values))
+    return {"values": distinct} if len(distinct) > 1 else {"value": distinct[0]}

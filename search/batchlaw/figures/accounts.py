@@ -1,0 +1,58 @@
+"""What a report knows about one study."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from batchlaw.claims.designed import Block
+from batchlaw.export import Configuration, select, with_ties
+from batchlaw.laws import StudyLaw
+from batchlaw.results.records import TrialRecord
+from batchlaw.results.status import StudyStatus
+from batchlaw.spec import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """A study with its trials, however far they have come."""
+
+    status: StudyStatus
+    records: list[TrialRecord]
+    judged: list[Block]  # empty for a search, and where `lack` says why
+    lack: str | None  # why a designed study has no verdicts
+    laws: list[StudyLaw]  # how its best learning rate moves with the batch size
+
+    @property
+    def spec(self) -> StudySpec:
+        """Of the study."""
+        return self.status.spec
+
+    def best(self, top: int) -> list[Configuration]:
+        """The best configurations with their errors and ties."""
+        chosen = select(self.records, self.spec, top=top, per=None)
+        return with_ties(chosen, chosen[0], self.spec) if chosen else []
+
+    @property
+    def costs(self) -> dict[str, str]:
+        """What the study took: trials, time from the first start to the last end, and hours of devices."""
+        times = [(r.started, r.ended) for r in self.records if r.started and r.ended]
+        costs = {"trials run": str(len(times))}
+        if times:
+            wall = max(ended for _, ended in times) - min(started for started, _ in times)
+            costs["from first to last"] = str(timedelta(seconds=round(wall.total_seconds())))
+        for device, hours in self.status.device_hours.items():
+            costs["core hours" if device == "cpu" else f"{device} hours"] = f"{hours:.3g}"
+        return costs
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What its trials were computed with; several where it was changed between runs."""
+        seen: dict[str, list[str]] = {}
+        for record in self.records:
+            for name, version in record.result.get("versions", {}).items():
+                seen.setdefault(name, []).append(version)
+        return {name: _distinct(versions) for name, versions in seen.items()}
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(values))

@@ -1,0 +1,115 @@
+"""The best score of each batch size, optimizer family, rule and study, with its interval."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from batchlaw.export import Configuration, best_per, with_ties
+from batchlaw.export.provenance import interval_of
+from batchlaw.figures.style import BLUE, GRAY, batch_axis, digits, finish, score_axis
+from batchlaw.results.records import ENDED, TrialRecord, best_first
+from batchlaw.spec import StudySpec
+
+_MOST = 200  # batch sizes, of a space that does not hold to powers of two
+_KINDS = (  # of `tied_with_best`
+    (True, "cannot be told from the best", "circle"),
+    (False, "worse than the best", "circle-open"),
+    (None, "error unknown", "diamond-open"),
+)
+_NAMES = {"optimizer": "optimizer family", "scaling_rule": "scaling rule", "decay": "decay"}
+
+
+def best_of(spec: StudySpec, records: list[TrialRecord], knob: str) -> list[Configuration]:
+    """The best configuration of each value of a knob, ordered by that value, and whether it is tied with the best."""
+    ordered = best_first(records, spec.direction)
+    return with_ties(best_per(ordered, knob), ordered[0], spec) if ordered else []
+
+
+def best_per_batch_size(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
+    """The best score of each batch size."""
+    best = best_of(spec, records, "batch_size")
+    if len(best) < 2:
+        return None
+    best = best[:: -(-len(best) // _MOST)]
+    figure = go.Figure()
+    for tied, name, symbol in _KINDS:
+        part = [configuration for configuration in best if configuration.tied_with_best is tied]
+        if part:
+            figure.add_scatter(
+                x=[c.config.batch_size for c in part], y=digits(c.value for c in part), error_y=errors_of(part),
+                mode="markers", name=name, text=[_described(c) for c in part],
+                marker={"symbol": symbol, "size": 9, "color": BLUE},
+                hovertemplate="batch size %{x}: %{y}<br>%{text}<extra></extra>",
+            )  # fmt: skip
+    return finish(
+        figure,
+        "Best score per batch size",
+        _meaning(best),
+        xaxis=batch_axis(c.config.batch_size for c in best),
+        yaxis=_score_axis(spec, best),
+    )
+
+
+def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.Figure | None:
+    """The best score of each optimizer family, scaling rule or decay, the best of them on top.
+
+    Beside each stands how many of its trials trained to the end: of few, the best says little.
+    """
+    best = best_of(spec, records, knob)
+    if len(best) < 2:
+        return None
+    best.sort(key=lambda c: c.value, reverse=spec.direction == "minimize")  # the last is drawn on top
+    labels = {getattr(c.config, knob): f"{getattr(c.config, knob)}, {_shares(records, knob, c)}" for c in best}
+    figure = go.Figure()
+    for tied, name, symbol in _KINDS:
+        part = [configuration for configuration in best if configuration.tied_with_best is tied]
+        if part:
+            figure.add_scatter(
+                x=digits(c.value for c in part), y=[labels[getattr(c.config, knob)] for c in part],
+                error_x=errors_of(part), mode="markers", name=name, text=[_described(c) for c in part],
+                marker={"symbol": symbol, "size": 9, "color": BLUE},
+                hovertemplate="%{y} complete<br>best %{x}<br>%{text}<extra></extra>",
+            )  # fmt: skip
+    return finish(
+        figure,
+        f"Best score per {_NAMES[knob]}",
+        f"of those trials that are complete; {_meaning(best)}",
+        xaxis=_score_axis(spec, best),
+        yaxis={"categoryorder": "array", "categoryarray": list(labels.values())},
+        height=190 + 32 * len(best),
+    )
+
+
+def _shares(records: list[TrialRecord], knob: str, configuration: Configuration) -> str:
+    """`6 of 21`: complete trials, and all that ended."""
+    value = getattr(configuration.config, knob)
+    ended = [record.outcome for record in records if record.outcome in ENDED and record.config.get(knob) == value]
+    return f"{ended.count('complete')} of {len(ended)}"
+
+
+def errors_of(configurations: Sequence[Configuration]) -> dict[str, Any]:
+    """Bars of the 95 % intervals."""
+    ends = [(configuration.value, interval_of(configuration)[1]) for configuration in configurations]
+    widths = [0.0 if high is None else high - value for value, high in ends]
+    return {"array": digits(widths), "thickness": 1.3, "color": GRAY}
+
+
+def _score_axis(spec: StudySpec, best: Sequence[Configuration]) -> dict[str, Any]:
+    return score_axis(spec.arm.metric, [c.value for c in best], spec.direction)
+
+
+def _meaning(best: Sequence[Configuration]) -> str:
+    """What the bars are."""
+    if best[0].standard_error is None:
+        return "one seed tells no interval"
+    source = "over seeds" if best[0].standard_error_of == "seeds" else "of the validation sample"
+    return f"95 % intervals {source}; the best of many is flattered"
+
+
+def _described(configuration: Configuration) -> str:
+    config = configuration.config
+    return (
+        f"trial {configuration.trial}, peak lr {config.peak_lr:.3g}, batch size {config.batch_size}<br>"
+        f"{config.optimizer}, {config.scaling_rule}, {config.decay}"
+    )

@@ -1,0 +1,84 @@
+"""Several studies in one figure, where they have the same metric."""
+
+import textwrap
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from batchlaw.export import Configuration
+from batchlaw.figures.bests import best_of, errors_of
+from batchlaw.figures.style import BLUE, batch_axis, digits, finish, score_axis, words
+from batchlaw.results.records import TrialRecord
+from batchlaw.spec import StudySpec
+
+_ASIDE = 0.1  # octaves between studies
+_NAME_LENGTH = 16  # characters of a name on a line
+_Bests = list[tuple[StudySpec, list[Configuration]]]  # of each study the best per batch size
+
+
+def comparison(studies: Sequence[tuple[StudySpec, list[TrialRecord]]]) -> dict[str, go.Figure]:
+    """The best score of each study, and of each batch size in each, for every metric that several studies have."""
+    drawn = {}
+    for metric in dict.fromkeys(spec.arm.metric for spec, _ in studies):
+        bests = [(spec, best_of(spec, records, "batch_size")) for spec, records in studies if spec.arm.metric == metric]
+        found = [(spec, best) for spec, best in bests if best]
+        if len(found) > 1:
+            drawn[f"best-{metric}"] = _best(found)
+            drawn[f"best-{metric}-per-batch-size"] = _per_batch_size(found)
+    return drawn
+
+
+def _best(studies: _Bests) -> go.Figure:
+    """The best of each study with its 95 % interval, the best of them on top."""
+    metric, direction = studies[0][0].arm.metric, studies[0][0].direction
+    best = {_lines(spec.name): _winner(spec, configurations) for spec, configurations in studies}
+    ordered = sorted(best, key=lambda name: best[name].value, reverse=direction == "minimize")  # the last is on top
+    winners = [best[name] for name in ordered]
+    figure = go.Figure(
+        go.Scatter(
+            x=digits(c.value for c in winners), y=ordered, error_x=errors_of(winners), mode="markers",
+            marker={"color": BLUE, "size": 9}, customdata=[[c.trial, c.config.batch_size] for c in winners],
+            hovertemplate="%{y}: %{x}<br>trial %{customdata[0]}, batch size %{customdata[1]}<extra></extra>",
+        )
+    )  # fmt: skip
+    return finish(
+        figure,
+        "Best score per study",
+        "with 95 % intervals; the best of many is flattered",
+        xaxis=score_axis(metric, [c.value for c in winners], direction),
+        yaxis={"categoryorder": "array", "categoryarray": ordered},
+        height=170 + 36 * len(ordered),
+    )
+
+
+def _lines(name: str) -> str:
+    """A long name on several lines, which leaves a phone room for the scores."""
+    return "<br>".join(textwrap.wrap(name, _NAME_LENGTH))
+
+
+def _winner(spec: StudySpec, configurations: list[Configuration]) -> Configuration:
+    """The first of the best, as exports have it."""
+    sign = -1 if spec.direction == "maximize" else 1
+    return min(configurations, key=lambda c: (sign * c.value, c.trial))
+
+
+def _per_batch_size(studies: _Bests) -> go.Figure:
+    metric, direction = studies[0][0].arm.metric, studies[0][0].direction
+    figure = go.Figure()
+    for number, (spec, best) in enumerate(studies):
+        aside = 2 ** (_ASIDE * (number - (len(studies) - 1) / 2))  # side by side, so that no interval covers another
+        figure.add_scatter(
+            x=digits(c.config.batch_size * aside for c in best), y=digits(c.value for c in best), mode="lines+markers",
+            error_y=errors_of(best) | {"color": None}, name=spec.name, line={"width": 1.2}, marker={"size": 8},
+            customdata=[[c.config.batch_size, c.trial, f"{c.config.peak_lr:.3g}"] for c in best],
+            hovertemplate="batch size %{customdata[0]}: %{y}<br>trial %{customdata[1]}, peak lr %{customdata[2]}",
+        )  # fmt: skip
+    every = [c for _, best in studies for c in best]
+    return finish(
+        figure,
+        "Best score per batch size",
+        f"of each study, by {words(metric)}, with 95 % intervals",
+        xaxis=batch_axis(c.config.batch_size for c in every),
+        yaxis=score_axis(metric, [c.value for c in every], direction),
+        height=460,
+    )

@@ -1,0 +1,78 @@
+"""Every figure of a study, in the order of reading: the dashboard and the report draw the same."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from batchlaw.figures.batches import outcome_figure
+from batchlaw.figures.bests import best_per_batch_size, best_per_knob
+from batchlaw.figures.costs import time_to_target, timeline
+from batchlaw.figures.importance import importance_figure
+from batchlaw.figures.labels import labels_of
+from batchlaw.figures.ridges import figures
+from batchlaw.figures.trials import history, score_map
+from batchlaw.figures.verdicts import stratum_name, verdict_table
+from batchlaw.results.records import TrialRecord
+from batchlaw.spec import StudySpec
+
+if TYPE_CHECKING:
+    from batchlaw.claims.designed import Block
+    from batchlaw.laws import StudyLaw
+
+
+def gallery(
+    spec: StudySpec, records: list[TrialRecord], judged: "list[Block]", laws: "Sequence[StudyLaw]" = ()
+) -> dict[str, go.Figure]:
+    """The figures by their names, leaving out those that have nothing to draw.
+
+    Args:
+        spec: the study.
+        records: its trials, however far they have come.
+        judged: what `batchlaw.claims.designed.findings_of` found; empty for a search, or where runs are missing.
+        laws: what `batchlaw.laws.known_laws` found.
+    """
+    surfaces = surface_figures(spec, judged)
+    verdicts = {"verdicts": verdict_table(judged)} if judged else {}
+    return verdicts | surfaces | trial_figures(spec, records, laws, with_map=not surfaces)
+
+
+def trial_figures(
+    spec: StudySpec, records: list[TrialRecord], laws: "Sequence[StudyLaw]", *, with_map: bool
+) -> dict[str, go.Figure]:
+    """Those that any study has; `with_map` where no surface shows learning rate and batch size better."""
+    of_laws: dict[str, go.Figure] = {}
+    if laws:
+        from batchlaw.figures.laws import law_figures  # scikit-learn and statsmodels, which a study without laws spares
+
+        of_laws = law_figures(spec, records, laws)
+    drawn = {
+        "score-map": score_map(spec, records) if with_map else None,
+        **of_laws,
+        "best-per-batch-size": best_per_batch_size(spec, records),
+        "time-to-target": time_to_target(spec, records),
+        "best-per-optimizer": best_per_knob(spec, records, "optimizer"),
+        "best-per-rule": best_per_knob(spec, records, "scaling_rule"),
+        "best-per-decay": best_per_knob(spec, records, "decay"),
+        "importance": importance_figure(spec, records),
+        "outcomes": outcome_figure(spec, records),
+        "history": history(spec, records),
+        "timeline": timeline(records),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def surface_figures(spec: StudySpec, judged: "list[Block]") -> dict[str, go.Figure]:
+    """The figures of each surface that was judged: `lr-map`, or `lr-map-optimizer-adam` where there are several."""
+    drawn = {}
+    for stratum, findings in (part for block in judged for part in block):
+        evidence = findings[0].evidence
+        if evidence is None:
+            continue
+        suffix = "".join(f"-{key}-{value}" for key, value in stratum.items()).replace(".", "_")
+        for name, figure in figures(evidence, labels_of(spec)).items():
+            if stratum:
+                title, line, subtitle = figure.layout.title.text.partition("<br>")
+                figure.update_layout(title={"text": f"{title} ({stratum_name(stratum)}){line}{subtitle}"})
+            drawn[f"{evidence.given}-{name}{suffix}"] = figure
+    return drawn

@@ -1,0 +1,138 @@
+"""Figures of laws: the best learning rate against batch size, what rules cost, and the front of score and time."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+import plotly.graph_objects as go
+
+from batchlaw.errors import BatchlawError
+from batchlaw.figures.style import BLACK, FINE_LOG, GRAY, GREEN, TEMPLATE, batch_axis, digits, finish, log_axis, words
+from batchlaw.laws.law import StudyLaw
+from batchlaw.laws.recommendation import Recommendation, recommend
+from batchlaw.laws.transfer import Transfer, transfers_of
+from batchlaw.results.records import TrialRecord
+from batchlaw.spec import StudySpec
+
+_ASTRAY = 4.0  # times the worst of the other rules: a regret that leaves the chart
+_PLACES = 40  # of a curve between the smallest and the largest batch size
+_SYMBOLS = {"identified": "circle", "left_censored": "triangle-down-open", "right_censored": "triangle-up-open"}
+
+
+def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[StudyLaw]) -> dict[str, go.Figure]:
+    """Those that there are: the law, of a designed study what rules cost, and score against time.
+
+    Of a study of many strata the first are drawn, as many as there are colours.
+    """
+    drawn = {}
+    first = [law for law in laws if law.law][: len(TEMPLATE.layout.colorway)]
+    if (law := law_figure(spec, first)) is not None:
+        drawn["law"] = law
+    for transfer in transfers_of(spec, first) if spec.claim else []:
+        suffix = "".join(f"-{key}-{value}" for key, value in transfer.law.stratum.items()).replace(".", "_")
+        drawn[f"transfer{suffix}"] = transfer_figure(spec, transfer)
+    with suppress(BatchlawError):  # no trial has finished, or none has recorded its time
+        found = recommend(spec, records, laws, None)
+        if len(found.candidates) > 1:
+            drawn["front"] = front_figure(spec, found)
+    return drawn
+
+
+def law_figure(spec: StudySpec, laws: Sequence[StudyLaw]) -> go.Figure | None:
+    """The optima with their intervals, the curve of each stratum, and the band in which a further optimum would lie."""
+    shown = [law for law in laws if law.ridge is not None and law.law is not None]
+    if not shown:
+        return None
+    figure = go.Figure()
+    for study_law, color in zip(shown, TEMPLATE.layout.colorway, strict=False):
+        ridge, law = study_law.ridge, study_law.law
+        assert ridge is not None and law is not None
+        name = study_law.name or "best rate"
+        x = np.geomspace(ridge.given[0], ridge.given[-1], _PLACES)
+        middle, low, high = np.array([law.predict(batch_size) for batch_size in x]).T
+        figure.add_scatter(
+            x=digits([*x, *x[::-1]]), y=digits([*high, *low[::-1]]), fill="toself", fillcolor=color, opacity=0.15,
+            line={"width": 0}, hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
+        label = f"{name}, {law.fit.curve.name}"
+        figure.add_scatter(x=digits(x), y=digits(middle), mode="lines", name=label, line={"color": color, "width": 2})
+        for status, symbol in _SYMBOLS.items():
+            rows = np.flatnonzero([found == status for found in ridge.status])
+            if not len(rows):
+                continue
+            best = 2 ** ridge.best[rows]
+            exact = status == "identified"
+            figure.add_scatter(
+                x=ridge.given[rows].tolist(), y=digits(best), mode="markers", showlegend=False,
+                marker={"color": color, "symbol": symbol, "size": 9},
+                error_y={
+                    "array": digits(2 ** ridge.high[rows] - best), "arrayminus": digits(best - 2 ** ridge.low[rows]),
+                    "thickness": 1.2, "width": 3,
+                } if exact else None,
+                hovertemplate=f"{name}<br>batch size %{{x}}<br>best rate %{{y:.3g}}<br>{words(status)}<extra></extra>",
+            )  # fmt: skip
+        if law.fit.curve.bends:
+            figure.add_vline(x=law.critical_batch_size.value, line={"color": color, "dash": "dot", "width": 1})
+    subtitle = "points: optima with their intervals (triangles: at or beyond); band: where a further one would lie"
+    return finish(
+        figure, "The best learning rate by batch size", subtitle,
+        xaxis=batch_axis(size for law in shown if law.ridge for size in law.ridge.given),
+        yaxis=log_axis("learning rate") | FINE_LOG, height=480,
+    )  # fmt: skip
+
+
+def transfer_figure(spec: StudySpec, transfer: Transfer) -> go.Figure:
+    """The regret of each rule against batch size, with one standard error of the tuned score as a band."""
+    figure, sizes = go.Figure(), transfer.surface.given.tolist()
+    figure.add_scatter(
+        x=[*sizes, *sizes[::-1]], y=digits([*transfer.errors, *-transfer.errors[::-1]]), fill="toself",
+        fillcolor=GRAY, opacity=0.25, mode="lines", line={"width": 0}, name="one standard error", hoverinfo="skip",
+    )  # fmt: skip
+    for rule, color in zip(transfer.rules, TEMPLATE.layout.colorway, strict=False):
+        figure.add_scatter(
+            x=sizes, y=digits(rule.carried.regrets.mean(axis=1)), mode="lines+markers", name=rule.name,
+            line={"color": color, "width": 1.5}, hovertemplate=f"{rule.name}: %{{y:.4f}} at %{{x}}<extra></extra>",
+        )  # fmt: skip
+    reference = transfer.surface.given[transfer.reference]
+    where = f" ({transfer.law.name})" if transfer.law.name else ""
+    subtitle = (
+        f"{words(spec.arm.metric)} lost where the rate tuned at {reference:g} is carried by a rule, not tuned anew"
+    )
+    axis: dict[str, object] = {"title": {"text": "regret"}}
+    # One rule that goes astray would flatten all others.
+    *others, worst = sorted(float(rule.carried.regrets.mean(axis=1).max()) for rule in transfer.rules)
+    if others and worst > _ASTRAY * others[-1] > 0:
+        axis["range"] = [-2 * float(transfer.errors.max()), 1.5 * others[-1]]
+        subtitle += f"; the worst goes up to {worst:.3g}"
+    return finish(figure, f"What a rule costs{where}", subtitle, xaxis=batch_axis(sizes), yaxis=axis)
+
+
+def front_figure(spec: StudySpec, found: Recommendation) -> go.Figure:
+    """Score against seconds of training, with the front and the configuration to take."""
+    figure = go.Figure()
+    groups = dict.fromkeys(candidate.config.optimizer for candidate in found.candidates)
+    for optimizer, color in zip(groups, TEMPLATE.layout.colorway, strict=False):
+        own = [candidate for candidate in found.candidates if candidate.config.optimizer == optimizer]
+        errors = [candidate.configuration.standard_error or 0.0 for candidate in own]
+        figure.add_scatter(
+            x=digits(candidate.seconds for candidate in own), y=digits(candidate.value for candidate in own),
+            mode="markers", name=optimizer, marker={"color": color, "size": 8},
+            error_y={"array": digits(errors), "thickness": 1, "width": 2},
+            text=[f"batch size {c.config.batch_size}, peak lr {c.config.peak_lr:.3g}" for c in own],
+            hovertemplate="%{text}<br>%{x:.3g} s: %{y:.4f}<extra></extra>",
+        )  # fmt: skip
+    front = [candidate for candidate in found.candidates if candidate.on_front]
+    figure.add_scatter(
+        x=digits(candidate.seconds for candidate in front), y=digits(candidate.value for candidate in front),
+        mode="lines", name="front", line={"color": BLACK, "width": 1, "shape": "hv"}, hoverinfo="skip",
+    )  # fmt: skip
+    chosen = found.chosen
+    figure.add_scatter(
+        x=digits([chosen.seconds]), y=digits([chosen.value]), mode="markers", name="take this", hoverinfo="skip",
+        marker={"symbol": "circle-open", "size": 18, "color": GREEN, "line": {"width": 3}},
+    )  # fmt: skip
+    return finish(
+        figure, "Score against seconds of training", f"by {found.clock}; the line joins what nothing beats in both",
+        xaxis=FINE_LOG | {"title": {"text": "seconds of training"}},
+        yaxis={"title": {"text": words(spec.arm.metric)}},
+    )  # fmt: skip

@@ -1,0 +1,66 @@
+"""The note on a study's page: its question, state and best, the verdicts, and how to go on; in Markdown."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from batchlaw.results.status import StudyStatus, best_line, counts_line, pace_line
+
+if TYPE_CHECKING:
+    from batchlaw.claims.designed import Block
+
+_CLOSING = (
+    "A database other than `batchlaw.db` is named by `--storage URL` or `BATCHLAW_STORAGE`. This note is written anew "
+    "as the study goes on, until somebody edits it."
+)
+
+
+def note(status: StudyStatus, judged: "list[Block]", *, further: int) -> str:
+    """Write it.
+
+    Args:
+        status: a snapshot of the study.
+        judged: the findings of a designed one that has ended.
+        further: how many figures the page has no room for.
+    """
+    spec, going_on = status.spec, status.slots.done < status.slots.total
+    verdicts = list(_verdicts(judged))
+    commands = [
+        f"batchlaw status {spec.name}" + " --watch" * going_on,
+        f"batchlaw export {spec.name} --format python",
+        f"batchlaw recommend {spec.name}",
+        f"batchlaw law {spec.name}",
+        f"batchlaw report {spec.name}",
+        *([f"batchlaw claim {spec.name}"] if spec.claim else []),
+    ]
+    parts = [
+        f"# {_plain(spec.question)}",
+        counts_line(status) + f" · {status.slots.held} running · {status.slots.open} waiting" * going_on,
+        _plain(best_line(status)),
+        _plain(pace_line(status)),
+        *([f"{further} further figures are in the report."] if further else []),
+        *(["## Verdicts", "\n".join(verdicts)] if verdicts else []),
+        "## Go on",
+        "\n".join(f"    {command}" for command in commands),
+        _CLOSING,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdicts(judged: "list[Block]") -> Iterator[str]:
+    """A line for each hypothesis; where it was judged at several levels, how often each verdict was found."""
+    for block in judged:
+        for column in zip(*(findings for _, findings in block), strict=True):
+            name, statement = column[0].hypothesis.name, _plain(column[0].hypothesis.statement)
+            if len(column) == 1:
+                yield f"- **{name} {column[0].verdict}**: {statement}; {_plain(column[0].reason)}"
+            else:
+                counts = Counter(finding.verdict for finding in column).most_common()
+                found = ", ".join(f"{verdict} {n} times" for verdict, n in counts)
+                yield f"- **{name} {found}** at {len(column)} combinations of the other factors: {statement}"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text)

@@ -1,0 +1,41 @@
+"""Pages: one self-contained HTML file each, which needs no network."""
+
+import re
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from batchlaw import __version__
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("batchlaw.figures", "pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(template: str, **content: Any) -> str:
+    """A page from one of the templates in `pages/`."""
+    return _ENVIRONMENT.get_template(template).render(plotly=get_plotlyjs(), version=__version__, **content)
+
+
+def drawings(figures: dict[str, go.Figure], prefix: str) -> dict[str, str]:
+    """Each figure as an element of a page, whose id is its name after the prefix, in HTML that Plotly has escaped."""
+    return {name: _drawing(figure, f"{prefix}-{name}") for name, figure in figures.items()}
+
+
+def _drawing(figure: go.Figure, name: str) -> str:
+    return str(
+        plotly.io.to_html(
+            figure,
+            include_plotlyjs=False,
+            full_html=False,
+            config={"responsive": True, "displayModeBar": False},
+            div_id=re.sub(r"[^A-Za-z0-9_-]", "-", name),
+        )
+    )

@@ -1,0 +1,39 @@
+"""What pages show of the verdicts of a study or file, beside figures."""
+
+from typing import Any
+
+from batchlaw.claims.designed import Block
+from batchlaw.claims.hypotheses import GIVEN_LABELS
+from batchlaw.claims.pooled import PooledFinding, pool_findings
+from batchlaw.claims.verdict import Finding
+from batchlaw.figures.verdicts import stratum_name
+
+
+def pooled(judged: list[Block]) -> list[PooledFinding]:
+    """One verdict over the strata of each block that has several, a hypothesis each."""
+    return [
+        pool_findings(list(column))
+        for block in judged
+        if len(block) > 1
+        for column in zip(*(findings for _, findings in block), strict=True)
+    ]
+
+
+def verdict_of_each(judged: list[Block]) -> dict[str, str]:
+    """The verdict on each hypothesis, pooled where there are several strata."""
+    single = {finding.hypothesis.name: finding.verdict for block in judged for finding in block[0][1]}
+    return single | {finding.hypothesis: finding.verdict for finding in pooled(judged)}
+
+
+def part_of(stratum: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
+    """What a page shows of one surface, or of the hypotheses about all runs, beside its figures."""
+    evidence = findings[0].evidence
+    part: dict[str, Any] = {"name": stratum_name(stratum), "findings": findings, "evidence": None}
+    if evidence is not None:
+        record = evidence.summary()
+        part |= {
+            "evidence": {"reverse": None, "rho_squared": None, **record},
+            "given": GIVEN_LABELS[evidence.given],
+            "levels": [{**row, "given": row[evidence.given]} for row in record[f"per_{evidence.given}"]],
+        }
+    return part

@@ -1,0 +1,121 @@
+"""Reports that a person can send: of the verdicts on a study or file, and of whole studies."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from batchlaw.claims.designed import Block
+from batchlaw.export import Configuration
+from batchlaw.export.provenance import interval_of
+from batchlaw.figures.accounts import Account
+from batchlaw.figures.batches import outcomes_by_batch_size
+from batchlaw.figures.comparison import comparison
+from batchlaw.figures.facts import facts_of, toml_of
+from batchlaw.figures.gallery import trial_figures
+from batchlaw.figures.labels import Labels, labels_of
+from batchlaw.figures.pages import drawings, page
+from batchlaw.figures.parts import part_of, pooled, verdict_of_each
+from batchlaw.figures.ridges import figures
+from batchlaw.figures.style import words
+from batchlaw.results.records import ENDED
+from batchlaw.results.status import counts_line
+from batchlaw.spec import fingerprint
+
+_TOP = 5  # configurations
+_SOURCES = {
+    "seeds": "are over the seeds of a trial (Student's t)",
+    "validation sample": "are the sampling error of the validation set for one seed",
+    "unknown": "are unknown, since one seed tells no error",
+}
+_COURSE = ("outcomes", "history", "timeline")  # figures of how the trials went, which come after what they found
+
+
+def claim_report(judged: list[Block], labels: Labels) -> str:
+    """The verdicts on a study or a file, with their evidence."""
+    return page(
+        "claim.html",
+        title=labels.title,
+        question=labels.question,
+        parts=_parts(judged, labels, "claim"),
+        pooled=pooled(judged),
+    )
+
+
+def study_report(accounts: Sequence[Account], *, written: str) -> str:
+    """Studies from their question to what they cost; of several, a comparison comes first; `written` is the date."""
+    names = [account.spec.name for account in accounts]
+    return page(
+        "studies.html",
+        title=", ".join(names),
+        studies=[_study(account) for account in accounts],
+        compared=_compared(accounts) if len(accounts) > 1 else None,
+        written=written,
+    )
+
+
+def _study(account: Account) -> dict[str, Any]:
+    """What the template shows of one study."""
+    spec, best = account.spec, account.best(_TOP)
+    surfaces = any(findings[0].evidence for block in account.judged for _, findings in block)
+    drawn = drawings(trial_figures(spec, account.records, account.laws, with_map=not surfaces), spec.name)
+    outcomes = outcomes_by_batch_size(account.records)
+    return {
+        "name": spec.name,
+        "question": spec.question,
+        "metric": words(spec.arm.metric),
+        "counts": counts_line(account.status),
+        "lack": account.lack,
+        "laws": [(law.name, law.lines()) for law in account.laws if law.law or account.spec.claim],
+        "parts": _parts(account.judged, labels_of(spec), spec.name),
+        "pooled": pooled(account.judged),
+        "best": [(configuration, _interval(configuration)) for configuration in best],
+        "source": _SOURCES[best[0].standard_error_of] if best else "",
+        "figures": {name: drawing for name, drawing in drawn.items() if name not in _COURSE},
+        "course": {name: drawing for name, drawing in drawn.items() if name in _COURSE},
+        "outcomes": outcomes,
+        "outcome_names": [name for name in (*ENDED, "failed", "lost") if any(row.counts.get(name) for row in outcomes)],
+        "prunes": spec.search is not None and spec.search.pruner != "none",
+        "facts": facts_of(spec),
+        "toml": toml_of(spec),
+        "costs": account.costs,
+        "versions": account.versions,
+        "fingerprint": fingerprint(spec),
+    }
+
+
+def _parts(judged: list[Block], labels: Labels, prefix: str) -> list[dict[str, Any]]:
+    """The surfaces that were judged, and the hypotheses about all runs, each with its figures."""
+    parts = []
+    for number, (stratum, findings) in enumerate(part for block in judged for part in block):
+        evidence = findings[0].evidence
+        drawn = figures(evidence, labels) if evidence is not None else {}
+        parts.append(part_of(stratum, findings) | {"figures": drawings(drawn, f"{prefix}-{number}")})
+    return parts
+
+
+def _interval(configuration: Configuration) -> str:
+    """`0.9697 – 0.9921`, of 95 %."""
+    low, high = interval_of(configuration)
+    return "" if low is None or high is None else f"{low:.4f} – {high:.4f}"
+
+
+def _compared(accounts: Sequence[Account]) -> dict[str, Any]:
+    """Several studies side by side."""
+    verdicts = {account.spec.name: verdict_of_each(account.judged) for account in accounts if account.judged}
+    rows = []
+    for account in accounts:
+        best = account.best(1)
+        rows.append(
+            {
+                "name": account.spec.name,
+                "metric": words(account.spec.arm.metric),
+                "best": best[0] if best else None,
+                "interval": _interval(best[0]) if best else "",
+                "trials": account.status.slots.done,
+            }
+        )
+    return {
+        "rows": rows,
+        "figures": drawings(comparison([(account.spec, account.records) for account in accounts]), "comparison"),
+        "verdicts": verdicts,
+        "hypotheses": list(dict.fromkeys(name for found in verdicts.values() for name in found)),
+    }

@@ -1,0 +1,177 @@
+"""Figures in which every trial is a point."""
+
+from math import ceil, log10
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from batchlaw.figures.style import (
+    BLUE,
+    GRAY,
+    ORANGE,
+    OUTCOME_COLORS,
+    VERMILLION,
+    batch_axis,
+    color_axis,
+    digits,
+    finish,
+    is_wide,
+    log_axis,
+    score_axis,
+    words,
+)
+from batchlaw.recipe.scaling import family_factor
+from batchlaw.results.records import TrialRecord, best_first
+from batchlaw.spec import StudySpec, extremes
+
+_MOST_ON_MAP = 500  # trials, so that it stays below 60 KB
+_MOST_IN_HISTORY = 2000
+_SYMBOLS = {  # in the order of drawing
+    "pruned": "triangle-down-open",
+    "complete": "circle",
+    "diverged": "x-thin-open",
+    "out-of-memory": "square-x-open",
+}
+_COLORED = ("complete", "pruned")
+# Quantile of scores at which the colours end: the many bad ones would leave the good ones one colour.
+_WORST_SHOWN = 0.2
+
+
+def score_map(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
+    """The trials over learning rate and batch size; the colour is the score, the symbol how a trial ended.
+
+    Where families are compared, learning rates are divided by their factors (`recipe.scaling`), so that one axis
+    suits all of them.
+    """
+    known = [record for record in records if record.outcome in _SYMBOLS and score_of(record) is not None]
+    if not known:
+        return None
+    shown = _sample(known, spec)
+    scores = [score_of(record) or 0.0 for record in shown if record.outcome in _COLORED]
+    wide = spec.direction == "minimize" and bool(scores) and is_wide(scores)
+    figure = go.Figure()
+    for outcome in _SYMBOLS:
+        part = [record for record in shown if record.outcome == outcome]
+        if part:
+            _add_points(figure, spec, part, wide=wide)
+    best = best_first(known, spec.direction)[:1]
+    if best:
+        figure.add_scatter(
+            x=digits(_rate(record, spec) for record in best), y=[record.config["batch_size"] for record in best],
+            mode="markers", name=f"best: trial {best[0].number}", hoverinfo="skip",
+            marker={"symbol": "circle-open", "size": 18, "color": VERMILLION, "line": {"width": 2.5}},
+        )  # fmt: skip
+    some = f"; {len(shown)} of {len(known)} trials, the best among them" if len(shown) < len(known) else ""
+    return finish(
+        figure,
+        "Score over learning rate and batch size",
+        f"the colour is {words(spec.arm.metric)}{some}",
+        xaxis=log_axis("peak learning rate" + " ÷ family factor" * _compares_families(spec)),
+        yaxis=batch_axis(record.config["batch_size"] for record in shown),
+        coloraxis=_colors(spec, scores, wide=wide) if scores else None,
+        margin={"t": 30},
+        height=460,
+    )
+
+
+def _add_points(figure: go.Figure, spec: StudySpec, part: list[TrialRecord], *, wide: bool) -> None:
+    """The trials of one outcome; those that trained have the colour of their score, or of its logarithm."""
+    outcome = part[0].outcome
+    values = [score_of(record) or 0.0 for record in part]
+    marker: dict[str, Any] = {"symbol": _SYMBOLS[outcome], "size": 8, "color": OUTCOME_COLORS[outcome]}
+    marker["line"] = {"width": 0.5, "color": "#fff"} if outcome == "complete" else {"width": 1.5}
+    colored = outcome in _COLORED
+    if colored:  # the legend cannot show a scale, so it gets a mark of its own
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", name=outcome, legendgroup=outcome, marker=marker | {"color": GRAY}
+        )
+        marker |= {"color": digits(map(log10, values) if wide else values), "coloraxis": "coloraxis"}
+    figure.add_scatter(
+        x=digits(_rate(record, spec) for record in part), y=[record.config["batch_size"] for record in part],
+        mode="markers", name=outcome, legendgroup=outcome, showlegend=not colored, marker=marker,
+        text=[_described(record) for record in part],
+        customdata=[[record.number, value] for record, value in zip(part, digits(values), strict=True)],
+        hovertemplate="trial %{customdata[0]}: %{customdata[1]}<br>batch size %{y}<br>%{text}<extra></extra>",
+    )  # fmt: skip
+
+
+def score_of(record: TrialRecord) -> float | None:
+    """The value of a trial, or of a pruned one the last that it reported."""
+    if record.value is not None or not record.intermediate_values:
+        return record.value
+    return record.intermediate_values[max(record.intermediate_values)]
+
+
+def _sample(records: list[TrialRecord], spec: StudySpec) -> list[TrialRecord]:
+    """Not too many of them: the best, and an even choice of the others."""
+    if len(records) <= _MOST_ON_MAP:
+        return records
+    best = best_first(records, spec.direction)[: _MOST_ON_MAP // 2]
+    numbers = {record.number for record in best}
+    others = [record for record in records if record.number not in numbers]
+    return best + others[:: ceil(len(others) / (_MOST_ON_MAP - len(best)))]
+
+
+def _compares_families(spec: StudySpec) -> bool:
+    return spec.space.family_factors and len(extremes(spec.space.optimizer)) > 1
+
+
+def _rate(record: TrialRecord, spec: StudySpec) -> float:
+    config = record.config
+    factor = family_factor(config["optimizer"], config["momentum"]) if _compares_families(spec) else 1.0
+    return float(config["peak_lr"]) / factor
+
+
+def _described(record: TrialRecord) -> str:
+    config = record.config
+    return (
+        f"peak lr {config['peak_lr']:.3g}, {config['optimizer']}<br>{config['scaling_rule']}, "
+        f"warmup {config['warmup_fraction']:.0%}, {config['decay']}"
+    )
+
+
+def _colors(spec: StudySpec, scores: list[float], *, wide: bool) -> dict[str, Any]:
+    """Colours between the best score and one that most trials reach."""
+    worst = float(np.quantile(scores, _WORST_SHOWN if spec.direction == "maximize" else 1 - _WORST_SHOWN))
+    ends = sorted([worst, max(scores) if spec.direction == "maximize" else min(scores)])
+    axis = color_axis(ends, spec.direction, wide=wide)
+    low, high = digits(map(log10, ends) if wide else ends)
+    return axis | ({"cmin": low, "cmax": high} if low < high else {})
+
+
+def history(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
+    """The scores of complete trials in the order of their numbers, and the best so far; of a search alone."""
+    complete = sorted(best_first(records, spec.direction), key=lambda record: record.number)
+    if spec.search is None or len(complete) < 2:
+        return None
+    numbers, values = [r.number for r in complete], [r.value or 0.0 for r in complete]
+    up = spec.direction == "maximize"
+    best = np.maximum.accumulate(values) if up else np.minimum.accumulate(values)
+    turns = [0, *(np.flatnonzero(np.diff(best)) + 1).tolist(), len(best) - 1]
+    every = ceil(len(values) / _MOST_IN_HISTORY)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=numbers[::every], y=digits(values[::every]), mode="markers", name="complete trials",
+        marker={"color": BLUE, "size": 6, "opacity": 0.6}, hovertemplate="trial %{x}: %{y}<extra></extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[numbers[turn] for turn in turns], y=digits(best[turns]), mode="lines", name="best so far",
+        line={"color": ORANGE, "shape": "hv", "width": 2.5}, hovertemplate="best %{y}<extra></extra>",
+    )  # fmt: skip
+    return finish(
+        figure,
+        "How the search got better",
+        f"the best {words(spec.arm.metric)} so far; the worst tenth of trials may lie outside",
+        xaxis={"title": {"text": "trial"}},
+        yaxis=_without_worst(score_axis(spec.arm.metric, values, spec.direction), values, up=up),
+    )
+
+
+def _without_worst(axis: dict[str, Any], values: list[float], *, up: bool) -> dict[str, Any]:
+    """An axis that ends where the worst tenth begins, with a margin: steps among good scores are small beside them."""
+    low, high = np.quantile(values, (0.1, 1.0) if up else (0.0, 0.9)).tolist()
+    if axis.get("type") == "log":
+        low, high = log10(low), log10(high)
+    margin = 0.1 * (high - low)
+    return axis | ({"range": digits([low - margin, high + margin])} if margin else {})

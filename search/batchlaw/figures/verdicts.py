@@ -1,0 +1,44 @@
+"""The verdicts of a designed study as a table."""
+
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from batchlaw.figures.style import BLACK, GREEN, ORANGE, VERMILLION, finish
+
+if TYPE_CHECKING:  # what judges imports statsmodels, which a search does without
+    from batchlaw.claims.designed import Block
+
+_COLORS = {"supported": GREEN, "refuted": VERMILLION, "no relation": VERMILLION, "inconclusive": ORANGE}
+_COLUMNS = (2, 4, 7)  # widths
+_LINE = 48  # characters of a reason on a line 680 px wide (measured in a browser); on a phone the table scrolls
+
+
+def stratum_name(stratum: dict[str, Any]) -> str:
+    """`optimizer adam, momentum 0.9`; empty for a study of one surface."""
+    return ", ".join(f"{key} {value}" for key, value in stratum.items())
+
+
+def verdict_table(judged: "list[Block]") -> go.Figure:
+    """A row for each hypothesis and stratum: its verdict and the reason."""
+    rows = [
+        (" ".join([finding.hypothesis.name, stratum_name(stratum)]).strip(), finding.verdict, finding.reason)
+        for block in judged
+        for stratum, findings in block
+        for finding in findings
+    ]
+    names, verdicts, reasons = zip(*rows, strict=True)
+    lines = sum(max(1, ceil(len(reason) / _LINE)) for reason in reasons)
+    figure = go.Figure(
+        go.Table(
+            columnwidth=_COLUMNS,
+            header={"values": ["claim", "verdict", "why"], "align": "left", "fill": {"color": "#eee"}},
+            cells={
+                "values": [names, [f"<b>{verdict}</b>" for verdict in verdicts], reasons], "align": "left",
+                "fill": {"color": "#fff"}, "line": {"color": "#ddd"},
+                "font": {"size": 12, "color": [BLACK, [_COLORS[verdict] for verdict in verdicts], BLACK]},
+            },
+        )
+    )  # fmt: skip
+    return finish(figure, "Verdicts", "by criteria fixed before the runs", height=110 + 16 * lines + 10 * len(rows))

@@ -1,0 +1,199 @@
+"""The fastest configuration that is as good as the best, by one standard error, for a time or a number of devices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchlaw.errors import BatchlawError, StudyError
+from batchlaw.laws.law import StudyLaw
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.results.ranking import Configuration, with_ties
+from batchlaw.results.records import TrialRecord, best_first
+from batchlaw.results.step_time import Profile
+from batchlaw.spec import StudySpec, TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The best configuration of one optimizer at one batch size."""
+
+    configuration: Configuration
+    value: float  # at the end, or when the time is up
+    progress: float  # of the budget by then; 1 where it fits
+    seconds: float  # of training until then
+    within: bool  # one standard error of the best
+    on_front: bool  # no other is both faster and better
+    lr_by_law: tuple[float, float, float] | None  # with its interval
+
+    @property
+    def config(self) -> TrainConfig:
+        """Of the trial."""
+        return self.configuration.config
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        law = self.lr_by_law
+        return {
+            "trial": self.configuration.trial,
+            "optimizer": self.config.optimizer,
+            "batch_size": self.config.batch_size,
+            "peak_lr": self.config.peak_lr,
+            "lr_by_law": law and dict(zip(("value", "ci_low", "ci_high"), law, strict=True)),
+            "value": self.value,
+            "standard_error": self.configuration.standard_error,
+            "progress": self.progress,
+            "seconds": self.seconds,
+            "within_one_standard_error": self.within,
+            "on_front": self.on_front,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """The candidates, the fastest first, and the one to take."""
+
+    candidates: tuple[Candidate, ...]
+    chosen: Candidate
+    best: Candidate
+    clock: str  # what the seconds are of
+    devices: int
+    left_out: tuple[str, ...]  # candidates whose time is not known, and why
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "clock": self.clock,
+            "devices": self.devices,
+            "chosen": self.chosen.as_dict(),
+            "best": self.best.as_dict(),
+            "candidates": [candidate.as_dict() for candidate in self.candidates],
+            "left_out": list(self.left_out),
+        }
+
+
+def recommend(
+    spec: StudySpec,
+    records: Sequence[TrialRecord],
+    laws: Sequence[StudyLaw],
+    profile: Profile | None,
+    *,
+    seconds: float | None = None,
+    devices: int = 1,
+) -> Recommendation:
+    """Weigh the score of each batch size against the time it takes.
+
+    With a number of devices each takes an equal share of every batch, and the exchange of gradients is taken to cost
+    nothing (assumption: a bound from below). With a limit of time a candidate that takes longer counts with the score
+    it had reported by then; where its rate decays, training planned for that time may do better.
+
+    Args:
+        spec: the study.
+        records: its trials.
+        laws: of its strata.
+        profile: what steps cost on the device in question; None takes the clocks of the trials themselves.
+        seconds: to train for, at most.
+        devices: that share a batch.
+
+    Raises:
+        StudyError: no trial has finished.
+        BatchlawError: several devices without a profile, or no candidate that the time is known of, or that has
+            reported by then.
+    """
+    if devices > 1 and profile is None:
+        raise BatchlawError(f"--devices: got {devices}; how steps share out takes batchlaw profile STUDY.toml first")
+    ordered = best_first(records, spec.direction)
+    if not ordered:
+        raise StudyError(f"study {spec.name!r} has no finished trial yet")
+    bests: dict[tuple[str, int], TrialRecord] = {}
+    for record in ordered:
+        bests.setdefault((record.config["optimizer"], record.config["batch_size"]), record)
+    timed, left_out = _timed(spec, list(bests.values()), ordered[0], profile, seconds=seconds, devices=devices)
+    if not timed:
+        what = "no time of a step is known for them" if seconds is None else f"none reports within {seconds:g} s"
+        raise BatchlawError(f"{'--seconds' if seconds else 'profile'}: of {len(bests)} candidates {what}")
+    sign = 1 if spec.direction == "maximize" else -1
+    best = max(timed, key=lambda run: sign * run.value)
+    threshold = sign * best.value - (best.configuration.standard_error or 0.0)
+    candidates, so_far = [], -float("inf")
+    for run in sorted(timed, key=lambda run: (run.seconds, -sign * run.value)):
+        candidates.append(
+            Candidate(
+                configuration=run.configuration, value=run.value, progress=run.progress, seconds=run.seconds,
+                within=sign * run.value >= threshold, on_front=sign * run.value > so_far,
+                lr_by_law=_by_law(laws, run.configuration),
+            )
+        )  # fmt: skip
+        so_far = max(so_far, sign * run.value)
+    clock = "the trials' own clocks" if profile is None else f"a profile {profile.where()}"
+    return Recommendation(
+        candidates=tuple(candidates),
+        chosen=next(candidate for candidate in candidates if candidate.within),
+        best=next(candidate for candidate in candidates if candidate.configuration is best.configuration),
+        clock=clock,
+        devices=devices,
+        left_out=tuple(left_out),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Timed:
+    """A configuration with its score after so many seconds, and the share of its budget that it has used by then."""
+
+    configuration: Configuration
+    value: float
+    progress: float
+    seconds: float
+
+
+def _timed(
+    spec: StudySpec, chosen: list[TrialRecord], best: TrialRecord, profile: Profile | None, *, seconds: float | None,
+    devices: int,
+) -> tuple[list[_Timed], list[str]]:  # fmt: skip
+    """Those whose time is known and that have reported by then; and of the others why their time is not known."""
+    timed, unknown = [], []
+    for record, configuration in zip(chosen, with_ties(chosen, best, spec), strict=True):
+        try:
+            whole = _seconds(record, configuration.config, profile, devices)
+        except BatchlawError as error:
+            unknown.append(f"{configuration.config.optimizer} at {configuration.config.batch_size}: {error}")
+            continue
+        share = 1.0 if seconds is None else min(seconds / whole, 1.0)
+        value = _value_at(record, spec.arm.metric, share)
+        if value is not None:
+            timed.append(
+                _Timed(configuration=configuration, value=value, progress=share, seconds=min(whole, seconds or whole))
+            )
+    return timed, unknown
+
+
+def _seconds(record: TrialRecord, config: TrainConfig, profile: Profile | None, devices: int) -> float:
+    """Of one run of a configuration, evaluation left out."""
+    if profile is None:
+        taken = record.result.get("train_seconds")
+        if taken is None:
+            raise BatchlawError("its trial recorded no time; batchlaw profile STUDY.toml measures it")
+        return float(taken) / max(len(config.seeds), 1)
+    phases = schedule_of(config).phases
+    if phases[0].batch_size < devices:
+        raise BatchlawError(f"a batch of {phases[0].batch_size} does not share out among {devices} devices")
+    return sum(
+        phase.steps * profile.seconds_a_step_at(phase.batch_size / devices, config.optimizer) for phase in phases
+    )
+
+
+def _value_at(record: TrialRecord, metric: str, share: float) -> float | None:
+    """The metric after a share of the budget, at the last report until then."""
+    if share >= 1:
+        return record.value
+    reached = [entry[metric] for entry in record.result.get("curve", []) if entry["progress"] <= share + 1e-9]
+    return float(reached[-1]) if reached else None
+
+
+def _by_law(laws: Sequence[StudyLaw], configuration: Configuration) -> tuple[float, float, float] | None:
+    """The rate by the law of the configuration's stratum, where that was seen at its batch size."""
+    for study_law in laws:
+        if study_law.law and any(record.number == configuration.trial for record in study_law.records):
+            low, high = study_law.law.seen
+            batch_size = configuration.config.batch_size
+            return study_law.law.predict(batch_size) if low <= batch_size <= high else None
+    return None

@@ -1,0 +1,118 @@
+"""What a designed study will cost on this machine, and how well it will tell: asked before the first run."""
+
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import special
+
+from batchlaw.errors import StudyError
+from batchlaw.objectives.objective import Runtime
+from batchlaw.recipe.derive import derive, run_seeds
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.recipe.space import cells, companions, point_of
+from batchlaw.spec import StudySpec, levels_of
+from batchlaw.train.data import load_parts
+from batchlaw.train.stacking import can_stack, lane_of, seconds_a_step, stack_size
+
+# Octaves, of one optimum with five seeds: medians over the identified levels of studies/claim-scaling-rule.toml, for
+# momentum and for Adam.
+TYPICAL_ERRORS = (0.07, 0.37)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """The size of a designed study."""
+
+    study: str
+    cells: int
+    replicates: int
+    runs: int
+    workers: int
+    seconds: float | None  # of wall time; None for one's own objective, which is not measured
+    slope_half_widths: tuple[float, float] | None  # expected between these; None for slopes over other factors
+
+    def lines(self) -> list[str]:
+        """For people."""
+        time = (
+            "unknown for an objective of your own"
+            if self.seconds is None
+            else str(timedelta(seconds=round(self.seconds)))
+        )
+        lines = [
+            f"{self.study}: {self.cells} cells × {self.replicates} replicates = {self.runs} runs",
+            f"about {time} of training with {self.workers} workers on this machine",
+        ]
+        if self.slope_half_widths:
+            widths = " to ".join(f"± {width:.2f}" for width in self.slope_half_widths)
+            lines.append(
+                f"expected interval of a slope over the learning rates: {widths}, where every optimum is identified as "
+                "well as on digits (with momentum, with Adam)"
+            )
+        return lines
+
+
+def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
+    """Measure a few steps of every batch size, and add up.
+
+    Raises:
+        StudyError: the study has no [claim], or an adaptive one, whose batch sizes are not known beforehand.
+    """
+    if spec.claim is None:
+        raise StudyError(f"study {spec.name!r} has no [claim] to plan")
+    if spec.claim.design == "adaptive":
+        raise StudyError(f"study {spec.name!r} has an adaptive design, whose batch sizes are not known beforehand")
+    n = spec.claim.replicates
+    combinations = cells(spec.space)
+    x = np.log2(levels_of(spec.space.base_lr))
+    spread = float(np.sqrt(((x - x.mean()) ** 2).sum()))
+    t = float(special.stdtrit(n - 1, 1 - spec.claim.alpha / 2))
+    low, high = (t * error * (5 / n) ** 0.5 for error in TYPICAL_ERRORS)
+    return Cost(
+        study=spec.name,
+        cells=len(combinations),
+        replicates=n,
+        runs=n * len(combinations),
+        workers=workers,
+        seconds=None if spec.task is None else _seconds_together(spec, runtime, workers),
+        slope_half_widths=(low / spread, high / spread) if spread else None,
+    )
+
+
+def _seconds_together(spec: StudySpec, runtime: Runtime, workers: int) -> float:
+    """Of all cells among workers that start, and measure, side by side: two take more than half the time of one."""
+    began = time.time()
+    options = (spec, runtime.device, runtime.data_dir, torch.get_num_threads(), began)
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        measured = [pool.submit(_seconds, *options) for _ in range(workers)]
+        seconds = [future.result() for future in measured]
+    return max(starting for starting, _ in seconds) + sum(training for _, training in seconds) / workers**2
+
+
+def _seconds(spec: StudySpec, device: torch.device, data_dir: Path, threads: int, began: float) -> tuple[float, float]:
+    """Of the start of this process, and of all cells one after the other."""
+    assert spec.task is not None and spec.claim is not None
+    torch.set_num_threads(threads)
+    train = load_parts(spec.task, device, data_dir).train
+    starting = time.time() - began
+    seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
+    configs = [derive(spec, point_of(cell, spec.space), seeds) for cell in cells(spec.space)]
+    runs_a_second: dict[tuple[int, str], float] = {}  # with a step each
+    total = 0.0
+    for slot, config in enumerate(configs):
+        key = (config.batch_size, config.optimizer)
+        if key not in runs_a_second:
+            schedule = schedule_of(config)
+            together = [config]
+            if not spec.claim.times_steps:
+                together += [configs[other] for other in companions(spec.space, slot)]
+            size = stack_size(together, train, schedule) if can_stack(together) else 1
+            lane = lane_of(together, size, train, schedule)
+            runs_a_second[key] = size / seconds_a_step(lane, min(12, schedule.steps))
+        total += config.steps * len(seeds) / runs_a_second[key]
+    return starting, total

@@ -1,0 +1,228 @@
+"""Seconds a step against batch size, measured on this device with the step that trials train with."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from math import inf, log2
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from batchlaw.errors import DeviceMemoryError, WorkFailed
+from batchlaw.objectives.objective import Runtime, versions
+from batchlaw.recipe.derive import Point, derive, run_seeds
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.results.step_time import Largest, Profile, Row
+from batchlaw.spec import Budget, IntRange, Space, StudySpec, Task, extremes, levels_of
+from batchlaw.spec.dimensions import OptimizerFamily
+from batchlaw.train import device_name, memory
+from batchlaw.train.data import Examples, load_parts
+from batchlaw.train.parallel_runs import ParallelRuns
+
+STRETCHES = 7  # of each batch size; enough for quartiles (assumption)
+_WARMUP = 3  # steps of every stretch that are not timed: a fresh network allocates its gradients and its state
+
+Tick = Callable[[int, int], None]  # stretches done, and all there are
+
+
+def batch_sizes_of(space: Space) -> list[int]:
+    """The batch sizes to measure, ascending: choices as they are, of a range the powers of two within.
+
+    A range that holds no power of two gives its ends.
+    """
+    dimension = space.batch_size
+    if not isinstance(dimension, IntRange):
+        return sorted(levels_of(dimension))
+    powers = (2**exponent for exponent in range(int(log2(dimension.high)) + 1))
+    return [power for power in powers if power >= dimension.low] or [dimension.low, dimension.high]
+
+
+def profile_of(
+    spec: StudySpec,
+    runtime: Runtime,
+    *,
+    families: tuple[OptimizerFamily, ...] | None = None,
+    seconds: float = 1.0,
+    tick: Tick = lambda done, total: None,
+) -> Profile:
+    """Time steps of every batch size with every optimizer of the space, one replicate at a time.
+
+    Args:
+        spec: a study of a built-in task.
+        runtime: where to measure; the threads are those that PyTorch has now.
+        families: optimizers other than the space's.
+        seconds: of timed steps for each batch size and optimizer, about; a stretch is at least one step.
+        tick: called after every stretch.
+
+    Raises:
+        DataError: the data set is missing.
+        WorkFailed: not even one example at a time fits on the device.
+    """
+    assert spec.task is not None
+    train = load_parts(spec.task, runtime.device, runtime.data_dir).train
+    bench = _Bench(spec, spec.task, train)
+    sizes = batch_sizes_of(spec.space)
+    rows: list[Row] = []
+    families = families or extremes(spec.space.optimizer)
+    total, done = len(families) * len(sizes) * (STRETCHES + 1), count(1)
+    try:
+        for family in families:
+            rows += _rows(bench, family, sizes, seconds / STRETCHES, lambda: tick(next(done), total))
+        largest = _largest(bench, rows)
+    except (DeviceMemoryError, torch.OutOfMemoryError) as error:
+        raise WorkFailed(f"{spec.task.model} on {runtime.device}: {error}") from None
+    return Profile(
+        study=spec.name,
+        device=_device(runtime.device),
+        threads=torch.get_num_threads(),
+        precision=spec.task.precision,
+        replicates=1,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+        rows=tuple(rows),
+        largest=largest,
+    )
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What all measurements have in common."""
+
+    spec: StudySpec
+    task: Task
+    train: Examples
+
+    @property
+    def device(self) -> torch.device:
+        return self.train.images.device
+
+    def lane(self, family: OptimizerFamily, batch_size: int, steps: int) -> ParallelRuns:
+        """A network of the study that has so many steps to go.
+
+        At the lowest learning rate, so that it stays near its start; with the momentum and the decay that cost most.
+        """
+        space = self.spec.space.model_copy(update={"warmup": "fraction"})
+        spec = self.spec.model_copy(update={"budget": Budget(steps=steps), "space": space})
+        point = Point(
+            batch_size=batch_size,
+            base_lr=min(extremes(space.base_lr)),
+            scaling_rule="constant",
+            warmup_fraction=0.0,
+            optimizer=family,
+            decay="constant",
+            momentum=max(extremes(space.momentum)),
+            weight_decay=max(extremes(space.weight_decay)),
+        )
+        config = derive(spec, point, run_seeds(spec.arm.seed, 1))
+        return ParallelRuns(config, self.task, config.seeds, schedule_of(config), self.train)
+
+    def seconds_a_step(self, lane: ParallelRuns, steps: int) -> float:
+        """Of one stretch: a whole run of the lane, after a warm-up."""
+        lane.advance(0, min(_WARMUP, steps))
+        lane.loss_sum.tolist()  # waits for the device
+        began = time.perf_counter()
+        lane.advance(0, steps)
+        lane.loss_sum.tolist()
+        return (time.perf_counter() - began) / steps
+
+
+def _rows(
+    bench: _Bench, family: OptimizerFamily, sizes: list[int], stretch: float, tick: Callable[[], None]
+) -> list[Row]:
+    """All batch sizes with one optimizer, in stretches of so many seconds.
+
+    Rounds go up and down the batch sizes in turn, so that a machine that slows down does not make a trend.
+    """
+    steps, micro_batch_sizes, peaks = {}, {}, {}
+    for size in sizes:
+        memory.reset_peak(bench.device)
+        steps[size], micro_batch_sizes[size] = _calibrate(bench, family, size, stretch)
+        peaks[size] = None if bench.device.type == "cpu" else memory.peak_bytes(bench.device)
+        tick()
+    times: dict[int, list[float]] = {size: [] for size in sizes}
+    for round_ in range(STRETCHES):
+        for size in sizes[:: -1 if round_ % 2 else 1]:
+            times[size].append(bench.seconds_a_step(bench.lane(family, size, steps[size]), steps[size]))
+            tick()
+    return [
+        Row(
+            optimizer=family,
+            batch_size=size,
+            seconds_a_step=float(np.median(times[size])),
+            iqr_seconds=float(np.subtract(*np.percentile(times[size], [75, 25]))),
+            micro_batch_size=micro_batch_sizes[size],
+            peak_memory_bytes=peaks[size],
+        )
+        for size in sizes
+    ]
+
+
+def _calibrate(bench: _Bench, family: OptimizerFamily, size: int, stretch: float) -> tuple[int, int]:
+    """Steps that take about `stretch` seconds, and the examples that fit at once; what this times is not kept."""
+    steps = 1
+    while True:
+        lane = bench.lane(family, size, steps)
+        seconds = bench.seconds_a_step(lane, steps)
+        if steps * seconds >= stretch / 4:
+            return max(1, round(stretch / seconds)), min(size, lane.micro_batch_size)
+        steps *= 4
+
+
+def _largest(bench: _Bench, rows: list[Row]) -> Largest:
+    """Double the batch past the rows until memory or the training size ends it, with the optimizer that takes most."""
+    hungriest = max(rows, key=lambda row: row.peak_memory_bytes or 0).optimizer
+    fitting = max(row.micro_batch_size for row in rows)
+    limit = bench.task.micro_batch_size or inf
+    refused = [row.batch_size for row in rows if row.micro_batch_size < min(row.batch_size, limit)]
+    if refused:
+        return Largest(fitting, "out of memory", min(refused))
+    whole = _Bench(bench.spec, bench.task.model_copy(update={"micro_batch_size": None}), bench.train)
+    while fitting < len(bench.train):
+        if not _has_room(bench.device):
+            return Largest(fitting, "free memory")
+        size = min(2 * fitting, len(bench.train))
+        try:
+            lane = whole.lane(hungriest, size, 2)  # the second step has the optimizer's state beside it
+            whole.seconds_a_step(lane, 2)
+        except torch.OutOfMemoryError:  # for the images of the batch alone
+            return Largest(fitting, "out of memory", size)
+        if lane.micro_batch_size < size:
+            return Largest(max(fitting, lane.micro_batch_size), "out of memory", size)
+        fitting = size
+    return Largest(fitting, "training size")
+
+
+def _has_room(device: torch.device) -> bool:
+    """Whether twice the last batch may be tried: an accelerator says so itself, on a CPU the process would be killed.
+
+    Twice the batch takes at most twice the memory of the process.
+    """
+    return device.type != "cpu" or memory.peak_bytes(device) <= _free_bytes()
+
+
+def _free_bytes() -> float:
+    """Of the machine or of its container, whichever is less; 0 where the system does not tell."""
+    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return 0
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # no such group, or its limit is "max"
+        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return free
+
+
+def _device(device: torch.device) -> str:
+    """The accelerator by its name, a CPU by its maker's."""
+    if device.type != "cpu":
+        return device_name(device)
+    name = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return f"cpu ({name})"

@@ -1,0 +1,120 @@
+"""Training a stored trial again, from the spec, its parameters and its seeds alone."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from batchlaw.errors import Diverged, Pruned, StudyError
+from batchlaw.objectives.objective import Runtime, train_config
+from batchlaw.recipe.derive import derive
+from batchlaw.recipe.seeds import derive_seed
+from batchlaw.recipe.space import point_of
+from batchlaw.results.records import TrialRecord
+from batchlaw.spec import StudySpec, TrainConfig
+from batchlaw.stats.comparison import mean_and_error
+from batchlaw.train import Report, train_together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Recorded against replayed: one pair for each report, and one for the value."""
+
+    pairs: list[tuple[str, float, float]]  # what, recorded, replayed
+
+    @property
+    def largest_difference(self) -> float:
+        """0 where every pair is equal to the last bit."""
+        return max((abs(recorded - replayed) for _, recorded, replayed in self.pairs), default=math.nan)
+
+
+class _Listener:
+    """Collects the reports, and ends the run where the recorded one was pruned."""
+
+    def __init__(self, metric: str, last: float | None) -> None:
+        self.values: dict[float, float] = {}
+        self._metric, self._last = metric, last
+
+    def __call__(self, progress: float, metrics: Mapping[str, float]) -> None:
+        self.values[progress] = metrics[self._metric]
+        if self._last is not None and progress >= self._last:
+            raise Pruned
+
+
+def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison:
+    """Train a trial again with the number of threads it had, and compare every report and the value.
+
+    Raises:
+        StudyError: the trial has not ended, or its stored configuration does not follow from the spec.
+    """
+    curve: list[dict[str, float]] = record.result.get("curve", [])
+    if record.outcome not in ("complete", "pruned", "diverged") or not record.config:
+        raise StudyError(f"trial {record.number} is {record.outcome}: only complete, pruned and diverged trials replay")
+    point = point_of(record.params, spec.space)
+    seeds = tuple(record.config["seeds"])
+    config = derive(spec, point, seeds)
+    if config != TrainConfig.from_record(record.config):
+        raise StudyError(f"trial {record.number}: its recorded configuration does not follow from the stored spec")
+    torch.set_num_threads(record.result.get("threads", torch.get_num_threads()))
+    pruned_at = max((entry["progress"] for entry in curve), default=0.0) if record.outcome == "pruned" else None
+    listener = _Listener(spec.arm.metric, pruned_at)
+    value: float | None = None
+    base_lrs = record.result.get("stacked_base_lrs", [config.base_lr])
+    try:
+        if len(base_lrs) > 1:  # of the designed arm: with those it shared a network with
+            configs = [derive(spec, replace(point, base_lr=base_lr), seeds) for base_lr in base_lrs]
+            value = _value_of_one(configs, base_lrs.index(config.base_lr), listener, spec, runtime)
+        elif pruned_at != 0.0:
+            value, _, _ = train_config(config, spec, listener, runtime, stacked=record.result.get("stacked", False))
+    except Pruned:
+        pass
+    except Diverged as error:
+        value = error.untrained.get(spec.arm.metric)
+    pairs = [
+        (f"after {entry['progress']:.0%}", entry[spec.arm.metric], listener.values.get(entry["progress"], math.nan))
+        for entry in curve
+    ]
+    if record.value is not None:
+        pairs.append(("value", record.value, math.nan if value is None else value))
+    return Comparison(pairs=pairs)
+
+
+def _value_of_one(
+    configs: list[TrainConfig], position: int, listener: _Listener, spec: StudySpec, runtime: Runtime
+) -> float:
+    """Train all configurations of a network, and listen to one of them."""
+    reports: list[Report] = [lambda progress, metrics: None for _ in configs]
+    reports[position] = listener
+    ended = train_together(configs, reports, device=runtime.device, data_dir=runtime.data_dir)[position]
+    if isinstance(ended, Diverged):
+        raise ended
+    return ended.metrics[spec.arm.metric]
+
+
+def verify(record: TrialRecord, spec: StudySpec, runtime: Runtime, n_seeds: int) -> dict[str, Any]:
+    """Train a configuration on fresh seeds, and score the test data once.
+
+    The optimism is the value that the search reported less the mean over fresh seeds, signed so that positive flatters.
+    """
+    metric = spec.arm.metric
+    seeds = tuple(derive_seed(spec.arm.seed, "verify", number) for number in range(n_seeds))
+    config = TrainConfig.from_record(record.config).model_copy(update={"seeds": seeds})
+    _, details, _ = train_config(config, spec, lambda progress, metrics: None, replace(runtime, test=True))
+    fresh, error = mean_and_error(details["replicate_values"])
+    assert record.value is not None
+    sign = 1 if spec.direction == "maximize" else -1
+    verified: dict[str, Any] = {
+        "trial": record.number,
+        "metric": metric,
+        "n_seeds": n_seeds,
+        "search_value": record.value,
+        "fresh": {"value": fresh, "standard_error": error},
+        "optimism": {"value": sign * (record.value - fresh), "standard_error": error},
+    }
+    if "test_accuracy" in details["replicates"][0]:
+        name = metric.replace("validation", "test")
+        value, test_error = mean_and_error([replicate[name] for replicate in details["replicates"]])
+        verified["test"] = {"metric": name, "value": value, "standard_error": test_error}
+    return verified

@@ -1,0 +1,104 @@
+"""Training at the learning rates that rules give, where the stored runs of a study do not tell what they cost."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from batchlaw.errors import ConfigError, Diverged
+from batchlaw.laws.law import StudyLaw
+from batchlaw.laws.prediction import TARGETS
+from batchlaw.laws.transfer import Transfer, ranked
+from batchlaw.objectives.objective import Runtime, train_config
+from batchlaw.recipe.derive import derive, run_seeds
+from batchlaw.recipe.scaling import HAS_BETA2, family_factor
+from batchlaw.recipe.space import point_of
+from batchlaw.spec import StudySpec, TrainConfig
+from batchlaw.spec.dimensions import ScalingRule
+from batchlaw.stats.law import left_out
+from batchlaw.stats.surface import Floats
+from batchlaw.stats.transfer import Carried, scores_at, tuned_rates
+
+
+def trained(
+    spec: StudySpec, transfer: Transfer, runtime: Runtime, *, done: Callable[[], None] = lambda: None
+) -> Transfer:
+    """The regret of every rule at the rate that it gives, trained on the study's own seeds.
+
+    The rate at the reference, and the law without the batch size in question, are of all seeds: training takes one rate
+    for all of them. What they are compared with is tuned on the other seeds, as ever.
+
+    Args:
+        spec: the designed study.
+        transfer: of one of its strata.
+        runtime: where to train.
+        done: called after each configuration.
+    """
+    law, reference, surface = transfer.law, transfer.reference, transfer.surface
+    tuned = scores_at(surface, tuned_rates(surface))
+    carried, unmeasured = {}, {}
+    for name, rates in rates_of(law, reference).items():
+        try:
+            scores = np.stack(
+                [_scores(spec, law, reference, name, row, rates, runtime, done) for row in range(len(rates))]
+            )
+        except ConfigError as error:
+            unmeasured[name] = str(error)
+            continue
+        # As in the surface, where a run that went astray counts as one that guesses.
+        scores = np.maximum(scores, surface.scores.min())
+        columns = np.repeat(rates[:, None], surface.n_replicates, axis=1)
+        carried[name] = Carried(columns, tuned - scores, np.zeros(len(rates), dtype=bool))
+    if "law" not in carried:
+        unmeasured["law"] = law.lack or "too few batch sizes have an identified optimum without one of them"
+    return ranked(law, reference, carried, unmeasured)
+
+
+def rates_of(law: StudyLaw, reference: int) -> dict[str, Floats]:
+    """What each rule that applies makes of the rate at the reference, log₂, at each batch size (n_given,)."""
+    assert law.ridge is not None
+    ridge, x = law.ridge, np.log2(law.ridge.given)
+    family = law.records[0].config["optimizer"]
+    rates = {
+        name: ridge.best[reference] + slope * (x - x[reference])
+        for name, slope in TARGETS.items()
+        if name != "sde" or family in HAS_BETA2
+    }
+    if law.law is not None:
+        fitted = law.law.fit
+        rates["law"] = left_out(ridge, fitted.curve, fitted.parameters, fitted.scatter)
+    return rates
+
+
+def _scores(
+    spec: StudySpec, law: StudyLaw, reference: int, name: str, row: int, rates: Floats, runtime: Runtime,
+    done: Callable[[], None],
+) -> Floats:  # fmt: skip
+    """Of each seed, higher is better, after training at the rate of a rule for one batch size."""
+    assert law.ridge is not None
+    config = _config(spec, law, reference, name, int(law.ridge.given[row]), float(2 ** rates[row]))
+    sign = 1 if spec.direction == "maximize" else -1
+    try:
+        _, details, _ = train_config(config, spec, lambda progress, metrics: None, runtime)
+        values = details["replicate_values"]
+    except Diverged as error:
+        values = [error.untrained[spec.arm.metric]] * len(config.seeds)
+    done()
+    return sign * np.array(values, dtype=float)
+
+
+def _config(spec: StudySpec, law: StudyLaw, reference: int, name: str, batch_size: int, peak_lr: float) -> TrainConfig:
+    """The configuration of the stratum at a batch size and a rate; the sde rule moves more than the rate."""
+    assert law.ridge is not None
+    point = point_of(law.records[0].params, spec.space)
+    factor = family_factor(point.optimizer, point.momentum) if spec.space.family_factors else 1.0
+    rule: ScalingRule = "sde" if name == "sde" else "constant"
+    at = float(2 ** law.ridge.best[reference]) if rule == "sde" else peak_lr
+    space = spec.space.model_copy(update={"reference_batch_size": int(law.ridge.given[reference])})
+    moved = replace(point, batch_size=batch_size, base_lr=at / factor, scaling_rule=rule)
+    return derive(spec.model_copy(update={"space": space}), moved, run_seeds(spec.arm.seed, spec.arm.replicates))
+
+
+def n_trainings(transfer: Transfer) -> int:
+    """Configurations that `trained` trains."""
+    return sum(len(rates) for rates in rates_of(transfer.law, transfer.reference).values())

@@ -1,0 +1,1 @@
+"""What a trial runs: a built-in task, a function or a program."""

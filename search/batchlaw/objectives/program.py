@@ -1,0 +1,103 @@
+"""A program of any kind as an objective: started with the configuration in its arguments, heard through its output.
+
+It prints JSON objects, one a line: metrics, with `progress` (the share of the budget used, up to 1) for a report. What
+else it prints is its own affair. The last line with the study's metric is the result. NaN is divergence. There is no
+shell in between: the command is a list, and each of its parts one argument.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from batchlaw.errors import ObjectiveError
+from batchlaw.spec import StudySpec, TrainConfig
+from batchlaw.train import Report
+
+_PATIENCE_SECONDS = 5.0  # between asking a program to end and ending it
+
+
+class Command:
+    """The objective of a study with a `command`; `python` as its first part is the interpreter of this worker."""
+
+    def __init__(self, spec: StudySpec, folder: Path) -> None:
+        assert spec.command is not None
+        self._parts, self._folder, self._metric = spec.command, folder, spec.arm.metric
+
+    def __call__(self, config: TrainConfig, report: Report) -> Mapping[str, float]:
+        """Run the program once.
+
+        Raises:
+            ObjectiveError: it cannot be started, fails, or ends without the metric.
+        """
+        values = config.placeholders()
+        arguments = [part.format(**values) for part in self._parts]
+        if arguments[0] == "python":
+            arguments[0] = sys.executable
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+            try:
+                program = subprocess.Popen(
+                    arguments, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints,
+                    encoding="utf-8", errors="replace", bufsize=1, start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise ObjectiveError(f"command: {arguments[0]!r} cannot be started: {error.strerror}") from None
+            try:
+                result = self._listen(program, report)
+                code = program.wait()
+            finally:
+                _end(program)
+            if code != 0:
+                complaints.seek(0)
+                said = [line for line in complaints.read().splitlines() if line.strip()]
+                raise ObjectiveError(f"command: exit code {code}: {said[-1].strip() if said else 'no words'}")
+        if self._metric not in result:
+            raise ObjectiveError(f'command: printed no line with {self._metric!r}, such as {{"{self._metric}": 0.5}}')
+        return result
+
+    def _listen(self, program: "subprocess.Popen[str]", report: Report) -> dict[str, float]:
+        """Pass reports on until the output ends; the last metrics. What the report raises ends the program."""
+        result: dict[str, float] = {}
+        assert program.stdout is not None
+        for line in program.stdout:
+            metrics = _metrics(line)
+            progress = metrics.pop("progress", None)
+            if self._metric not in metrics:
+                continue
+            result = metrics
+            if progress is not None:
+                if not 0 < progress <= 1:
+                    raise ObjectiveError(f"command: progress: got {progress:g}; must be above 0 and at most 1")
+                report(progress, metrics)
+        return result
+
+
+def _metrics(line: str) -> dict[str, float]:
+    """The numbers of a line that is a JSON object; of another none."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {k: float(v) for k, v in found.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+def _end(program: "subprocess.Popen[str]") -> None:
+    """End the program, and what it has started, if it still runs."""
+    if program.stdout is not None:
+        program.stdout.close()
+    if program.poll() is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.wait(_PATIENCE_SECONDS)
+        if program.poll() is None:
+            os.killpg(program.pid, signal.SIGKILL)
+    program.wait()

@@ -1,0 +1,120 @@
+"""Learning rate and batch size of every step, as pure functions of the progress through the budget. No torch.
+
+Progress is the share of the budget's examples seen before a step, so that every batch size decays at the same places.
+"""
+
+from dataclasses import dataclass
+from math import ceil, pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchlaw.errors import ConfigError
+from batchlaw.spec.config import TrainConfig
+from batchlaw.spec.dimensions import Decay
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A run of steps with one batch size; `lr_factor` multiplies the peak learning rate."""
+
+    batch_size: int
+    steps: int
+    lr_factor: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The phases of a run, its warmup and its decay."""
+
+    phases: tuple[Phase, ...]
+    warmup_steps: int
+    decay: Decay
+
+    @property
+    def steps(self) -> int:
+        """Optimizer updates."""
+        return sum(phase.steps for phase in self.phases)
+
+    @property
+    def examples(self) -> int:
+        """Examples that all steps together see."""
+        return sum(phase.steps * phase.batch_size for phase in self.phases)
+
+    def batch_sizes(self) -> NDArray[np.int64]:
+        """Examples of each step, shape (steps,)."""
+        return np.repeat([phase.batch_size for phase in self.phases], [phase.steps for phase in self.phases])
+
+    def lr_multipliers(self) -> NDArray[np.float64]:
+        """Learning rate of each step over the peak learning rate, shape (steps,).
+
+        Warmup is linear, (t+1)/warmup_steps for t = 0, 1, …; cosine and linear decay run from its end to the budget's.
+        """
+        batch_sizes = self.batch_sizes()
+        seen = np.cumsum(batch_sizes) - batch_sizes
+        multipliers = np.repeat([phase.lr_factor for phase in self.phases], [phase.steps for phase in self.phases])
+        if self.decay in ("cosine", "linear"):
+            start = self.warmup_steps * self.phases[0].batch_size
+            position = np.clip((seen - start) / (self.examples - start), 0.0, 1.0)
+            multipliers *= (1 + np.cos(pi * position)) / 2 if self.decay == "cosine" else 1 - position
+        ramp = min(self.warmup_steps, len(multipliers))
+        multipliers[:ramp] *= np.arange(1, ramp + 1) / max(self.warmup_steps, 1)
+        return multipliers
+
+    def report_steps(self, reports: int) -> tuple[int, ...]:
+        """Steps done at report 1 … `reports`: the first step boundary at or past each equal share of the examples.
+
+        With fewer steps than reports, several fall on one boundary.
+        """
+        seen = np.cumsum(self.batch_sizes())
+        due = [ceil(self.examples * report / reports) for report in range(1, reports + 1)]
+        return tuple(int(step) + 1 for step in np.searchsorted(seen, due))
+
+
+def plan(
+    *, batch_size: int, examples: int, decay: Decay, milestones: tuple[float, ...], factor: int, max_batch_size: int
+) -> tuple[Phase, ...]:
+    """Split a budget of examples into phases of whole steps; a remainder smaller than a step passes to the next phase.
+
+    `step` divides the learning rate by `factor` at each milestone. `batch-growth` multiplies the batch there instead
+    (Smith et al. 2018), as far as `max_batch_size` allows, and divides the rate by what growth leaves of the factor, so
+    that ε/B is the same as under `step`.
+
+    Raises:
+        ConfigError: the budget, or what comes before the first milestone, is smaller than one step.
+    """
+    if examples < batch_size:
+        raise ConfigError(f"batch_size: the budget of {examples} examples is less than one step of {batch_size}")
+    ends = [floor_examples(examples, fraction) for fraction in milestones] if decay in ("step", "batch-growth") else []
+    if ends and ends[0] < batch_size:
+        first = f"the first milestone, at {ends[0]} of {examples} examples,"
+        raise ConfigError(f"batch_size: {first} comes before one step of {batch_size}")
+    phases: list[Phase] = []
+    seen, size, lr_factor = 0, batch_size, 1.0
+    for end in [*ends, examples]:
+        steps = (end - seen) // size
+        if steps > 0:
+            phases.append(Phase(size, steps, lr_factor))
+            seen += steps * size
+        grown = max(size, min(size * factor, max_batch_size)) if decay == "batch-growth" else size
+        lr_factor *= (grown / size) / factor
+        size = grown
+    return tuple(phases)
+
+
+def floor_examples(examples: int, fraction: float) -> int:
+    """Whole examples in a fraction of a budget, safe from 0.3 × 10 = 2.999…"""
+    return int(examples * fraction + 1e-6)
+
+
+def schedule_of(config: TrainConfig) -> Schedule:
+    """The schedule that a configuration was derived with."""
+    phases = plan(
+        batch_size=config.batch_size,
+        examples=config.budget_examples,
+        decay=config.decay,
+        milestones=config.milestones,
+        factor=config.decay_factor,
+        max_batch_size=config.max_batch_size,
+    )
+    return Schedule(phases, config.warmup_steps, config.decay)

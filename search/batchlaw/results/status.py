@@ -1,0 +1,117 @@
+"""The state of a study at a glance: what `status`, the progress display and the end of a run show."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from batchlaw.results.records import ENDED, TrialRecord, best_first, briefs_of, outcome_counts, record_at
+from batchlaw.spec import StudySpec, fingerprint
+from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, with_retries, workers_of
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """A snapshot of a study."""
+
+    spec: StudySpec
+    slots: SlotCounts
+    outcomes: dict[str, int]
+    best: TrialRecord | None
+    trials_a_minute: float | None  # over the time in which trials ended
+    workers: tuple[WorkerRecord, ...]  # the latest first
+
+    @property
+    def at_work(self) -> list[WorkerRecord]:
+        """Those that have not ended, the silent ones included."""
+        return [worker for worker in self.workers if worker.state != "ended"]
+
+    @property
+    def device_hours(self) -> dict[str, float]:
+        """Hours that workers held GPUs, by name, and cores (a worker's threads), in `cpu`."""
+        hours: dict[str, float] = {}
+        for worker in self.workers:
+            share = worker.threads if worker.device == "cpu" else 1
+            hours[worker.device] = hours.get(worker.device, 0.0) + share * worker.seconds / 3600
+        return hours
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the rate so far."""
+        left = self.slots.total - self.slots.done
+        return 60 * left / self.trials_a_minute if self.trials_a_minute else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        best = self.best and {
+            "trial": self.best.number,
+            "value": self.best.value,
+            "peak_lr": self.best.config.get("peak_lr"),
+            "params": self.best.params,
+        }
+        return {
+            "study": self.spec.name,
+            "question": self.spec.question,
+            "fingerprint": fingerprint(self.spec),
+            "metric": self.spec.arm.metric,
+            "direction": self.spec.direction,
+            "trials": self.slots.total,
+            "done": self.slots.done,
+            "running": self.slots.held,
+            "waiting": self.slots.open,
+            "outcomes": {outcome: self.outcomes.get(outcome, 0) for outcome in (*ENDED, "failed", "lost")},
+            "trials_a_minute": self.trials_a_minute,
+            "seconds_left": self.seconds_left,
+            "best": best,
+            "workers": [asdict(worker) for worker in self.at_work],
+            "workers_ended": len(self.workers) - len(self.at_work),
+            "device_hours": self.device_hours,
+        }
+
+
+def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus:
+    """Read the state of a study; the rate counts trials that ended after `since`."""
+    briefs = with_retries(lambda: briefs_of(stored))
+    ended = [b for b in briefs if b.outcome in ENDED and b.ended and b.started and (since is None or b.ended > since)]
+    rate = None
+    if ended:
+        began = since or min(brief.started for brief in ended if brief.started)
+        seconds = (max(brief.ended for brief in ended if brief.ended) - began).total_seconds()
+        rate = 60 * len(ended) / seconds if seconds > 0 else None
+    ranking = best_first(briefs, stored.spec.direction)
+    return StudyStatus(
+        stored.spec, with_retries(stored.slots.counts), outcome_counts(briefs),
+        with_retries(lambda: record_at(stored, ranking[0].number)) if ranking else None, rate,
+        tuple(workers_of(stored.storage.engine, stored.study._study_id)),
+    )  # fmt: skip
+
+
+def counts_line(status: StudyStatus) -> str:
+    """`57 of 120 trials · 40 complete · 15 pruned · 2 diverged`, naming what happened at all."""
+    named = [f"{status.outcomes[name]} {name}" for name in (*ENDED, "failed", "lost") if status.outcomes.get(name)]
+    return " · ".join([f"{status.slots.done} of {status.slots.total} trials", *named])
+
+
+def pace_line(status: StudyStatus) -> str:
+    """Throughput, time to go, and what the study has cost so far."""
+    parts = []
+    if status.trials_a_minute and status.seconds_left is not None:
+        left = timedelta(seconds=round(status.seconds_left))
+        parts.append(f"{status.trials_a_minute:.1f} trials/min" + (f", {left} to go" if status.seconds_left else ""))
+    for device, hours in status.device_hours.items():
+        parts.append(f"{hours:.2f} {'core' if device == 'cpu' else device} hours")
+    stale = sum(worker.state == "stale" for worker in status.workers)
+    if stale:
+        parts.append(f"{stale} worker{'s' * (stale != 1)} silent")
+    return " · ".join(parts) or "no worker has started yet"
+
+
+def best_line(status: StudyStatus) -> str:
+    """The best so far with its configuration."""
+    if status.best is None:
+        return "no trial has finished yet"
+    config = status.best.config
+    return (
+        f"best {status.spec.arm.metric} {status.best.value:.4f} (trial {status.best.number}): "
+        f"batch size {config['batch_size']}, peak lr {config['peak_lr']:.3g}, {config['optimizer']}, "
+        f"{config['scaling_rule']} rule, warmup {config['warmup_fraction']:.0%}, {config['decay']} decay"
+    )

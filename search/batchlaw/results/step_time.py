@@ -1,0 +1,165 @@
+"""What a step costs at each batch size on one device: read here, measured by `batchlaw.measure.profiler`."""
+
+from dataclasses import asdict, dataclass, fields
+from math import ceil, log2
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from batchlaw.errors import BatchlawError
+from batchlaw.spec.dimensions import OptimizerFamily
+from batchlaw.stats import timing
+
+_LEVELS = 5  # the least for a knee: two lines that meet take four parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One batch size with one optimizer."""
+
+    optimizer: OptimizerFamily
+    batch_size: int  # examples
+    seconds_a_step: float  # median over the timed stretches
+    iqr_seconds: float  # between the quartiles of the stretches
+    micro_batch_size: int  # examples computed at once
+    peak_memory_bytes: int | None  # allocated on an accelerator, the data among it; of a CPU's step it is not known
+
+    @property
+    def examples_a_second(self) -> float:
+        """How fast the budget is used up."""
+        return self.batch_size / self.seconds_a_step
+
+    @property
+    def grad_accum_steps(self) -> int:
+        """Micro-batches a step."""
+        return ceil(self.batch_size / self.micro_batch_size)
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The largest batch seen to be computed in one piece, and why none larger was."""
+
+    batch_size: int
+    bound: Literal["out of memory", "training size", "free memory"]
+    refused: int | None = None  # the least that ran out of memory
+
+    def line(self) -> str:
+        """For people."""
+        known = f"largest batch in one piece: {'at least ' * (self.refused is None)}{self.batch_size:,}"
+        if self.refused is not None:
+            return f"{known}; {self.refused:,} ran out of memory"
+        if self.bound == "training size":
+            return f"{known}, the training size"
+        return f"{known}; more might take all memory that is free, and was not tried"
+
+
+@dataclass(frozen=True)
+class Knee:
+    """Where seconds a step turn from flat to rising; growths are factors of the time for a doubling of the batch."""
+
+    batch_size: int | None  # None: no knee within the batch sizes measured
+    growth_below: float | None  # throughout, where there is no knee; None: too few batch sizes to tell
+    growth_above: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Seconds a step against batch size: true of one device and number of threads, one replicate at a time."""
+
+    study: str
+    device: str
+    threads: int
+    precision: str
+    replicates: int
+    measured_at: str  # ISO 8601, UTC
+    versions: dict[str, str]
+    rows: tuple[Row, ...]  # by optimizer, then ascending in batch size
+    largest: Largest
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Read a profile back from its JSON; what follows from the rows is not read."""
+        known = {field.name for field in fields(Row)}
+        rows = tuple(Row(**{name: row[name] for name in known}) for row in record["rows"])
+        facts = {field.name: record[field.name] for field in fields(cls)}
+        return cls(**facts | {"rows": rows, "largest": Largest(**record["largest"])})
+
+    def as_record(self) -> dict[str, Any]:
+        """For JSON, with what follows from the rows."""
+        follows = ("examples_a_second", "grad_accum_steps")
+        rows = [asdict(row) | {name: getattr(row, name) for name in follows} for row in self.rows]
+        found = {
+            optimizer: {"knee": asdict(self.knee(optimizer)), "fastest_batch_size": self.fastest(optimizer).batch_size}
+            for optimizer in self.optimizers
+        }
+        return asdict(self) | {"rows": rows, "optimizers": found}
+
+    @property
+    def optimizers(self) -> tuple[OptimizerFamily, ...]:
+        """Those measured."""
+        return tuple(dict.fromkeys(row.optimizer for row in self.rows))
+
+    @property
+    def noise(self) -> float:
+        """Between the quartiles of the stretches, as a share of their median; the middle one of all rows."""
+        return float(np.median([row.iqr_seconds / row.seconds_a_step for row in self.rows]))
+
+    def rows_of(self, optimizer: str) -> list[Row]:
+        """Ascending in batch size.
+
+        Raises:
+            BatchlawError: the optimizer was not measured.
+        """
+        rows = [row for row in self.rows if row.optimizer == optimizer]
+        if not rows:
+            raise BatchlawError(f"optimizer: got {optimizer!r}; measured are {', '.join(self.optimizers)}")
+        return rows
+
+    def fastest(self, optimizer: str) -> Row:
+        """With the most examples a second."""
+        return max(self.rows_of(optimizer), key=lambda row: row.examples_a_second)
+
+    def seconds_a_step_at(self, batch_size: float, optimizer: str) -> float:
+        """Between the batch sizes measured, on a straight line in log-log.
+
+        Raises:
+            BatchlawError: the batch size lies outside of what was measured, or the optimizer was not measured.
+        """
+        rows = self.rows_of(optimizer)
+        low, high = rows[0].batch_size, rows[-1].batch_size
+        if not low <= batch_size <= high:
+            raise BatchlawError(f"batch_size: got {batch_size:g}; must be between {low} and {high}, as measured")
+        x, y = np.log2([[row.batch_size, row.seconds_a_step] for row in rows]).T
+        return float(2 ** np.interp(log2(batch_size), x, y))
+
+    def knee(self, optimizer: str) -> Knee:
+        """The knee of two lines through log₂ seconds on log₂ batch size, one point a batch size."""
+        rows = self.rows_of(optimizer)
+        if len(rows) < _LEVELS:
+            return Knee(None, None, None)
+        x, y = np.log2([[row.batch_size, row.seconds_a_step] for row in rows]).T
+        found = timing.knee(x, y)
+        at = int(np.searchsorted(x, found.at))
+        below, above = 2**found.below.slope, float(2 ** np.polyfit(x[at:], y[at:], 1)[0]) if x[at] < x[-1] else 0.0
+        if above <= below:  # one line fits, or the bend goes the other way
+            return Knee(None, float(2 ** np.polyfit(x, y, 1)[0]), None)
+        return Knee(rows[at].batch_size, below, above)
+
+    def where(self) -> str:
+        """What it is true of, for people."""
+        return f"on {self.device}, {self.threads} thread{'s' * (self.threads != 1)}, {self.precision}"
+
+    def line(self, optimizer: str) -> str:
+        """The knee and the fastest batch size, for people."""
+        rows, found = self.rows_of(optimizer), self.knee(optimizer)
+        within = f"{rows[0].batch_size:,} … {rows[-1].batch_size:,}"
+        if found.growth_below is None:
+            knee = f"no knee can be told from {len(rows)} batch size{'s' * (len(rows) != 1)}; {_LEVELS} are needed"
+        elif found.batch_size is None:
+            knee = f"no knee within {within}: twice the batch takes {found.growth_below:.2f}× the time throughout"
+        else:
+            knee = (
+                f"knee at {found.batch_size:,}: twice the batch takes {found.growth_below:.2f}× the time below it, "
+                f"{found.growth_above:.2f}× above"
+            )
+        return f"{knee}; most examples a second at {self.fastest(optimizer).batch_size:,}"

@@ -1,0 +1,48 @@
+"""Optuna's Hyperband for many trials."""
+
+from collections.abc import Container
+from functools import partial
+from typing import Any, cast
+
+from optuna.pruners import HyperbandPruner
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from batchlaw.storage import IncrementalFilter, TrialCache
+
+
+class RememberingHyperbandPruner(HyperbandPruner):
+    """`HyperbandPruner` of one study, which finds the bracket of a trial that has ended once.
+
+    It would hash the name of every trial at every rung, and open a study anew at every rung and twice at every ask.
+    """
+
+    def __init__(self, *, min_resource: int, max_resource: int, reduction_factor: int) -> None:
+        super().__init__(min_resource=min_resource, max_resource=max_resource, reduction_factor=reduction_factor)
+        self._chosen: dict[int, IncrementalFilter] = {}  # by bracket
+
+    def _create_bracket_study(self, study: Study, bracket_id: int) -> Study:
+        if bracket_id not in self._chosen and self._pruners:  # until the first decision, all are one bracket
+            self._chosen[bracket_id] = IncrementalFilter(partial(self._is_of, study, bracket_id))
+        return cast(Study, _Bracket(study, self._chosen.get(bracket_id)))
+
+    def _is_of(self, study: Study, bracket_id: int, trial: FrozenTrial) -> bool:
+        return self._get_bracket_id(study, trial) == bracket_id
+
+
+class _Bracket:
+    """A study, of whose trials `get_trials` gives those of one bracket."""
+
+    def __init__(self, study: Study, chosen: IncrementalFilter | None) -> None:
+        self._study, self._chosen = study, chosen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        """As a successive halving asks: for all of them, to change none."""
+        assert self._chosen is not None and not deepcopy and states is None
+        storage, study_id = self._study._storage, self._study._study_id
+        if isinstance(storage, TrialCache):
+            return self._chosen.among(storage.by_number(study_id))
+        return self._chosen.among(self._study.get_trials(deepcopy=False))

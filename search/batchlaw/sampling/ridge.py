@@ -1,0 +1,203 @@
+"""An adaptive design for the ridge of two factors: where the best of the one lies at each level of the other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log2
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from batchlaw.results.records import OUTCOME
+from batchlaw.stats.kriging import draw, krige
+from batchlaw.stats.optimum import WINDOW_OCTAVES
+from batchlaw.stats.surface import Bools, Floats
+
+LOOKS = 3  # rounds of a first look: at both ends, which the gate compares the best with, and in the middle
+_UNSTABLE = ("diverged", "out-of-memory")
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """The trials of a study so far; they stand in no order."""
+
+    given: NDArray[np.intp]  # (n,) index of the level
+    tuned: NDArray[np.intp]  # (n,)
+    rounds: NDArray[np.int64]  # (n,) trials of the same round share their seeds
+    scores: Floats  # (n,) higher is better; NaN while running
+    unstable: Bools  # (n,)
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What the trials so far say of the surface."""
+
+    mean: Floats  # (n_given, n_tuned)
+    covariance: Floats  # (n_given, n_tuned, n_tuned)
+    runs: NDArray[np.int64]  # (n_given, n_tuned) trials that ended or run
+    unstable: Bools  # (n_given, n_tuned) a trial was
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Levels of both factors, in octaves, ascending."""
+
+    given: Floats
+    tuned: Floats
+
+    def level(self, slot: int) -> tuple[int, int]:
+        """The index of the given level of a slot, and its round: one slot for each level, whoever runs them."""
+        return slot % len(self.given), slot // len(self.given)
+
+    def look(self, slot: int) -> int | None:
+        """The index of the tuned level of a slot of the first look; None after it."""
+        level, turn = self.level(slot)
+        last = len(self.tuned) - 1
+        return (0, last, last // 2)[(turn + level) % LOOKS] if turn < LOOKS else None
+
+    def believe(self, tried: Tried) -> Belief:
+        """The posterior, given one scored trial or more."""
+        scored, n = np.isfinite(tried.scores), len(self.tuned)
+        points = np.stack([self.given[tried.given], self.tuned[tried.tuned]], axis=1)
+        process = krige(points[scored], tried.scores[scored], tried.rounds[scored])
+        places = [np.stack([np.full(n, given), self.tuned], axis=1) for given in self.given]
+        unstable = np.zeros((len(self.given), n), dtype=bool)
+        unstable[tried.given[tried.unstable], tried.tuned[tried.unstable]] = True
+        runs = np.zeros(unstable.shape, dtype=int)
+        np.add.at(runs, (tried.given, tried.tuned), 1)
+        return Belief(
+            np.stack([process.mean(row) for row in places]),
+            np.stack([process.covariance(row, points[~scored]) for row in places]),
+            runs,
+            unstable,
+        )
+
+    def choose(self, slot: int, belief: Belief, generator: np.random.Generator) -> int:
+        """The index of the tuned level to run in a slot after the first look.
+
+        An optimum is drawn from the posterior (Thompson 1933); of the levels within two octaves of it, which the
+        analysis fits a parabola to, it is the one that has been run the least.
+        """
+        level, _ = self.level(slot)
+        best = int(draw(belief.mean[level], belief.covariance[level], generator).argmax())
+        near = np.abs(self.tuned - self.tuned[best]) <= WINDOW_OCTAVES + 1e-9
+        near[max(best - 1, 0) : best + 2] = True
+        near &= ~belief.unstable[level]
+        near[best] = True
+        runs = np.where(near, belief.runs[level], np.inf)
+        return int(generator.choice(np.flatnonzero(runs == runs.min())))
+
+
+class RidgeSampler(BaseSampler):
+    """Spreads trials evenly over the given factor, and runs the tuned one where its best is still uncertain.
+
+    A trial's given level and round follow from its slot alone, and its tuned level from the trials so far and the seed,
+    so that workers need not agree on anything. Trials that run count as taken. Parameters that are not of the ridge are
+    drawn at random.
+
+    Args:
+        given: the parameter at each of whose levels the best is sought.
+        tuned: the other.
+        space: their distributions: positive numbers to choose from, or whole exponents of 2.
+        seed: of the draws.
+        slot: in a study of as many slots as trials; None is the trial's number.
+        guessing: a value that is no better than knowing nothing: a trial there was unstable, as one that diverged.
+    """
+
+    def __init__(
+        self,
+        given: str,
+        tuned: str,
+        space: Mapping[str, BaseDistribution],
+        *,
+        seed: int | None = None,
+        slot: int | None = None,
+        guessing: float | None = None,
+    ) -> None:
+        self._given, self._tuned, self._space, self._slot = given, tuned, dict(space), slot
+        self._guessing = guessing
+        self._values = {name: sorted(_octaves(space[name]).items(), key=lambda each: each[1]) for name in self._names}
+        self._design = Design(*(np.array([place for _, place in self._values[name]]) for name in self._names))
+        self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+        self._random = RandomSampler(seed=seed)
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return self._given, self._tuned
+
+    def reseed_rng(self) -> None:
+        """As of Optuna's own samplers: for processes that were forked."""
+        self._random.reseed_rng()
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The two factors."""
+        return {name: self._space[name] for name in self._names}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Both factors of a trial; another search space is drawn at random."""
+        if not set(self._names) <= search_space.keys():
+            return {
+                name: self.sample_independent(study, trial, name, distribution)
+                for name, distribution in search_space.items()
+            }
+        slot = trial.number if self._slot is None else self._slot
+        level, _ = self._design.level(slot)
+        chosen = self._design.look(slot)
+        if chosen is None:
+            tried = self._tried(study, trial)
+            generator = np.random.default_rng([self._seed, slot])
+            if np.isfinite(tried.scores).any():
+                chosen = self._design.choose(slot, self._design.believe(tried), generator)
+            else:
+                chosen = int(generator.integers(len(self._design.tuned)))
+        return {self._given: self._values[self._given][level][0], self._tuned: self._values[self._tuned][chosen][0]}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """At random."""
+        return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _tried(self, study: Study, trial: FrozenTrial) -> Tried:
+        """The trials that have both factors; the n-th of a given level, by number, is of the n-th round."""
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
+        index = {name: {value: i for i, (value, _) in enumerate(self._values[name])} for name in self._names}
+        seen = [0] * len(self._design.given)
+        rows: list[tuple[int, int, int, float, bool]] = []
+        for other in sorted(study.get_trials(deepcopy=False, states=states), key=lambda each: each.number):
+            places = [index[name].get(other.params.get(name)) for name in self._names]
+            if other.number == trial.number or places[0] is None or places[1] is None:
+                continue
+            score = sign * other.value if other.state == TrialState.COMPLETE and other.value is not None else np.nan
+            unstable = (
+                other.state == TrialState.PRUNED
+                or other.user_attrs.get(OUTCOME) in _UNSTABLE
+                or (self._guessing is not None and score <= sign * self._guessing)
+            )
+            rows.append((places[0], places[1], seen[places[0]], score, unstable))
+            seen[places[0]] += 1
+        table = np.array(rows, float).reshape(len(rows), 5)
+        level, tuned, turn = table[:, :3].astype(int).T
+        return Tried(level, tuned, turn, table[:, 3], table[:, 4].astype(bool))
+
+
+def _octaves(distribution: BaseDistribution) -> dict[Any, float]:
+    """The values of a factor, each with its log₂.
+
+    Raises:
+        ValueError: they are not levels of a positive factor.
+    """
+    if isinstance(distribution, IntDistribution):
+        return {value: float(value) for value in range(distribution.low, distribution.high + 1, distribution.step)}
+    if isinstance(distribution, CategoricalDistribution):
+        values = [value for value in distribution.choices if isinstance(value, int | float) and value > 0]
+        if len(values) == len(distribution.choices):
+            return {value: log2(value) for value in values}
+    raise ValueError(f"must be positive numbers to choose from, or whole exponents of 2; got {distribution}")

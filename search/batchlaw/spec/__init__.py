@@ -1,0 +1,31 @@
+"""A study: its file, its models, its fingerprint, and the configuration of one trial."""
+
+from batchlaw.spec.config import TrainConfig
+from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, levels_of
+from batchlaw.spec.reading import canonical_json, differing_fields, fingerprint, parse_spec, read_spec
+from batchlaw.spec.study import BUILTIN_METRICS, Budget, Claim, Schedule, Search, Space, StudySpec
+from batchlaw.spec.task import DATASETS, DatasetFacts, ModelOptions, Task
+
+__all__ = [
+    "BUILTIN_METRICS",
+    "DATASETS",
+    "Budget",
+    "Claim",
+    "DatasetFacts",
+    "FloatRange",
+    "IntRange",
+    "ModelOptions",
+    "Schedule",
+    "Search",
+    "Space",
+    "StudySpec",
+    "Task",
+    "TrainConfig",
+    "canonical_json",
+    "differing_fields",
+    "extremes",
+    "fingerprint",
+    "levels_of",
+    "parse_spec",
+    "read_spec",
+]

@@ -1,0 +1,125 @@
+"""A dimension of the space: a number fixes it, a list is a choice, `{low, high, log}` a range."""
+
+from collections.abc import Callable
+from math import log2
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Discriminator, Tag, model_validator
+
+from batchlaw.spec.base import Frozen, refuse
+
+ScalingRule = Literal["constant", "sqrt", "linear", "sde"]
+OptimizerFamily = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+Decay = Literal["constant", "cosine", "linear", "step", "batch-growth"]
+
+
+class FloatRange(Frozen):
+    """Every real number from `low` to `high`, uniform on a linear or a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FloatRange":
+        if not self.low < self.high:
+            raise refuse(f"must be above low = {self.low}", self.high, "high")
+        if self.log and self.low <= 0:
+            raise refuse("must be above 0 on a log scale", self.low, "low")
+        return self
+
+
+class IntRange(Frozen):
+    """Whole numbers from `low` to `high`; `log2` takes only powers of two."""
+
+    low: int
+    high: int
+    log: bool = False
+    log2: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "IntRange":
+        if not self.low < self.high:
+            raise refuse(f"must be above low = {self.low}", self.high, "high")
+        if self.log and self.log2:
+            raise refuse("log and log2 exclude each other", True, "log")
+        if (self.log or self.log2) and self.low < 1:
+            raise refuse("must be at least 1 on a log scale", self.low, "low")
+        if self.log2:
+            for field, value in (("low", self.low), ("high", self.high)):
+                if not log2(value).is_integer():
+                    raise refuse("must be a power of two where log2 = true", value, field)
+        return self
+
+
+Value = TypeVar("Value")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict | FloatRange | IntRange):
+        return "range"
+    return "choices" if isinstance(value, list | tuple) else "one"
+
+
+def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    if not values:
+        raise refuse("must name at least one value", list(values))
+    if len(set(values)) != len(values):
+        raise refuse("must not repeat a value", list(values))
+    return values
+
+
+Choices = Annotated[tuple[Value, ...], AfterValidator(_distinct)]
+FloatDimension = Annotated[
+    Annotated[float, Tag("one")] | Annotated[Choices[float], Tag("choices")] | Annotated[FloatRange, Tag("range")],
+    Discriminator(_kind),
+]
+IntDimension = Annotated[
+    Annotated[int, Tag("one")] | Annotated[Choices[int], Tag("choices")] | Annotated[IntRange, Tag("range")],
+    Discriminator(_kind),
+]
+RuleDimension = Annotated[
+    Annotated[ScalingRule, Tag("one")] | Annotated[Choices[ScalingRule], Tag("choices")], Discriminator(_kind)
+]
+OptimizerDimension = Annotated[
+    Annotated[OptimizerFamily, Tag("one")] | Annotated[Choices[OptimizerFamily], Tag("choices")], Discriminator(_kind)
+]
+DecayDimension = Annotated[
+    Annotated[Decay, Tag("one")] | Annotated[Choices[Decay], Tag("choices")], Discriminator(_kind)
+]
+
+
+def extremes(dimension: Any) -> tuple[Any, ...]:
+    """The fixed value, every choice, or both ends of the range."""
+    if isinstance(dimension, FloatRange | IntRange):
+        return (dimension.low, dimension.high)
+    return dimension if isinstance(dimension, tuple) else (dimension,)
+
+
+def levels_of(dimension: Any) -> tuple[Any, ...]:
+    """Every value of a dimension that has finitely many: fixed, choices, or the powers of two of a range."""
+    if isinstance(dimension, IntRange) and dimension.log2:
+        return tuple(2**exponent for exponent in range(int(log2(dimension.low)), int(log2(dimension.high)) + 1))
+    assert not isinstance(dimension, FloatRange | IntRange)
+    return dimension if isinstance(dimension, tuple) else (dimension,)
+
+
+def bounded(*, above: float | None = None, low: float | None = None, below: float | None = None) -> AfterValidator:
+    """A validator that holds every value of a dimension to `> above`, `>= low` and `< below`."""
+    tests: list[tuple[Callable[[float], bool], str]] = []
+    if above is not None:
+        tests.append((lambda value: value > above, f"must be above {above:g}"))
+    if low is not None:
+        tests.append((lambda value: value >= low, f"must be at least {low:g}"))
+    if below is not None:
+        tests.append((lambda value: value < below, f"must be below {below:g}"))
+
+    def check(dimension: Any) -> Any:
+        for position, value in enumerate(extremes(dimension)):
+            for holds, message in tests:
+                if not holds(value):
+                    ranged = isinstance(dimension, FloatRange | IntRange)
+                    raise refuse(message, value, ("low", "high")[position] if ranged else "")
+        return dimension
+
+    return AfterValidator(check)

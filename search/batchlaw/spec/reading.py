@@ -1,0 +1,119 @@
+"""From a study file to a `StudySpec`, and from a `StudySpec` to its canonical JSON and fingerprint."""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from batchlaw.errors import SpecError
+from batchlaw.spec.base import Frozen
+from batchlaw.spec.study import StudySpec
+
+_TAGS = {"one", "choices", "range"}  # the kinds of a dimension, which pydantic adds to an error's path
+
+
+def read_spec(path: Path) -> StudySpec:
+    """Read and validate a study file.
+
+    Raises:
+        SpecError: the file cannot be read, is no TOML, or breaks a rule; one line a person can act on.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from None
+    return parse_spec(table, str(path))
+
+
+def parse_spec(table: dict[str, Any], origin: str) -> StudySpec:
+    """Validate a study given as nested tables; `origin` names it in errors."""
+    claim = table.get("claim")
+    if isinstance(claim, dict) and "pruner" in claim:
+        pruner = claim["pruner"]
+        raise SpecError(f"{origin}: claim.pruner: a claim arm is never pruned and stands alone; got {pruner!r}")
+    try:
+        # Through JSON, so that a TOML file and a stored spec take the same strict path (lists become tuples there).
+        return StudySpec.model_validate_json(json.dumps(table, default=str))
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        raise SpecError(f"{origin}: {_line(details[0])}{more}") from None
+
+
+def _line(error: ErrorDetails) -> str:
+    """`field.path: what must hold; got value`."""
+    context = error.get("ctx", {})
+    path = [str(part) for part in error["loc"] if part not in _TAGS]
+    shown_path = [part if part.isprintable() else json.dumps(part) for part in path]
+    if error["type"] == "refused":
+        shown_path += [context["field"]] if context["field"] else []
+        message, got = context["message"], context["got"]
+    elif error["type"] == "extra_forbidden":
+        known = _keys_beside(path)
+        return f"{'.'.join(shown_path)}: unknown key{_suggestion(path[-1], known)}; known are {', '.join(known)}"
+    elif error["type"] == "missing":
+        return f"{'.'.join(shown_path)}: is required"
+    elif error["type"] == "literal_error":
+        names = re.findall(r"'([^']*)'", context["expected"])
+        got = error["input"]
+        message = f"must be one of {', '.join(names)}{_suggestion(str(got), names)}"
+    else:
+        message = error["msg"].replace("Input should", "must").replace("String should", "must")
+        got = error["input"]
+    shown = json.dumps(got, default=str)
+    return f"{'.'.join(shown_path)}: {message}; got {shown if len(shown) <= 80 else shown[:77] + '...'}"
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _keys_beside(path: list[str]) -> list[str]:
+    """The keys that the table at the end of `path` does have."""
+    tables: list[type[Frozen]] = [StudySpec]
+    for part in path[:-1]:
+        tables = [inner for table in tables for inner in _tables_in(table.model_fields[part].annotation)]
+    return list(dict.fromkeys(key for table in tables for key in table.model_fields))
+
+
+def _tables_in(annotation: Any) -> Iterator[type[Frozen]]:
+    if isinstance(annotation, type) and issubclass(annotation, Frozen):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _tables_in(argument)
+
+
+def canonical_json(spec: StudySpec) -> str:
+    """The same text for the same study, whatever the order, spelling of defaults or layout of its file."""
+    return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def fingerprint(spec: StudySpec) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:16]
+
+
+def differing_fields(stored: StudySpec, given: StudySpec) -> list[str]:
+    """Paths with both values, such as `search.trials: stored 120, given 200`; the name is not compared."""
+
+    def leaves(value: Any, path: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return {key: leaf for name, item in value.items() for key, leaf in leaves(item, f"{path}.{name}").items()}
+        return {path.lstrip("."): value}
+
+    old, new = (leaves(spec.model_dump(mode="json", exclude={"name"}), "") for spec in (stored, given))
+    return [
+        f"{path}: stored {json.dumps(old.get(path))}, given {json.dumps(new.get(path))}"
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path)
+    ]

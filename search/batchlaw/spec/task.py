@@ -1,0 +1,103 @@
+"""The built-in task: a data set, a network, and how they are split and computed."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from batchlaw.spec.base import Frozen, refuse
+
+DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
+ModelName = Literal["mlp", "cnn", "resnet18", "vit-tiny"]
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What is known of a data set before it is read: `n_train` examples to split into training and validation."""
+
+    n_train: int
+    n_test: int
+    n_classes: int
+    channels: int
+    side: int  # pixels; every image is square
+
+
+# scikit-learn's digits have no official test set: a fifth of the 1797 is set aside (data.py does so by split_seed).
+DATASETS: dict[str, DatasetFacts] = {
+    "digits": DatasetFacts(1438, 359, 10, 1, 8),
+    "mnist": DatasetFacts(60_000, 10_000, 10, 1, 28),
+    "fashion-mnist": DatasetFacts(60_000, 10_000, 10, 1, 28),
+    "cifar10": DatasetFacts(50_000, 10_000, 10, 3, 32),
+    "cifar100": DatasetFacts(50_000, 10_000, 100, 3, 32),
+}
+
+
+class ModelOptions(Frozen):
+    """Options of the built-in networks; those that the chosen network has no use for are refused."""
+
+    widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None  # mlp
+    channels: Annotated[int, Field(ge=1)] | None = None  # cnn: of its first layer
+    norm: Literal["batch", "group"] | None = None  # resnet18
+    patch_size: Annotated[int, Field(ge=1)] | None = None  # vit-tiny, pixels
+    init_scale: Annotated[float, Field(gt=0, le=1)] | None = (
+        None  # mlp, cnn: of the initial weights, near a saddle at 0
+    )
+
+
+OPTIONS_OF: dict[str, tuple[str, ...]] = {
+    "mlp": ("widths", "init_scale"),
+    "cnn": ("channels", "init_scale"),
+    "resnet18": ("norm",),
+    "vit-tiny": ("patch_size",),
+}
+
+
+class Task(Frozen):
+    """A built-in data set and network."""
+
+    dataset: DatasetName
+    model: ModelName
+    model_options: ModelOptions = ModelOptions()
+    train_size: Annotated[int, Field(ge=1)] | None = None  # examples; None takes all that the split leaves
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # of the data set's training part
+    label_noise: Annotated[float, Field(ge=0, lt=1)] = 0.0  # fraction of training labels replaced by another class
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    augment: bool = False  # random crop (padding 4) and horizontal flip, for CIFAR
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 by autocast
+    micro_batch_size: Annotated[int, Field(ge=1)] | None = None  # examples computed at once; None tries the whole batch
+
+    @property
+    def n_validation(self) -> int:
+        """Validation examples."""
+        return round(self.validation_fraction * DATASETS[self.dataset].n_train)
+
+    @property
+    def n_train(self) -> int:
+        """Training examples."""
+        return self.train_size or DATASETS[self.dataset].n_train - self.n_validation
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Task":
+        facts = DATASETS[self.dataset]
+        left = facts.n_train - self.n_validation
+        if not 1 <= self.n_validation < facts.n_train:
+            raise refuse(
+                f"leaves {self.n_validation} of {facts.n_train} examples to validate on; at least 1 and fewer than all",
+                self.validation_fraction,
+                "validation_fraction",
+            )
+        if self.train_size is not None and self.train_size > left:
+            raise refuse(
+                f"must be at most {left}, what validation_fraction leaves of {self.dataset}",
+                self.train_size,
+                "train_size",
+            )
+        if self.augment and facts.channels != 3:
+            raise refuse("crop and flip are for cifar10 and cifar100", self.augment, "augment")
+        for option, value in self.model_options:
+            if value is not None and option not in OPTIONS_OF[self.model]:
+                raise refuse(f"is not an option of {self.model}", value, f"model_options.{option}")
+        patch = self.model_options.patch_size
+        if patch is not None and facts.side % patch:
+            raise refuse(f"must divide the image side of {facts.side} pixels", patch, "model_options.patch_size")
+        return self

@@ -1,0 +1,191 @@
+"""The ridge of runs that an adaptive design chose one after another, so that they fill no grid.
+
+Least squares stays valid although where a run was made depends on the scores before it: given those, the choice does
+not depend on the surface, so it drops out of the likelihood of all runs, which is that of a design fixed beforehand
+(Berger & Wolpert 1988, "The Likelihood Principle"). What this says nothing of, how estimates scatter over repeated
+studies, is measured: `tests/benchmarks/adaptive_calibration.py` and `adaptive_replay.py`.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from batchlaw.stats.cells import Cells, Runs, normal_draws
+from batchlaw.stats.holm import holm
+from batchlaw.stats.optimum import EDGE_SHARE, T_OVER_END, WINDOW_OCTAVES, Ridge, gated, ridge_of_means
+from batchlaw.stats.surface import Bools, Floats
+
+# Octaves from the best cell: a design runs cells two octaves off what it believes to be best, an octave wrong or so.
+_REACH = WINDOW_OCTAVES + 1.0
+_MISFIT = 0.05  # p of the lack of fit below which parabolas do not fit so far
+_LEAST_SPREAD = 0.03  # of the curvatures, of their mean: below it they count as equal
+_ZERO = 1e-9  # of the greatest eigenvalue
+
+
+def adaptive_ridge(
+    runs: Runs, tuned: Floats, generator: np.random.Generator, *, alpha: float = 0.05, n_resamples: int = 1000
+) -> Ridge:
+    """Find the best tuned level at each given level, with its interval and the verdict of the gate.
+
+    Where parabolas fit all cells within three octaves of the best ones, they are fitted to those, and their curvatures
+    drawn towards their mean. A test for lack of fit decides, once for all levels: a loss may rise steeply beside its
+    best, and then the ridge is the factorial's own, of the means of cells, with a parabola within two octaves of the
+    best cell of each resample. In both, draws from the errors of the cells' means stand in the place of a factorial's
+    bootstraps.
+
+    The gate is the factorial's, restated before any run. With parabolas over three octaves their top must be better
+    than the lowest and the highest cell run, t > 3 and Holm, fewer than 5 % of draws may lie at or past an end of the
+    cells fitted, and the best cell is none of the grid's ends.
+
+    Args:
+        runs: of one study.
+        tuned: (n_tuned,) levels that it could run, ascending.
+        generator: of the draws.
+        alpha: one less the confidence of the intervals.
+        n_resamples: the number of draws.
+    """
+    given, grid = np.unique(runs.given), np.log2(tuned)
+    cells = Cells.of(runs)
+    fit, misfit_p = _fit(cells, len(given))
+    if misfit_p < _MISFIT:
+        return _as_factorial(cells, given, tuned, cells.draws(n_resamples, generator), alpha)
+    fit = fit.moderated()
+    top = fit.tops(fit.coefficients[None], 0.0)[0]
+    # An octave further than the runs: so much that a spread is not cut off, no more than a parabola may be trusted.
+    drawn = fit.tops(fit.draws(n_resamples, generator), 1.0)
+    over_low, over_high = fit.beats(top, 0, alpha), fit.beats(top, 1, alpha)
+    over_low &= ((drawn <= fit.low + 1e-9).mean(axis=0) < EDGE_SHARE) & (fit.center > grid[0])
+    over_high &= ((drawn >= fit.high - 1e-9).mean(axis=0) < EDGE_SHARE) & (fit.center < grid[-1])
+    best = fit.center + top
+    cell = np.abs(grid - best[:, None]).argmin(axis=1)
+    resampled = np.clip(fit.center + drawn, grid[0], grid[-1])
+    error = resampled.std(axis=0)
+    return gated(given, tuned, best, cell, error, resampled, over_low, over_high, cells.degrees_of_freedom, alpha)
+
+
+def _as_factorial(cells: Cells, given: Floats, tuned: Floats, drawn: Floats, alpha: float) -> Ridge:
+    """The factorial's ridge, from the cells that were run and draws of their means (n_draws, n_cells)."""
+    shape, place = (len(given), len(tuned)), (cells.level, np.searchsorted(np.log2(tuned), cells.place))
+    # A cell that was not run is never the best: it is below all others.
+    means, resampled = (np.full((*size, *shape), drawn.min() - 1.0) for size in ((), (len(drawn),)))
+    usable, index = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=int)
+    means[place], resampled[:, *place], usable[place] = cells.means, drawn, cells.usable
+    index[place] = np.arange(len(cells.means))
+
+    def t_over(best: NDArray[np.intp], end: int) -> tuple[Floats, Floats]:
+        rows = np.arange(len(given))
+        others = [np.flatnonzero(cells.level == row)[end] for row in rows]
+        contrast = np.zeros((len(given), len(cells.means)))
+        contrast[rows, index[rows, best]] += 1
+        contrast[rows, others] -= 1
+        return _t(contrast, cells.means, cells.covariance), np.full(len(given), cells.degrees_of_freedom)
+
+    return ridge_of_means(given, tuned, means, resampled, usable, t_over, cells.degrees_of_freedom, alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class _Parabolas:
+    """Of each given level a parabola about its best cell, and how far the ends of its runs are below that cell.
+
+    Of two cells there is a line, of one its height.
+    """
+
+    center: Floats  # (n,) log₂, the best cell
+    low: Floats  # (n,) octaves from it, of the lowest and the highest cell fitted
+    high: Floats
+    ends: Floats  # (2, n) octaves from it, of the lowest and the highest cell run where those were fitted, else 0
+    coefficients: Floats  # (4 × n,) slopes and curvatures there, and the height above the ends that were not fitted
+    covariance: Floats  # (4 × n, 4 × n)
+    degrees_of_freedom: float
+
+    def moderated(self) -> "_Parabolas":
+        """With curvatures drawn towards their mean by as much as they are alike (DerSimonian & Laird 1986)."""
+        n = len(self.center)
+        curved = np.flatnonzero(self.coefficients[n : 2 * n]) + n
+        if len(curved) < 2:
+            return self
+        curvatures, errors = self.coefficients[curved], self.covariance[np.ix_(curved, curved)]
+        pull = (np.eye(len(curved)) - 1 / len(curved)) / _spread(curvatures, np.diag(errors))
+        gain = self.covariance[:, curved] @ pull @ np.linalg.inv(np.eye(len(curved)) + errors @ pull)
+        return replace(
+            self,
+            coefficients=self.coefficients - gain @ curvatures,
+            covariance=self.covariance - gain @ self.covariance[curved],
+        )
+
+    def draws(self, size: int, generator: np.random.Generator) -> Floats:
+        """Coefficients, (size, 4 × n)."""
+        return normal_draws(self.coefficients, self.covariance, size, generator)
+
+    def tops(self, coefficients: Floats, beyond: float) -> Floats:
+        """Where parabolas (n_fits, 4 × n) are highest, octaves from the best cells, (n_fits, n).
+
+        No more than so many octaves beyond the cells fitted.
+        """
+        n = len(self.center)
+        slope, curvature = coefficients[:, :n], coefficients[:, n : 2 * n]
+        low, high = self.low - beyond, self.high + beyond
+        with np.errstate(divide="ignore", invalid="ignore"):
+            vertex = np.clip(-slope / (2 * curvature), low, high)
+        at_low, at_high = (slope * end + curvature * end**2 for end in (low, high))
+        return np.where(curvature < 0, vertex, np.where(at_low >= at_high, low, high))
+
+    def beats(self, top: Floats, end: int, alpha: float) -> Bools:
+        """Whether the top is better than the lowest (0) or highest (1) cell run, t > 3 and Holm's p at most alpha."""
+        n = len(self.center)
+        contrast, each = np.zeros((n, 4 * n)), np.arange(n)
+        contrast[each, each] = top - self.ends[end]
+        contrast[each, each + n] = top**2 - self.ends[end] ** 2
+        contrast[each, each + (2 + end) * n] = 1.0
+        t = _t(contrast, self.coefficients, self.covariance)
+        return np.asarray((t > T_OVER_END) & (holm(special.stdtr(self.degrees_of_freedom, -t)) <= alpha))
+
+
+def _fit(cells: Cells, n: int) -> tuple[_Parabolas, float]:
+    """The least-squares parabolas of n given levels, in which each cell counts once, and the p of their lack of fit."""
+    center, low, high, ends = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((2, n))
+    maps, residual, free = np.zeros((4, n, len(cells.means))), np.zeros((len(cells.means),) * 2), 0
+    for row in range(n):
+        own = np.flatnonzero(cells.level == row)
+        usable = own[cells.usable[own]]
+        if not len(usable):
+            center[row] = cells.place[own].mean()
+            continue
+        center[row] = cells.place[usable[cells.means[usable].argmax()]]
+        away = cells.place - center[row]
+        inside = usable[np.abs(away[usable]) <= _REACH + 1e-9]
+        low[row], high[row] = away[inside[[0, -1]]]
+        powers, inverse = np.vander(away[inside], 3), np.zeros((3, len(inside)))
+        inverse[-len(inside) :] = np.linalg.pinv(powers[:, -len(inside) :])
+        maps[0, row, inside], maps[1, row, inside] = inverse[1], inverse[0]
+        residual[np.ix_(inside, inside)] = np.eye(len(inside)) - powers @ inverse
+        free += max(len(inside) - 3, 0)
+        for end, cell in enumerate(own[[0, -1]]):
+            if cell in inside:
+                ends[end, row] = away[cell]
+            else:
+                maps[2 + end, row, inside], maps[2 + end, row, cell] = inverse[2], -1.0
+    linear, left = maps.reshape(4 * n, -1), residual @ cells.means
+    scatter = np.linalg.pinv(residual @ cells.covariance @ residual, rcond=_ZERO, hermitian=True)
+    misfit = max(float(left @ scatter @ left), 0.0)
+    misfit_p = float(special.fdtrc(free, cells.degrees_of_freedom, misfit / free)) if free else 1.0
+    covariance = linear @ cells.covariance @ linear.T
+    return _Parabolas(center, low, high, ends, linear @ cells.means, covariance, cells.degrees_of_freedom), misfit_p
+
+
+def _t(contrast: Floats, means: Floats, covariance: Floats) -> Floats:
+    """Student's t of each contrast (n, n_means); 0 where it has no error, as where nothing was run."""
+    gain = contrast @ means
+    error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
+    return np.asarray(np.divide(gain, error, out=np.zeros(len(gain)), where=error > 0))
+
+
+def _spread(values: Floats, variances: Floats) -> float:
+    """The variance of true curvatures about their mean (DerSimonian & Laird 1986)."""
+    weights = 1 / variances
+    mean = float(weights @ values / weights.sum())
+    excess = float(weights @ (values - mean) ** 2) - (len(values) - 1)
+    spread = excess / float(weights.sum() - (weights**2).sum() / weights.sum())
+    return max(spread, (_LEAST_SPREAD * mean) ** 2, 1e-300)

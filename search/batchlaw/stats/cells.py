@@ -1,0 +1,117 @@
+"""The means of cells whose runs are few, not equally many, and not on the same seeds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from batchlaw.stats.surface import Bools, Floats
+
+_REWEIGHTINGS = 3
+_PRIOR_FREEDOM = 8.0  # of all cells' common variance in that of each (assumption; moderated as by Smyth 2004)
+# Of the variance of what seeds do, in that of a run, the likeliest is taken.
+_SEEDS = np.array([0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0])
+_LEAST_VARIANCE = 1e-12  # of a run, of that of all scores: they are no exacter than their digits
+_LEAST_LEFT = 1e-6  # of a residual that the fit leaves free, to count
+_HUBER, _HUBER_STEPS = 1.5, 20
+_HUBER_SHARE = float(special.chdtr(3, _HUBER**2) + _HUBER**2 * special.chdtrc(1, _HUBER**2))  # E min(z², 1.5²)
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Single runs over two factors, both positive and read on a log₂ scale; higher scores are better."""
+
+    given: Floats  # (n,)
+    tuned: Floats  # (n,)
+    seeds: NDArray[np.int64]  # (n,) runs with the same number share what their seed does to a score
+    scores: Floats  # (n,) finite; a run that diverged has a score all the same
+    unstable: Bools  # (n,) diverged, or no better than guessing
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """What runs say of each cell that was run, and how well."""
+
+    level: NDArray[np.intp]  # (n_cells,) index of the given level
+    place: Floats  # (n_cells,) log₂ of the tuned one; ascending within a level
+    means: Floats  # (n_cells,) as on the same seeds
+    covariance: Floats  # (n_cells, n_cells) of the errors of the means
+    usable: Bools  # (n_cells,) no run was unstable
+    degrees_of_freedom: float  # degrees of freedom of the variances
+
+    @classmethod
+    def of(cls, runs: Runs) -> "Cells":
+        """The mixed model with a fixed effect of every cell and a random one of every seed.
+
+        A cell has a run or a few, so its variance is drawn towards a common one, which a loud minority of cells, as
+        beside a cliff, does not raise. Unstable cells have no part in that, nor in the effects of seeds: what a seed
+        does to a run that is no better than guessing is not what it does to others.
+        """
+        level, place = np.unique(runs.given, return_inverse=True)[1], np.log2(runs.tuned)
+        keys, cell = np.unique(np.stack([level, place], axis=1), axis=0, return_inverse=True)
+        n, seed = len(keys), np.unique(runs.seeds, return_inverse=True)[1]
+        usable = np.bincount(cell, runs.unstable) == 0
+        design = np.concatenate([np.eye(n)[cell], usable[cell, None] * np.eye(seed.max() + 1)[seed]], axis=1)
+        spread = float(runs.scores.var())
+        least = max(_LEAST_VARIANCE * spread, np.finfo(float).tiny ** 0.25)
+        common, total = max(spread, least), 1.0
+        variance = np.full(n, common)
+        for _ in range(_REWEIGHTINGS):
+            effects, covariance = _mixed(design, runs.scores, variance[cell], common * _SEEDS, n)
+            residual = runs.scores - design @ effects
+            left = np.maximum(1 - np.einsum("ij,jk,ik->i", design, covariance, design) / variance[cell], 0.0)
+            told = usable[cell] & (left > _LEAST_LEFT)
+            common = max(common_variance(residual[told] ** 2 / left[told], left[told]), least)
+            squares, degrees_of_freedom = np.bincount(cell, residual**2), np.bincount(cell, left)
+            variance = (_PRIOR_FREEDOM * common + squares) / (_PRIOR_FREEDOM + degrees_of_freedom)
+            total = max(float(left[told].sum()), 1.0)
+        effects, covariance = _mixed(design, runs.scores, variance[cell], common * _SEEDS, n)
+        return cls(keys[:, 0].astype(int), keys[:, 1], effects[:n], covariance[:n, :n], usable, total)
+
+    def draws(self, size: int, generator: np.random.Generator) -> Floats:
+        """Means that could as well have been, (size, n_cells)."""
+        return normal_draws(self.means, self.covariance, size, generator)
+
+
+def _mixed(design: Floats, scores: Floats, variance: Floats, random: Floats, n: int) -> tuple[Floats, Floats]:
+    """Effects and the covariance of their errors, by the equations of the mixed model (Henderson 1950).
+
+    Args:
+        design: (n_runs, n_effects), of which the first n are fixed.
+        scores: (n_runs,)
+        variance: (n_runs,)
+        random: candidates for the variance of random effects; the likeliest is taken (restricted maximum likelihood).
+        n: the number of fixed effects.
+    """
+    weighted = design / variance[:, None]
+    information, toward, n_random = design.T @ weighted, scores @ weighted, design.shape[1] - n
+    found: list[tuple[float, Floats, Floats]] = []
+    for each in random:
+        equations = information + np.diag(np.repeat([0.0, 1 / each], [n, n_random]))
+        effects = np.asarray(np.linalg.solve(equations, toward), float)
+        twice = toward @ effects - np.linalg.slogdet(equations)[1] - n_random * np.log(each)
+        found.append((float(twice), effects, equations))
+    _, effects, equations = max(found, key=lambda candidate: candidate[0])
+    return effects, np.asarray(np.linalg.inv(equations))
+
+
+def normal_draws(mean: Floats, covariance: Floats, size: int, generator: np.random.Generator) -> Floats:
+    """From a normal distribution of several variables, (size, n)."""
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    return np.asarray(mean + generator.normal(size=(size, len(values))) @ root.T)
+
+
+def common_variance(squares: Floats, weights: Floats) -> float:
+    """The variance of most residuals, of which the squares are given; 0 of none.
+
+    Those of a loud minority count as 1.5 standard deviations (Huber 1964, "Robust estimation of a location parameter",
+    proposal 2).
+    """
+    if not len(squares):
+        return 0.0
+    variance = float(np.average(squares, weights=weights))
+    for _ in range(_HUBER_STEPS):
+        variance = float(np.average(np.minimum(squares, _HUBER**2 * variance), weights=weights)) / _HUBER_SHARE
+    return variance

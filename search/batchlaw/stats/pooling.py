@@ -1,0 +1,43 @@
+"""Random effects over groups, with the interval for a group that was not seen."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from batchlaw.stats.surface import Floats
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The mean of the groups' slopes, and where the slope of a new group would lie."""
+
+    slope: float
+    ci_low: float
+    ci_high: float
+    prediction_low: float
+    prediction_high: float
+    standard_error: float
+    n_groups: int
+    tau: float  # standard deviation between groups
+
+
+def pool(slopes: Floats, standard_errors: Floats, alpha: float = 0.05) -> Pooled | None:
+    """Paule and Mandel's τ², Hartung, Knapp, Sidik and Jonkman's interval, Higgins' prediction interval (2009).
+
+    None with fewer than three groups, for which no prediction interval exists.
+    """
+    from statsmodels.stats.meta_analysis import combine_effects  # a third of a second to import
+
+    n = len(slopes)
+    if n < 3:
+        return None
+    with np.errstate(divide="ignore"):  # statsmodels divides by Cochran's Q, which is 0 where groups agree exactly
+        found = combine_effects(slopes, standard_errors**2, method_re="iterated", use_t=True, alpha=alpha)
+    tau2 = max(float(found.tau2), 0.0)
+    mean = float(found.mean_effect_re)
+    # Never narrower than by the standard errors alone, as HKSJ's can be where groups agree by chance.
+    error = max(float(found.sd_eff_w_re_hksj), float(np.sqrt(1 / np.sum(1 / (standard_errors**2 + tau2)))))
+    reach = float(special.stdtrit(n - 1, 1 - alpha / 2)) * error
+    spread = float(special.stdtrit(n - 2, 1 - alpha / 2)) * float(np.sqrt(tau2 + error**2))
+    return Pooled(mean, mean - reach, mean + reach, mean - spread, mean + spread, error, n, float(np.sqrt(tau2)))

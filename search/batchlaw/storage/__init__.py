@@ -1,0 +1,48 @@
+"""The database: opened here and nowhere else, with our slots beside Optuna's tables."""
+
+from batchlaw.storage.cache import IncrementalFilter, TrialCache, cached_reads
+from batchlaw.storage.engine import absolute, batched_writes, open_storage, redacted, with_retries
+from batchlaw.storage.slots import Lease, SlotCounts, Slots
+from batchlaw.storage.studies import (
+    StoredStudy,
+    load,
+    note_profile,
+    note_refresh_failure,
+    note_run,
+    profiles_of,
+    register,
+)
+from batchlaw.storage.study_page import StudyPage
+from batchlaw.storage.upkeep import Health, health_of, upgrade
+from batchlaw.storage.workers import BEAT_SECONDS, Registration, WorkerRecord, WorkerState, n_live, workers_of
+
+__all__ = [
+    "BEAT_SECONDS",
+    "Health",
+    "IncrementalFilter",
+    "Lease",
+    "Registration",
+    "SlotCounts",
+    "Slots",
+    "StoredStudy",
+    "StudyPage",
+    "TrialCache",
+    "WorkerRecord",
+    "WorkerState",
+    "absolute",
+    "batched_writes",
+    "cached_reads",
+    "health_of",
+    "load",
+    "n_live",
+    "note_profile",
+    "note_refresh_failure",
+    "note_run",
+    "open_storage",
+    "profiles_of",
+    "redacted",
+    "register",
+    "upgrade",
+    "with_retries",
+    "workers_of",
+]

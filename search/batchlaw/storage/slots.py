@@ -1,0 +1,229 @@
+"""The budget of a study: one slot a trial, held under a lease. Our own table beside Optuna's.
+
+A study of n trials has n slots, whatever the number of workers, restarts and kills:
+
+    open ──lease──► held ──finish──► done
+      ▲              │
+      └──release─────┘   handed back by its worker, or its lease ran out
+
+A slot is done once a trial has ended in it, so n slots are n trials, and claiming reads one indexed row.
+"""
+
+import math
+import os
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, not_, or_, select, update
+
+from batchlaw.storage.engine import PATIENCE_SECONDS, with_retries
+from batchlaw.storage.tables import create_tables, is_alive, lazily, now, process_space
+from batchlaw.storage.tables import slots as _slots
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to run one trial; `abandoned_trial_id` ran in the slot before, when its worker died."""
+
+    slot: int
+    holder: str
+    attempts: int  # this one included
+    abandoned_trial_id: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotCounts:
+    """Slots of a study by state."""
+
+    open: int
+    held: int
+    done: int
+
+    @property
+    def total(self) -> int:
+        """The budget of trials."""
+        return self.open + self.held + self.done
+
+
+class Slots:
+    """The slots of one study."""
+
+    def __init__(self, engine: Engine, study_id: int, lease_seconds: float = 120.0) -> None:
+        self._engine, self._study_id = engine, study_id
+        self.lease_seconds = lease_seconds  # past the last renewal another worker may take the slot
+        self._mine = _slots.c.study_id == study_id
+        # What a crash of the server takes back is mended like the death of a worker: a lease that is gone makes its
+        # holder's result refused, and a slot that is held again though its trial has ended is found to be done.
+        self._lazily = lazily(engine.dialect.name)
+        self._now = now(engine)
+        self._renewed: dict[str, float] = {}  # when this process last claimed or renewed, by time.monotonic()
+
+    def create(self, trials: int) -> None:
+        """Lay out the budget of a study that has just been created."""
+        create_tables(self._engine)
+        with self._engine.begin() as connection:
+            # A deleted study's number may come back, and its slots with it.
+            connection.execute(delete(_slots).where(self._mine))
+            self._insert(connection, range(trials))
+
+    def resize(self, trials: int) -> None:
+        """Set the budget: add open slots, or take away open ones; what is held or done stays."""
+
+        def work() -> None:
+            with self._engine.begin() as connection:
+                taken = set(connection.scalars(select(_slots.c.slot).where(self._mine)))
+                excess = len(taken) - trials
+                if excess > 0:
+                    spare = (
+                        select(_slots.c.slot).where(self._mine, _slots.c.state == "open").order_by(_slots.c.slot.desc())
+                    )
+                    surplus = list(connection.scalars(spare.limit(excess)))
+                    connection.execute(
+                        delete(_slots).where(self._mine, _slots.c.state == "open", _slots.c.slot.in_(surplus))
+                    )
+                else:
+                    start = max(taken, default=-1) + 1
+                    self._insert(connection, range(start, start - excess))
+
+        with_retries(work)
+
+    def _insert(self, connection: Connection, slots: Iterable[int]) -> None:
+        rows = [{"study_id": self._study_id, "slot": slot, "state": "open", "attempts": 0} for slot in slots]
+        if rows:
+            connection.execute(insert(_slots), rows)
+
+    def counts(self) -> SlotCounts:
+        """How many slots are open, held and done."""
+        query = select(_slots.c.state, func.count()).where(self._mine).group_by(_slots.c.state)
+        with self._engine.connect() as connection:
+            found: dict[str, int] = {row.state: row[1] for row in connection.execute(query)}
+        return SlotCounts(open=found.get("open", 0), held=found.get("held", 0), done=found.get("done", 0))
+
+    def n_open(self, among: Sequence[int]) -> int:
+        """How many of these slots are open."""
+        query = select(func.count()).where(self._mine, _slots.c.state == "open", _slots.c.slot.in_(among))
+        with self._engine.connect() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def lease(self) -> Lease | None:
+        """Take an open slot, else one whose lease ran out or whose process here is gone, else None."""
+        return with_retries(self._lease)
+
+    def _lease(self) -> Lease | None:
+        # Open slots first: an expired one starts with clearing up.
+        return self._take(_slots.c.state == "open") or self._take(self._expired())
+
+    def lease_more(self, lease: Lease, among: Sequence[int], most: int) -> list[Lease]:
+        """Take further open slots beside a lease, for the same holder: at most so many of those named, in order."""
+
+        def work() -> list[Lease]:
+            with self._engine.begin() as connection:
+                free = (self._mine, self._lazily, _slots.c.state == "open", _slots.c.slot.in_(among))
+                query = select(_slots).where(*free).order_by(_slots.c.slot).limit(most)
+                rows = connection.execute(query.with_for_update(skip_locked=True)).all()
+                # Still open: of several claimants one succeeds.
+                chosen = (self._mine, _slots.c.state == "open", _slots.c.slot.in_([row.slot for row in rows]))
+                values = self._held_by(lease.holder) | {"attempts": _slots.c.attempts + 1}
+                connection.execute(update(_slots).where(*chosen).values(**values))
+                mine = (self._mine, _slots.c.holder == lease.holder, _slots.c.slot != lease.slot)
+                taken = connection.execute(select(_slots).where(*mine).order_by(_slots.c.slot)).all()
+            return [
+                Lease(slot=row.slot, holder=lease.holder, attempts=row.attempts, abandoned_trial_id=None)
+                for row in taken
+            ]
+
+        return with_retries(work) if among and most > 0 else []
+
+    def _held_by(self, holder: str) -> dict[str, Any]:
+        return {
+            "state": "held", "holder": holder, "process_space": process_space(), "pid": os.getpid(),
+            "lease_until": self._now + self.lease_seconds,
+        }  # fmt: skip
+
+    def lease_expired(self) -> Lease | None:
+        """Take a slot whose lease ran out or whose process here is gone, to clear up after it; else None."""
+        return with_retries(lambda: self._take(self._expired()))
+
+    def running(self) -> tuple[set[int], bool]:
+        """The trials of held slots, and whether a live worker holds one without having named its trial yet."""
+
+        def work() -> tuple[set[int], bool]:
+            expired = self._expired()
+            with self._engine.connect() as connection:
+                held = select(_slots.c.trial_id).where(self._mine, _slots.c.state == "held")
+                named = set(connection.scalars(held.where(_slots.c.trial_id.is_not(None))))
+                unnamed = select(func.count()).where(self._mine, _slots.c.state == "held", _slots.c.trial_id.is_(None))
+                return named, bool(connection.scalar(unnamed.where(not_(expired))))
+
+        return with_retries(work)
+
+    def _take(self, free: ColumnElement[bool]) -> Lease | None:
+        while True:
+            began = time.monotonic()
+            with self._engine.begin() as connection:
+                query = select(_slots).where(self._mine, self._lazily, free).order_by(_slots.c.slot).limit(1)
+                row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
+                if row is None:
+                    return None
+                lease = Lease(
+                    slot=row.slot,
+                    holder=uuid.uuid4().hex,
+                    attempts=row.attempts + 1,
+                    abandoned_trial_id=row.trial_id if row.state == "held" else None,
+                )
+                # The state that was read is part of the condition, so that of several claimants one succeeds.
+                unchanged = (_slots.c.state == row.state, _slots.c.holder.is_not_distinct_from(row.holder))
+                taken = connection.execute(
+                    update(_slots)
+                    .where(self._mine, _slots.c.slot == row.slot, *unchanged)
+                    .values(attempts=lease.attempts, **self._held_by(lease.holder))
+                )
+                if taken.rowcount == 1:
+                    self._renewed = {lease.holder: began}
+                    return lease
+
+    def _expired(self) -> ColumnElement[bool]:
+        """Held slots whose lease ran out, or whose process was on this machine and is gone."""
+        here = and_(_slots.c.state == "held", _slots.c.process_space == process_space())
+        with self._engine.connect() as connection:
+            pids = connection.scalars(select(_slots.c.pid).where(self._mine, here).distinct()).all()
+        gone = [pid for pid in pids if not is_alive(pid)]
+        return and_(_slots.c.state == "held", or_(_slots.c.lease_until < self._now, and_(here, _slots.c.pid.in_(gone))))
+
+    def started(self, lease: Lease, trial_id: int) -> bool:
+        """Note which trial runs in a slot; False if the slot was lost to another worker."""
+        return self._write(lease, trial_id=trial_id)
+
+    def renew(self, lease: Lease, *, seconds: float = PATIENCE_SECONDS) -> bool:
+        """Extend a lease, trying for so many seconds; False if the slot was lost to another worker."""
+        began = time.monotonic()
+        held = self._write(lease, seconds, lease_until=self._now + self.lease_seconds)
+        if held:
+            self._renewed = {lease.holder: began}
+        return held
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether a slot is still this lease's, and will be for a while; renews it where it might not be."""
+        fresh = time.monotonic() - self._renewed.get(lease.holder, -math.inf) < self.lease_seconds / 2
+        return fresh or self.renew(lease)
+
+    def finish(self, lease: Lease) -> bool:
+        """A trial has ended in the slot; False if it was lost to another worker."""
+        return self._write(lease, state="done", holder=None)
+
+    def release(self, lease: Lease, *, count_attempt: bool) -> bool:
+        """Open a slot again; `count_attempt` is False where its worker was merely asked to stop."""
+        return self._write(
+            lease, state="open", holder=None, trial_id=None, attempts=lease.attempts - (not count_attempt)
+        )
+
+    def _write(self, lease: Lease, seconds: float = PATIENCE_SECONDS, /, **values: object) -> bool:
+        def work() -> bool:
+            with self._engine.begin() as connection:
+                held = (self._mine, self._lazily, _slots.c.slot == lease.slot, _slots.c.holder == lease.holder)
+                return connection.execute(update(_slots).where(*held).values(**values)).rowcount == 1
+
+        return with_retries(work, seconds=seconds)

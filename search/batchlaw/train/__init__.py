@@ -1,0 +1,9 @@
+"""The torch side: a `TrainConfig` and a report in, a `TrainResult` out. Knows nothing of Optuna."""
+
+from batchlaw.recipe.result import Report, TrainResult
+from batchlaw.train.checkpoint import Checkpoint
+from batchlaw.train.loop import device_name
+from batchlaw.train.stacking import configs_together
+from batchlaw.train.training import train, train_together
+
+__all__ = ["Checkpoint", "Report", "TrainResult", "configs_together", "device_name", "train", "train_together"]

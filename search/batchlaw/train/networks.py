@@ -1,0 +1,161 @@
+"""The built-in networks. Each is built on the CPU from its seed, so that every device starts from the same weights."""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from batchlaw.spec import DATASETS, DatasetFacts, ModelOptions, Task
+
+
+class StackedMLP(nn.Module):
+    """Several multilayer perceptrons of one shape as one network, a slice each.
+
+    Elementwise optimizers and a sum of losses keep the slices independent, so training it is training each of them.
+    """
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        layers = zip(*([m for m in member.modules() if isinstance(m, nn.Linear)] for member in members), strict=True)
+        self.weight, self.bias = nn.ParameterList(), nn.ParameterList()
+        for layer in layers:
+            self.weight.append(torch.stack([linear.weight.detach() for linear in layer]))  # (members, out, in)
+            self.bias.append(torch.stack([linear.bias.detach().unsqueeze(0) for linear in layer]))  # (members, 1, out)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (members, batch, channels, side, side) to logits (members, batch, classes)."""
+        hidden = images.flatten(2)
+        last = len(self.weight) - 1
+        for depth, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
+            hidden = torch.baddbmm(bias, hidden, weight.mT)
+            if depth < last:
+                hidden = hidden.relu()
+        return hidden
+
+
+class StackedModule(nn.Module):
+    """Several networks of any one shape as one, a slice each, through `torch.func`; their parameters keep their names.
+
+    For networks without buffers, such as running statistics, and without randomness.
+    """
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.network = deepcopy(members[0])
+        for name, parameters in zip(
+            [name for name, _ in self.network.named_parameters()],
+            zip(*(member.parameters() for member in members), strict=True),
+            strict=True,
+        ):
+            owner, _, own_name = name.rpartition(".")
+            stacked = torch.stack([parameter.detach() for parameter in parameters])  # (members, …)
+            setattr(self.network.get_submodule(owner), own_name, nn.Parameter(stacked))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (members, batch, channels, side, side) to logits (members, batch, classes)."""
+        logits: Tensor = vmap(self._member)(dict(self.network.named_parameters()), images)
+        return logits
+
+    def _member(self, parameters: dict[str, Tensor], images: Tensor) -> Tensor:
+        logits: Tensor = functional_call(self.network, parameters, (images,))
+        return logits
+
+
+def can_stack(task: Task) -> bool:
+    """Whether networks of a task have a stacked form.
+
+    Augmentation is each run's own. Batch norm has buffers, and torch has no batching rule for the attention of
+    `vit-tiny` on a CPU (measured with torch 2.14: a stack takes up to three times as long as its members in turn).
+    """
+    plain = task.model in ("mlp", "cnn") or (task.model == "resnet18" and task.model_options.norm == "group")
+    return plain and not task.augment
+
+
+def stack(task: Task, members: Sequence[nn.Module]) -> nn.Module:
+    """The networks of several runs of a task as one."""
+    return StackedMLP(members) if task.model == "mlp" else StackedModule(members)
+
+
+def build(task: Task, seed: int) -> nn.Module:
+    """The network of a task: images (batch, channels, side, side) to logits (batch, classes)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _BUILDERS[task.model](DATASETS[task.dataset], task.model_options)
+    if task.model_options.init_scale is not None:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(task.model_options.init_scale)
+    return model
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether the network's output for one example depends on the others of its batch."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def _mlp(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
+    sizes = [facts.channels * facts.side**2, *(options.widths or (128,)), facts.n_classes]
+    layers: list[nn.Module] = [nn.Flatten()]
+    for fan_in, fan_out in pairwise(sizes):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _cnn(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
+    """Two convolutions with pooling and one hidden layer."""
+    channels = options.channels or 32
+    return nn.Sequential(
+        nn.Conv2d(facts.channels, channels, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(channels, 2 * channels, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(2 * channels * (facts.side // 4) ** 2, 128),
+        nn.ReLU(),
+        nn.Linear(128, facts.n_classes),
+    )
+
+
+def _resnet18(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
+    """torchvision's ResNet-18 with the stem for small images (He et al. 2015, section 4.2: 3×3, no pooling)."""
+    from torchvision.models import resnet18
+
+    norm: Callable[[int], nn.Module] = nn.BatchNorm2d
+    if options.norm == "group":
+        norm = lambda channels: nn.GroupNorm(32, channels)  # noqa: E731  (32 groups: Wu & He 2018)
+    model: nn.Module = resnet18(num_classes=facts.n_classes, norm_layer=norm)
+    model.conv1 = nn.Conv2d(facts.channels, 64, 3, padding=1, bias=False)
+    model.maxpool = nn.Identity()
+    return model
+
+
+def _vit_tiny(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
+    """torchvision's VisionTransformer in the width of ViT-Ti (Touvron et al. 2021), half its depth, small patches."""
+    from torchvision.models import VisionTransformer
+
+    patch = options.patch_size or (2 if facts.side < 16 else 4)
+    model: nn.Module = VisionTransformer(
+        image_size=facts.side,
+        patch_size=patch,
+        num_layers=6,
+        num_heads=3,
+        hidden_dim=192,
+        mlp_dim=768,
+        num_classes=facts.n_classes,
+    )
+    if facts.channels != 3:
+        model.conv_proj = nn.Conv2d(facts.channels, 192, patch, stride=patch)
+    return model
+
+
+_BUILDERS: dict[str, Callable[[DatasetFacts, ModelOptions], nn.Module]] = {
+    "mlp": _mlp,
+    "cnn": _cnn,
+    "resnet18": _resnet18,
+    "vit-tiny": _vit_tiny,
+}

@@ -1,0 +1,1 @@
+"""Processes that claim slots, run trials and record results."""

@@ -1,0 +1,133 @@
+"""What goes on beside a worker's training: signs of life, and the end of what does not end by itself."""
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from threading import Event, Lock, Thread
+
+from batchlaw.errors import WorkFailed
+from batchlaw.interrupts import STOPPING
+from batchlaw.storage import BEAT_SECONDS, Lease, Registration, StoredStudy
+
+_STOP_SECONDS = 8.0  # from a request to stop until the process is ended by force; Slurm's warning may be short
+_GRACE_SECONDS = 10.0  # past the time limit, for an objective that does not react to it
+_TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Running:
+    """The trial in progress, or several that train together, and what records their forced end."""
+
+    leases: Sequence[Lease]
+    number: int  # of the first
+    hard_limit: float | None  # time.monotonic()
+    hand_back: Callable[[], None]
+    record_timeout: Callable[[], None]
+
+
+class Heartbeat:
+    """Two threads of a worker: one renews its lease and its registration, one holds it to its limits.
+
+    They are apart because the first waits while the database is away.
+    """
+
+    def __init__(self, stored: StoredStudy, registration: Registration) -> None:
+        self._stored, self._registration = stored, registration
+        self._running: Running | None = None
+        self._lock = Lock()
+        self._ended = Event()
+        self.trials_done = 0
+        self._threads = [Thread(target=work, daemon=True) for work in (self._live, self._watch)]
+        self._signals, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+
+    def __enter__(self) -> "Heartbeat":
+        self._woken_before = _wake_by_signals(self._wake)
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        os.write(self._wake, b"\0")  # so that the watch does not wait for its tick
+        for thread in self._threads:
+            thread.join()
+        _wake_by_signals(self._woken_before)
+        os.close(self._signals)
+        os.close(self._wake)
+        with suppress(WorkFailed):
+            self._registration.beat("ended", None, self.trials_done)
+
+    @contextmanager
+    def during(self, running: Running) -> Iterator[None]:
+        """The trial runs in here."""
+        with self._lock:
+            self._running = running
+        try:
+            yield
+        finally:
+            with self._lock:  # not while its forced end is being recorded
+                self._running = None
+
+    def _live(self) -> None:
+        every = self._stored.slots.lease_seconds / 4
+        renewed = beaten = time.monotonic()
+        while not self._ended.wait(min(every, BEAT_SECONDS, 1.0)):
+            now, running = time.monotonic(), self._running
+            # A database that is away is waited for; the lease is long enough, or the result will be refused.
+            with suppress(WorkFailed):
+                if running is not None and now - renewed >= every:
+                    for lease in running.leases:
+                        self._stored.slots.renew(lease, seconds=every)
+                    renewed = now
+                if now - beaten >= BEAT_SECONDS:
+                    number = running.number if running else None
+                    self._registration.beat("training" if running else "idle", number, self.trials_done)
+                    beaten = now
+
+    def _watch(self) -> None:
+        """Ends by force what neither a request to stop nor the time limit has ended, such as a hung call into C."""
+        stop_by: float | None = None
+        while not self._ended.is_set():
+            arrived = select.select([self._signals], [], [], _TICK_SECONDS)[0]
+            if arrived and any(number in STOPPING for number in os.read(self._signals, 64)):
+                stop_by = stop_by or time.monotonic() + _STOP_SECONDS
+            running, now = self._running, time.monotonic()
+            if stop_by is not None and now >= stop_by:
+                self._force(running, running.hand_back if running else None, partial(os._exit, 0))
+            elif running is not None and running.hard_limit is not None and now >= running.hard_limit:
+                self._force(running, running.record_timeout, _restart)
+
+    def _force(self, running: Running | None, record: Callable[[], None] | None, leave: Callable[[], None]) -> None:
+        with self._lock:
+            if self._running is not running:
+                return  # it ended just now, and another may have begun
+            if record is not None:
+                waiting = Thread(target=record, daemon=True)
+                waiting.start()
+                waiting.join(_STOP_SECONDS / 4)  # a database that is away finds the trial lost when it is back
+            leave()
+
+
+def hard_limit(trial_seconds: float | None) -> float | None:
+    """When a trial that starts now is ended by force."""
+    return None if trial_seconds is None else time.monotonic() + trial_seconds + _GRACE_SECONDS
+
+
+def _wake_by_signals(descriptor: int) -> int:
+    """Have signals written to a descriptor as they arrive, whatever the main thread is stuck in."""
+    try:
+        return signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+    except ValueError:  # not the main thread
+        return -1
+
+
+def _restart() -> None:
+    """The same command in the place of this process: its main thread is stuck."""
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (its own command line)

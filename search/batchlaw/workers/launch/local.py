@@ -1,0 +1,84 @@
+"""Workers as processes of this machine, each with its GPUs and its share of the threads."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from types import TracebackType
+from typing import IO
+
+from batchlaw.errors import WorkFailed
+from batchlaw.workers.launch.process import worker_command, worker_environment
+
+
+class LocalFleet:
+    """The worker processes of one run; leaving the context stops what still runs."""
+
+    def __init__(self, arguments: list[str], *, storage_url: str, workers: int, gpus: list[str]) -> None:
+        """Start `batchlaw worker ARGUMENTS` `workers` times, each seeing its own entry of `gpus`, if there are any."""
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        self._logs: list[IO[str]] = []
+        self._processes: list[subprocess.Popen[str]] = []
+        for index in range(workers):
+            environment = os.environ | worker_environment(storage_url, threads)
+            if gpus:
+                environment["CUDA_VISIBLE_DEVICES"] = gpus[index]
+            log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
+            self._logs.append(log)
+            self._processes.append(
+                subprocess.Popen(
+                    worker_command(arguments),
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    start_new_session=True,  # Ctrl-C reaches this process, which passes it on once
+                )
+            )
+
+    def __enter__(self) -> "LocalFleet":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self.wait(60.0)
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        for log in self._logs:
+            log.close()
+
+    @property
+    def running(self) -> int:
+        """Workers that have not ended."""
+        return sum(process.poll() is None for process in self._processes)
+
+    def stop(self) -> None:
+        """Ask every worker to hand its trial back and end."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for all workers to end, at most `seconds`."""
+        until = time.monotonic() + seconds
+        while self.running and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def check(self) -> None:
+        """Raise the words of the first worker that failed, once none is left to do the work.
+
+        Raises:
+            WorkFailed: a worker ended with an error.
+        """
+        for index, process in enumerate(self._processes):
+            if process.poll():
+                self._logs[index].seek(0)
+                words = [line for line in self._logs[index].read().splitlines() if line.strip()] or ["no output"]
+                last = words[-1].removeprefix("error: ")
+                raise WorkFailed(f"worker {index} ended with exit code {process.returncode}: {last}")

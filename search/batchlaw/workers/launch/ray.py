@@ -1,0 +1,69 @@
+"""Workers as tasks of a Ray cluster, through Ray's own API."""
+
+import logging
+from typing import Any
+
+from batchlaw.errors import BatchlawError
+from batchlaw.workers.launch.process import run_worker, worker_environment
+
+
+class RayFleet:
+    """The worker tasks of one launch; leaving the context cancels what still runs."""
+
+    def __init__(
+        self,
+        arguments: list[str],
+        *,
+        storage_url: str,
+        workers: int,
+        threads: int,
+        gpus_per_worker: int | None,
+        workers_per_gpu: int | None,
+    ) -> None:
+        """Start on the cluster of `RAY_ADDRESS`, or on one of this machine's, made for the purpose.
+
+        Raises:
+            BatchlawError: Ray is missing, or its cluster cannot be reached.
+        """
+        try:
+            import ray
+        except ModuleNotFoundError:
+            raise BatchlawError("--on ray: needs ray; pip install 'batchlaw[ray]'") from None
+        self._ray: Any = ray
+        try:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise BatchlawError(f"--on ray: {' '.join(str(error).split())}") from None
+        gpus = 1 / workers_per_gpu if workers_per_gpu else gpus_per_worker or 0
+        task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(run_worker)
+        environment = worker_environment(storage_url, threads)
+        self._tasks = [task.remote(arguments, environment) for _ in range(workers)]
+
+    def __enter__(self) -> "RayFleet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._ray.wait(self._tasks, num_returns=len(self._tasks), timeout=30)
+        self._ray.shutdown()
+
+    @property
+    def running(self) -> int:
+        """Workers that have not ended, those included that wait for room."""
+        _, left = self._ray.wait(self._tasks, num_returns=len(self._tasks), timeout=0)
+        return len(left)
+
+    def stop(self) -> None:
+        """Ask every worker to hand its trial back and end."""
+        for task in self._tasks:
+            self._ray.cancel(task)
+
+    def exit_codes(self) -> list[int]:
+        """Of the workers, once none runs; a lost one counts as 1."""
+        codes = []
+        for task in self._tasks:
+            try:
+                codes.append(int(self._ray.get(task)))
+            except Exception:  # whatever befell the task or its node
+                codes.append(1)
+        return codes

@@ -1,0 +1,81 @@
+"""Workers as Slurm jobs, through submitit; its local executor runs the same jobs on this machine."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from batchlaw.errors import BatchlawError, WorkFailed
+from batchlaw.workers.launch.process import run_worker, worker_environment
+
+
+def submit(
+    arguments: list[str],
+    *,
+    storage_url: str,
+    workers: int,
+    threads: int,
+    gpus_per_worker: int | None,
+    workers_per_gpu: int | None,
+    minutes: int,
+    options: dict[str, str],
+    folder: Path,
+    here: bool,
+) -> list[str]:
+    """Submit workers as one array; the ids of their jobs.
+
+    The database's URL travels in the environment, which Slurm passes on, and not in the pickled job.
+
+    Args:
+        arguments: of `batchlaw worker`.
+        storage_url: of the database.
+        workers: how many; with `workers_per_gpu` as many tasks share a job and its GPU.
+        threads: CPUs of each.
+        gpus_per_worker: GPUs of each.
+        workers_per_gpu: that share one.
+        minutes: time limit; a worker hands its trial back when Slurm's warning comes.
+        options: further Slurm options, such as partition.
+        folder: of submitit's files and the logs, on a disk that all nodes see.
+        here: run on this machine, by submitit's local executor.
+
+    Raises:
+        BatchlawError: submitit is missing, or does not take an option.
+        WorkFailed: Slurm refuses the jobs.
+    """
+    try:
+        import submitit
+    except ModuleNotFoundError:
+        raise BatchlawError("--on slurm: needs submitit; pip install 'batchlaw[slurm]'") from None
+    os.environ.update(worker_environment(storage_url, threads))
+    tasks = workers_per_gpu or 1
+    n_jobs = -(-workers // tasks)
+    try:
+        executor = submitit.AutoExecutor(folder=str(folder), cluster="local" if here else "slurm")
+        executor.update_parameters(
+            name="batchlaw", timeout_min=minutes, cpus_per_task=threads, tasks_per_node=tasks, nodes=1,
+            gpus_per_node=1 if workers_per_gpu else gpus_per_worker or 0,
+        )  # fmt: skip
+        if not here:
+            executor.update_parameters(slurm_array_parallelism=n_jobs, **_slurm(options))
+        with executor.batch():
+            jobs = [executor.submit(_worker, arguments) for _ in range(n_jobs)]
+    except (RuntimeError, TypeError, ValueError, NameError) as error:
+        raise BatchlawError(f"--on slurm: {_one_line(error)}") from None
+    except submitit.core.utils.FailedJobError as error:
+        raise WorkFailed(f"--on slurm: {_one_line(error)}") from None
+    return [job.job_id for job in jobs]  # not the jobs: one that lives at the interpreter's end raises in its __del__
+
+
+def _slurm(options: dict[str, str]) -> dict[str, Any]:
+    """Options that submitit knows by name, and others as they are, for sbatch."""
+    known = {"partition", "qos", "constraint", "exclude", "mem", "comment", "account"}
+    named = {f"slurm_{key}": value for key, value in options.items() if key in known}
+    further = {key: value for key, value in options.items() if key not in known}
+    return named | {"slurm_additional_parameters": further}
+
+
+def _worker(arguments: list[str]) -> int:
+    return run_worker(arguments, {})
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

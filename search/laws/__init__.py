@@ -1,5 +1,0 @@
-"""What a study says about moving from one batch size to another: its law, and the practical answers that follow."""
-
-from search.laws.law import StudyLaw, known_laws, laws_of
-
-__all__ = ["StudyLaw", "known_laws", "laws_of"]

@@ -1,0 +1,264 @@
+"""The page on a study's page: drawn by one worker at a time, in its turn, and written in one transaction."""
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy
+import torch
+from batchlaw.claims.hypotheses import preregistration
+from batchlaw.cli import app
+from batchlaw.errors import StorageError
+from batchlaw.figures import study_page as drawing
+from batchlaw.figures.study_page import FEWEST_OF_A_LAW, save_page
+from batchlaw.objectives.objective import Runtime
+from batchlaw.stats.scattered import FEWEST_POINTS
+from batchlaw.storage import load, open_storage, register, upgrade
+from batchlaw.storage.tables import metadata, pages, study_attributes
+from batchlaw.workers.worker import Worker
+from optuna_dashboard import get_note, save_note
+from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+from typer.testing import CliRunner
+
+from tests.conftest import tiny_spec
+from tests.integration.test_designed import bowl, own_spec
+
+CPU = torch.device("cpu")
+FIGURES = "dashboard:plot_data:batchlaw-"
+
+
+@pytest.fixture
+def stored(storage):
+    return register(storage, tiny_spec(), trials=None, version="test")
+
+
+def change(stored, **values):
+    with stored.storage.engine.begin() as connection:
+        connection.execute(sqlalchemy.update(pages).values(**values))
+
+
+def row(stored):
+    with stored.storage.engine.connect() as connection:
+        return connection.execute(sqlalchemy.select(pages)).one()
+
+
+def attributes(stored):
+    return stored.storage.get_study_system_attrs(stored.study._study_id)
+
+
+def figures(stored):
+    return get_plotly_graph_objects(attributes(stored))
+
+
+def work(stored, objective=None, **options):
+    Worker(stored, Runtime(CPU, Path("unused"), objective), study_seed=0, **{"figures": True, **options}).work()
+
+
+def test_it_is_drawn_a_minute_after_the_last_time_by_one_at_a_time(stored):
+    page = stored.page
+    assert page.take() is None  # a study that ends within a minute is drawn once, at its end
+    change(stored, due=0)
+    holder = page.take()
+    assert holder is not None and page.take() is None
+    page.release(holder, seconds=0.5, trials=None)
+    assert page.take() is None
+    assert row(stored).due - time.time() == pytest.approx(60, abs=5)
+    change(stored, due=0)
+    assert page.take() is not None
+
+
+def test_what_takes_long_to_draw_is_drawn_less_often(stored):
+    change(stored, due=0)
+    holder = stored.page.take()
+    stored.page.release(holder, seconds=10, trials=None)
+    assert row(stored).due - time.time() == pytest.approx(190, abs=5)  # twenty times as long, less what it took
+
+
+def test_the_end_is_drawn_once_and_again_at_a_new_end(stored):
+    page = stored.page
+    holder = page.take(6)
+    assert holder is not None and page.take(6) is None
+    page.release(holder, seconds=0.1, trials=None)  # it went wrong
+    holder = page.take(6)
+    page.release(holder, seconds=0.1, trials=6)
+    assert page.take(6) is None
+    assert page.take(9) is not None
+
+
+def test_the_turn_of_a_drawer_that_died_goes_to_another(stored):
+    late = stored.page.take(6)
+    change(stored, held_until=0)
+    holder = stored.page.take(6)
+    assert holder is not None
+    stored.page.release(late, seconds=0.1, trials=6)  # not its turn any more
+    assert stored.page.take(6) is None and row(stored).holder == holder
+
+
+def test_of_many_that_ask_at_once_one_draws(stored):
+    change(stored, due=0)
+    together = threading.Barrier(8)
+
+    def ask(_):
+        together.wait()
+        return stored.page.take()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(holder is not None for holder in pool.map(ask, range(8))) == 1
+
+
+def test_texts_take_the_place_of_those_before_and_only_what_changed_is_written(stored):
+    def pieces():
+        mine = study_attributes.c.key.startswith(FIGURES, autoescape=True)
+        identity = sqlalchemy.column("study_system_attribute_id")
+        with stored.storage.engine.connect() as connection:
+            rows = connection.execute(sqlalchemy.select(study_attributes.c.key, identity).where(mine))
+            return {key.removeprefix(FIGURES): number for key, number in rows}
+
+    theirs = {"dashboard:plot_data:mine:0": "{}", "dashboard:plot_dataXbatchlaw-": "like ours, but for a wildcard"}
+    for key, text in theirs.items():
+        stored.storage.set_study_system_attr(stored.study._study_id, key, text)
+    texts = {"a:0": "{1}", "a:1": "ε", "b:0": "x" * 10_000}
+    assert stored.page.replace(FIGURES, {FIGURES + key: text for key, text in texts.items()})
+    first = pieces()
+    assert figures(stored) == {"batchlaw-a": "{1}ε", "batchlaw-b": "x" * 10_000, "mine": "{}"}
+    assert stored.page.replace(FIGURES, {FIGURES + "a:0": "{2}", FIGURES + "b:0": texts["b:0"]})
+    second = pieces()
+    assert second.keys() == {"a:0", "b:0"} and second["b:0"] == first["b:0"] and second["a:0"] != first["a:0"]
+    stored.page.replace(FIGURES, {})
+    assert pieces() == {} and theirs.items() <= attributes(stored).items()
+
+
+def test_a_worker_draws_the_end_of_a_study_and_of_one_that_went_on(stored, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(drawing, "save_page", lambda stored, _: (drawn.append(1), save_page(stored)))
+    work(stored)
+    work(stored)
+    assert len(drawn) == 1
+    found = figures(stored)
+    assert found and all('"data"' in figure for figure in found.values())
+    assert "6 of 6 trials" in get_note(stored.study)
+    work(register(stored.storage, tiny_spec(), trials=9, version="test"))
+    assert len(drawn) == 2 and "9 of 9 trials" in get_note(stored.study)
+    assert figures(stored) != found
+
+
+def test_several_workers_draw_the_end_once(storage_url, stored, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(drawing, "save_page", lambda *_: (time.sleep(0.5), drawn.append(1)))
+
+    def one(_):
+        storage = open_storage(storage_url)
+        work(load(storage, "tiny"))
+        storage.engine.dispose()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(one, range(3)))
+    assert len(drawn) == 1 and row(stored).drawn == 6
+
+
+def test_a_worker_draws_between_trials_when_a_minute_is_over(stored, monkeypatch):
+    seen = []
+    monkeypatch.setattr(drawing, "save_page", lambda stored, _: seen.append(stored.slots.counts().done))
+    monkeypatch.setattr("batchlaw.workers.worker.BEAT_SECONDS", 0.0)
+    change(stored, due=0)
+    work(stored)
+    assert seen == [1, 6]
+
+
+def test_what_goes_wrong_in_drawing_is_noted_and_harms_no_trial(stored, monkeypatch):
+    def broken(*_):
+        raise ValueError("no such colour\nand more")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(drawing, "gallery", broken)
+        work(stored)
+    assert stored.slots.counts().done == 6
+    noted = stored.study.user_attrs["batchlaw:not-drawn"]
+    assert "ValueError: no such colour (test_board.py:" in noted and "\n" not in noted
+    assert figures(stored) == {}
+    work(stored)  # the next one that comes by
+    assert figures(stored)
+
+
+def test_a_worker_may_leave_it(stored):
+    work(stored, figures=False)
+    assert figures(stored) == {} and get_note(stored.study) == "" and row(stored).drawn == 0
+
+
+def test_the_note_of_a_person_is_never_touched(stored):
+    work(stored)
+    assert get_note(stored.study).startswith("# Does the machinery work?")
+    save_note(stored.study, "I think that")  # as the page does
+    save_page(stored)
+    assert get_note(stored.study) == "I think that"
+
+
+def test_a_note_written_before_the_first_drawing_is_kept(stored):
+    save_note(stored.study, "")
+    save_note(stored.study, "mine")
+    work(stored)
+    assert get_note(stored.study) == "mine" and figures(stored)
+
+
+@pytest.mark.parametrize("by", ["worker", "claim"])
+def test_a_designed_study_shows_its_verdicts_once_it_has_ended(tmp_path, by):
+    spec, url = own_spec(), f"sqlite:///{tmp_path / 'study.db'}"
+    storage = open_storage(url, create=True)
+    stored = register(storage, spec, trials=None, version="test", preregistration=preregistration(spec.claim))
+    save_page(stored)
+    assert "0 of 64 trials" in get_note(stored.study) and "Verdicts" not in get_note(stored.study)
+    work(stored, bowl, figures=by == "worker")
+    if by == "claim":
+        assert CliRunner().invoke(app, ["claim", spec.name, "--storage", url]).exit_code == 0
+    assert "**H9 supported**" in get_note(stored.study) and row(stored).drawn == 64
+    assert any(name.endswith("-verdicts") for name in figures(stored))
+    storage.engine.dispose()
+
+
+def test_the_commands_of_the_note_are_those_of_the_program(stored):
+    save_page(stored)
+    commands = re.findall(r"^    batchlaw (\w+) tiny ?(--\w+)?", get_note(stored.study), re.MULTILINE)
+    assert len(commands) == 5
+    for command, option in commands:
+        done = CliRunner().invoke(app, [command, "--help"])
+        assert done.exit_code == 0 and option in done.stdout
+
+
+def test_no_law_is_looked_for_where_none_can_be_found():
+    assert FEWEST_OF_A_LAW == FEWEST_POINTS
+
+
+def test_a_database_made_without_boards_is_upgraded(storage, storage_url):
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    with storage.engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE batchlaw_schema SET version = 1"))
+    metadata.tables[pages.name].drop(storage.engine)
+    with pytest.raises(StorageError, match=r"version 1 .* and 2 is needed; batchlaw storage upgrade"):
+        load(storage, "tiny")
+    another = open_storage(storage_url, any_schema=True)
+    for _ in range(2):
+        upgrade(another)
+    another.engine.dispose()
+    work(load(storage, "tiny"))
+    assert figures(stored)
+
+
+def test_the_number_of_a_deleted_study_starts_afresh(stored):
+    work(stored)
+    optuna.delete_study(study_name="tiny", storage=stored.storage)
+    again = register(stored.storage, tiny_spec(), trials=None, version="test")
+    work(again)
+    assert figures(again) and "6 of 6 trials" in get_note(again.study)
+
+
+def test_a_worker_without_a_turn_imports_no_libraries_of_figures():
+    libraries = {"plotly", "pandas", "statsmodels", "optuna_dashboard"}
+    code = f"import sys, batchlaw.workers.worker; print(*{libraries} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,231 @@
+"""Exports: ties and errors against SciPy, the Python form against the schedule and the optimizer it stands for."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+import scipy
+import torch
+import yaml
+from batchlaw.cli import exporting
+from batchlaw.errors import BatchlawError
+from batchlaw.export import FORMATS, best_per, provenances_of, select, with_ties
+from batchlaw.export.accumulation import micro_batches
+from batchlaw.export.snippet import python_snippet
+from batchlaw.export.timm_flags import timm_flags
+from batchlaw.export.training_arguments import training_arguments
+from batchlaw.export.wandb_sweep import wandb_sweep
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.results.records import TrialRecord
+from batchlaw.stats.comparison import mean_and_error, welch_p_value
+from batchlaw.train import optimizers
+
+from tests.conftest import tiny_spec
+from tests.unit.train.conftest import config_of
+
+FAMILIES = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+DECAYS = ["constant", "cosine", "linear", "step", "batch-growth"]
+
+
+def record(number, values, **config):
+    errors = {"validation_accuracy": 0.02}
+    return TrialRecord(
+        number=number, outcome="complete", value=float(np.mean(values)), params={},
+        config={**config_of().model_dump(mode="json"), **config},
+        result={"replicate_values": list(values), "validation_standard_errors": errors},
+        reason=None, intermediate_values={}, started=None, ended=None,
+    )  # fmt: skip
+
+
+def provenance_of(config, **changes):
+    """The provenance of a study's only trial, with this configuration."""
+    (provenance,) = provenances([record_of(config)])
+    return dataclasses.replace(provenance, **changes)
+
+
+def record_of(config, number=0, values=(0.95,)):
+    return record(number, values, **config.model_dump(mode="json"))
+
+
+def provenances(records, spec=None, verified=None):
+    spec = spec or tiny_spec()
+    chosen = select(records, spec, top=100, per=None)
+    configurations = with_ties(chosen, chosen[0], spec)
+    return provenances_of(configurations, records, spec, exported="2026-01-01T00:00:00+00:00", verified=verified)
+
+
+def test_the_help_names_every_format():
+    assert set(re.findall(r"\w+", exporting._FORMATS)) - {"or"} == set(FORMATS)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_test_of_ties_is_scipys_welch(seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(0.9, 0.01, 4), rng.normal(0.91, 0.03, 6)
+    ours = welch_p_value(*mean_and_error(list(a)), 4, *mean_and_error(list(b)), 6)
+    assert ours == pytest.approx(scipy.stats.ttest_ind(a, b, equal_var=False).pvalue)
+    assert mean_and_error(list(a))[1] == pytest.approx(scipy.stats.sem(a))
+
+
+def test_known_errors_are_compared_by_the_normal():
+    assert welch_p_value(0.95, 0.01, 1, 0.95 - 1.959964 * 0.01 * 2**0.5, 0.01, 1) == pytest.approx(0.05, abs=1e-6)
+    assert welch_p_value(0.9, 0.0, 1, 0.9, 0.0, 1) == 1.0
+    assert welch_p_value(0.9, 0.0, 1, 0.8, 0.0, 1) == 0.0
+
+
+def test_replicates_give_the_error_and_one_replicate_falls_back_on_the_validation_sample():
+    spec = tiny_spec()
+    best, close, far = record(1, [0.95, 0.97, 0.96]), record(2, [0.93, 0.97, 0.95]), record(3, [0.5, 0.51, 0.52])
+    one, two, three = with_ties([best, close, far], best, spec)
+    assert (one.standard_error_of, one.n_replicates) == ("seeds", 3)
+    assert one.standard_error == pytest.approx(scipy.stats.sem([0.95, 0.97, 0.96]))
+    assert [c.tied_with_best for c in (one, two, three)] == [True, True, False]
+    (single,) = with_ties([record(4, [0.9])], record(4, [0.9]), spec)
+    assert (single.standard_error, single.standard_error_of) == (0.02, "validation sample")
+    unknown = dataclasses.replace(record(5, [0.9]), result={})
+    assert with_ties([unknown], best, spec)[0].tied_with_best is None
+
+
+def test_the_best_come_first_in_the_direction_of_the_metric():
+    records = [record(0, [0.5]), record(1, [0.9]), record(2, [0.7]), record(3, [0.9])]
+    assert [r.number for r in select(records, tiny_spec(), top=3, per=None)] == [1, 3, 2]
+    loss = tiny_spec(search={"metric": "validation_loss"})
+    assert [r.number for r in select(records, loss, top=1, per=None)] == [0]
+
+
+def test_per_takes_the_best_of_each_value_and_groups_rates_by_half_decades():
+    records = [record(0, [0.9], batch_size=8, base_lr=0.02), record(1, [0.8], batch_size=4, base_lr=0.03),
+               record(2, [0.7], batch_size=8, base_lr=0.2)]  # fmt: skip
+    assert [r.number for r in best_per(records, "batch_size")] == [1, 0]
+    assert [r.number for r in best_per(records, "base_lr")] == [0, 2]
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_python_form_builds_the_same_optimizer_and_schedule(family, decay):
+    config = config_of(
+        optimizer=family, decay=decay, warmup_fraction=0.25, weight_decay=0.01, batch_size=2, budget={"epochs": 6}
+    )
+    module: dict = {"__name__": "exported"}
+    exec(python_snippet(config, provenance_of(config)), module)
+    model = torch.nn.Linear(4, 3)
+    optimizer = module["build_optimizer"](model)
+    ours = optimizers.build(config, model)
+    assert type(optimizer) is type(ours)
+    shared = {"lr", "momentum", "nesterov", "weight_decay", "betas", "alpha", "eps", "dampening", "amsgrad"}
+    for group, own in zip(optimizer.param_groups, ours.param_groups, strict=True):
+        assert {key: group[key] for key in shared & set(group)} == {key: own[key] for key in shared & set(own)}
+    schedule, lrs = module["build_schedule"](optimizer), []
+    for _ in range(config.steps):
+        lrs.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert lrs == pytest.approx((config.peak_lr * schedule_of(config).lr_multipliers()).tolist())
+    assert [module["phase"](step)[0] for step in range(config.steps)] == schedule_of(config).batch_sizes().tolist()
+
+
+def test_the_python_form_exempts_norms_and_biases():
+    config = config_of(weight_decay=0.1, space={"exempt_norms_and_biases": True})
+    module: dict = {"__name__": "exported"}
+    exec(python_snippet(config, provenance_of(config)), module)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.LayerNorm(3))
+    groups = module["build_optimizer"](model).param_groups
+    assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.1, 1), (0.0, 3)]
+
+
+def test_the_interval_is_students_over_seeds_and_the_normal_of_a_validation_sample():
+    values = [0.95, 0.97, 0.96]
+    of_seeds, of_sample = provenances([record(1, values), record(2, [0.9])])
+    low, high = scipy.stats.t.interval(0.95, 2, np.mean(values), scipy.stats.sem(values))
+    assert (of_seeds.ci_low, of_seeds.ci_high) == pytest.approx((low, high))
+    assert (of_sample.ci_low, of_sample.ci_high) == pytest.approx(scipy.stats.norm.interval(0.95, 0.9, 0.02))
+    (unknown,) = provenances([dataclasses.replace(record(5, [0.9]), result={})])
+    assert (unknown.ci_low, unknown.ci_high, unknown.standard_error) == (None, None, None)
+
+
+def test_provenance_says_what_the_study_tried_with_the_same_optimizer():
+    tried = [record(0, [0.9], batch_size=8, peak_lr=0.1), record(1, [0.8], batch_size=64, peak_lr=0.4),
+             record(2, [0.7], optimizer="adam", batch_size=4, peak_lr=0.001)]  # fmt: skip
+    diverged = dataclasses.replace(record(3, [0.1], batch_size=32, peak_lr=9.0), outcome="diverged")
+    waiting = dataclasses.replace(record(4, [0.1], batch_size=1), outcome="running")
+    first, _, adam = provenances([*tried, diverged, waiting])
+    assert (first.batch_sizes, first.peak_lrs) == ((8, 64), (0.1, 9.0))
+    assert (adam.batch_sizes, adam.peak_lrs) == ((4, 4), (0.001, 0.001))
+    assert first.n_complete == 3 and first.budget == {"epochs": 2} and first.train_size == 64
+
+
+def test_a_verification_belongs_to_its_trial_alone():
+    part = {"value": 0.9, "standard_error": 0.01}
+    verified = {"trial": 2, "metric": "m", "n_seeds": 5, "search_value": 0.95, "fresh": part, "optimism": part}
+    other, tested = provenances([record(1, [0.97]), record(2, [0.95])], verified=verified)
+    assert "verified" not in other.as_dict() and tested.as_dict()["verified"] == verified
+    assert "5 fresh seeds: m 0.9000 ± 0.0100" in tested.comment() and "fresh" not in other.comment()
+
+
+def test_a_metric_of_any_text_stays_within_the_comment():
+    told = python_snippet(config_of(), provenance_of(config_of(), metric='a\n"""\u2028import nothing\rb'))
+    assert all(line.startswith("# ") for line in told.split("\n\n")[1].split("\n"))
+    exec(told, {"__name__": "exported"})
+
+
+@pytest.mark.parametrize(
+    ("writer", "point", "line"),
+    [
+        (training_arguments, {"decay": "step"}, "transformers: decay: got 'step'"),
+        (training_arguments, {"decay": "batch-growth"}, "transformers: decay: got 'batch-growth'"),
+        (training_arguments, {"weight_decay": 0.1}, "transformers: weight_decay: got 0.1; the Trainer exempts"),
+        (training_arguments, {"optimizer": "adam", "weight_decay": 0.1, "space": {"exempt_norms_and_biases": True}},
+         "transformers: weight_decay: got 0.1; adam's is an L2 term"),
+        (timm_flags, {"decay": "batch-growth"}, "timm: decay: got 'batch-growth'"),
+        (timm_flags, {"warmup_fraction": 0.1}, "timm: warmup: got 1; it is less than half an epoch of 4 updates"),
+        (timm_flags, {"warmup_fraction": 0.9, "decay": "cosine"}, "timm: warmup: got 14; it leaves no epoch"),
+    ],
+)  # fmt: skip
+def test_what_a_format_cannot_express_is_refused_in_one_line(writer, point, line):
+    config = config_of(**point)
+    with pytest.raises(BatchlawError) as refusal:
+        writer(config, provenance_of(config))
+    assert str(refusal.value).startswith(f"--format {line}") and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "point", "parts"),
+    [
+        (None, {}, 1),
+        (16, {}, 1),
+        (15, {}, 2),
+        (5, {}, 4),
+        (1, {}, 16),
+        (16, {"decay": "batch-growth", "batch_size": 8}, 4),  # 8, then 40 and 64 examples
+    ],
+)
+def test_a_step_splits_into_equal_micro_batches(limit, point, parts):
+    assert micro_batches(config_of(task={"micro_batch_size": limit}, **point), "lightning") == parts
+
+
+def test_a_growing_batch_that_does_not_split_is_refused():
+    config = config_of(task={"micro_batch_size": 4}, decay="batch-growth", batch_size=3)
+    with pytest.raises(
+        BatchlawError, match=r"--format lightning: task\.micro_batch_size: got 4; batches of 3, 15, 64 do"
+    ):
+        micro_batches(config, "lightning")
+
+
+def test_the_sweep_is_the_box_of_its_configurations_an_octave_wider():
+    one, two = config_of(batch_size=16, base_lr=0.1), config_of(batch_size=8, base_lr=0.4, weight_decay=0.1)
+    wide = [config_of(batch_size=4, base_lr=0.01), config_of(batch_size=64, base_lr=0.5)]
+    records = [record_of(one, 0, [0.9]), record_of(two, 1, [0.8]),
+               *(record_of(config, 2 + n, [0.5]) for n, config in enumerate(wide))]  # fmt: skip
+    sweep = yaml.safe_load(wandb_sweep([one, two], provenances(records)[:2]))
+    parameters = sweep["parameters"]
+    assert parameters["batch_size"] == {"values": [4, 8, 16, 32]}
+    # An octave below the slower; above the faster the study tried no more than 0.05.
+    assert parameters["peak_lr"] == {
+        "distribution": "log_uniform_values",
+        "min": one.peak_lr / 2,
+        "max": wide[1].peak_lr,
+    }
+    assert parameters["weight_decay"] == {"distribution": "uniform", "min": 0.0, "max": 0.1}
+    assert parameters["momentum"] == {"value": 0.9} and parameters["epochs"] == {"value": 4.0}
+    assert "beta2" not in parameters and "best so far: batch_size = 16" in sweep["description"]

@@ -1,0 +1,247 @@
+"""The chain from a point of the space to its training."""
+
+import dataclasses
+
+import pytest
+from batchlaw.errors import ConfigError, SpecError
+from batchlaw.recipe.derive import Point, check_space, derive, run_seeds
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.spec import parse_spec
+from hypothesis import assume, event, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import tiny_study
+
+POINT = Point(
+    batch_size=16, base_lr=0.2, scaling_rule="sqrt", warmup_fraction=0.0, optimizer="momentum", decay="constant",
+    momentum=0.9, weight_decay=0.0,
+)  # fmt: skip
+
+
+def spec_of(budget=None, space=None, **changes):
+    return parse_spec(tiny_study(space=space or {}, budget=budget or {"epochs": 2}, **changes), "test")
+
+
+def derived(spec=None, **changes):
+    return derive(spec or spec_of(), dataclasses.replace(POINT, **changes), seeds=(1,))
+
+
+def test_the_peak_rate_is_base_times_family_times_rule():
+    config = derived(batch_size=64)
+    assert config.peak_lr == pytest.approx(0.2 * (1 - 0.9) * (64 / 32) ** 0.5)
+    assert config.lr_per_example == pytest.approx(config.peak_lr / 64)
+    assert config.noise_scale == pytest.approx(config.peak_lr * 64 / (64 * 0.1))
+    assert derived(scaling_rule="linear", batch_size=64).peak_lr == pytest.approx(0.2 * 0.1 * 2)
+    assert derived(batch_size=32).peak_lr == pytest.approx(0.2 * 0.1)
+
+
+def test_a_rule_at_one_batch_size_only_relabels_the_base_rate():
+    a, b = derived(batch_size=64, scaling_rule="linear", base_lr=0.1), derived(batch_size=64, scaling_rule="constant")
+    assert a.peak_lr == pytest.approx(b.peak_lr)
+
+
+@pytest.mark.parametrize(
+    ("budget", "examples", "steps"),
+    [
+        ({"epochs": 2}, 128, 8),
+        ({"epochs": 1.6}, 96, 6),  # 102 examples, whole steps of 16
+        ({"steps": 7}, 112, 7),
+        ({"examples": 100}, 96, 6),
+        ({"lr_time": 1.0, "min_steps": 1, "max_steps": 1000}, 16 * 71, 71),  # 1/(0.2·0.1/√2) = 70.7
+    ],
+)
+def test_budgets_are_exact_in_whole_steps(budget, examples, steps):
+    config = derived(spec_of(budget))
+    assert (config.examples, config.steps, config.budget_clipped) == (examples, steps, False)
+
+
+def test_lr_time_is_bounded_and_says_so():
+    config = derived(spec_of({"lr_time": 1.0, "min_steps": 1, "max_steps": 50}))
+    assert (config.steps, config.budget_clipped) == (50, True)
+    config = derived(spec_of({"lr_time": 1.0, "min_steps": 90, "max_steps": 100}))
+    assert (config.steps, config.budget_clipped) == (90, True)
+
+
+def test_untuned_warmup_is_two_over_one_minus_beta2_and_only_for_second_moments():
+    spec = spec_of({"steps": 5000}, {"warmup": "untuned", "optimizer": ["adam", "sgd", "rmsprop"]})
+    assert derived(spec, optimizer="adam").warmup_steps == 2000
+    assert derived(spec, optimizer="rmsprop").warmup_steps == 200  # alpha = 0.99
+    assert derived(spec, optimizer="sgd").warmup_steps == 0
+    assert derived(spec, optimizer="adam").warmup_fraction == pytest.approx(0.4)
+    with pytest.raises(ConfigError, match="2000 warmup steps and decay 'cosine' do not fit; at most 1999 of 2000"):
+        derived(spec_of({"steps": 2000}, {"warmup": "untuned"}), optimizer="adam", decay="cosine")
+    assert (
+        derived(spec_of({"steps": 2001}, {"warmup": "untuned"}), optimizer="adam", decay="cosine").warmup_steps == 2000
+    )
+
+
+def test_half_life_and_sde_set_the_averages():
+    assert derived(spec_of(space={"beta2_half_life_examples": 160.0}), optimizer="adam").beta2 == pytest.approx(
+        0.5**0.1
+    )
+    spec = spec_of(space={"scaling_rule": "sde", "optimizer": "adam", "reference_batch_size": 8})
+    config = derived(spec, optimizer="adam", scaling_rule="sde")
+    assert (config.beta1, config.beta2) == (pytest.approx(0.8), pytest.approx(0.998))
+    assert config.peak_lr == pytest.approx(0.2 * 0.01 * 2**0.5)
+
+
+def test_momentum_is_recorded_only_where_it_acts():
+    assert derived(optimizer="nesterov").momentum == 0.9
+    config = derived(optimizer="adam")
+    assert config.momentum == 0 and config.noise_scale == pytest.approx(config.peak_lr * 64 / 16)
+
+
+def test_run_seeds_are_common_to_trials_and_differ_between_studies():
+    assert run_seeds(0, 3) == run_seeds(0, 5)[:3]
+    assert len({*run_seeds(0, 5), *run_seeds(1, 5)}) == 10
+
+
+def test_corners_that_cannot_be_trained_are_refused():
+    with pytest.raises(SpecError, match=r"space\.batch_size: the budget of 50 examples is less than one step of 64"):
+        check_space(spec_of({"examples": 50}))
+
+
+spaces = st.fixed_dictionaries(
+    {
+        "batch_size": st.integers(1, 63).flatmap(
+            lambda low: st.integers(low + 1, 64).map(lambda high: {"low": low, "high": high})
+        ),
+        "warmup_fraction": st.floats(0.01, 0.9).map(lambda high: {"low": 0.0, "high": high}),
+        "decay": st.sampled_from(["constant", "cosine", "linear", "step", "batch-growth"]),
+        "scaling_rule": st.sampled_from(["constant", "sqrt", "linear"]),
+        "optimizer": st.sampled_from(["sgd", "momentum", "adam", "rmsprop"]),
+    }
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(space=spaces, epochs=st.integers(1, 5), data=st.data())
+def test_no_point_of_an_accepted_space_is_impossible(space, epochs, data):
+    """The corners stand for the whole space: what `check_space` accepts never fails in a worker."""
+    try:
+        spec = spec_of({"epochs": epochs}, space)
+        check_space(spec)
+    except SpecError:
+        return
+    point = dataclasses.replace(
+        POINT,
+        batch_size=data.draw(st.integers(space["batch_size"]["low"], space["batch_size"]["high"])),
+        warmup_fraction=data.draw(st.floats(0, space["warmup_fraction"]["high"])),
+        decay=space["decay"], scaling_rule=space["scaling_rule"], optimizer=space["optimizer"],
+    )  # fmt: skip
+    config = derive(spec, point, seeds=(1,))
+    assert config.warmup_steps <= config.steps and config.examples <= epochs * 64
+
+
+def ranges(numbers):
+    """A fixed number or a range of them."""
+    return st.tuples(numbers, numbers).map(
+        lambda two: {"low": min(two), "high": max(two)} if two[0] != two[1] else two[0],
+    )
+
+
+def within(draw, dimension, strategy):
+    return draw(strategy(dimension["low"], dimension["high"])) if isinstance(dimension, dict) else dimension
+
+
+budgets = st.one_of(
+    st.floats(0.5, 6).map(lambda epochs: {"epochs": epochs}),
+    st.integers(1, 60).map(lambda steps: {"steps": steps}),
+    st.integers(1, 600).map(lambda examples: {"examples": examples}),
+    st.tuples(st.floats(0.01, 10), st.integers(1, 20), st.integers(20, 60)).map(
+        lambda three: dict(zip(("lr_time", "min_steps", "max_steps"), three, strict=True))
+    ),
+)
+wide_spaces = st.fixed_dictionaries(
+    {
+        "batch_size": ranges(st.integers(1, 64)),
+        "base_lr": ranges(st.floats(1e-3, 1.0)),
+        "momentum": ranges(st.floats(0.0, 0.99)),
+        "decay": st.sampled_from(["constant", "cosine", "linear", "step", "batch-growth"]),
+        "beta1": st.sampled_from([0.0, 0.5, 0.9]),
+        "beta2": st.sampled_from([0.5, 0.9]),
+        "rmsprop_alpha": st.sampled_from([0.5, 0.9]),
+        "reference_batch_size": st.integers(4, 64),
+    }
+)
+warmups = st.one_of(
+    ranges(st.floats(0.0, 0.4)).map(lambda fraction: {"warmup_fraction": fraction}), st.just({"warmup": "untuned"})
+)
+rules = st.one_of(
+    st.tuples(st.sampled_from(["constant", "sqrt", "linear"]), st.sampled_from(["sgd", "nesterov", "adam", "rmsprop"])),
+    st.tuples(st.just("sde"), st.sampled_from(["adam", "adamw", "rmsprop"])),
+)
+schedules = st.fixed_dictionaries(
+    {
+        "milestones": st.sets(st.sampled_from([0.15, 0.25, 0.3, 0.5, 0.6, 0.8]), min_size=1, max_size=3).map(sorted),
+        "decay_factor": st.integers(2, 5),
+        "max_batch_size": st.integers(1, 64),
+    }
+)
+
+
+@settings(max_examples=400)
+@given(wide_spaces, warmups, rules, budgets, schedules, st.data())
+def test_no_point_of_an_accepted_space_is_impossible_under_any_budget_rule_or_schedule(
+    space, warmup, rule, budget, schedule, data
+):
+    # Where the sde rule moves beta2 with the batch, an untuned warmup is rounded at each batch size for itself.
+    space = {**space, **warmup, "scaling_rule": rule[0], "optimizer": rule[1]}
+    assume(not (rule[0] == "sde" and "warmup" in warmup))
+    try:
+        spec = spec_of(budget, space, schedule=schedule)
+        check_space(spec)
+    except SpecError:
+        return
+    event("accepted")
+    fraction = space.get("warmup_fraction", 0.0)
+    point = dataclasses.replace(
+        POINT,
+        batch_size=within(data.draw, space["batch_size"], st.integers),
+        base_lr=within(data.draw, space["base_lr"], st.floats),
+        momentum=within(data.draw, space["momentum"], st.floats),
+        warmup_fraction=within(data.draw, fraction, st.floats),
+        decay=space["decay"], scaling_rule=rule[0], optimizer=rule[1],
+    )  # fmt: skip
+    config = derive(spec, point, seeds=(1,))
+    planned = schedule_of(config)
+    assert (config.steps, config.examples) == (planned.steps, planned.examples)
+    assert config.examples <= config.budget_examples
+    assert config.warmup_steps <= planned.phases[0].steps
+    assert 0 < planned.lr_multipliers().min() <= planned.lr_multipliers().max() <= 1
+
+
+@pytest.mark.parametrize("decay", ["step", "batch-growth"])
+def test_a_warmup_up_to_the_first_milestone_fits_at_every_batch_size(decay):
+    space = {"batch_size": {"low": 1, "high": 64}, "warmup_fraction": {"low": 0.0, "high": 0.3}, "decay": decay}
+    for epochs in (4, 5, 7):
+        spec = spec_of({"epochs": epochs}, space)
+        check_space(spec)
+        for batch_size in range(1, 65):
+            config = derived(spec, batch_size=batch_size, warmup_fraction=0.3, decay=decay)
+            assert config.warmup_steps == 3 * (64 * epochs // batch_size) // 10
+
+
+def test_what_cannot_fit_names_field_value_and_bound():
+    with pytest.raises(ConfigError, match=r"^batch_size: .* 31 examples .* 32$"):
+        derived(spec_of({"examples": 31}), batch_size=32)
+    with pytest.raises(ConfigError, match=r"^scaling_rule sde: κ\(1-beta1\) = 10·0\.1 = 1 must be below 1"):
+        derived(
+            spec_of(space={"scaling_rule": "sde", "optimizer": "adam", "reference_batch_size": 1}),
+            batch_size=10, scaling_rule="sde", optimizer="adam",
+        )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"^warmup: 20 warmup steps .*'constant' .* at most 8 of 8 .* batch_size 16$"):
+        derived(spec_of(space={"warmup": "untuned", "beta2": 0.9}), optimizer="adam")
+
+
+@pytest.mark.parametrize(
+    ("space", "line"),
+    [
+        ({"scaling_rule": "sde", "optimizer": "adam", "reference_batch_size": 4}, "scaling_rule sde: .*beta1"),
+        ({"warmup": "untuned", "optimizer": ["sgd", "adam"]}, "warmup: 2000 warmup steps"),
+        ({"decay": ["constant", "step"]}, "batch_size: the first milestone, at 38 of 128 .* one step of 64"),
+    ],
+)
+def test_one_impossible_corner_refuses_the_space(space, line):
+    with pytest.raises(SpecError, match=rf"^space\.{line}"):
+        check_space(spec_of(space=space))
