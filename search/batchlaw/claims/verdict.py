@@ -151,9 +151,9 @@ def _what_identifies(side: Direction) -> str:
         advice.append(f"levels below {lowest:g}, where {counts['left_censored']} optima lie at the edge")
     if counts.get("right_censored"):
         advice.append(f"levels above {highest:g}, where {counts['right_censored']} optima lie at the edge")
-    if counts.get("unidentified"):
+    if counts.get("undecided"):
         more = f"replicates, {2 * side.grid.n_replicates}" if side.grid else f"runs, {2 * side.n_runs}"
-        advice.append(f"more {more} or more, for the {counts['unidentified']} levels that tell no optimum")
+        advice.append(f"more {more} or more, for the {counts['undecided']} levels that tell no optimum")
     if not advice:
         advice.append("more levels of the given factor, over more octaves")
     return "; ".join(advice)

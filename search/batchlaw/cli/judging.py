@@ -246,7 +246,7 @@ def _levels(finding: "Finding", evidence: "Evidence") -> Table:
     for row in rows:
         low, high = (None if row[end] is None else f"{row[end]:.3g}" for end in ("ci_low", "ci_high"))
         sign = {"left_censored": "≤ ", "right_censored": "≥ "}.get(row["status"], "")
-        value = "?" if row["status"] == "unidentified" else f"{row[optimum]:.3g}"
+        value = "?" if row["status"] == "undecided" else f"{row[optimum]:.3g}"
         bounds = escape(f"[{low}, {high}]") if low and high else f"{sign}{low or high or '?'}"
         grid.add_row(f"{row[given]:.4g}", value if not sign else "", bounds, row["status"].replace("_", " "))
     return grid

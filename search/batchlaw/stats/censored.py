@@ -66,7 +66,7 @@ def fit(ridge: Ridge, curve: Curve) -> Fit:
     """Interval-censored maximum likelihood (Tobin 1958, with known sampling errors and a scatter τ about the curve).
 
     An identified optimum enters as a normal observation with variance s² + τ², a censored one as the half line that its
-    interval allows, an unidentified one not at all. Three identified ones or more are needed.
+    interval allows, an undecided one not at all. Three identified ones or more are needed.
     """
     data = Observations.of(ridge)
     estimate, scatter = data.estimate(curve)
@@ -101,9 +101,9 @@ class Observations:
 
     @classmethod
     def of(cls, ridge: Ridge) -> "Observations":
-        """All but the unidentified ones."""
+        """All but the undecided ones."""
         status = np.array(ridge.status)
-        rows = np.flatnonzero(status != "unidentified")
+        rows = np.flatnonzero(status != "undecided")
         status = status[rows]
         own = np.maximum(ridge.standard_error[rows], _SMALLEST_ERROR)
         # Halfway to their mean: each rests on a few seeds, and would be trusted too much where it came out small.

@@ -13,7 +13,7 @@ from batchlaw.stats.holm import holm
 from batchlaw.stats.surface import Bools, Floats, Surface
 
 TOver = Callable[[NDArray[np.intp], int], tuple[Floats, Floats]]
-Status = Literal["identified", "left_censored", "right_censored", "unidentified"]
+Status = Literal["identified", "left_censored", "right_censored", "undecided"]
 
 # The identification gate, fixed before the runs it judges.
 EDGE_SHARE = 0.05  # of bootstraps with their best at an edge: from here on it is not excluded
@@ -27,7 +27,7 @@ class Ridge:
     """The optimum at each given level, on the log₂ scale of the tuned factor.
 
     `identified`: interior, and better than both ends. `left_censored`: better than the high end only, so the optimum
-    lies at or below `high`; `right_censored`: at or above `low`. `unidentified`: the data exclude neither end.
+    lies at or below `high`; `right_censored`: at or above `low`. `undecided`: the data exclude neither end.
     """
 
     given: Floats  # (n_given,)
@@ -53,7 +53,7 @@ class Ridge:
         return float(np.ptp(passed)) if len(passed) else 0.0
 
     def rows(self, given: str, optimum: str) -> list[dict[str, Any]]:
-        """One row a level; an interval is open (None) on the side that is censored, and has no end where unidentified.
+        """One row a level; an interval is open (None) on the side that is censored, and has no end where undecided.
 
         Args:
             given: what the given factor is called in a row.
@@ -158,9 +158,9 @@ def gated(
     status: list[Status] = []
     for row in range(len(given)):
         if over_low[row] and over_high[row]:
-            status.append("identified" if narrow[row] else "unidentified")
+            status.append("identified" if narrow[row] else "undecided")
         else:
-            status.append("left_censored" if over_high[row] else "right_censored" if over_low[row] else "unidentified")
+            status.append("left_censored" if over_high[row] else "right_censored" if over_low[row] else "undecided")
     return Ridge(
         given, tuned, tuple(status), best, error, low, high, ~near_end, resampled, max(int(degrees_of_freedom), 1)
     )

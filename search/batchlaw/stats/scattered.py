@@ -21,7 +21,7 @@ def scattered_ridge(
 
     A search goes where scores are good, so its points are no design: what comes out is a guide, and decides no claim.
     The optimum of each draw within the tuned levels tried there makes the resampled ones; a level whose draws lie at
-    an end more often than the gate allows is censored, or unidentified where that is so at both ends.
+    an end more often than the gate allows is censored, or undecided where that is so at both ends.
 
     Args:
         given: (n,), such as batch sizes.
@@ -79,7 +79,7 @@ def _level(
     low, high = np.quantile(optima, (alpha / 2, 1 - alpha / 2))
     status: Status = "identified"
     if (at_low and at_high) or high - low >= WIDEST_OCTAVES:
-        status = "unidentified"
+        status = "undecided"
     elif at_low or at_high:
         status = "left_censored" if at_low else "right_censored"
     step = grid[1] - grid[0]  # below which an optimum on the grid is not known

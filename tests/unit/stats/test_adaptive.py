@@ -102,7 +102,7 @@ def test_a_flat_surface_identifies_nothing():
 def test_a_monotone_surface_is_censored_on_its_side():
     runs, _ = designed(0.0, score=lambda x, y: -y / 2, middle=1.4)  # runs gather at the low end
     found = analysed(runs)
-    assert not found.identified.any() and set(found.status) <= {"left_censored", "unidentified"}
+    assert not found.identified.any() and set(found.status) <= {"left_censored", "undecided"}
     assert "left_censored" in found.status
 
 

@@ -58,7 +58,7 @@ def test_what_only_beats_one_end_is_censored_towards_the_other():
 @pytest.mark.parametrize("seed", range(5))
 def test_a_flat_surface_identifies_nothing(seed):
     surface, _ = planted(0.0, noise=1.0, curve=lambda off: 0 * off, seed=seed)
-    assert set(found(surface).status) == {"unidentified"}
+    assert set(found(surface).status) == {"undecided"}
 
 
 def test_an_optimum_that_only_holm_rejects_is_not_identified():
@@ -69,7 +69,7 @@ def test_an_optimum_that_only_holm_rejects_is_not_identified():
     assert t > 3 and 0.05 / 8 < stats.t.sf(t, 2) < 0.05
     scores[:, 2] = difference
     surface = Surface(2.0 ** np.arange(8), 2.0 ** np.arange(5), scores, np.zeros(scores.shape, dtype=bool))
-    assert set(found(surface).status) == {"unidentified"}
+    assert set(found(surface).status) == {"undecided"}
     alone = Surface(surface.given[:1], surface.tuned, scores[:1], surface.unstable[:1])
     assert found(alone).status == ("identified",)
 
