@@ -31,16 +31,19 @@ _SPREAD = 0.15  # of a side, that a candidate lies beside its parent
 
 
 class PerSecondSampler(BaseSampler):
-    """Expected improvement, by a Gaussian process, over seconds to the power of `cost_exponent`.
+    """Expected improvement per second, by a Gaussian process.
 
-    An exponent of 1 is the expected improvement per second of Snoek et al. 2012, section 3.2, which stays long among the
-    cheap; with the cooling of Lee et al. 2020 (arXiv:2003.10870) it falls from 1 to 0 as a budget is spent, which a
-    sampler does not know. Three quarters was chosen on two of the four grids of tests/benchmarks/replay.py. The first
-    trial is the middle of the space; the next lie where most is empty for their seconds, as those of Lee et al.
+    A candidate is worth its expected improvement divided by its predicted seconds to the power of `cost_exponent`. An
+    exponent of 1 is Snoek et al. 2012, section 3.2; it keeps choosing cheap configurations. Lee et al. 2020
+    (arXiv:2003.10870) lower it from 1 to 0 as a budget is spent, but a sampler does not know the budget. The default of
+    0.75 was chosen on two of the four grids of tests/benchmarks/replay.py.
 
-    Scores count by their rank. A pruned trial has the score that it came to, and cost what it would have cost in full.
-    Trials that run are believed to end as foreseen. A configuration that was tried is not proposed again: the trials of
-    a study share their seeds.
+    The first trial is the middle of the space. The next ones fill the largest gaps per second, as in Lee et al. From
+    `n_startup_trials` on the process decides.
+
+    Scores enter by their rank. A pruned trial has the last score that it reported, and is charged the seconds that it
+    would have taken in full. Running trials are assumed to end as predicted. A configuration that was tried is not
+    proposed again, because the trials of a study share their seeds.
 
     Args:
         seed: of all that is drawn; the same seed and history give the same configuration.
