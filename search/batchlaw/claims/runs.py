@@ -11,12 +11,11 @@ from batchlaw.errors import StudyError
 from batchlaw.recipe.space import point_of
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import DATASETS, StudySpec, levels_of
+from batchlaw.spec.knobs import KNOBS
 from batchlaw.stats.cells import Runs
 from batchlaw.stats.surface import Floats
 
-FACTORS = (
-    "batch_size", "base_lr", "optimizer", "momentum", "weight_decay", "decay", "warmup_fraction", "train_size"
-)  # fmt: skip
+FACTORS = tuple(knob.name for knob in KNOBS if knob.factor)
 _JUDGED = ("complete", "diverged", "out-of-memory")
 
 

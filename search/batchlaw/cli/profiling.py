@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from batchlaw.objectives.objective import Runtime
     from batchlaw.results.step_time import Profile
     from batchlaw.spec import StudySpec
-    from batchlaw.spec.dimensions import OptimizerFamily
+    from batchlaw.spec.families import OptimizerFamily
     from batchlaw.storage import StoredStudy
 
 _NOISY = 0.1  # between quartiles, of the time: a knee is told from slopes that differ by about as much (assumption)

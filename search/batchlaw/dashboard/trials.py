@@ -13,12 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.dashboard.curves import artifacts_of
 from batchlaw.results.records import CONFIG, RESULT
+from batchlaw.spec.knobs import KNOBS
 from batchlaw.storage.trials import trials_of
 
-# Of a configuration, what is not among the suggested parameters …
+# Of a configuration, beside the hyperparameters that are not among the suggested parameters …
 _DERIVED = (
-    "batch_size", "peak_lr", "lr_per_example", "noise_scale", "steps", "warmup_steps", "examples", "momentum", "beta2",
-    "train_size", "budget_clipped", "seeds",
+    "peak_lr", "lr_per_example", "noise_scale", "steps", "warmup_steps", "examples", "beta2", "budget_clipped", "seeds",
 )  # fmt: skip
 # … and of a result.
 _MEASURED = (
@@ -103,7 +103,8 @@ def _attributes(trial: FrozenTrial) -> dict[str, Any]:
     """The attributes of a trial, with single readable values in the place of its configuration and its result."""
     config: dict[str, Any] = trial.user_attrs[CONFIG]
     result: dict[str, Any] = trial.user_attrs.get(RESULT, {})
-    values = {name: config.get(name) for name in _DERIVED} | result.get("metrics", {})
+    names = [knob.name for knob in KNOBS if knob.name not in trial.params]
+    values = {name: config.get(name) for name in (*names, *_DERIVED)} | result.get("metrics", {})
     values |= {name: result.get(name) for name in _MEASURED}
     if "peak_memory_bytes" in result:
         values["peak_memory_mib"] = round(result["peak_memory_bytes"] / 2**20)

@@ -3,16 +3,8 @@
 from batchlaw.export.provenance import Provenance
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import TrainConfig
+from batchlaw.spec.families import FAMILIES
 
-_OPTIMIZERS = {
-    "sgd": "torch.optim.SGD({parameters}, lr=PEAK_LR{decay})",
-    "momentum": "torch.optim.SGD({parameters}, lr=PEAK_LR, momentum={momentum!r}{decay})",
-    "nesterov": "torch.optim.SGD({parameters}, lr=PEAK_LR, momentum={momentum!r}, nesterov=True{decay})",
-    "adagrad": "torch.optim.Adagrad({parameters}, lr=PEAK_LR, eps={eps!r}{decay})",
-    "rmsprop": "torch.optim.RMSprop({parameters}, lr=PEAK_LR, alpha={beta2!r}, eps={eps!r}{decay})",
-    "adam": "torch.optim.Adam({parameters}, lr=PEAK_LR, betas=({beta1!r}, {beta2!r}), eps={eps!r}{decay})",
-    "adamw": "torch.optim.AdamW({parameters}, lr=PEAK_LR, betas=({beta1!r}, {beta2!r}), eps={eps!r}{decay})",
-}
 _DECAYS = {
     "cosine": "(1 + math.cos(math.pi * position)) / 2",
     "linear": "1 - position",
@@ -102,7 +94,10 @@ def recipe(config: TrainConfig) -> str:
     schedule = schedule_of(config)
     formula = _DECAYS.get(config.decay)
     exempt = config.exempt_norms_and_biases and config.weight_decay > 0
-    decay = "" if exempt else f", weight_decay={config.weight_decay!r}"
+    family = FAMILIES[config.optimizer]
+    arguments = ["groups" if exempt else "model.parameters()", "lr=PEAK_LR"]
+    arguments += [f"{keyword}={value!r}" for keyword, value in family.arguments(dict(config)).items()]
+    arguments += [] if exempt else [f"weight_decay={config.weight_decay!r}"]
     return _RECIPE.format(
         batch_size=config.batch_size,
         growth_note=", at first; see PHASES" if config.decay == "batch-growth" else "",
@@ -111,14 +106,7 @@ def recipe(config: TrainConfig) -> str:
         warmup_steps=schedule.warmup_steps,
         phases=[(phase.batch_size, phase.steps, phase.lr_factor) for phase in schedule.phases],
         exempt=_EXEMPT.format(weight_decay=config.weight_decay) if exempt else "",
-        optimizer=_OPTIMIZERS[config.optimizer].format(
-            parameters="groups" if exempt else "model.parameters()",
-            momentum=config.momentum,
-            beta1=config.beta1,
-            beta2=config.beta2,
-            eps=config.eps,
-            decay=decay,
-        ),
+        optimizer=f"torch.optim.{family.torch}({', '.join(arguments)})",
         seen="seen" if formula else "_",
         decay_lines=_DECAY_LINES.format(examples=schedule.examples, formula=formula) if formula else "",
     )

@@ -7,8 +7,8 @@ from batchlaw.export.provenance import Provenance
 from batchlaw.export.refusal import refused
 from batchlaw.recipe.schedule import floor_examples
 from batchlaw.spec import TrainConfig
+from batchlaw.spec.families import FAMILIES
 
-_NAMES = {"sgd": "momentum", "nesterov": "sgd"}  # timm's sgd is Nesterov's, and its momentum takes 0
 _USAGE = """\
 # {updates} updates an epoch of {examples} examples; model, data and augmentation are yours
 # python train.py --data-dir DIR --model NAME $(grep -v '^#' THIS_FILE)
@@ -69,13 +69,17 @@ def _epochs(what: str, updates: int, an_epoch: int) -> int:
 
 
 def _optimizer(config: TrainConfig) -> str:
-    family = config.optimizer
-    flags = f"--opt {_NAMES.get(family, family)} --momentum {config.momentum!r} --weight-decay {config.weight_decay!r}"
-    if family in ("adagrad", "rmsprop", "adam", "adamw"):
-        flags += f" --opt-eps {config.eps!r}"
-    if family in ("adam", "adamw"):
-        flags += f" --opt-betas {config.beta1!r} {config.beta2!r}"
-    options = [f"alpha={config.beta2!r}"] if family == "rmsprop" else []
+    family = FAMILIES[config.optimizer]
+    if family.timm is None:
+        raise refused("timm", "optimizer", config.optimizer, "timm does not have it")
+    arguments = {keyword: value for keyword, value in family.arguments(dict(config)).items() if value is not True}
+    arguments.pop("momentum", None)  # a flag of every optimizer
+    flags = f"--opt {family.timm} --momentum {config.momentum!r} --weight-decay {config.weight_decay!r}"
+    if "eps" in arguments:
+        flags += f" --opt-eps {arguments.pop('eps')!r}"
+    if "betas" in arguments:
+        flags += f" --opt-betas {' '.join(map(repr, arguments.pop('betas')))}"
+    options = [f"{keyword}={value!r}" for keyword, value in arguments.items()]
     if not config.exempt_norms_and_biases:
         options.append("filter_bias_and_bn=False")
     return flags + (f" --opt-kwargs {' '.join(options)}" if options else "")

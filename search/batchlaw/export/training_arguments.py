@@ -7,8 +7,10 @@ from batchlaw.export.accumulation import micro_batches
 from batchlaw.export.provenance import Provenance
 from batchlaw.export.refusal import refused
 from batchlaw.spec import TrainConfig
+from batchlaw.spec.families import FAMILIES
 
 _FORM = "transformers"
+_ADAMW = "adamw_torch"  # the one with arguments of its own
 _NAME_LENGTH = 128  # of a run: what trackers show whole (assumption)
 
 
@@ -50,25 +52,23 @@ def _scheduler(config: TrainConfig) -> str:
 
 
 def _weight_decay(config: TrainConfig) -> float:
+    family = FAMILIES[config.optimizer]
     if config.weight_decay and not config.exempt_norms_and_biases:
         why = "the Trainer exempts norms and biases, and the study did not"
         raise refused(_FORM, "weight_decay", config.weight_decay, why)
-    if config.weight_decay and config.optimizer == "adam":
-        why = "adam's is an L2 term, and the Trainer has adamw only"
+    if config.weight_decay and family.transformers == _ADAMW and not family.decoupled_decay:
+        why = f"{config.optimizer}'s is an L2 term, and the Trainer has adamw only"
         raise refused(_FORM, "weight_decay", config.weight_decay, why)
     return config.weight_decay
 
 
 def _optimizer(config: TrainConfig) -> dict[str, Any]:
-    if config.optimizer in ("adam", "adamw"):  # without weight decay they are the same
+    family = FAMILIES[config.optimizer]
+    if family.transformers is None:
+        raise refused(_FORM, "optimizer", config.optimizer, "the Trainer does not have it")
+    if family.transformers == _ADAMW:  # which is adam as well, without weight decay
         betas = {"adam_beta1": config.beta1, "adam_beta2": config.beta2}
-        return {"optim": "adamw_torch", **betas, "adam_epsilon": config.eps}
-    options = {
-        "sgd": "momentum=0.0",
-        "momentum": f"momentum={config.momentum!r}",
-        "nesterov": f"momentum={config.momentum!r},nesterov=true",
-        "adagrad": f"eps={config.eps!r}",
-        "rmsprop": f"alpha={config.beta2!r},eps={config.eps!r}",
-    }
-    name = "sgd" if config.optimizer in ("momentum", "nesterov") else config.optimizer
-    return {"optim": name, "optim_args": options[config.optimizer]}
+        return {"optim": family.transformers, **betas, "adam_epsilon": config.eps}
+    options = {keyword: json.dumps(value) for keyword, value in family.arguments(dict(config)).items()}
+    told = ",".join(f"{keyword}={value}" for keyword, value in options.items())
+    return {"optim": family.transformers} | ({"optim_args": told} if told else {})

@@ -1,34 +1,27 @@
 """The Weights & Biases form of an export: a sweep of the box around the exported configurations."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from batchlaw.export.provenance import Provenance
-from batchlaw.recipe.scaling import HAS_BETA2, HAS_MOMENTUM
 from batchlaw.spec import TrainConfig
-from batchlaw.spec.dimensions import OptimizerFamily
+from batchlaw.spec.families import FAMILIES, families_with
+from batchlaw.spec.knobs import KNOBS
 
 _OCTAVE = 2  # how far batch size and learning rate may leave the configurations, as a factor (assumption)
-_EVERY = get_args(OptimizerFamily)
-# The other parameters, with the optimizers that they act on.
-_OTHERS: dict[str, tuple[str, ...]] = {
-    "optimizer": _EVERY,
-    "warmup_fraction": _EVERY,
-    "decay": _EVERY,
-    "weight_decay": _EVERY,
-    "momentum": HAS_MOMENTUM,
-    "beta1": ("adam", "adamw"),
-    "beta2": HAS_BETA2,
-    "eps": ("adagrad", *HAS_BETA2),
-}
+# Of the other parameters; the scaling rule is left out, since at a given batch size it only relabels the learning rate.
+_OTHERS = {
+    knob.name: knob.families or tuple(FAMILIES)
+    for knob in KNOBS
+    if not knob.of_data and knob.name not in ("batch_size", "base_lr", "scaling_rule")
+} | {name: families_with(name) for name in ("beta1", "beta2", "eps")}
 
 
 def wandb_sweep(configs: Sequence[TrainConfig], provenances: Sequence[Provenance]) -> str:
     """YAML for `wandb sweep`: Bayesian search of the smallest box that holds the configurations.
 
-    Batch size and peak learning rate may go an octave further, as far as the study tried. The scaling rule is left out:
-    at a given batch size it only relabels the learning rate. A sweep has no place for points to begin with, so the best
-    configuration stands in its description.
+    Batch size and peak learning rate may go an octave further, as far as the study tried. A sweep has no place for points
+    to begin with, so the best configuration stands in its description.
     """
     import yaml
 

@@ -7,9 +7,11 @@ import plotly.graph_objects as go
 
 from batchlaw.export import Configuration, best_per, with_ties
 from batchlaw.export.provenance import interval_of
+from batchlaw.figures.labels import settings_line
 from batchlaw.figures.style import BLUE, GRAY, batch_axis, digits, finish, score_axis
 from batchlaw.results.records import ENDED, TrialRecord, best_first
 from batchlaw.spec import StudySpec
+from batchlaw.spec.knobs import KNOBS
 
 _MOST = 200  # batch sizes, of a space that does not hold to powers of two
 _KINDS = (  # of `tied_with_best`
@@ -17,7 +19,7 @@ _KINDS = (  # of `tied_with_best`
     (False, "worse than the best", "circle-open"),
     (None, "error unknown", "diamond-open"),
 )
-_NAMES = {"optimizer": "optimizer family", "scaling_rule": "scaling rule", "decay": "decay"}
+_LABELS = {knob.name: knob.label for knob in KNOBS}
 
 
 def best_of(spec: StudySpec, records: list[TrialRecord], knob: str) -> list[Configuration]:
@@ -38,7 +40,7 @@ def best_per_batch_size(spec: StudySpec, records: list[TrialRecord]) -> go.Figur
         if part:
             figure.add_scatter(
                 x=[c.config.batch_size for c in part], y=digits(c.value for c in part), error_y=errors_of(part),
-                mode="markers", name=name, text=[_described(c) for c in part],
+                mode="markers", name=name, text=[_described(c, spec) for c in part],
                 marker={"symbol": symbol, "size": 9, "color": BLUE},
                 hovertemplate="batch size %{x}: %{y}<br>%{text}<extra></extra>",
             )  # fmt: skip
@@ -52,7 +54,7 @@ def best_per_batch_size(spec: StudySpec, records: list[TrialRecord]) -> go.Figur
 
 
 def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.Figure | None:
-    """The best score of each optimizer family, scaling rule or decay, the best of them on top.
+    """The best score of each value of a knob, such as each optimizer, the best of them on top.
 
     Beside each stands how many of its trials trained to the end: of few, the best says little.
     """
@@ -67,13 +69,13 @@ def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.
         if part:
             figure.add_scatter(
                 x=digits(c.value for c in part), y=[labels[getattr(c.config, knob)] for c in part],
-                error_x=errors_of(part), mode="markers", name=name, text=[_described(c) for c in part],
+                error_x=errors_of(part), mode="markers", name=name, text=[_described(c, spec) for c in part],
                 marker={"symbol": symbol, "size": 9, "color": BLUE},
                 hovertemplate="%{y} complete<br>best %{x}<br>%{text}<extra></extra>",
             )  # fmt: skip
     return finish(
         figure,
-        f"Best score per {_NAMES[knob]}",
+        f"Best score per {_LABELS[knob]}",
         f"of those trials that are complete; {_meaning(best)}",
         xaxis=_score_axis(spec, best),
         yaxis={"categoryorder": "array", "categoryarray": list(labels.values())},
@@ -107,9 +109,9 @@ def _meaning(best: Sequence[Configuration]) -> str:
     return f"95 % intervals {source}; the best of many is flattered"
 
 
-def _described(configuration: Configuration) -> str:
+def _described(configuration: Configuration, spec: StudySpec) -> str:
     config = configuration.config
     return (
         f"trial {configuration.trial}, peak lr {config.peak_lr:.3g}, batch size {config.batch_size}<br>"
-        f"{config.optimizer}, {config.scaling_rule}, {config.decay}"
+        f"{settings_line(dict(config), spec)}"
     )

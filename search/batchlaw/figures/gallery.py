@@ -15,6 +15,7 @@ from batchlaw.figures.trials import history, score_map
 from batchlaw.figures.verdicts import stratum_name, verdict_table
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
+from batchlaw.spec.knobs import KNOBS
 
 if TYPE_CHECKING:
     from batchlaw.claims.designed import Block
@@ -51,9 +52,11 @@ def trial_figures(
         **of_laws,
         "best-per-batch-size": best_per_batch_size(spec, records),
         "time-to-target": time_to_target(spec, records),
-        "best-per-optimizer": best_per_knob(spec, records, "optimizer"),
-        "best-per-rule": best_per_knob(spec, records, "scaling_rule"),
-        "best-per-decay": best_per_knob(spec, records, "decay"),
+        **{
+            f"best-per-{knob.name.replace('_', '-')}": best_per_knob(spec, records, knob.name)
+            for knob in KNOBS
+            if knob.kind is str
+        },
         "importance": importance_figure(spec, records),
         "outcomes": outcome_figure(spec, records),
         "history": history(spec, records),

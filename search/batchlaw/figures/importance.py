@@ -13,9 +13,10 @@ from batchlaw.figures.style import BLUE, digits, finish
 from batchlaw.recipe.space import suggest
 from batchlaw.results.records import TrialRecord, best_first
 from batchlaw.spec import StudySpec
+from batchlaw.spec.knobs import KNOBS
 
 _FEWEST = 10  # complete trials; assumption: fewer rank nothing
-_NAMES = {"log2_batch_size": "batch size", "one_minus_momentum": "momentum", "log2_train_size": "train size"}
+_NAMES = {name: knob.label for knob in KNOBS for name in (knob.name, knob.parameter)}
 
 
 class _Distributions(dict[str, BaseDistribution]):
@@ -70,7 +71,7 @@ def importance_figure(spec: StudySpec, records: list[TrialRecord]) -> go.Figure 
     names, values = zip(*reversed(shares.items()), strict=True)
     figure = go.Figure(
         go.Bar(
-            x=digits(values, 4), y=[_NAMES.get(name, name.replace("_", " ")) for name in names], orientation="h",
+            x=digits(values, 4), y=[_NAMES.get(name, name) for name in names], orientation="h",
             marker={"color": BLUE}, hovertemplate="%{y}: %{x:.0%}<extra></extra>",
         )
     )  # fmt: skip

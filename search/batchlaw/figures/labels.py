@@ -1,9 +1,12 @@
 """What a report calls things."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from batchlaw.spec import StudySpec
+from batchlaw.spec import StudySpec, extremes
 from batchlaw.spec.arms import Direction
+from batchlaw.spec.knobs import KNOBS
 
 
 @dataclass(frozen=True)
@@ -24,3 +27,14 @@ class Labels:
 def labels_of(spec: StudySpec) -> Labels:
     """What a study calls things."""
     return Labels(spec.name, spec.question, spec.arm.metric, spec.direction == "maximize")
+
+
+def settings_line(config: Mapping[str, Any], spec: StudySpec) -> str:
+    """The hyperparameters that vary in a study beside batch size and learning rate: `adam, warmup 0.1, weight decay 0`."""
+    told = []
+    for knob in KNOBS:
+        if knob.name in ("batch_size", "base_lr") or len(extremes(getattr(spec.space, knob.name))) == 1:
+            continue
+        value = config[knob.name]
+        told.append(value if knob.kind is str else f"{knob.label} {value:.3g}")
+    return ", ".join(told)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from batchlaw.figures.labels import settings_line
 from batchlaw.figures.style import (
     BLUE,
     GRAY,
@@ -90,7 +91,7 @@ def _add_points(figure: go.Figure, spec: StudySpec, part: list[TrialRecord], *, 
     figure.add_scatter(
         x=digits(_rate(record, spec) for record in part), y=[record.config["batch_size"] for record in part],
         mode="markers", name=outcome, legendgroup=outcome, showlegend=not colored, marker=marker,
-        text=[_described(record) for record in part],
+        text=[_described(record, spec) for record in part],
         customdata=[[record.number, value] for record, value in zip(part, digits(values), strict=True)],
         hovertemplate="trial %{customdata[0]}: %{customdata[1]}<br>batch size %{y}<br>%{text}<extra></extra>",
     )  # fmt: skip
@@ -123,12 +124,8 @@ def _rate(record: TrialRecord, spec: StudySpec) -> float:
     return float(config["peak_lr"]) / factor
 
 
-def _described(record: TrialRecord) -> str:
-    config = record.config
-    return (
-        f"peak lr {config['peak_lr']:.3g}, {config['optimizer']}<br>{config['scaling_rule']}, "
-        f"warmup {config['warmup_fraction']:.0%}, {config['decay']}"
-    )
+def _described(record: TrialRecord, spec: StudySpec) -> str:
+    return f"peak lr {record.config['peak_lr']:.3g}<br>{settings_line(record.config, spec)}"
 
 
 def _colors(spec: StudySpec, scores: list[float], *, wide: bool) -> dict[str, Any]:

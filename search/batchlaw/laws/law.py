@@ -10,6 +10,7 @@ from batchlaw.recipe.space import point_of
 from batchlaw.results.ranking import best_per
 from batchlaw.results.records import TrialRecord, best_first
 from batchlaw.spec import StudySpec, extremes, levels_of
+from batchlaw.spec.families import FAMILIES
 from batchlaw.stats.curves import MCCANDLISH, SURGE
 from batchlaw.stats.law import Law, law_of
 from batchlaw.stats.noise import NoiseScale, simple_noise_scale
@@ -17,9 +18,6 @@ from batchlaw.stats.optimum import Ridge, ridge
 from batchlaw.stats.scattered import FEWEST_POINTS, scattered_ridge
 from batchlaw.stats.slope import shortfall
 from batchlaw.stats.surface import Floats, Surface
-
-# Surge is derived for Adam and tried on it; RMSprop shares its second moment (assumption).
-_LIKE_ADAM = ("adam", "adamw", "rmsprop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,9 +163,10 @@ def _law(
     spec: StudySpec, stratum: dict[str, Any], part: list[TrialRecord], found: Ridge, surface: Surface | None
 ) -> StudyLaw:
     lack = shortfall(found)
+    # Surge is derived for Adam and tried on it; RMSprop shares its second moment (assumption).
     family = stratum.get("optimizer", extremes(spec.space.optimizer)[0])
     alpha = spec.claim.alpha if spec.claim else 0.05
-    law = None if lack else law_of(found, SURGE if family in _LIKE_ADAM else MCCANDLISH, alpha=alpha)
+    law = None if lack else law_of(found, SURGE if FAMILIES[family].second_moment else MCCANDLISH, alpha=alpha)
     return StudyLaw(
         stratum,
         "claim" if spec.claim else "search",

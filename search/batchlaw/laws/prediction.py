@@ -1,18 +1,19 @@
 """The configuration for a batch size that was never tried: the best trial's, with the learning rate moved."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import nan
 from typing import Any, Literal, get_args
 
 from batchlaw.errors import BatchlawError, ConfigError
 from batchlaw.laws.law import StudyLaw
 from batchlaw.recipe.derive import derive
-from batchlaw.recipe.scaling import HAS_BETA2, family_factor
+from batchlaw.recipe.scaling import family_factor
 from batchlaw.recipe.space import point_of
 from batchlaw.results.ranking import Configuration
 from batchlaw.results.records import TrialRecord, best_first
 from batchlaw.spec import StudySpec, TrainConfig
-from batchlaw.spec.dimensions import ScalingRule
+from batchlaw.spec.families import FAMILIES, families_with
+from batchlaw.spec.knobs import ScalingRule
 from batchlaw.stats.slope import Slope
 
 CarriedBy = Literal["law", "constant", "sqrt", "linear", "sde"]
@@ -129,16 +130,16 @@ def _moved(
     rule: ScalingRule = "constant" if carried_by == "law" else carried_by
     factor = family_factor(old.optimizer, old.momentum) if spec.space.family_factors else 1.0
     # What the source trained with is the reference from which the rule goes on.
-    averages = {"beta1": old.beta1, "eps": old.eps} | (
-        {"rmsprop_alpha": old.beta2} if old.optimizer == "rmsprop" else {"beta2": old.beta2}
-    )
+    averages = {"beta1": old.beta1, "eps": old.eps} | ({FAMILIES[old.optimizer].second_moment or "beta2": old.beta2})
     space = spec.space.model_copy(update={"reference_batch_size": old.batch_size, **averages})
     base_lr = (old.peak_lr if lr is None or carried_by != "law" else lr) / factor
-    point = replace(point_of(source.params, spec.space), batch_size=batch_size, base_lr=base_lr, scaling_rule=rule)
+    point = point_of(source.params, spec.space).model_copy(
+        update={"batch_size": batch_size, "base_lr": base_lr, "scaling_rule": rule}
+    )
     try:
-        if carried_by == "sde" and old.optimizer not in HAS_BETA2:
+        if carried_by == "sde" and old.optimizer not in families_with("beta2"):
             raise ConfigError(
-                f"the sde rule is derived for {', '.join(HAS_BETA2)} only; the best trial has {old.optimizer}"
+                f"the sde rule is derived for {', '.join(families_with('beta2'))} only; the best trial has {old.optimizer}"
             )
         return derive(spec.model_copy(update={"space": space}), point, old.seeds)
     except ConfigError as error:

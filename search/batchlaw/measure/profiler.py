@@ -16,11 +16,12 @@ import torch
 
 from batchlaw.errors import DeviceMemoryError, WorkFailed
 from batchlaw.objectives.objective import Runtime, versions
-from batchlaw.recipe.derive import Point, derive, run_seeds
+from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.results.step_time import Largest, Profile, Row
 from batchlaw.spec import Budget, IntRange, Space, StudySpec, Task, extremes, levels_of
-from batchlaw.spec.dimensions import OptimizerFamily
+from batchlaw.spec.families import OptimizerFamily
+from batchlaw.spec.knobs import Point
 from batchlaw.train import device_name, memory
 from batchlaw.train.data import Examples, load_parts
 from batchlaw.train.parallel_runs import ParallelRuns
@@ -112,10 +113,7 @@ class _Bench:
         point = Point(
             batch_size=batch_size,
             base_lr=min(extremes(space.base_lr)),
-            scaling_rule="constant",
-            warmup_fraction=0.0,
             optimizer=family,
-            decay="constant",
             momentum=max(extremes(space.momentum)),
             weight_decay=max(extremes(space.weight_decay)),
         )

@@ -64,7 +64,7 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     base_lrs = record.result.get("stacked_base_lrs", [config.base_lr])
     try:
         if len(base_lrs) > 1:  # of the designed arm: with those it shared a network with
-            configs = [derive(spec, replace(point, base_lr=base_lr), seeds) for base_lr in base_lrs]
+            configs = [derive(spec, point.model_copy(update={"base_lr": base_lr}), seeds) for base_lr in base_lrs]
             value = _value_of_one(configs, base_lrs.index(config.base_lr), listener, spec, runtime)
         elif pruned_at != 0.0:
             value, _, _ = train_config(config, spec, listener, runtime, stacked=record.result.get("stacked", False))

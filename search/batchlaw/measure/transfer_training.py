@@ -1,7 +1,6 @@
 """Training at the learning rates that rules give, where the stored runs of a study do not tell what they cost."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,10 +10,11 @@ from batchlaw.laws.prediction import TARGETS
 from batchlaw.laws.transfer import Transfer, ranked
 from batchlaw.objectives.objective import Runtime, train_config
 from batchlaw.recipe.derive import derive, run_seeds
-from batchlaw.recipe.scaling import HAS_BETA2, family_factor
+from batchlaw.recipe.scaling import family_factor
 from batchlaw.recipe.space import point_of
 from batchlaw.spec import StudySpec, TrainConfig
-from batchlaw.spec.dimensions import ScalingRule
+from batchlaw.spec.families import families_with
+from batchlaw.spec.knobs import ScalingRule
 from batchlaw.stats.law import left_out
 from batchlaw.stats.surface import Floats
 from batchlaw.stats.transfer import Carried, scores_at, tuned_rates
@@ -62,7 +62,7 @@ def rates_of(law: StudyLaw, reference: int) -> dict[str, Floats]:
     rates = {
         name: ridge.best[reference] + slope * (x - x[reference])
         for name, slope in TARGETS.items()
-        if name != "sde" or family in HAS_BETA2
+        if name != "sde" or family in families_with("beta2")
     }
     if law.law is not None:
         fitted = law.law.fit
@@ -95,7 +95,7 @@ def _config(spec: StudySpec, law: StudyLaw, reference: int, name: str, batch_siz
     rule: ScalingRule = "sde" if name == "sde" else "constant"
     at = float(2 ** law.ridge.best[reference]) if rule == "sde" else peak_lr
     space = spec.space.model_copy(update={"reference_batch_size": int(law.ridge.given[reference])})
-    moved = replace(point, batch_size=batch_size, base_lr=at / factor, scaling_rule=rule)
+    moved = point.model_copy(update={"batch_size": batch_size, "base_lr": at / factor, "scaling_rule": rule})
     return derive(spec.model_copy(update={"space": space}), moved, run_seeds(spec.arm.seed, spec.arm.replicates))
 
 

@@ -3,31 +3,16 @@
 Pure: neither torch nor Optuna. The objective, the replay and the checks of a study file share it.
 """
 
-from dataclasses import dataclass
 from itertools import product
 
 from batchlaw.errors import ConfigError, SpecError
-from batchlaw.recipe.scaling import HAS_BETA2, HAS_MOMENTUM, beta2_of_half_life, family_factor, noise_scale, scale
+from batchlaw.recipe.scaling import beta2_of_half_life, family_factor, noise_scale, scale
 from batchlaw.recipe.schedule import Schedule, plan
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import Budget, StudySpec, TrainConfig, extremes, levels_of
 from batchlaw.spec.arms import Measure
-from batchlaw.spec.dimensions import Decay, OptimizerFamily, ScalingRule
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """One point of the space, as suggested."""
-
-    batch_size: int
-    base_lr: float
-    scaling_rule: ScalingRule
-    warmup_fraction: float
-    optimizer: OptimizerFamily
-    decay: Decay
-    momentum: float
-    weight_decay: float
-    train_size: int | None = None  # None is the study's
+from batchlaw.spec.families import FAMILIES
+from batchlaw.spec.knobs import KNOBS, Point
 
 
 def run_seeds(study_seed: int, replicates: int) -> tuple[int, ...]:
@@ -56,7 +41,8 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
     """
     space, family = spec.space, point.optimizer
     kappa = point.batch_size / space.reference_batch_size
-    beta2 = space.rmsprop_alpha if family == "rmsprop" else space.beta2
+    second_moment = FAMILIES[family].second_moment
+    beta2 = getattr(space, second_moment or "beta2")
     scaled = scale(point.scaling_rule, kappa, family=family, beta1=space.beta1, beta2=beta2, eps=space.eps)
     factor = family_factor(family, point.momentum) if space.family_factors else 1.0
     peak_lr = point.base_lr * factor * scaled.lr_factor
@@ -78,37 +64,34 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
     constant_steps = budget_examples // point.batch_size
     if space.warmup == "untuned":
         # Ma & Yarats (2021): linear over 2/(1-β₂) steps; families without a second moment have nothing to warm up.
-        warmup_steps = round(2 / (1 - beta2)) if family in HAS_BETA2 else 0
+        warmup_steps = round(2 / (1 - beta2)) if second_moment else 0
     else:
         # Rounded down, like the milestones, so that a warmup that fits the budget fits it at every batch size.
         warmup_steps = int(point.warmup_fraction * constant_steps + 1e-6)
     schedule = Schedule(phases, warmup_steps, point.decay)
     _check_warmup(schedule, point)
-    momentum = point.momentum if family in HAS_MOMENTUM else 0.0
+    values = dict(point)
+    # A number that the optimizer has no use for is recorded as 0.
+    values |= {knob.name: 0.0 for knob in KNOBS if knob.families is not None and family not in knob.families}
+    values |= {"train_size": n_train}
+    if space.warmup == "untuned":
+        values["warmup_fraction"] = warmup_steps / constant_steps
     return TrainConfig(
+        **values,
         task=task,
         objective=spec.objective,
-        train_size=n_train,
-        batch_size=point.batch_size,
-        base_lr=point.base_lr,
         reference_batch_size=space.reference_batch_size,
-        scaling_rule=point.scaling_rule,
         peak_lr=peak_lr,
-        optimizer=family,
-        momentum=momentum,
         beta1=scaled.beta1,
         beta2=beta2,
         beta2_half_life_examples=space.beta2_half_life_examples,
         eps=scaled.eps,
-        weight_decay=point.weight_decay,
         exempt_norms_and_biases=space.exempt_norms_and_biases,
         budget_examples=budget_examples,
         examples=schedule.examples,
         steps=schedule.steps,
         budget_clipped=clipped,
-        warmup_fraction=warmup_steps / constant_steps if space.warmup == "untuned" else point.warmup_fraction,
         warmup_steps=warmup_steps,
-        decay=point.decay,
         milestones=spec.schedule.milestones,
         decay_factor=spec.schedule.decay_factor,
         max_batch_size=max_batch_size,
@@ -116,7 +99,7 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         measures=_measures(spec),
         seeds=seeds,
         lr_per_example=peak_lr / point.batch_size,
-        noise_scale=noise_scale(peak_lr, point.batch_size, n_train, momentum),
+        noise_scale=noise_scale(peak_lr, point.batch_size, n_train, values["momentum"]),
     )
 
 
@@ -150,6 +133,12 @@ def _check_warmup(schedule: Schedule, point: Point) -> None:
         )
 
 
+# The knobs on which a derivation can fail; the others may have any of their values.
+_DECISIVE = (
+    "batch_size", "base_lr", "scaling_rule", "warmup_fraction", "optimizer", "decay", "momentum", "train_size"
+)  # fmt: skip
+
+
 def check_space(spec: StudySpec) -> None:
     """Derive every corner of the space, so that no trial meets an impossible configuration.
 
@@ -158,31 +147,12 @@ def check_space(spec: StudySpec) -> None:
     Raises:
         SpecError: a corner cannot be trained.
     """
-    space = spec.space
-    numbers = [
-        sorted({min(extremes(dimension)), max(extremes(dimension))})
-        for dimension in (
-            space.batch_size,
-            space.base_lr,
-            space.warmup_fraction,
-            space.momentum,
-            space.train_size or spec.n_train,
-        )
-    ]
-    names = [extremes(dimension) for dimension in (space.scaling_rule, space.optimizer, space.decay)]
-    for batch_size, base_lr, warmup, momentum, train_size, rule, family, decay in product(*numbers, *names):
-        point = Point(
-            batch_size=batch_size,
-            base_lr=base_lr,
-            scaling_rule=rule,
-            warmup_fraction=warmup,
-            optimizer=family,
-            decay=decay,
-            momentum=momentum,
-            weight_decay=0.0,
-            train_size=train_size,
-        )
+    ends = {knob.name: extremes(getattr(spec.space, knob.name)) for knob in KNOBS}
+    numbers = {knob.name for knob in KNOBS if knob.kind is not str}
+    corners = [{min(ends[name]), max(ends[name])} if name in numbers else ends[name] for name in _DECISIVE]
+    anywhere = {name: values[0] for name, values in ends.items()}
+    for corner in product(*corners):
         try:
-            derive(spec, point, seeds=(0,))
+            derive(spec, Point(**anywhere | dict(zip(_DECISIVE, corner, strict=True))), seeds=(0,))
         except ConfigError as error:
             raise SpecError(f"space.{error}") from None

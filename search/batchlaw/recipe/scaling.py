@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 from batchlaw.errors import ConfigError
-from batchlaw.spec.dimensions import OptimizerFamily, ScalingRule
-
-HAS_MOMENTUM = ("momentum", "nesterov")
-HAS_BETA2 = ("adam", "adamw", "rmsprop")
+from batchlaw.spec.families import FAMILIES, OptimizerFamily
+from batchlaw.spec.knobs import ScalingRule
 
 
 @dataclass(frozen=True)
@@ -23,24 +21,10 @@ class Scaled:
     eps: float
 
 
-# Best learning rate of a family over plain SGD's, so that one range of `base_lr` suits them all. Measured with
-# tests/benchmarks/family_factors.py (an MLP, batch size 32, 20 epochs, three seeds; digits and Fashion-MNIST):
-# adagrad .09 and .22, rmsprop .012 and .009, adam and adamw .03 (edge of the grid) and .010; rounded to a power of ten.
-_FAMILY_FACTORS: dict[str, float] = {
-    "sgd": 1.0,
-    "adagrad": 0.1,
-    "rmsprop": 0.01,
-    "adam": 0.01,
-    "adamw": 0.01,
-}
-
-
 def family_factor(family: OptimizerFamily, momentum: float) -> float:
-    """The learning rate of `family` that does the work of 1.0 in plain SGD.
-
-    For momentum and Nesterov 1-m: the effective learning rate is ε/(1-m) (Shallue et al. 2018, section 2.2).
-    """
-    return 1.0 - momentum if family in HAS_MOMENTUM else _FAMILY_FACTORS[family]
+    """The learning rate of `family` that does the work of 1.0 in plain SGD; `spec.families` has the sources."""
+    factor = FAMILIES[family].factor
+    return 1.0 - momentum if factor is None else factor
 
 
 def scale(
@@ -60,7 +44,7 @@ def scale(
         return Scaled(sqrt(kappa), beta1, beta2, eps)
     if rule == "linear":
         return Scaled(kappa, beta1, beta2, eps)
-    averages = {"beta2": beta2} if family == "rmsprop" else {"beta1": beta1, "beta2": beta2}
+    averages = {name: beta for name, beta in (("beta1", beta1), ("beta2", beta2)) if name in FAMILIES[family].fields}
     for name, beta in averages.items():
         if kappa * (1 - beta) >= 1 - 1e-9:  # 10·(1-0.9) is 1 but for rounding
             raise ConfigError(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from batchlaw.errors import ConfigError
 from batchlaw.spec.config import TrainConfig
-from batchlaw.spec.dimensions import Decay
+from batchlaw.spec.knobs import Decay
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,8 @@ from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from batchlaw.recipe.derive import Point
 from batchlaw.spec import FloatRange, IntRange, Space, levels_of
-
-_DIMENSIONS = (
-    "batch_size", "base_lr", "scaling_rule", "warmup_fraction", "optimizer", "decay", "momentum", "weight_decay",
-    "train_size",
-)  # fmt: skip
+from batchlaw.spec.knobs import KNOBS, Knob, Point
 
 
 class Suggests(Protocol):
@@ -85,12 +80,12 @@ def distributions_of(space: Space) -> dict[str, BaseDistribution]:
 def cells(space: Space) -> list[dict[str, Any]]:
     """The parameters of every combination of levels, as `suggest` would name them; the longest to train first."""
     levels: dict[str, tuple[Any, ...]] = {}
-    for name in _DIMENSIONS:
-        dimension = getattr(space, name)
+    for knob in KNOBS:
+        dimension = getattr(space, knob.name)
         if isinstance(dimension, IntRange):
-            levels[f"log2_{name}"] = tuple(int(log2(level)) for level in levels_of(dimension))
+            levels[f"log2_{knob.name}"] = tuple(int(log2(level)) for level in levels_of(dimension))
         elif isinstance(dimension, tuple):
-            levels[name] = dimension
+            levels[knob.name] = dimension
     combinations = [dict(zip(levels, values, strict=True)) for values in product(*levels.values())]
     return sorted(combinations, key=lambda cell: cell.get("log2_batch_size", cell.get("batch_size", 0)))
 
@@ -109,38 +104,18 @@ def point_of(params: Mapping[str, Any], space: Space) -> Point:
 
 def suggest(trial: Suggests, space: Space) -> Point:
     """Draw every dimension that is not fixed."""
-    return Point(
-        batch_size=_power(trial, "batch_size", space.batch_size),
-        base_lr=_value(trial, "base_lr", space.base_lr),
-        scaling_rule=_value(trial, "scaling_rule", space.scaling_rule),
-        warmup_fraction=_value(trial, "warmup_fraction", space.warmup_fraction),
-        optimizer=_value(trial, "optimizer", space.optimizer),
-        decay=_value(trial, "decay", space.decay),
-        momentum=_momentum(trial, space),
-        weight_decay=_value(trial, "weight_decay", space.weight_decay),
-        train_size=_power(trial, "train_size", space.train_size) if space.train_size is not None else None,
-    )
+    return Point(**{knob.name: _value(trial, knob, getattr(space, knob.name)) for knob in KNOBS})
 
 
-def _value(trial: Suggests, name: str, dimension: Any) -> Any:
+def _value(trial: Suggests, knob: Knob, dimension: Any) -> Any:
+    """One knob: a fixed value as it is, a choice by its name, a number of a range on the scale that it is searched on."""
+    name = knob.name
+    if isinstance(dimension, FloatRange) and knob.scale == "log(1-x)":
+        return 1 - trial.suggest_float(f"one_minus_{name}", 1 - dimension.high, 1 - dimension.low, log=True)
     if isinstance(dimension, FloatRange):
         return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+    if isinstance(dimension, IntRange) and dimension.log2:
+        return 2 ** trial.suggest_int(f"log2_{name}", int(log2(dimension.low)), int(log2(dimension.high)))
     if isinstance(dimension, IntRange):
         return trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
     return trial.suggest_categorical(name, dimension) if isinstance(dimension, tuple) else dimension
-
-
-def _power(trial: Suggests, name: str, dimension: Any) -> int:
-    """A whole number, by its exponent where only powers of two are asked for."""
-    if isinstance(dimension, IntRange) and dimension.log2:
-        exponent = trial.suggest_int(f"log2_{name}", int(log2(dimension.low)), int(log2(dimension.high)))
-        return int(2**exponent)
-    return int(_value(trial, name, dimension))
-
-
-def _momentum(trial: Suggests, space: Space) -> float:
-    """A range of momentum is searched as log(1-m), the scale on which it acts (Shallue et al. 2018)."""
-    dimension = space.momentum
-    if isinstance(dimension, FloatRange):
-        return 1 - trial.suggest_float("one_minus_momentum", 1 - dimension.high, 1 - dimension.low, log=True)
-    return float(_value(trial, "momentum", dimension))

@@ -7,11 +7,12 @@ from typing import Any
 
 from batchlaw.results.records import TrialRecord, best_first
 from batchlaw.spec import StudySpec, TrainConfig
+from batchlaw.spec.knobs import KNOBS
 from batchlaw.stats.comparison import mean_and_error, welch_p_value
 
 TIE_ALPHA = 0.05
-PER = ("batch_size", "base_lr", "optimizer", "scaling_rule")
-_PARAMS = ("batch_size", "base_lr", "scaling_rule", "warmup_fraction", "optimizer", "decay", "momentum", "weight_decay")
+PER = tuple(knob.name for knob in KNOBS if not knob.of_data)
+_BY_DECADES = {knob.name for knob in KNOBS if knob.scale == "log"}
 _DERIVED = (
     "reference_batch_size",
     "warmup_steps",
@@ -52,7 +53,7 @@ class Configuration:
     @property
     def params(self) -> dict[str, Any]:
         """What a study may search, as used."""
-        return self.config.model_dump(mode="json", include=set(_PARAMS))
+        return self.config.model_dump(mode="json", include=set(PER))
 
     @property
     def derived(self) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class Configuration:
 def best_per(records: Iterable[TrialRecord], key: str) -> list[TrialRecord]:
     """The best of each value of a knob, from records that are ordered best first; ordered by that value.
 
-    A searched `base_lr` rarely comes twice, so its values are grouped by half decades.
+    A searched learning rate or weight decay rarely comes twice, so values on a log scale are grouped by half decades.
     """
     best: dict[Any, TrialRecord] = {}
     for record in records:
@@ -79,7 +80,7 @@ def best_per(records: Iterable[TrialRecord], key: str) -> list[TrialRecord]:
 
 
 def _group(value: Any, key: str) -> Any:
-    return floor(2 * log10(value)) if key == "base_lr" else value
+    return floor(2 * log10(value)) if key in _BY_DECADES and value > 0 else value
 
 
 def select(records: Iterable[TrialRecord], spec: StudySpec, *, top: int, per: str | None) -> list[TrialRecord]:

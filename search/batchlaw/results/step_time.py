@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from batchlaw.errors import BatchlawError
-from batchlaw.spec.dimensions import OptimizerFamily
+from batchlaw.spec.families import OptimizerFamily
 from batchlaw.stats import timing
 
 _LEVELS = 5  # the least for a knee: two lines that meet take four parameters

@@ -3,7 +3,8 @@
 from batchlaw.spec.config import TrainConfig
 from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, levels_of
 from batchlaw.spec.reading import canonical_json, differing_fields, fingerprint, parse_spec, read_spec
-from batchlaw.spec.study import BUILTIN_METRICS, Budget, Claim, Schedule, Search, Space, StudySpec
+from batchlaw.spec.space import Space
+from batchlaw.spec.study import BUILTIN_METRICS, Budget, Claim, Schedule, Search, StudySpec
 from batchlaw.spec.task import DATASETS, DatasetFacts, ModelOptions, Task
 
 __all__ = [

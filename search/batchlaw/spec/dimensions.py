@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from math import log2
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar, Union
 
 from pydantic import AfterValidator, Discriminator, Tag, model_validator
 
 from batchlaw.spec.base import Frozen, refuse
-
-ScalingRule = Literal["constant", "sqrt", "linear", "sde"]
-OptimizerFamily = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
-Decay = Literal["constant", "cosine", "linear", "step", "batch-growth"]
+from batchlaw.spec.knobs import Knob
 
 
 class FloatRange(Frozen):
@@ -70,23 +67,14 @@ def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 Choices = Annotated[tuple[Value, ...], AfterValidator(_distinct)]
-FloatDimension = Annotated[
-    Annotated[float, Tag("one")] | Annotated[Choices[float], Tag("choices")] | Annotated[FloatRange, Tag("range")],
-    Discriminator(_kind),
-]
-IntDimension = Annotated[
-    Annotated[int, Tag("one")] | Annotated[Choices[int], Tag("choices")] | Annotated[IntRange, Tag("range")],
-    Discriminator(_kind),
-]
-RuleDimension = Annotated[
-    Annotated[ScalingRule, Tag("one")] | Annotated[Choices[ScalingRule], Tag("choices")], Discriminator(_kind)
-]
-OptimizerDimension = Annotated[
-    Annotated[OptimizerFamily, Tag("one")] | Annotated[Choices[OptimizerFamily], Tag("choices")], Discriminator(_kind)
-]
-DecayDimension = Annotated[
-    Annotated[Decay, Tag("one")] | Annotated[Choices[Decay], Tag("choices")], Discriminator(_kind)
-]
+
+
+def dimension(knob: Knob) -> Any:
+    """The type of a knob's key in [space]: one value, a choice or, of a number, a range; each within its bounds."""
+    forms = [Annotated[knob.values, Tag("one")], Annotated[Choices[knob.values], Tag("choices")]]
+    if knob.kind is not str:
+        forms.append(Annotated[IntRange if knob.kind is int else FloatRange, Tag("range")])
+    return Annotated[Union[tuple(forms)], Discriminator(_kind), _bounded(knob)]  # noqa: UP007  (built from a list)
 
 
 def extremes(dimension: Any) -> tuple[Any, ...]:
@@ -104,14 +92,14 @@ def levels_of(dimension: Any) -> tuple[Any, ...]:
     return dimension if isinstance(dimension, tuple) else (dimension,)
 
 
-def bounded(*, above: float | None = None, low: float | None = None, below: float | None = None) -> AfterValidator:
-    """A validator that holds every value of a dimension to `> above`, `>= low` and `< below`."""
+def _bounded(knob: Knob) -> AfterValidator:
+    """A validator that holds every value of a dimension to the bounds of its knob."""
     tests: list[tuple[Callable[[float], bool], str]] = []
-    if above is not None:
+    if (above := knob.above) is not None:
         tests.append((lambda value: value > above, f"must be above {above:g}"))
-    if low is not None:
+    if (low := knob.low) is not None:
         tests.append((lambda value: value >= low, f"must be at least {low:g}"))
-    if below is not None:
+    if (below := knob.below) is not None:
         tests.append((lambda value: value < below, f"must be below {below:g}"))
 
     def check(dimension: Any) -> Any:

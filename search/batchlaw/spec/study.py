@@ -2,25 +2,15 @@
 
 from math import log2
 from string import Formatter
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
 from batchlaw.spec.arms import FEWEST_ROUNDS, NEAR_SADDLE, NEEDS, Arm, Claim, Direction, Need, Search
 from batchlaw.spec.base import Frozen, refuse
 from batchlaw.spec.config import PLACEHOLDERS
-from batchlaw.spec.dimensions import (
-    DecayDimension,
-    FloatDimension,
-    FloatRange,
-    IntDimension,
-    IntRange,
-    OptimizerDimension,
-    RuleDimension,
-    bounded,
-    extremes,
-    levels_of,
-)
+from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, levels_of
+from batchlaw.spec.space import Space
 from batchlaw.spec.task import DATASETS, Task
 
 BUILTIN_METRICS: dict[str, Direction] = {"validation_accuracy": "maximize", "validation_loss": "minimize"}
@@ -50,48 +40,6 @@ class Budget(Frozen):
                 )
         elif self.min_steps is None or self.max_steps is None or self.min_steps > self.max_steps:
             raise refuse("lr_time needs min_steps <= max_steps", list(bounds))
-        return self
-
-
-class Space(Frozen):
-    """What is searched. A number or a name fixes a dimension, a list is a choice, `{low, high, log}` a range."""
-
-    batch_size: Annotated[IntDimension, bounded(low=1)]
-    base_lr: Annotated[FloatDimension, bounded(above=0)]  # at reference_batch_size, for plain SGD
-    reference_batch_size: Positive = 32
-    scaling_rule: RuleDimension = "constant"
-    warmup: Literal["fraction", "untuned"] = "fraction"  # untuned: 2/(1-beta2) steps (Ma & Yarats)
-    warmup_fraction: Annotated[FloatDimension, bounded(low=0, below=1)] = 0.0
-    optimizer: OptimizerDimension = "momentum"
-    family_factors: bool = True  # False: base_lr is the peak rate of every family and momentum
-    decay: DecayDimension = "constant"
-    momentum: Annotated[FloatDimension, bounded(low=0, below=1)] = 0.9  # a range is searched as log(1-m)
-    weight_decay: Annotated[FloatDimension, bounded(low=0)] = 0.0
-    train_size: Annotated[IntDimension, bounded(low=1)] | None = None  # a factor of a claim; else the task's
-    exempt_norms_and_biases: bool = False
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    rmsprop_alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99  # RMSprop's beta2, at PyTorch's default
-    beta2_half_life_examples: Annotated[float, Field(gt=0)] | None = None  # sets beta2 and alpha (Marek 2025)
-    eps: Annotated[float, Field(gt=0)] = 1e-8
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Space":
-        families = extremes(self.optimizer)
-        if self.warmup == "untuned" and self.warmup_fraction != 0:
-            raise refuse(
-                'warmup = "untuned" sets the length itself; drop this key', self.warmup_fraction, "warmup_fraction"
-            )
-        if "sde" in extremes(self.scaling_rule):
-            for family in families:
-                if family not in ("adam", "adamw", "rmsprop"):
-                    raise refuse("the sde rule is derived for adam, adamw and rmsprop only", family, "optimizer")
-            if self.beta2_half_life_examples is not None:
-                raise refuse(
-                    "the sde rule scales beta2 itself; drop this key",
-                    self.beta2_half_life_examples,
-                    "beta2_half_life_examples",
-                )
         return self
 
 

@@ -1,4 +1,4 @@
-"""The optimizer families, all PyTorch's own."""
+"""The optimizer of a configuration, built from the table of families."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +7,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from batchlaw.spec import TrainConfig
-
-# Families that PyTorch fuses into one kernel, by device type (torch 2.9 to 2.14; RMSprop has no fused form).
-_FUSED = {
-    "cpu": {"sgd", "momentum", "nesterov", "adagrad", "adam", "adamw"},
-    "cuda": {"sgd", "momentum", "nesterov", "adam", "adamw"},
-}
+from batchlaw.spec.families import FAMILIES
 
 
 def build(config: TrainConfig, model: nn.Module, *, stacked: bool = False) -> optim.Optimizer:
@@ -20,20 +15,13 @@ def build(config: TrainConfig, model: nn.Module, *, stacked: bool = False) -> op
 
     Weight decay is decoupled for adamw (Loshchilov & Hutter 2019) and an L2 term elsewhere.
     """
-    family = config.optimizer
+    family = FAMILIES[config.optimizer]
     groups = parameter_groups(config, model, stacked=stacked)
-    device = next(model.parameters()).device.type
-    options: dict[str, Any] = {"lr": config.peak_lr}
-    if family in _FUSED.get(device, ()):
+    options = family.arguments(dict(config))
+    if next(model.parameters()).device.type in family.fused:
         options["fused"] = True
-    if family in ("sgd", "momentum", "nesterov"):
-        return optim.SGD(groups, momentum=config.momentum, nesterov=family == "nesterov", **options)
-    if family == "adagrad":
-        return optim.Adagrad(groups, eps=config.eps, **options)
-    if family == "rmsprop":
-        return optim.RMSprop(groups, alpha=config.beta2, eps=config.eps, **options)
-    kind = optim.AdamW if family == "adamw" else optim.Adam
-    return kind(groups, betas=(config.beta1, config.beta2), eps=config.eps, **options)
+    optimizer: optim.Optimizer = getattr(optim, family.torch)(groups, lr=config.peak_lr, **options)
+    return optimizer
 
 
 def parameter_groups(config: TrainConfig, model: nn.Module, *, stacked: bool = False) -> list[dict[str, Any]]:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from batchlaw.errors import DeviceMemoryError
-from batchlaw.recipe.scaling import HAS_BETA2, beta2_of_half_life
+from batchlaw.recipe.scaling import beta2_of_half_life
 from batchlaw.recipe.schedule import Schedule
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import DATASETS, Task, TrainConfig
+from batchlaw.spec.families import FAMILIES
 from batchlaw.train import gradient_noise as noise
 from batchlaw.train import memory, networks, optimizers, perceptron
 from batchlaw.train.data import Examples, crop_and_flip
@@ -239,12 +240,12 @@ class ParallelRuns:
 
     def _set_beta2(self, batch_size: int) -> None:
         """Hold the half-life of β₂ in examples while the batch grows."""
-        config = self._config
-        if config.beta2_half_life_examples is None or config.optimizer not in HAS_BETA2:
+        config, family = self._config, FAMILIES[self._config.optimizer]
+        if config.beta2_half_life_examples is None or "beta2" not in family.fields:
             return
         beta2 = beta2_of_half_life(config.beta2_half_life_examples, batch_size)
         for group in self._optimizer.param_groups:
-            group.update({"alpha": beta2} if config.optimizer == "rmsprop" else {"betas": (config.beta1, beta2)})
+            group.update(family.arguments(dict(config) | {"beta2": beta2}))
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._task.precision == "float32":

@@ -1,0 +1,85 @@
+"""The table of optimizers. Adding one of PyTorch's is one entry here; training, exports, scaling and laws read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One optimizer: how PyTorch builds it, how its learning rate compares, and what other libraries call it.
+
+    `keywords` maps each keyword of the constructor to the field of a `TrainConfig` that it is given, to several fields
+    where it takes a tuple, or to a constant.
+    """
+
+    torch: str  # class in torch.optim
+    keywords: Mapping[str, str | tuple[str, ...] | bool]
+    factor: float | None  # its best learning rate over plain SGD's; None: 1 - momentum
+    decoupled_decay: bool = False  # weight decay apart from the gradient (Loshchilov & Hutter 2019); else an L2 term
+    second_moment: Literal["beta2", "rmsprop_alpha"] | None = None  # key of its β₂ in [space], if it has one
+    fused: tuple[str, ...] = ()  # device types for which PyTorch has it as one kernel (torch 2.9 to 2.14)
+    timm: str | None = None  # name in timm's --opt; None: timm does not have it
+    transformers: str | None = None  # value of TrainingArguments.optim; None: the Trainer does not have it
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a `TrainConfig` that it uses, such as `("beta1", "beta2", "eps")`."""
+        values = [value for value in self.keywords.values() if not isinstance(value, bool)]
+        return tuple(name for value in values for name in ((value,) if isinstance(value, str) else value))
+
+    def arguments(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The keywords of its constructor, but for learning rate and weight decay.
+
+        Args:
+            fields: the values of at least `self.fields`.
+        """
+        return {keyword: _given(value, fields) for keyword, value in self.keywords.items()}
+
+
+def _given(value: str | tuple[str, ...] | bool, fields: Mapping[str, Any]) -> Any:
+    if isinstance(value, bool):
+        return value
+    return fields[value] if isinstance(value, str) else tuple(fields[name] for name in value)
+
+
+# Factors let one range of `base_lr` suit all families. Those of momentum and Nesterov are 1 - m: their effective
+# learning rate is ε/(1-m) (Shallue et al. 2018, section 2.2). The others were measured with
+# tests/benchmarks/family_factors.py (an MLP, batch size 32, 20 epochs, three seeds; digits and Fashion-MNIST) and rounded
+# to a power of ten: adagrad .09 and .22, rmsprop .012 and .009, adam and adamw .03 (edge of the grid) and .010.
+FAMILIES: dict[str, Family] = {
+    "sgd": Family(torch="SGD", keywords={}, factor=1.0, fused=("cpu", "cuda"), timm="momentum", transformers="sgd"),
+    "momentum": Family(
+        torch="SGD", keywords={"momentum": "momentum"}, factor=None, fused=("cpu", "cuda"),
+        timm="momentum", transformers="sgd",
+    ),
+    "nesterov": Family(
+        torch="SGD", keywords={"momentum": "momentum", "nesterov": True}, factor=None, fused=("cpu", "cuda"),
+        timm="sgd", transformers="sgd",
+    ),
+    "adagrad": Family(
+        torch="Adagrad", keywords={"eps": "eps"}, factor=0.1, fused=("cpu",), timm="adagrad", transformers="adagrad"
+    ),
+    "rmsprop": Family(
+        torch="RMSprop", keywords={"alpha": "beta2", "eps": "eps"}, factor=0.01, second_moment="rmsprop_alpha",
+        timm="rmsprop", transformers="rmsprop",
+    ),
+    "adam": Family(
+        torch="Adam", keywords={"betas": ("beta1", "beta2"), "eps": "eps"}, factor=0.01, second_moment="beta2",
+        fused=("cpu", "cuda"), timm="adam", transformers="adamw_torch",
+    ),
+    "adamw": Family(
+        torch="AdamW", keywords={"betas": ("beta1", "beta2"), "eps": "eps"}, factor=0.01, second_moment="beta2",
+        decoupled_decay=True, fused=("cpu", "cuda"), timm="adamw", transformers="adamw_torch",
+    ),
+}  # fmt: skip
+
+if TYPE_CHECKING:
+    OptimizerFamily = str
+else:
+    OptimizerFamily = Literal[tuple(FAMILIES)]
+
+
+def families_with(field: str) -> tuple[str, ...]:
+    """The names of the families that use a field of a configuration, such as `momentum` or `beta2`."""
+    return tuple(name for name, family in FAMILIES.items() if field in family.fields)

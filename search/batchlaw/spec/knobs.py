@@ -1,0 +1,83 @@
+"""The table of hyperparameters. Adding one is one field of `Point`; every room reads the table.
+
+From a field follow the key in [space] of a study file, the parameter of every trial, the field of a `TrainConfig`, the
+factor of a designed study, the placeholder of a command, and what exports, the dashboard and figures show of it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+from batchlaw.spec.families import OptimizerFamily, families_with
+
+ScalingRule = Literal["constant", "sqrt", "linear", "sde"]
+Decay = Literal["constant", "cosine", "linear", "step", "batch-growth"]
+Scale = Literal["linear", "log", "log2", "log(1-x)"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knob:
+    """One hyperparameter: what is true of it wherever it is used."""
+
+    label: str  # for people
+    unit: str = ""
+    # On which its effect is even. A range is searched on log(1-x) whatever the study file says.
+    scale: Scale = "linear"
+    above: float | None = None  # bounds of its values: above this,
+    low: float | None = None  # at least this,
+    below: float | None = None  # and below this
+    families: tuple[str, ...] | None = None  # that use it; None: all
+    factor: bool = True  # may vary in a designed study
+    of_data: bool = False  # says what is trained on, so that exports leave it out
+    # Filled in from the field.
+    name: str = ""
+    kind: type = float  # int, float or str
+    values: Any = float  # type of a value, for checks
+    default: Any = ...  # of [space]; ... where a study file must give it
+
+    @property
+    def parameter(self) -> str:
+        """The name of Optuna's parameter for a range on the knob's own scale."""
+        return {"log2": f"log2_{self.name}", "log(1-x)": f"one_minus_{self.name}"}.get(self.scale, self.name)
+
+
+class Point(BaseModel):
+    """One point of the search space: a value of each hyperparameter, as suggested."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    # Slots of designed studies number the combinations of levels in the order of these fields: append, never reorder.
+    batch_size: Annotated[int, Knob(label="batch size", unit="examples", scale="log2", low=1)]
+    base_lr: Annotated[float, Knob(label="base learning rate", scale="log", above=0)]
+    # At one batch size a rule only relabels the base rate, so it is no factor of a claim.
+    scaling_rule: Annotated[ScalingRule, Knob(label="scaling rule", factor=False)] = "constant"
+    warmup_fraction: Annotated[float, Knob(label="warmup", unit="of the budget", low=0, below=1)] = 0.0
+    optimizer: Annotated[OptimizerFamily, Knob(label="optimizer")] = "momentum"
+    decay: Annotated[Decay, Knob(label="decay")] = "constant"
+    # log(1-m) is the scale on which momentum acts (Shallue et al. 2018, section 2.2).
+    momentum: Annotated[
+        float, Knob(label="momentum", scale="log(1-x)", low=0, below=1, families=families_with("momentum"))
+    ] = 0.9
+    weight_decay: Annotated[float, Knob(label="weight decay", scale="log", low=0)] = 0.0
+    train_size: Annotated[
+        int | None, Knob(label="training examples", unit="examples", scale="log2", low=1, of_data=True)
+    ] = None
+
+
+def _knob(name: str, field: FieldInfo) -> Knob:
+    [knob] = [entry for entry in field.metadata if isinstance(entry, Knob)]
+    annotation = field.annotation
+    values = (
+        next(part for part in get_args(annotation) if part is not type(None)) if _optional(annotation) else annotation
+    )
+    kind = values if values in (int, float) else str
+    return replace(knob, name=name, kind=kind, values=values, default=... if field.is_required() else field.default)
+
+
+def _optional(annotation: Any) -> bool:
+    return type(None) in get_args(annotation)
+
+
+KNOBS: tuple[Knob, ...] = tuple(_knob(name, field) for name, field in Point.model_fields.items())
