@@ -13,9 +13,10 @@ from pathlib import Path
 
 import torch
 from batchlaw.errors import DataError, Diverged
-from batchlaw.recipe.derive import Point, derive
+from batchlaw.recipe.derive import derive
 from batchlaw.recipe.scaling import family_factor
 from batchlaw.spec import parse_spec
+from batchlaw.spec.knobs import Point
 from batchlaw.train import train
 from batchlaw.train.data import default_data_dir
 from rich.console import Console

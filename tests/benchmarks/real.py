@@ -33,8 +33,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from batchlaw.recipe.derive import Point, derive
+from batchlaw.recipe.derive import derive
 from batchlaw.spec import read_spec
+from batchlaw.spec.knobs import Point
 from batchlaw.train import train
 from batchlaw.train.data import _split_order
 from real_methods import METHODS, STUDY, Ended, Setting, measure

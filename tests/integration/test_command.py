@@ -10,9 +10,10 @@ import torch
 from batchlaw.errors import ObjectiveError, Pruned, SpecError
 from batchlaw.objectives.objective import Runtime
 from batchlaw.objectives.program import Command
-from batchlaw.recipe.derive import Point, derive
+from batchlaw.recipe.derive import derive
 from batchlaw.results.records import records_of
 from batchlaw.spec import parse_spec
+from batchlaw.spec.knobs import Point
 from batchlaw.storage import open_storage, register
 from batchlaw.workers.worker import Worker
 

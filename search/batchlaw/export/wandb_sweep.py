@@ -20,8 +20,8 @@ _OTHERS = {
 def wandb_sweep(configs: Sequence[TrainConfig], provenances: Sequence[Provenance]) -> str:
     """YAML for `wandb sweep`: Bayesian search of the smallest box that holds the configurations.
 
-    Batch size and peak learning rate may go an octave further, as far as the study tried. A sweep has no place for points
-    to begin with, so the best configuration stands in its description.
+    Batch size and peak learning rate may go an octave further, as far as the study tried. A sweep cannot be
+    given points to begin with, so the best configuration stands in its description.
     """
     import yaml
 

@@ -30,10 +30,12 @@ def labels_of(spec: StudySpec) -> Labels:
 
 
 def settings_line(config: Mapping[str, Any], spec: StudySpec) -> str:
-    """The hyperparameters that vary in a study beside batch size and learning rate: `adam, warmup 0.1, weight decay 0`."""
+    """What varies in a study beside batch size and learning rate, such as `adam, warmup 0.1, weight decay 0`."""
     told = []
     for knob in KNOBS:
-        if knob.name in ("batch_size", "base_lr") or len(extremes(getattr(spec.space, knob.name))) == 1:
+        fixed = len(extremes(getattr(spec.space, knob.name))) == 1
+        unused = knob.families is not None and config["optimizer"] not in knob.families
+        if fixed or unused or knob.name in ("batch_size", "base_lr"):
             continue
         value = config[knob.name]
         told.append(value if knob.kind is str else f"{knob.label} {value:.3g}")

@@ -137,9 +137,10 @@ def _moved(
         update={"batch_size": batch_size, "base_lr": base_lr, "scaling_rule": rule}
     )
     try:
-        if carried_by == "sde" and old.optimizer not in families_with("beta2"):
+        derived_for = families_with("beta2")
+        if carried_by == "sde" and old.optimizer not in derived_for:
             raise ConfigError(
-                f"the sde rule is derived for {', '.join(families_with('beta2'))} only; the best trial has {old.optimizer}"
+                f"the sde rule is derived for {', '.join(derived_for)} only; the best trial has {old.optimizer}"
             )
         return derive(spec.model_copy(update={"space": space}), point, old.seeds)
     except ConfigError as error:

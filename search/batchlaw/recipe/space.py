@@ -108,7 +108,7 @@ def suggest(trial: Suggests, space: Space) -> Point:
 
 
 def _value(trial: Suggests, knob: Knob, dimension: Any) -> Any:
-    """One knob: a fixed value as it is, a choice by its name, a number of a range on the scale that it is searched on."""
+    """One knob: a fixed value as it is, a choice, or a number of a range on the scale that is searched."""
     name = knob.name
     if isinstance(dimension, FloatRange) and knob.scale == "log(1-x)":
         return 1 - trial.suggest_float(f"one_minus_{name}", 1 - dimension.high, 1 - dimension.low, log=True)

@@ -9,7 +9,7 @@ from batchlaw.spec.task import Task
 
 
 class TrainConfig(Point):
-    """One configuration to train, as recorded with its trial: a value of each hyperparameter, and what follows from them.
+    """One configuration to train, as recorded with its trial: its point, and what follows from it.
 
     A training function of your own reads what it can use: `batch_size`, `peak_lr`, `optimizer`, `steps`, `seeds`, …
     `batchlaw.recipe.schedule.schedule_of(config)` gives the learning rate and the batch size of every step.

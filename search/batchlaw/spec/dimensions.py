@@ -71,7 +71,8 @@ Choices = Annotated[tuple[Value, ...], AfterValidator(_distinct)]
 
 def dimension(knob: Knob) -> Any:
     """The type of a knob's key in [space]: one value, a choice or, of a number, a range; each within its bounds."""
-    forms = [Annotated[knob.values, Tag("one")], Annotated[Choices[knob.values], Tag("choices")]]
+    values: Any = knob.values
+    forms: list[Any] = [Annotated[values, Tag("one")], Annotated[Choices[values], Tag("choices")]]
     if knob.kind is not str:
         forms.append(Annotated[IntRange if knob.kind is int else FloatRange, Tag("range")])
     return Annotated[Union[tuple(forms)], Discriminator(_kind), _bounded(knob)]  # noqa: UP007  (built from a list)

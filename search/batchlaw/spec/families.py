@@ -45,8 +45,8 @@ def _given(value: str | tuple[str, ...] | bool, fields: Mapping[str, Any]) -> An
 
 # Factors let one range of `base_lr` suit all families. Those of momentum and Nesterov are 1 - m: their effective
 # learning rate is ε/(1-m) (Shallue et al. 2018, section 2.2). The others were measured with
-# tests/benchmarks/family_factors.py (an MLP, batch size 32, 20 epochs, three seeds; digits and Fashion-MNIST) and rounded
-# to a power of ten: adagrad .09 and .22, rmsprop .012 and .009, adam and adamw .03 (edge of the grid) and .010.
+# tests/benchmarks/family_factors.py (an MLP, batch size 32, 20 epochs, three seeds; digits and Fashion-MNIST) and
+# rounded to a power of ten: adagrad .09 and .22, rmsprop .012 and .009, adam and adamw .03 (edge of the grid) and .010.
 FAMILIES: dict[str, Family] = {
     "sgd": Family(torch="SGD", keywords={}, factor=1.0, fused=("cpu", "cuda"), timm="momentum", transformers="sgd"),
     "momentum": Family(

@@ -68,16 +68,11 @@ class Point(BaseModel):
 
 def _knob(name: str, field: FieldInfo) -> Knob:
     [knob] = [entry for entry in field.metadata if isinstance(entry, Knob)]
-    annotation = field.annotation
-    values = (
-        next(part for part in get_args(annotation) if part is not type(None)) if _optional(annotation) else annotation
-    )
+    values: Any = field.annotation
+    if type(None) in get_args(values):
+        [values] = [part for part in get_args(values) if part is not type(None)]
     kind = values if values in (int, float) else str
     return replace(knob, name=name, kind=kind, values=values, default=... if field.is_required() else field.default)
-
-
-def _optional(annotation: Any) -> bool:
-    return type(None) in get_args(annotation)
 
 
 KNOBS: tuple[Knob, ...] = tuple(_knob(name, field) for name, field in Point.model_fields.items())

@@ -10,10 +10,11 @@ from batchlaw.figures.batches import outcomes_by_batch_size
 from batchlaw.figures.costs import arrivals, lanes_of, target_of
 from batchlaw.figures.gallery import gallery
 from batchlaw.figures.importance import importances
-from batchlaw.recipe.derive import Point, derive
+from batchlaw.recipe.derive import derive
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import TrainConfig, parse_spec
+from batchlaw.spec.knobs import Point
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -106,7 +107,7 @@ def test_the_map_shows_each_trial_where_its_learning_rate_and_batch_size_are():
     assert list(found["complete"].marker.color) == [0.9, 0.8]
     assert list(found["pruned"].x) == [0.3] and list(found["pruned"].marker.color) == [0.6]  # its last report
     assert found["diverged"].marker.symbol.startswith("x") and list(found["diverged"].x) == [1.0]
-    assert "peak lr 0.002, adam" in found["complete"].text[0] and found["complete"].customdata[0][0] == 0
+    assert "peak lr 0.002<br>constant, adam" in found["complete"].text[0] and found["complete"].customdata[0][0] == 0
     best = found["best: trial 0"]
     assert (list(best.x), list(best.y)) == ([0.2], [16])
     assert "÷ family factor" in figure.layout.xaxis.title.text
@@ -258,4 +259,4 @@ def test_importance_finds_what_decides_and_needs_enough_trials():
     assert sum(shares.values()) == pytest.approx(1)
     assert importances(SPEC, records[:9]) == {}
     assert importances(SPEC, [record(n, 0.5) for n in range(20)]) == {}
-    assert drawn(records, "importance").data[0].y[-1] == "base lr"  # the last is drawn on top
+    assert drawn(records, "importance").data[0].y[-1] == "base learning rate"  # the last is drawn on top

@@ -17,9 +17,9 @@ from batchlaw.figures.style import digits
 from batchlaw.spec import fingerprint, parse_spec, read_spec
 
 from tests.conftest import tiny_spec
-from tests.unit.test_figures import FAMILIES, SPEC, claim_study, drawn, record, title, traces
+from tests.unit.figures.test_figures import FAMILIES, SPEC, claim_study, drawn, record, title, traces
 
-STUDIES = Path(__file__).parents[2] / "studies"
+STUDIES = Path(__file__).parents[3] / "studies"
 
 
 def test_verdicts_are_a_table():

@@ -1,12 +1,11 @@
 """The chain from a point of the space to its training."""
 
-import dataclasses
-
 import pytest
 from batchlaw.errors import ConfigError, SpecError
-from batchlaw.recipe.derive import Point, check_space, derive, run_seeds
+from batchlaw.recipe.derive import check_space, derive, run_seeds
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import parse_spec
+from batchlaw.spec.knobs import Point
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +22,7 @@ def spec_of(budget=None, space=None, **changes):
 
 
 def derived(spec=None, **changes):
-    return derive(spec or spec_of(), dataclasses.replace(POINT, **changes), seeds=(1,))
+    return derive(spec or spec_of(), POINT.model_copy(update=changes), seeds=(1,))
 
 
 def test_the_peak_rate_is_base_times_family_times_rule():
@@ -123,12 +122,11 @@ def test_no_point_of_an_accepted_space_is_impossible(space, epochs, data):
         check_space(spec)
     except SpecError:
         return
-    point = dataclasses.replace(
-        POINT,
-        batch_size=data.draw(st.integers(space["batch_size"]["low"], space["batch_size"]["high"])),
-        warmup_fraction=data.draw(st.floats(0, space["warmup_fraction"]["high"])),
-        decay=space["decay"], scaling_rule=space["scaling_rule"], optimizer=space["optimizer"],
-    )  # fmt: skip
+    point = Point(**dict(POINT) | {
+        "batch_size": data.draw(st.integers(space["batch_size"]["low"], space["batch_size"]["high"])),
+        "warmup_fraction": data.draw(st.floats(0, space["warmup_fraction"]["high"])),
+        "decay": space["decay"], "scaling_rule": space["scaling_rule"], "optimizer": space["optimizer"],
+    })  # fmt: skip
     config = derive(spec, point, seeds=(1,))
     assert config.warmup_steps <= config.steps and config.examples <= epochs * 64
 
@@ -195,14 +193,13 @@ def test_no_point_of_an_accepted_space_is_impossible_under_any_budget_rule_or_sc
         return
     event("accepted")
     fraction = space.get("warmup_fraction", 0.0)
-    point = dataclasses.replace(
-        POINT,
-        batch_size=within(data.draw, space["batch_size"], st.integers),
-        base_lr=within(data.draw, space["base_lr"], st.floats),
-        momentum=within(data.draw, space["momentum"], st.floats),
-        warmup_fraction=within(data.draw, fraction, st.floats),
-        decay=space["decay"], scaling_rule=rule[0], optimizer=rule[1],
-    )  # fmt: skip
+    point = Point(**dict(POINT) | {
+        "batch_size": within(data.draw, space["batch_size"], st.integers),
+        "base_lr": within(data.draw, space["base_lr"], st.floats),
+        "momentum": within(data.draw, space["momentum"], st.floats),
+        "warmup_fraction": within(data.draw, fraction, st.floats),
+        "decay": space["decay"], "scaling_rule": rule[0], "optimizer": rule[1],
+    })  # fmt: skip
     config = derive(spec, point, seeds=(1,))
     planned = schedule_of(config)
     assert (config.steps, config.examples) == (planned.steps, planned.examples)

@@ -8,7 +8,7 @@ from batchlaw.recipe.space import point_of, suggest
 from batchlaw.spec import read_spec
 from optuna.trial import FixedTrial
 
-STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+STUDIES = sorted((Path(__file__).parents[3] / "studies").glob("*.toml"))
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)

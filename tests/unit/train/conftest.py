@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from batchlaw.recipe.derive import Point, derive
+from batchlaw.recipe.derive import derive
 from batchlaw.spec import TrainConfig
+from batchlaw.spec.knobs import Point
 from batchlaw.train import train
 
 from tests.conftest import tiny_spec

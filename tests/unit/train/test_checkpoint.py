@@ -6,6 +6,7 @@ import pytest
 import torch
 from batchlaw.errors import Interrupted
 from batchlaw.train import Checkpoint
+from batchlaw.train.parallel_runs import ParallelRuns
 
 from tests.unit.train.conftest import CNN, CPU, config_of, run
 
@@ -61,15 +62,16 @@ def test_a_resumed_run_ends_as_an_undisturbed_one_to_the_last_bit(tmp_path, name
 
 
 def test_it_does_go_on_and_does_not_start_again(tmp_path, monkeypatch):
-    from batchlaw.train import lane
 
     config = config_of()
     with pytest.raises(Interrupted):
         run(config, CutOff(3), checkpoint=kept(tmp_path, config))
     steps = []
-    advance = lane.ParallelRuns.advance
+    advance = ParallelRuns.advance
     monkeypatch.setattr(
-        lane.ParallelRuns, "advance", lambda self, start, stop: (steps.append(start), advance(self, start, stop))
+        ParallelRuns,
+        "advance",
+        lambda self, start, stop: (steps.append(start), advance(self, start, stop)),
     )
     run(config, checkpoint=kept(tmp_path, config))
     assert steps == [12]  # of 16

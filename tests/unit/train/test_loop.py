@@ -9,7 +9,7 @@ from batchlaw.errors import Diverged, Pruned
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import DATASETS, DatasetFacts, Task
-from batchlaw.train import data, loop, memory, models
+from batchlaw.train import data, loop, memory, networks
 from batchlaw.train.data import Examples, Parts, load_parts, load_test
 from batchlaw.train.stream import ExampleStream
 from torch.nn.functional import cross_entropy
@@ -40,7 +40,7 @@ def score(model, examples, part):
 def by_hand(config, seed):
     """Plain momentum SGD: the network, and the training loss of every step."""
     parts = load_parts(config.task, CPU, NOWHERE)
-    model = models.build(config.task, derive_seed(seed, "weights"))
+    model = networks.build(config.task, derive_seed(seed, "weights"))
     optimizer = torch.optim.SGD(model.parameters(), lr=config.peak_lr, momentum=config.momentum, fused=True)
     stream = ExampleStream(len(parts.train), derive_seed(seed, "stream"), CPU)
     losses = []
@@ -94,7 +94,7 @@ def test_metrics_are_means_over_replicates_and_each_is_the_run_of_its_seed():
 
 def burst(monkeypatch, seed, after):
     """Make the network of one seed leave the finite numbers at its step `after`."""
-    build = models.build
+    build = networks.build
 
     def built(task, weights_seed):
         model = build(task, weights_seed)
@@ -109,7 +109,7 @@ def burst(monkeypatch, seed, after):
             model.register_forward_hook(spoil)
         return model
 
-    monkeypatch.setattr(models, "build", built)
+    monkeypatch.setattr(networks, "build", built)
 
 
 @pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 13, 16])
@@ -129,7 +129,7 @@ def test_a_diverged_replicate_carries_its_untrained_scores_everywhere(monkeypatc
     test = load_test(task, CPU, NOWHERE)
     clean_heard, heard = Heard(), Heard()
     clean = run(config, clean_heard, stacked=False, test=True)
-    untrained = models.build(task, derive_seed(2, "weights"))
+    untrained = networks.build(task, derive_seed(2, "weights"))
     start = (
         score(untrained, parts.validation, "validation")
         | score(untrained, parts.train, "train")
@@ -152,7 +152,7 @@ def test_a_diverged_replicate_carries_its_untrained_scores_everywhere(monkeypatc
 def test_all_diverged_is_the_mean_of_the_untrained(monkeypatch):
     config = config_of(task=CNN, seeds=(1, 2))
     parts = load_parts(config.task, CPU, NOWHERE)
-    starts = [score(models.build(config.task, derive_seed(n, "weights")), parts.validation, "v") for n in (1, 2)]
+    starts = [score(networks.build(config.task, derive_seed(n, "weights")), parts.validation, "v") for n in (1, 2)]
     burst(monkeypatch, 1, after=2)
     burst(monkeypatch, 2, after=9)
     heard = Heard()

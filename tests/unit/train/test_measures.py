@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from batchlaw.recipe.seeds import derive_seed
-from batchlaw.train import models
+from batchlaw.train import networks
 from batchlaw.train.data import load_parts
 from batchlaw.train.plateau import plateau_steps
 from batchlaw.train.sharpness import sharpness
@@ -43,8 +43,8 @@ def test_a_seed_that_diverged_leaves_a_hole_in_the_curve():
 def test_sharpness_is_the_same_for_a_stack_and_its_members_and_leaves_the_weights():
     config = config_of(seeds=(1, 2))
     parts = load_parts(config.task, CPU, NOWHERE)
-    members = [models.build(config.task, derive_seed(seed, "weights")) for seed in config.seeds]
-    stack = models.StackedMLP(members)
+    members = [networks.build(config.task, derive_seed(seed, "weights")) for seed in config.seeds]
+    stack = networks.StackedMLP(members)
     before = [parameter.clone() for parameter in stack.parameters()]
     found = sharpness(stack, parts.train.images, parts.train.labels, 2)
     assert all(torch.equal(a, b) for a, b in zip(before, stack.parameters(), strict=True))
@@ -127,7 +127,7 @@ def test_scaled_down_weights_start_on_a_plateau():
         lengths[scale] = result.plateau_steps
         assert all(steps is not None for steps in result.plateau_steps)
     assert min(lengths[0.01]) > 2 * max(lengths[None])
-    plain = models.build(config_of().task, 1).state_dict()
-    scaled = models.build(config.task, 1).state_dict()
+    plain = networks.build(config_of().task, 1).state_dict()
+    scaled = networks.build(config.task, 1).state_dict()
     for name, weight in plain.items():
         torch.testing.assert_close(scaled[name], 0.01 * weight)

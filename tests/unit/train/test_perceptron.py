@@ -5,15 +5,15 @@ import math
 import pytest
 import torch
 from batchlaw.spec import Task
-from batchlaw.train import models
+from batchlaw.train import networks
 from batchlaw.train.perceptron import backward, layers_of
 from torch.nn.functional import cross_entropy
 
 
 def network(n_members, widths):
     task = Task(dataset="digits", model="mlp", model_options={"widths": widths})
-    members = [models.build(task, seed) for seed in range(n_members)]
-    return (models.StackedMLP(members) if n_members > 1 else members[0]), members
+    members = [networks.build(task, seed) for seed in range(n_members)]
+    return (networks.StackedMLP(members) if n_members > 1 else members[0]), members
 
 
 def batch_of(n_members, batch_size):

@@ -7,7 +7,7 @@ import torch
 from batchlaw.errors import DeviceMemoryError, Diverged
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.seeds import derive_seed
-from batchlaw.train import memory, models
+from batchlaw.train import memory, networks
 from batchlaw.train.data import load_parts
 from batchlaw.train.parallel_runs import ParallelRuns
 from batchlaw.train.stream import ExampleStream
@@ -33,7 +33,7 @@ def trained(config):
 def test_training_is_the_loop_one_would_write_by_hand_to_the_last_bit(family, batch_size):
     config = config_of(task=CNN, optimizer=family, batch_size=batch_size, warmup_fraction=0.25, decay="cosine")
     parts = load_parts(config.task, CPU, NOWHERE)
-    model = models.build(config.task, derive_seed(1, "weights"))
+    model = networks.build(config.task, derive_seed(1, "weights"))
     if family == "momentum":
         optimizer = optim.SGD(model.parameters(), lr=0.0, momentum=0.9, fused=True)
     else:
@@ -47,7 +47,7 @@ def test_training_is_the_loop_one_would_write_by_hand_to_the_last_bit(family, ba
         optimizer.step()
     ours, _ = trained(config)
     assert all(torch.equal(a, b) for a, b in zip(ours, model.parameters(), strict=True))
-    assert not torch.equal(ours[0], next(models.build(config.task, derive_seed(1, "weights")).parameters()))
+    assert not torch.equal(ours[0], next(networks.build(config.task, derive_seed(1, "weights")).parameters()))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def small_device(monkeypatch):
     calls = []
 
     def install(limit):
-        build = models.build
+        build = networks.build
 
         def built(task, seed):
             model = build(task, seed)
@@ -70,7 +70,7 @@ def small_device(monkeypatch):
             model.register_forward_pre_hook(check)
             return model
 
-        monkeypatch.setattr(models, "build", built)
+        monkeypatch.setattr(networks, "build", built)
         return calls
 
     yield install

@@ -12,7 +12,8 @@ from batchlaw.recipe.derive import derive
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.space import cells, point_of
 from batchlaw.spec import Task, parse_spec
-from batchlaw.train import Checkpoint, models, noise
+from batchlaw.train import Checkpoint, networks
+from batchlaw.train import gradient_noise as noise
 from batchlaw.train.data import Examples, load_parts
 from batchlaw.train.loop import Run
 from batchlaw.train.parallel_runs import ParallelRuns
@@ -166,7 +167,7 @@ def test_training_does_not_notice(changes):
         assert all(estimate.variance > 0 for estimate in measured.gradient_noise(start + 1))
         assert torch.equal(torch.get_rng_state(), before)
         assert same(measured.state(), plain.state())
-    assert models.has_batch_norm(measured.model) == (changes.get("task") is RESNET)  # its statistics are in the state
+    assert networks.has_batch_norm(measured.model) == (changes.get("task") is RESNET)  # its statistics are in the state
 
 
 @pytest.mark.parametrize("name", CONFIGS)

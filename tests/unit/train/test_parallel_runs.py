@@ -6,8 +6,7 @@ from batchlaw.errors import DeviceMemoryError
 from batchlaw.recipe.schedule import Phase, Schedule, schedule_of
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import Task
-from batchlaw.train import lane as lane_module
-from batchlaw.train import memory, models, perceptron
+from batchlaw.train import memory, networks, parallel_runs, perceptron
 from batchlaw.train.data import Examples, crop_and_flip, load_parts
 from batchlaw.train.parallel_runs import ParallelRuns
 from batchlaw.train.stream import ExampleStream
@@ -44,7 +43,7 @@ GRADIENT = {"optimizer": "sgd", "base_lr": 1.0, "batch_size": 16}
 @pytest.mark.parametrize("micro", [3, 5, 16])
 def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(micro):
     config = config_of(**GRADIENT, task={"micro_batch_size": micro})
-    model = models.build(config.task, derive_seed(1, "weights"))
+    model = networks.build(config.task, derive_seed(1, "weights"))
     parts = load_parts(config.task, CPU, NOWHERE)
     batch = ExampleStream(64, derive_seed(1, "stream"), CPU).take(16)
     expected = torch.autograd.grad(
@@ -158,12 +157,12 @@ def test_every_stream_of_randomness_follows_the_seed(monkeypatch, name):
     lanes = {}
     for seed in (1, 2):
         with monkeypatch.context() as patch:
-            patch.setattr(lane_module, "derive_seed", held)
+            patch.setattr(parallel_runs, "derive_seed", held)
             lanes[seed] = lane_of(config, (seed,))
         lanes[seed].advance(0, 3)
     assert not torch.equal(parameters_of(lanes[1])[0], parameters_of(lanes[2])[0])
     again = lane_of(config, (1,))
-    monkeypatch.setattr(lane_module, "derive_seed", held)
+    monkeypatch.setattr(parallel_runs, "derive_seed", held)
     again = lane_of(config, (1,))
     again.advance(0, 3)
     assert torch.equal(parameters_of(lanes[1])[0], parameters_of(again)[0])
@@ -182,7 +181,7 @@ def test_augmentation_is_crop_and_flip_with_a_stream_of_its_own(colours, seed):
     config = config_of(**GRADIENT).model_copy(update={"task": task})
     lane = ParallelRuns(config, task, (seed,), Schedule((Phase(4, 6, 1.0),), 0, "constant"), colours)
     lane.advance(0, 6)
-    model = models.build(task, derive_seed(seed, "weights"))
+    model = networks.build(task, derive_seed(seed, "weights"))
     optimizer = torch.optim.SGD(model.parameters(), lr=config.peak_lr, fused=True)
     stream = ExampleStream(16, derive_seed(seed, "stream"), CPU)
     generator = torch.Generator().manual_seed(derive_seed(seed, "augment"))
@@ -200,7 +199,7 @@ def test_a_norm_free_stack_exempts_its_biases():
     config = config_of(seeds=(1, 2), weight_decay=0.1, space={"exempt_norms_and_biases": True})
     lane = lane_of(config)
     decayed, exempt = lane._optimizer.param_groups
-    assert isinstance(lane.model, models.StackedMLP)
+    assert isinstance(lane.model, networks.StackedMLP)
     assert [id(p) for p in decayed["params"]] == [id(p) for p in lane.model.weight]
     assert [id(p) for p in exempt["params"]] == [id(p) for p in lane.model.bias]
     assert (decayed["weight_decay"], exempt["weight_decay"]) == (0.1, 0.0)
