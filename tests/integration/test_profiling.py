@@ -38,15 +38,15 @@ def clock(monkeypatch):
     fresh: set[int] = set()
 
     def install(cost):
-        def timed(lane, batch, share):
-            first = id(lane) not in fresh
-            fresh.add(id(lane))
+        def timed(stack, batch, share):
+            first = id(stack) not in fresh
+            fresh.add(id(stack))
             now[0] += cost(len(batch[1]), now[0], first)
-            return backward(lane, batch, share)
+            return backward(stack, batch, share)
 
         built = ParallelRuns.__init__
         monkeypatch.setattr(
-            ParallelRuns, "__init__", lambda lane, *args: (fresh.discard(id(lane)), built(lane, *args))[1]
+            ParallelRuns, "__init__", lambda stack, *args: (fresh.discard(id(stack)), built(stack, *args))[1]
         )
         monkeypatch.setattr(ParallelRuns, "_backward", timed)
         monkeypatch.setattr(profiling, "time", SimpleNamespace(perf_counter=lambda: now[0]))
@@ -60,10 +60,10 @@ def room_for(monkeypatch):
     backward = ParallelRuns._backward
 
     def install(examples):
-        def limited(lane, batch, share):
+        def limited(stack, batch, share):
             if len(batch[1]) > examples:
                 raise torch.OutOfMemoryError("out of memory")
-            return backward(lane, batch, share)
+            return backward(stack, batch, share)
 
         monkeypatch.setattr(ParallelRuns, "_backward", limited)
 

@@ -111,26 +111,26 @@ def time_to_target(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | N
 
 
 def timeline(records: list[TrialRecord]) -> go.Figure | None:
-    """When trials ran, a lane for each that ran at once: gaps are time in which a worker stood still.
+    """When trials ran, a stack for each that ran at once: gaps are time in which a worker stood still.
 
-    A trial does not name its worker, so it takes the first lane that is free.
+    A trial does not name its worker, so it takes the first stack that is free.
     """
     ran = [(r.started, r.ended, r) for r in records if r.started and r.ended and r.outcome in OUTCOME_COLORS]
     if not ran:
         return None
     ran.sort(key=lambda entry: entry[:2])
     shown = ran[-_MOST:]
-    lanes = lanes_of([(started, ended) for started, ended, _ in shown])
+    stacks = lanes_of([(started, ended) for started, ended, _ in shown])
     first, last = shown[0][0], max(ended for _, ended, _ in shown)
     unit, name = max((u for u in _UNITS if (last - first).total_seconds() >= 2 * u[0]), default=_UNITS[0])
     figure = go.Figure()
     for outcome, color in OUTCOME_COLORS.items():
-        part = [(bar, lane) for bar, lane in zip(shown, lanes, strict=True) if bar[2].outcome == outcome]
+        part = [(bar, stack) for bar, stack in zip(shown, stacks, strict=True) if bar[2].outcome == outcome]
         if part:
             figure.add_bar(
                 base=digits((started - first).total_seconds() / unit for (started, _, _), _ in part),
                 x=digits(((ended - started).total_seconds() / unit for (started, ended, _), _ in part), 3),
-                y=[lane + 1 for _, lane in part], customdata=[record.number for (_, _, record), _ in part],
+                y=[stack + 1 for _, stack in part], customdata=[record.number for (_, _, record), _ in part],
                 orientation="h", name=outcome, width=0.8, marker={"color": color, "line": {"width": 0}},
                 hovertemplate=f"trial %{{customdata}}: %{{x}} {name}<extra></extra>",
             )  # fmt: skip
@@ -138,20 +138,20 @@ def timeline(records: list[TrialRecord]) -> go.Figure | None:
     return finish(
         figure,
         "When trials ran",
-        f"a lane for each that ran at once{some}",
+        f"a stack for each that ran at once{some}",
         barmode="overlay",
         xaxis={"title": {"text": f"{name} since the first"}},
-        yaxis={"title": {"text": "lane"}, "autorange": "reversed", "dtick": 1 + max(lanes) // 10},
-        height=min(220 + 24 * max(lanes), 640),
+        yaxis={"title": {"text": "stack"}, "autorange": "reversed", "dtick": 1 + max(stacks) // 10},
+        height=min(220 + 24 * max(stacks), 640),
     )
 
 
 def lanes_of(spans: Sequence[tuple[datetime, datetime]]) -> list[int]:
-    """The first lane that is free for each span, from 0; spans are ordered by their starts."""
+    """The first stack that is free for each span, from 0; spans are ordered by their starts."""
     free_from: list[datetime] = []
-    lanes = []
+    stacks = []
     for started, ended in spans:
-        lane = next((number for number, moment in enumerate(free_from) if moment <= started), len(free_from))
-        free_from[lane : lane + 1] = [ended]
-        lanes.append(lane)
-    return lanes
+        stack = next((number for number, moment in enumerate(free_from) if moment <= started), len(free_from))
+        free_from[stack : stack + 1] = [ended]
+        stacks.append(stack)
+    return stacks

@@ -18,7 +18,7 @@ from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.space import cells, companions, point_of
 from batchlaw.spec import StudySpec, levels_of
 from batchlaw.train.data import load_parts
-from batchlaw.train.stacking import can_stack, lane_of, seconds_a_step, stack_size
+from batchlaw.train.stacking import can_stack, seconds_a_step, stack_of, stack_size
 
 # Octaves, of one optimum with five seeds: medians over the identified levels of studies/claim-scaling-rule.toml, for
 # momentum and for Adam.
@@ -112,7 +112,7 @@ def _seconds(spec: StudySpec, device: torch.device, data_dir: Path, threads: int
             if not spec.claim.times_steps:
                 together += [configs[other] for other in companions(spec.space, slot)]
             size = stack_size(together, train, schedule) if can_stack(together) else 1
-            lane = lane_of(together, size, train, schedule)
-            runs_a_second[key] = size / seconds_a_step(lane, min(12, schedule.steps))
+            stack = stack_of(together, size, train, schedule)
+            runs_a_second[key] = size / seconds_a_step(stack, min(12, schedule.steps))
         total += config.steps * len(seeds) / runs_a_second[key]
     return starting, total

@@ -103,7 +103,7 @@ class _Bench:
     def device(self) -> torch.device:
         return self.train.images.device
 
-    def lane(self, family: OptimizerFamily, batch_size: int, steps: int) -> ParallelRuns:
+    def stack(self, family: OptimizerFamily, batch_size: int, steps: int) -> ParallelRuns:
         """A network of the study that has so many steps to go.
 
         At the lowest learning rate, so that it stays near its start; with the momentum and the decay that cost most.
@@ -120,13 +120,13 @@ class _Bench:
         config = derive(spec, point, run_seeds(spec.arm.seed, 1))
         return ParallelRuns(config, self.task, config.seeds, schedule_of(config), self.train)
 
-    def seconds_a_step(self, lane: ParallelRuns, steps: int) -> float:
-        """Of one stretch: a whole run of the lane, after a warm-up."""
-        lane.advance(0, min(_WARMUP, steps))
-        lane.loss_sum.tolist()  # waits for the device
+    def seconds_a_step(self, stack: ParallelRuns, steps: int) -> float:
+        """Of one stretch: a whole run of the stack, after a warm-up."""
+        stack.advance(0, min(_WARMUP, steps))
+        stack.loss_sum.tolist()  # waits for the device
         began = time.perf_counter()
-        lane.advance(0, steps)
-        lane.loss_sum.tolist()
+        stack.advance(0, steps)
+        stack.loss_sum.tolist()
         return (time.perf_counter() - began) / steps
 
 
@@ -146,7 +146,7 @@ def _rows(
     times: dict[int, list[float]] = {size: [] for size in sizes}
     for round_ in range(STRETCHES):
         for size in sizes[:: -1 if round_ % 2 else 1]:
-            times[size].append(bench.seconds_a_step(bench.lane(family, size, steps[size]), steps[size]))
+            times[size].append(bench.seconds_a_step(bench.stack(family, size, steps[size]), steps[size]))
             tick()
     return [
         Row(
@@ -165,10 +165,10 @@ def _calibrate(bench: _Bench, family: OptimizerFamily, size: int, stretch: float
     """Steps that take about `stretch` seconds, and the examples that fit at once; what this times is not kept."""
     steps = 1
     while True:
-        lane = bench.lane(family, size, steps)
-        seconds = bench.seconds_a_step(lane, steps)
+        stack = bench.stack(family, size, steps)
+        seconds = bench.seconds_a_step(stack, steps)
         if steps * seconds >= stretch / 4:
-            return max(1, round(stretch / seconds)), min(size, lane.micro_batch_size)
+            return max(1, round(stretch / seconds)), min(size, stack.micro_batch_size)
         steps *= 4
 
 
@@ -186,12 +186,12 @@ def _largest(bench: _Bench, rows: list[Row]) -> Largest:
             return Largest(fitting, "free memory")
         size = min(2 * fitting, len(bench.train))
         try:
-            lane = whole.lane(hungriest, size, 2)  # the second step has the optimizer's state beside it
-            whole.seconds_a_step(lane, 2)
+            stack = whole.stack(hungriest, size, 2)  # the second step has the optimizer's state beside it
+            whole.seconds_a_step(stack, 2)
         except torch.OutOfMemoryError:  # for the images of the batch alone
             return Largest(fitting, "out of memory", size)
-        if lane.micro_batch_size < size:
-            return Largest(max(fitting, lane.micro_batch_size), "out of memory", size)
+        if stack.micro_batch_size < size:
+            return Largest(max(fitting, stack.micro_batch_size), "out of memory", size)
         fitting = size
     return Largest(fitting, "training size")
 

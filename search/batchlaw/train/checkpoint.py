@@ -20,7 +20,7 @@ import torch
 
 from batchlaw.spec import TrainConfig
 
-_FORMAT = 2
+_FORMAT = 3
 State = dict[str, Any]
 
 

@@ -1,4 +1,4 @@
-"""The loop of a training run: lanes advance from report to report; divergence, and what is measured on the way."""
+"""The loop of a training run: stacks advance from report to report; divergence, and what is measured on the way."""
 
 import math
 import time
@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 
 class Run:
-    """Configurations in training: members are the replicates of the first, of the second, …, so many of them a lane.
+    """Configurations in training: members are the replicates of the first, of the second, …, so many of them a stack.
 
     Args:
         configs: that differ in the learning rate alone.
         device: where they train.
         data_dir: where data sets are kept.
-        size: members of a lane; None as `train_together` has it.
+        size: members of a stack; None as `train_together` has it.
     """
 
     def __init__(self, configs: Sequence[TrainConfig], device: torch.device, data_dir: Path, size: int | None) -> None:
@@ -46,14 +46,14 @@ class Run:
         self.size = size
         memory.reset_peak(device)
         if size == 1:
-            self.lanes = [self.lane(config, (seed,)) for config in configs for seed in seeds]
+            self.stacks = [self.stack(config, (seed,)) for config in configs for seed in seeds]
         else:
             n = size // len(seeds)
-            self.lanes = [
-                self.lane(self.config, seeds, tuple(each.peak_lr for each in configs[start : start + n]))
+            self.stacks = [
+                self.stack(self.config, seeds, tuple(each.peak_lr for each in configs[start : start + n]))
                 for start in range(0, len(configs), n)
             ]
-        self.lane_seconds = [0.0] * len(self.lanes)
+        self.stack_seconds = [0.0] * len(self.stacks)
         self.finite = [True] * len(configs) * len(seeds)
         self.untrained: list[dict[str, float]] | None = None
         self.validation: list[dict[str, float]] = []  # of each member, at the latest report
@@ -62,7 +62,7 @@ class Run:
         self.done = 0  # steps
         self.reported: list[list[tuple[float, dict[str, float]]]] = [[] for _ in configs]
 
-    def lane(
+    def stack(
         self, config: TrainConfig, seeds: tuple[int, ...], peak_lrs: tuple[float, ...] | None = None
     ) -> ParallelRuns:
         """New networks of so many seeds, or of seeds at several learning rates."""
@@ -91,16 +91,16 @@ class Run:
             "reported": self.reported,
             "finite": self.finite,
             "curves": self.curves,
-            "lane_seconds": self.lane_seconds,
-            "lanes": [lane.state() for lane in self.lanes],
+            "stack_seconds": self.stack_seconds,
+            "stacks": [stack.state() for stack in self.stacks],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.done, self.reported, self.finite = state["done"], state["reported"], state["finite"]
-        self.curves, self.lane_seconds = state["curves"], state["lane_seconds"]
-        for lane, kept in zip(self.lanes, state["lanes"], strict=True):
-            lane.restore(kept)
+        self.curves, self.stack_seconds = state["curves"], state["stack_seconds"]
+        for stack, kept in zip(self.stacks, state["stacks"], strict=True):
+            stack.restore(kept)
 
     def train(self, reports: Sequence[Report], checkpoint: Checkpoint | None) -> None:
         """To the end of the budget, or until none is finite; reports that were made before are made again."""
@@ -137,19 +137,19 @@ class Run:
                 reports[position](*self.reported[position][-1])
 
     def advance(self, start: int, stop: int) -> list[float]:
-        """Train all lanes to step `stop`; the mean training loss of each member on the way."""
+        """Train all stacks to step `stop`; the mean training loss of each member on the way."""
         losses: list[float] = []
-        for position, lane in enumerate(self.lanes):
+        for position, stack in enumerate(self.stacks):
             began = time.perf_counter()
-            lane.advance(start, stop)
-            losses += (lane.loss_sum / (stop - start)).tolist()  # the one wait for the device
-            lane.loss_sum.zero_()
-            self.lane_seconds[position] += time.perf_counter() - began
+            stack.advance(start, stop)
+            losses += (stack.loss_sum / (stop - start)).tolist()  # the one wait for the device
+            stack.loss_sum.zero_()
+            self.stack_seconds[position] += time.perf_counter() - began
         return losses
 
     def validate(self, train_losses: Sequence[float]) -> list[dict[str, float]]:
         """Metrics of each member at a report; a diverged one carries its untrained network's."""
-        evaluations = [lane.evaluate(self.parts.validation) for lane in self.lanes]
+        evaluations = [stack.evaluate(self.parts.validation) for stack in self.stacks]
         self.validation = _per_member(evaluations, "validation")
         self.loss_errors = [error for evaluation in evaluations for error in evaluation.loss_standard_error]
         scores = [dict(score) for score in self.validation]
@@ -160,18 +160,18 @@ class Run:
 
     def course(self, scores: list[dict[str, float]]) -> dict[str, list[float | None]]:
         """Of each member at a report: its scores, the loss of the whole training part, and the sharpness there."""
-        training = _per_member([lane.evaluate(self.parts.train) for lane in self.lanes], "train")
+        training = _per_member([stack.evaluate(self.parts.train) for stack in self.stacks], "train")
         rows = [{**score, **train} for score, train in zip(scores, training, strict=True)]
         columns: dict[str, list[float]] = {name: [row[name] for row in rows] for name in rows[0]}
         if "sharpness" in self.config.measures:
-            found = [lane.sharpness() for lane in self.lanes]
-            columns |= {name: [value for lane in found for value in lane[name]] for name in found[0]}
+            found = [stack.sharpness() for stack in self.stacks]
+            columns |= {name: [value for stack in found for value in stack[name]] for name in found[0]}
         # JSON has no infinity; what left the finite numbers is told by `diverged`.
         return {name: [v if math.isfinite(v) else None for v in values] for name, values in columns.items()}
 
     def gradient_noise(self, step: int) -> list[dict[str, float]]:
         """The parts of the noise scale of each member at a report; nothing of one that is not finite."""
-        found = [noise for lane in self.lanes for noise in lane.gradient_noise(step)]
+        found = [noise for stack in self.stacks for noise in stack.gradient_noise(step)]
         return [
             {"gradient_norm2": noise.norm2, "gradient_variance": noise.variance}
             if finite and math.isfinite(noise.norm2) and math.isfinite(noise.variance)
@@ -198,26 +198,26 @@ class Run:
 
     def untrained_scores(self, examples: Examples, part: str) -> list[dict[str, float]]:
         """The scores of each member's network before its first step, which its seed alone decides."""
-        evaluations = [self.lane(self.config, (seed,)).evaluate(examples) for seed in self.config.seeds]
+        evaluations = [self.stack(self.config, (seed,)).evaluate(examples) for seed in self.config.seeds]
         return _per_member(evaluations, part) * len(self.configs)
 
     def results(self, test: Examples | None) -> list[TrainResult | Diverged]:
         """After the last report, whose validation is used again."""
-        training = _per_member([lane.evaluate(self.parts.train) for lane in self.lanes], "train")
+        training = _per_member([stack.evaluate(self.parts.train) for stack in self.stacks], "train")
         members = self.with_untrained([{**v, **t} for v, t in zip(self.validation, training, strict=True)])
         if test is not None:
-            tested = _per_member([lane.evaluate(test) for lane in self.lanes], "test")
+            tested = _per_member([stack.evaluate(test) for stack in self.stacks], "test")
             if not all(self.finite):
                 untrained = self.untrained_scores(test, "test")
                 tested = [t if ok else u for t, u, ok in zip(tested, untrained, self.finite, strict=True)]
             members = [{**member, **scores} for member, scores in zip(members, tested, strict=True)]
-        tails = [variance for lane in self.lanes for variance in lane.tail_loss_variance()]
-        plateaus = [steps for lane in self.lanes for steps in lane.plateau_steps()]
-        seconds = [s / lane.members for lane, s in zip(self.lanes, self.lane_seconds, strict=True)
-                   for _ in range(lane.members)]  # fmt: skip
-        micro = min(lane.micro_batch_size for lane in self.lanes)
+        tails = [variance for stack in self.stacks for variance in stack.tail_loss_variance()]
+        plateaus = [steps for stack in self.stacks for steps in stack.plateau_steps()]
+        seconds = [s / stack.members for stack, s in zip(self.stacks, self.stack_seconds, strict=True)
+                   for _ in range(stack.members)]  # fmt: skip
+        micro = min(stack.micro_batch_size for stack in self.stacks)
         largest = max(phase.batch_size for phase in self.schedule.phases)
-        batch_norm = largest > micro and networks.has_batch_norm(self.lanes[0].model)
+        batch_norm = largest > micro and networks.has_batch_norm(self.stacks[0].model)
         results: list[TrainResult | Diverged] = []
         for position, config in enumerate(self.configs):
             if self.ended(position):

@@ -1,4 +1,4 @@
-"""A lane trains one network: a single run, or a stack of several. The step lives here."""
+"""Runs trained as one network: a single run, or a stack of several. The training step lives here."""
 
 import math
 from collections.abc import Callable
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of each member of a lane: mean loss, accuracy, and the standard error of the loss over the examples."""
+    """Of each member of a stack: mean loss, accuracy, and the standard error of the loss over the examples."""
 
     loss: list[float]
     accuracy: list[float]

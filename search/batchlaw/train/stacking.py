@@ -47,7 +47,7 @@ def stack_size(configs: Sequence[TrainConfig], train: Examples, schedule: Schedu
         best, fastest = 1, inf
         for size in sorted({1, *(n * n_seeds for n in (1, ceil(len(configs) / 3), len(configs)))}):
             try:
-                seconds = seconds_a_step(lane_of(configs, size, train, schedule), steps) / size
+                seconds = seconds_a_step(stack_of(configs, size, train, schedule), steps) / size
             except (torch.OutOfMemoryError, DeviceMemoryError):
                 break
             if seconds >= fastest:
@@ -64,21 +64,21 @@ def configs_together(configs: Sequence[TrainConfig], train: Examples) -> int:
     return max(stack_size(configs, train, schedule_of(configs[0])) // len(configs[0].seeds), 1)
 
 
-def lane_of(configs: Sequence[TrainConfig], size: int, train: Examples, schedule: Schedule) -> ParallelRuns:
-    """The first `size` runs of some configurations, which are one or whole configurations, as a lane."""
+def stack_of(configs: Sequence[TrainConfig], size: int, train: Examples, schedule: Schedule) -> ParallelRuns:
+    """The first `size` runs of some configurations, which are one or whole configurations, as a stack."""
     config = configs[0]
     assert config.task is not None
     peak_lrs = tuple(each.peak_lr for each in configs[: ceil(size / len(config.seeds))])
     return ParallelRuns(config, config.task, config.seeds[:size], schedule, train, peak_lrs)
 
 
-def seconds_a_step(lane: ParallelRuns, steps: int) -> float:
-    """Of the first `steps` steps: a warm-up, then the fastest of three stretches. Spoils the lane for training."""
-    lane.advance(0, steps)
+def seconds_a_step(stack: ParallelRuns, steps: int) -> float:
+    """Of the first `steps` steps: a warm-up, then the fastest of three stretches. Spoils the stack for training."""
+    stack.advance(0, steps)
     stretches = []
     for _ in range(3):
         began = time.perf_counter()
-        lane.advance(0, steps)
-        lane.loss_sum.tolist()  # waits for the device
+        stack.advance(0, steps)
+        stack.loss_sum.tolist()  # waits for the device
         stretches.append(time.perf_counter() - began)
     return min(stretches) / steps

@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_no_checkpoint_and_runs_no_code(tmp_path, monkeyp
         run(config, CutOff(2), checkpoint=kept(folder, config))
     (file,) = folder.iterdir()
     if content == "harmful zip":
-        torch.save({"format": 1, "lanes": Harmful()}, file)
+        torch.save({"format": 1, "stacks": Harmful()}, file)
     elif content == "another format":
         torch.save({"format": 0}, file)
     else:

@@ -29,25 +29,25 @@ RESNET = {"model": "resnet18", "model_options": {}}
 PARTS = ("gradient_norm2", "gradient_variance")
 
 
-def lane_of(config, seeds=None, train=None):
+def stack_of(config, seeds=None, train=None):
     train = train or load_parts(config.task, CPU, NOWHERE).train
     return ParallelRuns(config, config.task, seeds or config.seeds, schedule_of(config), train)
 
 
 def trained_lane(steps=4, seeds=None, **changes):
-    lane = lane_of(config_of(**changes), seeds)
-    lane.advance(0, steps)
-    return lane
+    stack = stack_of(config_of(**changes), seeds)
+    stack.advance(0, steps)
+    return stack
 
 
-def exact(lane):
-    """|G|² and tr Σ, divided by N, over the 64 examples that a lane of one network trains on."""
-    weights = {name: weight.detach() for name, weight in lane.model.named_parameters()}
+def exact(stack):
+    """|G|² and tr Σ, divided by N, over the 64 examples that a stack of one network trains on."""
+    weights = {name: weight.detach() for name, weight in stack.model.named_parameters()}
 
     def loss(weights, image, label):
-        return cross_entropy(functional_call(lane.model, weights, (image[None],)), label[None])
+        return cross_entropy(functional_call(stack.model, weights, (image[None],)), label[None])
 
-    found = vmap(grad(loss), in_dims=(None, 0, 0))(weights, lane._train.images, lane._train.labels)
+    found = vmap(grad(loss), in_dims=(None, 0, 0))(weights, stack._train.images, stack._train.labels)
     gradients = torch.cat([gradient.flatten(1) for gradient in found.values()], dim=1).double()
     mean = gradients.mean(0)
     return mean.square().sum().item(), (gradients - mean).square().sum(1).mean().item()
@@ -57,9 +57,9 @@ def exact(lane):
 def test_the_estimates_are_unbiased(monkeypatch, task):
     """Half of the examples a time, without replacement: the mean of many is the truth within its standard error."""
     monkeypatch.setattr(noise, "EXAMPLES", 32)
-    lane = trained_lane(task=task)
-    found = [lane.gradient_noise(step)[0] for step in range(300)]
-    norm2, variance = exact(lane)
+    stack = trained_lane(task=task)
+    found = [stack.gradient_noise(step)[0] for step in range(300)]
+    norm2, variance = exact(stack)
     for estimates, truth in (([e.norm2 for e in found], norm2), ([e.variance for e in found], variance)):
         values = torch.tensor(estimates, dtype=torch.float64)
         error = values.std().item() / math.sqrt(len(values))
@@ -72,9 +72,9 @@ def test_the_estimates_are_unbiased(monkeypatch, task):
 
 @pytest.mark.parametrize("task", [{}, CNN], ids=["mlp", "cnn"])
 def test_a_whole_pass_gives_the_squared_norm_and_one_by_one_the_variance(task):
-    lane = trained_lane(task=task)
-    norm2, variance = exact(lane)
-    (found,) = lane.gradient_noise(4)
+    stack = trained_lane(task=task)
+    norm2, variance = exact(stack)
+    (found,) = stack.gradient_noise(4)
     assert found.norm2 == pytest.approx(norm2, rel=1e-4) and found.variance != pytest.approx(variance, rel=1e-4)
     single = trained_lane(task={**task, "micro_batch_size": 1})
     norm2, variance = exact(single)
@@ -116,7 +116,7 @@ def test_draws_are_distinct_examples_new_at_every_report_and_for_every_seed():
 def test_a_single_example_tells_nothing():
     told = CutOff()
     config = config_of(task={"train_size": 1}, space={"batch_size": 1}, batch_size=1)
-    assert math.isnan(lane_of(config).gradient_noise(0)[0].variance)
+    assert math.isnan(stack_of(config).gradient_noise(0)[0].variance)
     run(config.model_copy(update=MEASURED), told)
     assert not any(name in metrics for _, metrics in told.told for name in PARTS)
 
@@ -133,7 +133,7 @@ def same(a, b):
 
 
 def colourful():
-    """As many examples of CIFAR's form as a lane needs, for what is augmented."""
+    """As many examples of CIFAR's form as a stack needs, for what is augmented."""
     generator = torch.Generator().manual_seed(0)
     return Examples(torch.randn((64, 3, 32, 32), generator=generator), torch.randint(0, 10, (64,), generator=generator))
 
@@ -158,11 +158,11 @@ def test_training_does_not_notice(changes):
     augmented = changes.get("task") is AUGMENTED
     config = config_of(**({} if augmented else changes))
     config = config.model_copy(update={"task": AUGMENTED}) if augmented else config
-    plain, measured = (lane_of(config, train=colourful() if augmented else None) for _ in range(2))
+    plain, measured = (stack_of(config, train=colourful() if augmented else None) for _ in range(2))
     torch.manual_seed(0)
     for start in (0, 1):
-        for lane in (plain, measured):
-            lane.advance(start, start + 1)
+        for stack in (plain, measured):
+            stack.advance(start, start + 1)
         before = torch.get_rng_state()
         assert all(estimate.variance > 0 for estimate in measured.gradient_noise(start + 1))
         assert torch.equal(torch.get_rng_state(), before)
@@ -198,23 +198,23 @@ def test_a_resumed_run_reports_the_same_estimates(tmp_path, name):
 def test_a_diverged_replicate_has_no_gradient_noise():
     config = config_of(seeds=(1, 2, 3))
     training = Run([config], CPU, NOWHERE, size=1)
-    found = [lane.gradient_noise(4)[0] for lane in training.lanes]
+    found = [stack.gradient_noise(4)[0] for stack in training.stacks]
     training.finite[0] = False
     assert training.gradient_noise(4) == [
         {},
         *({"gradient_norm2": each.norm2, "gradient_variance": each.variance} for each in found[1:]),
     ]
-    for lane in training.lanes[1:]:
-        next(lane.model.parameters()).data.fill_(1e30)  # losses may still be finite where the gradients are not
+    for stack in training.stacks[1:]:
+        next(stack.model.parameters()).data.fill_(1e30)  # losses may still be finite where the gradients are not
     assert training.gradient_noise(4) == [{}, {}, {}]
 
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 def test_less_memory_means_smaller_micro_batches_here_and_the_same_batches_in_training(monkeypatch, seeds):
-    lane = trained_lane(seeds=seeds)
-    expected = lane.gradient_noise(4)
+    stack = trained_lane(seeds=seeds)
+    expected = stack.gradient_noise(4)
     sizes = []
-    backward = lane._backward
+    backward = stack._backward
 
     def with_room_for(room):
         def run_out(batch, share):
@@ -224,18 +224,18 @@ def test_less_memory_means_smaller_micro_batches_here_and_the_same_batches_in_tr
                 raise torch.OutOfMemoryError("out of memory")
             return losses
 
-        monkeypatch.setattr(lane, "_backward", run_out)
+        monkeypatch.setattr(stack, "_backward", run_out)
 
     with_room_for(3)
-    found = lane.gradient_noise(4)
+    found = stack.gradient_noise(4)
     assert sizes == [8, 4] + [2] * 32
-    assert lane.micro_batch_size == 16
+    assert stack.micro_batch_size == 16
     for a, b in zip(found, expected, strict=True):
         assert a.norm2 == pytest.approx(b.norm2, rel=1e-4)  # a whole pass either way
     with_room_for(0)
     with pytest.raises(DeviceMemoryError, match="a gradient does not fit"):
-        lane.gradient_noise(4)
-    assert all(parameter.grad is None for parameter in lane.model.parameters())
+        stack.gradient_noise(4)
+    assert all(parameter.grad is None for parameter in stack.model.parameters())
 
 
 @pytest.mark.parametrize("on", [True, False])

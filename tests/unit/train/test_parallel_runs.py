@@ -1,4 +1,4 @@
-"""A lane's step: what reaches the gradient when memory runs out, and which seed decides what."""
+"""A stack's step: what reaches the gradient when memory runs out, and which seed decides what."""
 
 import pytest
 import torch
@@ -20,21 +20,21 @@ def nothing_remembered(monkeypatch):
     monkeypatch.setattr(memory, "_LARGEST", {})
 
 
-def lane_of(config, seeds=None):
+def stack_of(config, seeds=None):
     parts = load_parts(config.task, CPU, NOWHERE)
     return ParallelRuns(config, config.task, seeds or config.seeds, schedule_of(config), parts.train)
 
 
-def parameters_of(lane):
-    return [parameter.detach().clone() for parameter in lane.model.parameters()]
+def parameters_of(stack):
+    return [parameter.detach().clone() for parameter in stack.model.parameters()]
 
 
 def gradient_of(config):
     """The gradient of a first step, which plain SGD at rate 1 leaves as the difference of the parameters."""
-    lane = lane_of(config)
-    before = parameters_of(lane)
-    lane.advance(0, 1)
-    return [a - b for a, b in zip(before, parameters_of(lane), strict=True)]
+    stack = stack_of(config)
+    before = parameters_of(stack)
+    stack.advance(0, 1)
+    return [a - b for a, b in zip(before, parameters_of(stack), strict=True)]
 
 
 GRADIENT = {"optimizer": "sgd", "base_lr": 1.0, "batch_size": 16}
@@ -65,16 +65,16 @@ def test_memory_that_runs_out_in_the_backward_pass_leaves_nothing_behind(monkeyp
             failures.append(True)
             raise torch.OutOfMemoryError("out of memory")
 
-    lane = lane_of(config)
+    stack = stack_of(config)
     # The first layer's gradient is the last to be computed: by then the later layers have theirs.
-    first = next(lane.model.parameters())
+    first = next(stack.model.parameters())
     first.register_hook(run_out)
     add = perceptron._add
     monkeypatch.setattr(perceptron, "_add", lambda p, gradient: (run_out() if p is first else None, add(p, gradient)))
-    before = parameters_of(lane)
-    lane.advance(0, 1)
-    assert len(failures) == n_failures and lane.micro_batch_size == 16 // 2**n_failures
-    for a, b, gradient in zip(before, parameters_of(lane), expected, strict=True):
+    before = parameters_of(stack)
+    stack.advance(0, 1)
+    assert len(failures) == n_failures and stack.micro_batch_size == 16 // 2**n_failures
+    for a, b, gradient in zip(before, parameters_of(stack), expected, strict=True):
         torch.testing.assert_close(a - b, gradient, atol=1e-6, rtol=1e-4)
 
 
@@ -86,27 +86,27 @@ def test_an_odd_batch_is_halved_upwards_down_to_one_example():
         if len(inputs[0]) > 1:
             raise torch.OutOfMemoryError("out of memory")
 
-    lane = lane_of(config_of(task=CNN, batch_size=11))
-    lane.model.register_forward_pre_hook(check)
-    lane.advance(0, 1)
+    stack = stack_of(config_of(task=CNN, batch_size=11))
+    stack.model.register_forward_pre_hook(check)
+    stack.advance(0, 1)
     assert seen == [11, 6, 3, 2] + [1] * 11
 
 
 def test_the_remembered_size_belongs_to_the_network_and_its_precision():
-    lane = lane_of(config_of())
-    lane._halve(16)
-    assert lane_of(config_of(base_lr=0.3, optimizer="adam")).micro_batch_size == 8
-    assert lane_of(config_of(batch_size=4)).micro_batch_size == 4
-    assert lane_of(config_of(task={"precision": "bfloat16"})).micro_batch_size == 16
-    assert lane_of(config_of(task={"model_options": {"widths": [9]}})).micro_batch_size == 16
-    assert lane_of(config_of(seeds=(1, 2))).micro_batch_size == 16
+    stack = stack_of(config_of())
+    stack._halve(16)
+    assert stack_of(config_of(base_lr=0.3, optimizer="adam")).micro_batch_size == 8
+    assert stack_of(config_of(batch_size=4)).micro_batch_size == 4
+    assert stack_of(config_of(task={"precision": "bfloat16"})).micro_batch_size == 16
+    assert stack_of(config_of(task={"model_options": {"widths": [9]}})).micro_batch_size == 16
+    assert stack_of(config_of(seeds=(1, 2))).micro_batch_size == 16
 
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 def test_evaluation_in_smaller_parts_is_the_same_evaluation(seeds):
-    lane = lane_of(config_of(seeds=seeds))
+    stack = stack_of(config_of(seeds=seeds))
     validation = load_parts(config_of().task, CPU, NOWHERE).validation
-    whole = lane.evaluate(validation)
+    whole = stack.evaluate(validation)
     sizes = []
 
     def check(module, inputs):
@@ -114,8 +114,8 @@ def test_evaluation_in_smaller_parts_is_the_same_evaluation(seeds):
         if sizes[-1] > 40:
             raise torch.OutOfMemoryError("out of memory")
 
-    lane.model.register_forward_pre_hook(check)
-    parts = lane.evaluate(validation)
+    stack.model.register_forward_pre_hook(check)
+    parts = stack.evaluate(validation)
     assert max(sizes[-5:]) <= 40 < max(sizes)
     assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
     assert parts.accuracy == whole.accuracy
@@ -127,23 +127,23 @@ def test_evaluation_without_room_for_an_example_is_an_outcome_of_its_own():
     def never(module, inputs):
         raise torch.OutOfMemoryError("out of memory")
 
-    lane = lane_of(config_of())
-    lane.model.register_forward_pre_hook(never)
+    stack = stack_of(config_of())
+    stack.model.register_forward_pre_hook(never)
     with pytest.raises(DeviceMemoryError, match="evaluation"):
-        lane.evaluate(load_parts(config_of().task, CPU, NOWHERE).validation)
+        stack.evaluate(load_parts(config_of().task, CPU, NOWHERE).validation)
 
 
 def test_evaluation_uses_the_running_statistics_of_batch_norm():
     config = config_of(task={"model": "resnet18", "model_options": {}}, batch_size=8, budget={"steps": 1}, reports=1)
-    lane = lane_of(config)
+    stack = stack_of(config)
     validation = load_parts(config.task, CPU, NOWHERE).validation
     first = Examples(validation.images[:1], validation.labels[:1])
     second = Examples(validation.images[1:9], validation.labels[1:9])
     together = Examples(validation.images[:9], validation.labels[:9])
-    mean = (lane.evaluate(first).loss[0] + 8 * lane.evaluate(second).loss[0]) / 9
-    assert lane.evaluate(together).loss[0] == pytest.approx(mean, rel=1e-4)
-    lane.advance(0, 1)
-    assert lane.model.training
+    mean = (stack.evaluate(first).loss[0] + 8 * stack.evaluate(second).loss[0]) / 9
+    assert stack.evaluate(together).loss[0] == pytest.approx(mean, rel=1e-4)
+    stack.advance(0, 1)
+    assert stack.model.training
 
 
 @pytest.mark.parametrize("name", ["weights", "stream"])
@@ -154,18 +154,18 @@ def test_every_stream_of_randomness_follows_the_seed(monkeypatch, name):
         return derive_seed(seed if stream == name else 0, stream)
 
     config = config_of(budget={"steps": 3})
-    lanes = {}
+    stacks = {}
     for seed in (1, 2):
         with monkeypatch.context() as patch:
             patch.setattr(parallel_runs, "derive_seed", held)
-            lanes[seed] = lane_of(config, (seed,))
-        lanes[seed].advance(0, 3)
-    assert not torch.equal(parameters_of(lanes[1])[0], parameters_of(lanes[2])[0])
-    again = lane_of(config, (1,))
+            stacks[seed] = stack_of(config, (seed,))
+        stacks[seed].advance(0, 3)
+    assert not torch.equal(parameters_of(stacks[1])[0], parameters_of(stacks[2])[0])
+    again = stack_of(config, (1,))
     monkeypatch.setattr(parallel_runs, "derive_seed", held)
-    again = lane_of(config, (1,))
+    again = stack_of(config, (1,))
     again.advance(0, 3)
-    assert torch.equal(parameters_of(lanes[1])[0], parameters_of(again)[0])
+    assert torch.equal(parameters_of(stacks[1])[0], parameters_of(again)[0])
 
 
 @pytest.fixture
@@ -179,8 +179,8 @@ def colours():
 def test_augmentation_is_crop_and_flip_with_a_stream_of_its_own(colours, seed):
     task = Task(dataset="cifar10", model="mlp", augment=True)
     config = config_of(**GRADIENT).model_copy(update={"task": task})
-    lane = ParallelRuns(config, task, (seed,), Schedule((Phase(4, 6, 1.0),), 0, "constant"), colours)
-    lane.advance(0, 6)
+    stack = ParallelRuns(config, task, (seed,), Schedule((Phase(4, 6, 1.0),), 0, "constant"), colours)
+    stack.advance(0, 6)
     model = networks.build(task, derive_seed(seed, "weights"))
     optimizer = torch.optim.SGD(model.parameters(), lr=config.peak_lr, fused=True)
     stream = ExampleStream(16, derive_seed(seed, "stream"), CPU)
@@ -191,17 +191,17 @@ def test_augmentation_is_crop_and_flip_with_a_stream_of_its_own(colours, seed):
         images = crop_and_flip(colours.images[batch], generator)
         cross_entropy(model(images), colours.labels[batch]).backward()
         optimizer.step()
-    for ours, theirs in zip(parameters_of(lane), model.parameters(), strict=True):
+    for ours, theirs in zip(parameters_of(stack), model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs.detach(), atol=1e-4, rtol=1e-4)
 
 
 def test_a_norm_free_stack_exempts_its_biases():
     config = config_of(seeds=(1, 2), weight_decay=0.1, space={"exempt_norms_and_biases": True})
-    lane = lane_of(config)
-    decayed, exempt = lane._optimizer.param_groups
-    assert isinstance(lane.model, networks.StackedMLP)
-    assert [id(p) for p in decayed["params"]] == [id(p) for p in lane.model.weight]
-    assert [id(p) for p in exempt["params"]] == [id(p) for p in lane.model.bias]
+    stack = stack_of(config)
+    decayed, exempt = stack._optimizer.param_groups
+    assert isinstance(stack.model, networks.StackedMLP)
+    assert [id(p) for p in decayed["params"]] == [id(p) for p in stack.model.weight]
+    assert [id(p) for p in exempt["params"]] == [id(p) for p in stack.model.bias]
     assert (decayed["weight_decay"], exempt["weight_decay"]) == (0.1, 0.0)
 
 
@@ -221,19 +221,19 @@ def test_the_half_life_of_the_second_moment_holds_in_every_phase(family, read):
         space={"beta2_half_life_examples": 100.0},
         schedule={"milestones": [0.3, 0.6], "decay_factor": 2},
     )
-    lane, done = lane_of(config), 0
+    stack, done = stack_of(config), 0
     phases = schedule_of(config).phases
     assert [phase.batch_size for phase in phases] == [4, 8, 16]
     for phase in phases:
-        lane.advance(done, done + phase.steps)
+        stack.advance(done, done + phase.steps)
         done += phase.steps
-        (group,) = lane._optimizer.param_groups
+        (group,) = stack._optimizer.param_groups
         assert read(group) ** (100 / phase.batch_size) == pytest.approx(0.5)
         assert group["lr"] == pytest.approx(config.peak_lr * phase.lr_factor)
 
 
 def test_beta2_stays_without_a_half_life():
     config = config_of(optimizer="adam", decay="batch-growth", batch_size=4, schedule={"milestones": [0.5]})
-    lane = lane_of(config)
-    lane.advance(0, config.steps)
-    assert lane._optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    stack = stack_of(config)
+    stack.advance(0, config.steps)
+    assert stack._optimizer.param_groups[0]["betas"] == (0.9, 0.999)

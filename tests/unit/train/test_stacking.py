@@ -23,10 +23,10 @@ def clock(monkeypatch):
     measure, measured = stacking.seconds_a_step, []
 
     def install(seconds):
-        def timed(lane, steps):
-            assert measure(lane, steps) > 0
-            measured.append(lane.members)
-            return seconds(lane.members)
+        def timed(stack, steps):
+            assert measure(stack, steps) > 0
+            measured.append(stack.members)
+            return seconds(stack.members)
 
         monkeypatch.setattr(stacking, "seconds_a_step", timed)
         return measured
@@ -91,8 +91,8 @@ def test_a_run_too_short_to_time_trains_in_turn(clock):
 
 @pytest.mark.parametrize(("fits", "expected"), [(2, 2), (0, 1)])
 def test_a_stack_that_does_not_fit_is_not_chosen(monkeypatch, fits, expected):
-    def too_large(lane, steps):
-        if lane.members > fits:
+    def too_large(stack, steps):
+        if stack.members > fits:
             raise DeviceMemoryError("full")
         return 1.0
 

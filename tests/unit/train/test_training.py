@@ -17,15 +17,15 @@ from torch.nn.functional import cross_entropy
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
 
 
-def lane_of(config, seeds=None):
+def stack_of(config, seeds=None):
     parts = load_parts(config.task, CPU, NOWHERE)
     return ParallelRuns(config, config.task, seeds or config.seeds, schedule_of(config), parts.train)
 
 
 def trained(config):
-    lane = lane_of(config)
-    lane.advance(0, config.steps)
-    return [parameter.detach() for parameter in lane.model.parameters()], lane
+    stack = stack_of(config)
+    stack.advance(0, config.steps)
+    return [parameter.detach() for parameter in stack.model.parameters()], stack
 
 
 @pytest.mark.parametrize("family", ["momentum", "adam"])
@@ -81,8 +81,8 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_the_size_is_remem
     config = config_of(task=CNN, batch_size=32)
     plain, _ = trained(config)
     calls = small_device(10)
-    parameters, lane = trained(config)
-    assert lane.micro_batch_size == 8 and calls[:3] == [32, 16, 8]
+    parameters, stack = trained(config)
+    assert stack.micro_batch_size == 8 and calls[:3] == [32, 16, 8]
     for a, b in zip(plain, parameters, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
     calls.clear()
@@ -127,10 +127,10 @@ def test_divergence_is_noticed_at_the_next_report_and_carries_the_untrained_scor
     with pytest.raises(Diverged) as diverged:
         run(config, lambda progress, metrics: heard.append(progress))
     assert heard == []
-    lane = lane_of(config)
+    stack = stack_of(config)
     validation = load_parts(config.task, CPU, NOWHERE).validation
-    assert diverged.value.untrained["validation_loss"] == lane.evaluate(validation).loss[0]
-    assert diverged.value.untrained["validation_accuracy"] == lane.evaluate(validation).accuracy[0]
+    assert diverged.value.untrained["validation_loss"] == stack.evaluate(validation).loss[0]
+    assert diverged.value.untrained["validation_accuracy"] == stack.evaluate(validation).accuracy[0]
 
 
 @pytest.mark.parametrize("stacked", [True, False])
@@ -150,7 +150,7 @@ def test_one_diverged_replicate_carries_its_untrained_score_and_leaves_the_other
     result = run(config, stacked=stacked)
     assert result.diverged == [False, True, False]
     assert result.replicates[0] == healthy.replicates[0] and result.replicates[2] == healthy.replicates[2]
-    untrained = lane_of(config, seeds=(2,)).evaluate(load_parts(config.task, CPU, NOWHERE).validation)
+    untrained = stack_of(config, seeds=(2,)).evaluate(load_parts(config.task, CPU, NOWHERE).validation)
     assert result.replicates[1]["validation_loss"] == untrained.loss[0]
     assert math.isfinite(result.metrics["validation_loss"])
 
@@ -175,11 +175,11 @@ def test_on_a_gpu_a_step_never_waits_for_the_device_and_learns_the_same():
     device = torch.device("cuda")
     config = config_of(batch_size=8)
     parts = load_parts(config.task, device, NOWHERE)
-    lane = ParallelRuns(config, config.task, config.seeds, schedule_of(config), parts.train)
-    lane.advance(0, 4)
+    stack = ParallelRuns(config, config.task, config.seeds, schedule_of(config), parts.train)
+    stack.advance(0, 4)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        lane.advance(4, config.steps)
+        stack.advance(4, config.steps)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert math.isfinite(lane.evaluate(parts.validation).loss[0])
+    assert math.isfinite(stack.evaluate(parts.validation).loss[0])
