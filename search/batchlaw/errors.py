@@ -39,9 +39,28 @@ __all__ = [
 
 
 class BatchlawError(Exception):
-    """A request that cannot be carried out; `str()` is one line for the user."""
+    """A request that cannot be carried out; `str()` is one line for the user.
+
+    Attributes:
+        message: what is wrong.
+        argument: the argument at fault, by its name in Python; None where no single one is.
+        got: its value; None where the message does not depend on it.
+        remedy: an argument or a function by which the request can be carried out.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, message: str, *, argument: str | None = None, got: object = None, remedy: str | None = None
+    ) -> None:
+        self.message, self.argument, self.got, self.remedy = message, argument, got, remedy
+        super().__init__(self.line(argument, f"see {remedy}" if remedy else None))
+
+    def line(self, argument: str | None, advice: str | None) -> str:
+        """The line for the user, with the argument and the remedy in the words of whoever asked."""
+        got = "" if self.got is None else f" got {self.got!r};"
+        line = f"{argument}:{got} {self.message}" if argument else self.message
+        return f"{line}; {advice}" if advice else line
 
 
 class SpecError(BatchlawError):

@@ -10,7 +10,7 @@ from tests.acceptance.conftest import browse, needs_browser
 
 HPOBENCH = Path(__file__).parents[1] / "data" / "hpobench"
 KC1 = (
-    "--csv", HPOBENCH / "kc1.csv.gz", "--lr", "learning_rate_init", "--batch-size", "batch_size",
+    HPOBENCH / "kc1.csv.gz", "--lr", "learning_rate_init", "--batch-size", "batch_size",
     "--score", "acc_s0,acc_s1,acc_s2,acc_s3,acc_s4",
 )  # fmt: skip
 
@@ -30,13 +30,13 @@ def test_a_run_says_beforehand_what_would_decide_and_afterwards_how_to_judge(des
 def test_a_study_is_judged_the_same_each_time(claim):
     first, again = (json.loads(claim("tiny-claim", "--json").stdout) for _ in range(2))
     assert first == again
-    assert [finding["hypothesis"] for finding in first["findings"]] == ["H9", "H8", "H6"]
-    assert {finding["verdict"] for finding in first["findings"]} <= {
-        "supported", "refuted", "no relation", "inconclusive"
-    }  # fmt: skip
-    assert len(first["per_lr"]) == 9 and len(first["per_batch_size"]) == 8
-    (alone,) = [json.loads(claim("tiny-claim", "--hypothesis", "h6", "--json").stdout)]
-    assert alone["hypothesis"] == "H6" and "findings" not in alone
+    assert first["hypothesis"] == "H9" and first["grade"] == "designed"
+    assert [row["hypothesis"] for row in first["verdicts"]] == ["H9", "H8", "H6"]
+    assert {row["verdict"] for row in first["verdicts"]} <= {"supported", "refuted", "no relation", "inconclusive"}
+    given = [row["given"] for row in first["levels"]]
+    assert given.count("lr") == 9 and given.count("batch_size") == 8
+    alone = json.loads(claim("tiny-claim", "--hypothesis", "h6", "--json").stdout)
+    assert alone["hypothesis"] == "H6" and len(alone["verdicts"]) == 1
 
 
 def test_the_table_names_verdict_reason_and_remedy(claim):
@@ -47,33 +47,38 @@ def test_the_table_names_verdict_reason_and_remedy(claim):
 
 def test_a_file_is_judged(claim):
     record = json.loads(claim(*KC1, "--hypothesis", "H7", "--json").stdout)
-    assert record["verdict"] == "supported" and 0.36 < record["slope"] < 0.46
+    assert record["verdict"] == "supported" and 0.36 < record["slope"] < 0.46 and record["grade"] == "replicated"
     text = claim(*KC1, "--hypothesis", "H7", "--where", "width == 64 and alpha == 1e-8").stdout
     assert "H7" in text
 
 
 def test_groups_are_pooled(claim):
-    arguments = (*KC1, "--hypothesis", "H6", "--group", "width", "--where", "width >= 161")
+    arguments = (*KC1, "--hypothesis", "H6", "--by", "width", "--where", "width >= 161")
     record = json.loads(claim(*arguments, "--json").stdout)
-    assert {"slope", "ci_low", "ci_high", "prediction_low", "prediction_high"} <= set(record["pooled"])
-    assert len(record["groups"]) >= 3 and record["groups"][0]["group"] == {"width": 161}
+    (pooled,) = record["pooled"]
+    assert {"slope", "low", "high", "prediction_low", "prediction_high"} <= set(pooled)
+    assert (record["slope"], record["low"]) == (pooled["slope"], pooled["low"])
+    assert len(record["verdicts"]) >= 4 and record["verdicts"][0]["width"] == 161
+    assert record["verdicts"][-1]["width"] == "pooled" and record["verdicts"][-1]["verdict"] == record["verdict"]
     assert "width 161" in claim(*arguments).stdout
 
 
 BAD = [
     ((), "give one of"),
-    (("tiny-claim", "--csv", "x.csv"), "give one of"),
+    (("tiny-claim", "--list"), "give one of"),
+    (("tiny-claim", "--score", "loss"), "--score: got 'loss'; goes with a file, and 'tiny-claim' names a study"),
     (("nothing",), "there is no study 'nothing'"),
     (("tiny-claim", "--hypothesis", "H99"), "--hypothesis: got 'H99'"),
     (("tiny-claim", "--hypothesis", "H14"), "study 'tiny-claim': space.warmup_fraction: H14 needs 2 levels or more"),
-    (("tiny-claim", "--seed", "-1"), "--seed: got -1"),
-    ((*KC1, "--hypothesis", "H1"), "--hypothesis: got 'H1'; a file can be judged on"),
-    (("--csv", "none.csv"), "--lr: is required"),
-    (("--csv", "none.csv", "--lr", "a", "--batch-size", "b", "--score", "c"), "none.csv: No such file"),
+    (("tiny-claim", "--bootstrap-seed", "-1"), "--bootstrap-seed: got -1"),
+    ((*KC1, "--hypothesis", "H1"), "--hypothesis: got 'H1'; a table can be judged on"),
+    (("none.csv",), "--score: is required with none.csv"),
+    (("none.csv", "--score", "c"), "STUDY_OR_FILE: got 'none.csv'; No such file"),
+    ((*KC1, "--by", "widt"), "--by: got 'widt'; kc1.csv.gz has no such column (did you mean 'width'?)"),
+    ((*KC1, "--alpha", "2"), "--alpha: got 2.0; must lie between 0 and 1"),
     ((*KC1, "--direction", "up"), "--direction: got 'up'"),
-    ((*KC1, "--where", "depth == 2"), "--where 'depth == 2'"),
+    ((*KC1, "--where", "depth == 2"), "--where: got 'depth == 2'; "),
     (("tiny-claim", "--html", "missing/report.html"), "--html missing/report.html: No such file"),
-    (("plan", "none.toml"), "none.toml: No such file"),
 ]
 
 
@@ -83,12 +88,16 @@ def test_a_wrong_request_is_one_line(claim, arguments, words):
     assert words in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_list_and_plan(claim):
+def test_the_list_of_claims(claim):
     listed = claim("--list").stdout
     assert all(name in listed for name in ("H6", "H7", "H8", "H9"))
-    plan = json.loads(claim("plan", "claim.toml", "--json").stdout)
-    assert (plan["cells"], plan["runs"]) == (72, 360) and plan["seconds"] > 0
-    assert "72 cells × 5 replicates = 360 runs" in claim("plan", "claim.toml").stdout
+
+
+def test_cost(batchlaw, designed):
+    cost = json.loads(batchlaw("cost", "claim.toml", "--json", folder=designed).stdout)
+    assert (cost["cells"], cost["runs"]) == (72, 360) and cost["seconds"] > 0
+    assert "72 cells × 5 replicates = 360 runs" in batchlaw("cost", "claim.toml", folder=designed).stdout
+    assert "none.toml: No such file" in batchlaw("cost", "none.toml", code=2, folder=designed).stderr
 
 
 def test_options_that_would_break_the_design_are_refused(batchlaw, designed):
@@ -112,5 +121,5 @@ def test_the_report_is_one_file_that_draws_without_a_network(claim, designed, tm
 def test_gzip_is_told_by_its_name(claim, tmp_path):
     packed = tmp_path / "broken.csv.gz"
     packed.write_bytes(gzip.compress(b"a,b\n1,2\n")[:-9])
-    done = claim("--csv", packed, "--lr", "a", "--batch-size", "b", "--score", "c", code=2)
+    done = claim(packed, "--lr", "a", "--batch-size", "b", "--score", "c", code=2)
     assert "broken.csv.gz" in done.stderr

@@ -86,12 +86,12 @@ def run(case: Case, studies: int) -> dict[str, object]:
 
 def published(name: str) -> dict[str, object]:
     """The exponent of a grid: one surface a width and L2 penalty would be noise; they are averaged as the reference."""
-    columns = Columns(
-        lr="learning_rate_init", batch_size="batch_size", scores=tuple(f"acc_s{seed}" for seed in range(5)),
-        replicate=None, group=(), maximize=True,
+    columns = Columns.of(
+        lr="learning_rate_init", batch_size="batch_size", score=[f"acc_s{seed}" for seed in range(5)], seed=None,
+        by=None, direction="maximize",
     )  # fmt: skip
     table = read_table(GRIDS / f"{name}.csv.gz", columns, None)
-    means = table.groupby([columns.lr, columns.batch_size])[list(columns.scores)].mean().reset_index()
+    means = table.groupby([columns.lr, columns.batch_size])[list(columns.score)].mean().reset_index()
     found = ridge(surface_of(means, columns, name).transposed(), np.random.default_rng(0))
     row = {"grid": name, "reference": REFERENCE[name], "identified": int(found.identified.sum())}
     if (lack := shortfall(found)) is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from batchlaw.errors import BatchlawError
 from batchlaw.spec import Claim
 from batchlaw.spec.arms import NEAR_SADDLE, NEEDS, HypothesisName
 
@@ -218,7 +219,19 @@ _ALL = (
     ),
 )
 CATALOGUE: dict[str, Hypothesis] = {hypothesis.name: hypothesis for hypothesis in _ALL}
-OF_A_FILE = tuple(name for name, hypothesis in CATALOGUE.items() if hypothesis.given == "lr")
+OF_A_TABLE = tuple(name for name, hypothesis in CATALOGUE.items() if hypothesis.given == "lr")
+
+
+def hypothesis_named(name: str) -> Hypothesis:
+    """The hypothesis of a name, in capitals or not.
+
+    Raises:
+        BatchlawError: there is none.
+    """
+    for entry in _ALL:
+        if entry.name.lower() == name.lower():
+            return entry
+    raise BatchlawError(f"must be one of {', '.join(CATALOGUE)}", argument="hypothesis", got=name)
 
 
 def preregistration(claim: Claim) -> list[dict[str, str]]:

@@ -30,31 +30,14 @@ class Finding:
     p_adjusted: float | None = None  # Holm's, over the hypotheses judged together
     evidence: Evidence | None = None  # of one about a ridge
     preregistered: bool = True  # False where it was named after the runs
-    details: dict[str, Any] = field(default_factory=dict)  # the figures of another
+    margin: float = MARGIN  # of a slope
+    details: dict[str, Any] = field(default_factory=dict)  # the numbers of a hypothesis that is not about a ridge
 
     @property
     def side(self) -> Direction:
         """The direction of the evidence that the hypothesis is about."""
         assert self.evidence is not None
         return side_of(self.evidence, self.hypothesis)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "hypothesis": self.hypothesis.name,
-            "statement": self.hypothesis.statement,
-            "verdict": self.verdict,
-            "preregistered": self.preregistered,
-            "reason": self.reason,
-            "settle": self.settle,
-            "slope": self.slope.slope if self.slope else None,
-            "ci_low": self.slope.ci_low if self.slope else None,
-            "ci_high": self.slope.ci_high if self.slope else None,
-            "p_value": self.p_value,
-            "p_adjusted": self.p_adjusted,
-            **(self.evidence.as_dict() if self.evidence else {}),
-            **self.details,
-        }
 
 
 def side_of(evidence: Evidence, hypothesis: Hypothesis) -> Direction:
@@ -78,7 +61,7 @@ def judge(evidence: Evidence, names: list[str], *, alpha: float = 0.05, margin: 
         side, p = side_of(evidence, hypothesis), adjusted.get(hypothesis.name)
         if hypothesis.target is None:
             verdict, reason, settle = _share(side, alpha)
-            findings.append(Finding(hypothesis, verdict, reason, settle, evidence=evidence))
+            findings.append(Finding(hypothesis, verdict, reason, settle, evidence=evidence, margin=margin))
             continue
         if side.slope is None or p is None:
             verdict, reason, settle = "inconclusive", f"{side.lack}", _what_identifies(side)
@@ -87,8 +70,9 @@ def judge(evidence: Evidence, names: list[str], *, alpha: float = 0.05, margin: 
             if hypothesis.grows:
                 verdict, reason = _growth(side.slope, verdict, reason, margin)
             settle = _what_narrows(side, side.slope, margin) if verdict == "inconclusive" else None
+        unadjusted = p_values.get(hypothesis.name)
         findings.append(
-            Finding(hypothesis, verdict, reason, settle, side.slope, p_values.get(hypothesis.name), p, evidence)
+            Finding(hypothesis, verdict, reason, settle, side.slope, unadjusted, p, evidence, margin=margin)
         )
     return findings
 

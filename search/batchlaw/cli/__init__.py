@@ -9,7 +9,7 @@ import typer
 
 from batchlaw import __version__
 from batchlaw.cli import exporting, judging, launching, laws, profiling, reading, replaying, reporting, running, serving
-from batchlaw.cli.console import errors
+from batchlaw.cli.console import errors, line_of
 from batchlaw.errors import BatchlawError
 
 app = typer.Typer(
@@ -49,7 +49,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except BatchlawError as error:
-        errors.print(f"error: {error}", soft_wrap=True, markup=False)
+        errors.print(f"error: {line_of(error)}", soft_wrap=True, markup=False)
         code = error.exit_code
     except typer.Abort:
         code = 130

@@ -14,6 +14,18 @@ DEFAULT_URL = "sqlite:///batchlaw.db"  # of the database, for --storage
 output = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+# Arguments of the library that are not called as their options are.
+_OPTIONS = {"data": "STUDY_OR_FILE", "reference_batch_size": "--reference"}
+_ADVICE = {  # by what the library names as the remedy
+    "extrapolate": "--extrapolate goes beyond",
+}
+
+
+def line_of(error: BatchlawError) -> str:
+    """What the library refuses, in the words of the command: its options, and what to do."""
+    option = error.argument and _OPTIONS.get(error.argument, f"--{error.argument.replace('_', '-')}")
+    return error.line(option, _ADVICE[error.remedy] if error.remedy else None)
+
 
 def within(option: str, low: float, high: float) -> Callable[[float | None], float | None]:
     """A callback that holds an option to its bounds, naming option, value and bounds on one line."""

@@ -1,134 +1,107 @@
-"""The command that judges claims: `claim`."""
+"""The commands that judge claims, and tell what a designed study costs: `claim`, `cost`."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, within
+from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output
+from batchlaw.cli.tables import (
+    AlphaOption,
+    BatchSizeOption,
+    BootstrapSeedOption,
+    DirectionOption,
+    LrOption,
+    ScoreOption,
+    SeedOption,
+    WhereOption,
+    check_none_of_a_file,
+    is_file,
+    of_a_file,
+)
 from batchlaw.errors import BatchlawError
 
 if TYPE_CHECKING:
+    from batchlaw.claims.claim import Claim
+    from batchlaw.claims.designed import Block
     from batchlaw.claims.evidence import Evidence
-    from batchlaw.claims.tables import Columns
     from batchlaw.claims.verdict import Finding
-    from batchlaw.figures.labels import Labels
-    from batchlaw.spec import StudySpec
-
-    Block = list[tuple[dict[str, Any], list[Finding]]]  # strata or groups, each with its findings
-
-_HELP = """Judge a claim on designed runs: of a study, or of results made elsewhere (--csv).
-
-`claim plan STUDY.toml` tells what a study would cost; `claim --list` what can be claimed.
-"""
 
 
 def add_commands(app: typer.Typer) -> None:
     """Register the commands of this module."""
-    app.command(help=_HELP, epilog="Example: batchlaw claim claim-batch-per-lr --html report.html")(claim)
+    app.command(epilog="Example: batchlaw claim claim-batch-per-lr --html report.html")(claim)
+    app.command(epilog="Example: batchlaw cost studies/claim-batch-per-lr.toml")(cost)
 
 
 def claim(
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="[STUDY | plan STUDY.toml]", help="A study in the database.")
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="STUDY_OR_FILE", help="A study in the database, or a CSV or CSV.gz file of runs."),
     ] = None,
     storage: StorageOption = DEFAULT_URL,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Results as CSV or CSV.gz.")] = None,
-    lr: Annotated[str | None, typer.Option("--lr", metavar="COL", help="Column of the learning rate.")] = None,
-    batch_size: Annotated[
-        str | None, typer.Option("--batch-size", metavar="COL", help="Column of the batch size.")
+    lr: LrOption = None,
+    batch_size: BatchSizeOption = None,
+    score: ScoreOption = None,
+    seed: SeedOption = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="COL,…", help="Judge each level by itself, and pool the slopes.")
     ] = None,
-    score: Annotated[
-        str | None, typer.Option("--score", metavar="COL[,COL…]", help="Columns of the score, a seed each.")
-    ] = None,
-    replicate: Annotated[
-        str | None, typer.Option("--replicate", metavar="COL", help="Column that names the seed of a row.")
-    ] = None,
-    direction: Annotated[str, typer.Option("--direction", help="maximize or minimize the score.")] = "maximize",
-    where: Annotated[
-        str | None, typer.Option("--where", metavar="EXPR", help="Rows to keep, such as 'depth == 2 and alpha < 1e-3'.")
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option("--group", metavar="COL,…", help="Judge each level by itself, and pool the slopes.")
-    ] = None,
+    where: WhereOption = None,
+    direction: DirectionOption = None,
     hypothesis: Annotated[
         str | None, typer.Option("--hypothesis", help="Such as H9, which is the default of a file.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", callback=within("--seed", 0, 2**63 - 1), help="Of the bootstrap.")] = 0,
+    alpha: AlphaOption = None,
+    bootstrap_seed: BootstrapSeedOption = 0,
     list_: Annotated[bool, typer.Option("--list", help="The hypotheses, and what each needs.")] = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a report, one file that needs no network.")
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """See `_HELP`."""
-    from batchlaw.claims.hypotheses import OF_A_FILE
-    from batchlaw.figures.labels import Labels
+    """Judge a claim on a designed study, or on a file of runs made elsewhere."""
+    from rich.progress import track
 
-    words = words or []
-    if list_:
+    from batchlaw.claims.claim import claim as judge
+
+    if list_ is (data is not None):
+        raise BatchlawError("claim: give one of STUDY_OR_FILE and --list")
+    if data is None:
         _list()
-    elif words[:1] == ["plan"] and len(words) == 2:
-        _plan(Path(words[1]), json_)
-    elif csv is not None and not words:
-        columns = _columns(lr, batch_size, score, replicate, direction, group)
-        name = _known(hypothesis or "H9")
-        if name not in OF_A_FILE:
-            raise BatchlawError(f"--hypothesis: got {name!r}; a file can be judged on {', '.join(OF_A_FILE)}")
-        judged = _judge_csv(csv, columns, where, name, seed)
-        _deliver(judged, Labels(csv.name, "", "score", columns.maximize), json_, html)
-    elif csv is None and len(words) == 1:
-        judged, spec = _judge_study(words[0], storage, hypothesis and _known(hypothesis), seed)
-        labels = Labels(spec.name, spec.question, spec.arm.metric, spec.direction == "maximize")
-        _deliver(judged, labels, json_, html)
+        return
+    columns = {
+        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
+        "direction": direction, "alpha": alpha,
+    }  # fmt: skip
+    if is_file(data):
+        found = judge(
+            data,
+            **of_a_file(data, **columns),
+            hypothesis=hypothesis or "H9",
+            bootstrap_seed=bootstrap_seed,
+            track=lambda groups: track(
+                groups, "judging", console=errors, disable=len(groups) == 1 or not errors.is_terminal
+            ),
+        )
     else:
-        raise BatchlawError("claim: give one of STUDY, plan STUDY.toml, --csv FILE and --list")
-
-
-def _deliver(judged: "list[Block]", labels: "Labels", json_: bool, html: Path | None) -> None:
+        check_none_of_a_file(data, **columns)
+        found = _of_study(data, storage, hypothesis, bootstrap_seed)
     if json_:
-        typer.echo(json.dumps(_as_json(judged), indent=2, default=str))
+        typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
-        for block in judged:
+        for block in found.blocks:
             _show(block)
     if html is not None:
+        from batchlaw.figures.labels import Labels
         from batchlaw.figures.report import claim_report
 
-        _write(html, claim_report(judged, labels))
-
-
-def _columns(
-    lr: str | None, batch_size: str | None, score: str | None, replicate: str | None, direction: str, group: str | None
-) -> "Columns":
-    from batchlaw.claims.tables import Columns
-
-    if direction not in ("maximize", "minimize"):
-        raise BatchlawError(f"--direction: got {direction!r}; must be maximize or minimize")
-    for option, value in (("--lr", lr), ("--batch-size", batch_size), ("--score", score)):
-        if value is None:
-            raise BatchlawError(f"{option}: is required with --csv")
-    assert lr and batch_size and score
-    return Columns(
-        lr=lr,
-        batch_size=batch_size,
-        scores=tuple(name.strip() for name in score.split(",")),
-        replicate=replicate,
-        group=tuple(name.strip() for name in group.split(",")) if group else (),
-        maximize=direction == "maximize",
-    )
-
-
-def _known(name: str) -> str:
-    from batchlaw.claims.hypotheses import CATALOGUE
-
-    known = {entry.lower(): entry for entry in CATALOGUE}
-    if name.lower() not in known:
-        raise BatchlawError(f"--hypothesis: got {name!r}; must be one of {', '.join(CATALOGUE)}")
-    return known[name.lower()]
+        labels = Labels(found.title, found.question, found.score, found.direction == "maximize")
+        _write(html, claim_report(list(found.blocks), labels))
 
 
 def _list() -> None:
@@ -146,33 +119,16 @@ def _list() -> None:
             output.print(f"    {label + ':':17}{text}", soft_wrap=True, markup=False, style="dim")
 
 
-def _judge_csv(file: Path, columns: "Columns", where: str | None, hypothesis: str, seed: int) -> "list[Block]":
-    from rich.progress import track
-
-    from batchlaw.claims.evidence import gather
-    from batchlaw.claims.tables import read_table, surfaces
-    from batchlaw.claims.verdict import judge
-
-    parts = list(surfaces(read_table(file, columns, where), columns))
-    quiet = len(parts) == 1 or not errors.is_terminal
-    return [
-        [
-            (name, judge(gather(surface, seed=seed), [hypothesis]))
-            for name, surface in track(parts, "judging", console=errors, disable=quiet)
-        ]
-    ]
-
-
-def _judge_study(name: str, storage: str, hypothesis: str | None, seed: int) -> "tuple[list[Block], StudySpec]":
-    from batchlaw.claims.designed import findings_of
+def _of_study(name: str, storage: str, hypothesis: str | None, bootstrap_seed: int) -> "Claim":
+    from batchlaw.claims.claim import claim_of_study
     from batchlaw.dashboard.refresh import refresh
     from batchlaw.storage import load, open_storage
 
     stored = load(open_storage(storage), name)
-    judged = findings_of(stored, [hypothesis] if hypothesis else None, seed)
+    found = claim_of_study(stored, hypothesis, bootstrap_seed=bootstrap_seed)
     if hypothesis is None:
-        refresh(stored, stored.slots.counts().total, judged)
-    return judged, stored.spec
+        refresh(stored, stored.slots.counts().total, list(found.blocks))
+    return found
 
 
 def _write(html: Path, text: str) -> None:
@@ -181,21 +137,6 @@ def _write(html: Path, text: str) -> None:
     except OSError as error:
         raise BatchlawError(f"--html {html}: {error.strerror or error}") from None
     errors.print(f"wrote {html}", soft_wrap=True)
-
-
-def _as_json(blocks: "list[Block]") -> dict[str, Any]:
-    """A finding as it is; further hypotheses beside the first, under `findings`; groups under `groups` and `pooled`."""
-    from batchlaw.claims.pooled import pool_findings
-
-    found: list[dict[str, Any]] = []
-    for block in blocks:
-        if len(block) == 1:
-            found += [finding.as_dict() for finding in block[0][1]]
-            continue
-        for column in zip(*(findings for _, findings in block), strict=True):  # of one hypothesis each
-            groups = [{"group": name, **finding.as_dict()} for (name, _), finding in zip(block, column, strict=True)]
-            found.append({**pool_findings(list(column)).as_dict(), "groups": groups})
-    return found[0] if len(found) == 1 else {**found[0], "findings": found}
 
 
 def _show(block: "Block") -> None:
@@ -229,14 +170,14 @@ def _show_groups(block: "Block") -> None:
         pooled = pool_findings(list(column))
         output.print(grid)
         says = f"{column[0].hypothesis.statement}; {pooled.reason}"
-        output.print(f"[bold]{pooled.hypothesis} {pooled.verdict}[/]: {escape(says)}", soft_wrap=True)
+        output.print(f"[bold]{pooled.hypothesis.name} {pooled.verdict}[/]: {escape(says)}", soft_wrap=True)
 
 
 def _levels(finding: "Finding", evidence: "Evidence") -> Table:
     """The optimum at each level, in the direction of the hypothesis."""
     from batchlaw.claims.hypotheses import GIVEN_LABELS
 
-    found = evidence.as_dict()
+    found = evidence.summary()
     if finding.hypothesis.reverse:
         rows, given, optimum, titles = found["per_batch_size"], "batch_size", "lr_opt", ("batch size", "learning rate")
     else:
@@ -246,9 +187,9 @@ def _levels(finding: "Finding", evidence: "Evidence") -> Table:
     for row in rows:
         low, high = (None if row[end] is None else f"{row[end]:.3g}" for end in ("ci_low", "ci_high"))
         sign = {"left_censored": "≤ ", "right_censored": "≥ "}.get(row["status"], "")
-        value = "?" if row["status"] == "undecided" else f"{row[optimum]:.3g}"
+        value = f"{row[optimum]:.3g}" if row["status"] == "identified" else "" if sign else "?"
         bounds = escape(f"[{low}, {high}]") if low and high else f"{sign}{low or high or '?'}"
-        grid.add_row(f"{row[given]:.4g}", value if not sign else "", bounds, row["status"].replace("_", " "))
+        grid.add_row(f"{row[given]:.4g}", value, bounds, row["status"].replace("_", " "))
     return grid
 
 
@@ -272,7 +213,11 @@ def _asides(evidence: "Evidence") -> str:
     return " · ".join(parts)
 
 
-def _plan(file: Path, json_: bool) -> None:
+def cost(
+    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The file of a designed study.")],
+    json_: JsonOption = False,
+) -> None:
+    """What a designed study would cost on this machine, and how well it would tell; trains a few steps."""
     from batchlaw.cli.machine import cores, runtime
     from batchlaw.measure.cost import cost_of
     from batchlaw.recipe.derive import check_space
@@ -281,9 +226,9 @@ def _plan(file: Path, json_: bool) -> None:
 
     spec = read_spec(file)
     check_space(spec)
-    plan = cost_of(spec, runtime(spec, "auto", 1, None, file), len(local_devices()) or cores())
+    found = cost_of(spec, runtime(spec, "auto", 1, None, file), len(local_devices()) or cores())
     if json_:
-        typer.echo(json.dumps(asdict(plan), indent=2))
+        typer.echo(json.dumps(asdict(found), indent=2))
         return
-    for line in plan.lines():
+    for line in found.lines():
         output.print(line, soft_wrap=True)

@@ -21,8 +21,8 @@ def pooled(judged: list[Block]) -> list[PooledFinding]:
 
 def verdict_of_each(judged: list[Block]) -> dict[str, str]:
     """The verdict on each hypothesis, pooled where there are several strata."""
-    single = {finding.hypothesis.name: finding.verdict for block in judged for finding in block[0][1]}
-    return single | {finding.hypothesis: finding.verdict for finding in pooled(judged)}
+    single: dict[str, str] = {finding.hypothesis.name: finding.verdict for block in judged for finding in block[0][1]}
+    return single | {finding.hypothesis.name: finding.verdict for finding in pooled(judged)}
 
 
 def part_of(stratum: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a designed study will cost on this machine, and how well it will tell: asked before the first run."""
+"""What a designed study will cost on this machine, and how narrow its intervals will be, before the first run."""
 
 import multiprocessing
 import time
@@ -64,7 +64,7 @@ def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
         StudyError: the study has no [claim], or an adaptive one, whose batch sizes are not known beforehand.
     """
     if spec.claim is None:
-        raise StudyError(f"study {spec.name!r} has no [claim] to plan")
+        raise StudyError(f"study {spec.name!r} was searched; the cost of a designed one, with [claim], is known")
     if spec.claim.design == "adaptive":
         raise StudyError(f"study {spec.name!r} has an adaptive design, whose batch sizes are not known beforehand")
     n = spec.claim.replicates

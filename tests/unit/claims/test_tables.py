@@ -17,8 +17,10 @@ HPOBENCH = Path(__file__).parents[2] / "data" / "hpobench"
 
 
 def columns(**changes):
-    given = {"lr": "lr", "batch_size": "batch", "scores": ("score",), "replicate": None, "group": (), "maximize": True}
-    return Columns(**{**given, **changes})
+    given = {
+        "lr": "lr", "batch_size": "batch", "score": "score", "seed": None, "by": None, "direction": "maximize",
+    }  # fmt: skip
+    return Columns.of(**{**given, **changes})
 
 
 def table_of(surface):
@@ -47,15 +49,15 @@ def read(folder, table, where=None, **changes):
 def test_what_was_written_is_read_whatever_the_order_of_rows(tmp_path, table):
     expected = planted(1.0, seeds=3, n_given=6, n_tuned=7)[0]
     for order in (table, table.sample(frac=1, random_state=0)):
-        (found,) = read(tmp_path, order, replicate="seed")
+        (found,) = read(tmp_path, order, seed="seed")
         np.testing.assert_allclose(found.scores, expected.scores)
         assert found.paired and (found.given == expected.given).all() and (found.tuned == expected.tuned).all()
 
 
-@pytest.mark.parametrize("replicate", [None, "seed"])
-def test_the_verdict_does_not_depend_on_the_order_of_rows(tmp_path, table, replicate):
+@pytest.mark.parametrize("seed", [None, "seed"])
+def test_the_verdict_does_not_depend_on_the_order_of_rows(tmp_path, table, seed):
     records = [
-        judge(gather(read(tmp_path, order, replicate=replicate)[0]), ["H9"])[0].as_dict()
+        gather(read(tmp_path, order, seed=seed)[0]).as_dict()
         for order in (table, table.sample(frac=1, random_state=0), table.iloc[::-1])
     ]
     assert records[0] == records[1] == records[2]
@@ -65,13 +67,13 @@ def test_repeated_rows_are_paired_only_where_a_column_names_their_seed(tmp_path,
     assert not read(tmp_path, table)[0].paired
     wide = table.pivot(index=["lr", "batch"], columns="seed", values="score").reset_index()
     wide.columns = ["lr", "batch", "s0", "s1", "s2"]
-    (found,) = read(tmp_path, wide, scores=("s0", "s1", "s2"))
+    (found,) = read(tmp_path, wide, score="s0, s1, s2")
     assert found.paired and found.n_replicates == 3
 
 
 def test_losses_are_turned_around(tmp_path, table):
-    (up,) = read(tmp_path, table, replicate="seed")
-    (down,) = read(tmp_path, table, replicate="seed", maximize=False)
+    (up,) = read(tmp_path, table, seed="seed")
+    (down,) = read(tmp_path, table, seed="seed", direction="minimize")
     np.testing.assert_allclose(up.scores, -down.scores)
 
 
@@ -80,7 +82,7 @@ def test_nan_and_infinity_are_divergence_with_the_worst_finite_score(tmp_path, t
     worst = table["score"].min()
     table = table.astype({"score": object})
     table.loc[(table["lr"] == table["lr"][0]) & (table["batch"] == 2.0) & (table["seed"] == 1), "score"] = text
-    (found,) = read(tmp_path, table, replicate="seed")
+    (found,) = read(tmp_path, table, seed="seed")
     assert found.unstable.sum() == 1 and found.unstable[0, 0, 1] and found.scores[0, 0, 1] == pytest.approx(worst)
 
 
@@ -88,7 +90,7 @@ def test_gzip_groups_and_where(tmp_path, table):
     both = pd.concat([table.assign(net="a"), table.assign(net="b"), table.assign(net="c", score=np.nan)])
     path = tmp_path / "results.csv.gz"
     path.write_bytes(gzip.compress(both.to_csv(index=False).encode()))
-    chosen = columns(group=("net",), replicate="seed")
+    chosen = columns(by="net", seed="seed")
     found = list(surfaces(read_table(path, chosen, "net != 'c' and batch <= 64"), chosen))
     assert [name for name, _ in found] == [{"net": "a"}, {"net": "b"}]
     assert found[0][1].tuned[-1] == 64
@@ -100,11 +102,11 @@ def drop(name):
 
 BAD = [
     # what is done to the table, options, what the line must hold
-    (drop("score"), {}, ["--score", "no column 'score'", "lr, batch, seed"]),
-    (drop("lr"), {}, ["--lr", "no column 'lr'"]),
-    (lambda t: t.rename(columns={"batch": "batch_size"}), {}, ["--batch-size", "did you mean 'batch_size'"]),
-    (lambda t: t, {"replicate": "sed"}, ["--replicate", "did you mean 'seed'"]),
-    (lambda t: t, {"group": ("net",)}, ["--group", "'net'"]),
+    (drop("score"), {}, ["score: got 'score'", "no such column", "lr, batch, seed"]),
+    (drop("lr"), {}, ["lr: got 'lr'"]),
+    (lambda t: t.rename(columns={"batch": "batch_size"}), {}, ["batch_size: got 'batch'", "did you mean 'batch_size'"]),
+    (lambda t: t, {"seed": "sed"}, ["seed: got 'sed'", "did you mean 'seed'"]),
+    (lambda t: t, {"by": ["net"]}, ["by: got 'net'"]),
     (lambda t: t.astype(object).replace({t["score"][7]: "good"}), {}, ["'score'", "row 9", "'good'"]),
     (lambda t: t.assign(lr=t["lr"].where(t.index != 3, 0.0)), {}, ["'lr'", "row 5", "above 0"]),
     (lambda t: t.assign(batch=t["batch"].where(t.index != 3)), {}, ["'batch'", "row 5", "above 0"]),
@@ -113,7 +115,7 @@ BAD = [
     (lambda t: t[t["seed"] == 0], {}, ["one score a cell", "replicates"]),
     (lambda t: t.drop(index=[0, 1, 2]), {}, ["grid must be full", "batch = 2"]),
     (lambda t: t.drop(index=[0]), {}, ["2 to 3 rows", "batch = 2"]),
-    (lambda t: t.assign(seed=0), {"replicate": "seed"}, ["--replicate", "does not tell"]),
+    (lambda t: t.assign(seed=0), {"seed": "seed"}, ["seed: got 'seed'", "does not tell"]),
     (lambda t: t.assign(score=np.nan), {}, ["no score is a finite number"]),
 ]  # fmt: skip
 
@@ -132,7 +134,7 @@ def test_a_bad_file_is_one_line(tmp_path, table, change, options, words):
     ("where", "word"), [("batch >", "batch >"), ("nothing == 1", "nothing"), ("batch > 1e9", "no row")]
 )
 def test_a_bad_expression_is_one_line(tmp_path, table, where, word):
-    with pytest.raises(DataError, match="--where") as refusal:
+    with pytest.raises(DataError, match="where: got") as refusal:
         read(tmp_path, table, where)
     assert word in str(refusal.value) and "\n" not in str(refusal.value)
 
@@ -156,10 +158,7 @@ REFERENCE = [("australian", 0.44), ("car", 0.56), ("kc1", 0.40), ("credit_g", No
 @pytest.mark.parametrize(("name", "reference"), REFERENCE)
 def test_published_grids(name, reference):
     """HPOBench: reverse slopes where the reference has them; B_opt(ε) lies at the edges and is censored, not sloped."""
-    chosen = Columns(
-        lr="learning_rate_init", batch_size="batch_size", scores=tuple(f"acc_s{seed}" for seed in range(5)),
-        replicate=None, group=(), maximize=True,
-    )  # fmt: skip
+    chosen = columns(lr="learning_rate_init", batch_size="batch_size", score=[f"acc_s{seed}" for seed in range(5)])
     ((_, surface),) = surfaces(read_table(HPOBENCH / f"{name}.csv.gz", chosen, None), chosen)
     forward, reverse = judge(gather(surface), ["H9", "H6"])
     assert forward.verdict == "inconclusive" and forward.slope is None

@@ -1,7 +1,5 @@
 """From evidence to a verdict."""
 
-import json
-
 import pytest
 from batchlaw.claims.evidence import gather
 from batchlaw.claims.pooled import pool_findings
@@ -64,9 +62,10 @@ def test_a_flat_surface_refutes_that_some_batch_size_is_best_and_says_nothing_of
 
 def test_a_monotone_surface_is_inconclusive_and_says_where_to_look():
     monotone, _ = planted(0.0, noise=0.05, middle=-4.0)
-    finding = judge(gather(monotone), ["H9"])[0]
+    evidence = gather(monotone)
+    finding = judge(evidence, ["H9"])[0]
     assert finding.verdict == "inconclusive" and finding.settle == "levels below 2, where 8 optima lie at the edge"
-    rows = finding.as_dict()["per_lr"]
+    rows = evidence.as_dict()["per_lr"]
     assert {row["status"] for row in rows} == {"left_censored"}
     assert all(row["ci_low"] is None and row["ci_high"] >= 4 for row in rows)
 
@@ -78,22 +77,10 @@ def test_hypotheses_judged_together_share_holms_correction():
     assert alone.p_adjusted == alone.p_value == together.p_value < together.p_adjusted
 
 
-def test_the_record_is_json_with_every_key():
-    record = json.loads(json.dumps(judge(gather(planted(1.0)[0]), ["H9"])[0].as_dict(), allow_nan=False))
-    assert record["hypothesis"] == "H9"
-    assert set(record) >= {
-        "hypothesis", "verdict", "reason", "slope", "ci_low", "ci_high", "n_identified", "per_lr", "reverse",
-        "rho_squared", "collapse", "cliff_ratio",
-    }  # fmt: skip
-    assert set(record["per_lr"][0]) >= {"lr", "status", "batch_size_opt", "ci_low", "ci_high"}
-    assert set(record["reverse"]) == {"slope", "ci_low", "ci_high"}
-    assert set(record["collapse"]) == {"alpha", "ci_low", "ci_high", "r2", "r2_surface", "lack_of_fit_p"}
-
-
-def test_the_same_seed_gives_the_same_record_and_another_does_not():
+def test_the_same_seed_gives_the_same_slope_and_another_does_not():
     surface, _ = planted(0.5, noise=0.3)
-    one, again, other = (judge(gather(surface, seed=seed), ["H9"])[0].as_dict() for seed in (1, 1, 2))
-    assert one == again and one["ci_low"] != other["ci_low"]
+    one, again, other = (judge(gather(surface, seed=seed), ["H9"])[0].slope for seed in (1, 1, 2))
+    assert one == again and one.ci_low != other.ci_low
 
 
 def test_both_slopes_of_one_line_multiply_to_one():
@@ -105,7 +92,6 @@ def test_groups_are_pooled_with_a_prediction_interval():
     findings = [judge(gather(surface), ["H9"])[0] for surface in surfaces]
     pooled = pool_findings(findings)
     assert pooled.verdict == "supported" and pooled.pooled.prediction_low < pooled.pooled.ci_low < 1
-    assert set(pooled.as_dict()["pooled"]) >= {"slope", "ci_low", "ci_high", "prediction_low", "prediction_high"}
     two = pool_findings(findings[:2])
     assert two.verdict == "inconclusive" and "pooling needs 3" in two.reason
     shares = pool_findings([judge(gather(surface), ["H8"])[0] for surface in surfaces])

@@ -1,0 +1,303 @@
+"""A judged claim: the public result, from a table of runs or from a stored designed study."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from batchlaw.errors import BatchlawError
+from batchlaw.results.notebook import notebook_html
+from batchlaw.results.plain import plain
+from batchlaw.spec.arms import Direction
+
+if TYPE_CHECKING:  # pandas, SciPy and the database, which `import batchlaw` does without
+    import pandas as pd
+
+    from batchlaw.claims.designed import Block
+    from batchlaw.claims.pooled import PooledFinding
+    from batchlaw.claims.verdict import Finding, Verdict
+    from batchlaw.storage import StoredStudy
+
+_POOLED = "pooled"  # in the place of a group's name
+_LEVELS = ("given", "value", "best", "low", "high", "status")
+_TOLD = ("title", "grade", "hypothesis", "statement", "verdict", "slope", "low", "high", "reason", "settles")
+_VERDICTS = ("hypothesis", "verdict", "slope", "low", "high", "p_value", "p_adjusted", "grade", "reason")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Claim:
+    """A claim about batch size and learning rate, with its verdict.
+
+    `verdict`, `slope`, `low`, `high`, `reason` and `settles` are about one hypothesis: H9, "B_opt grows in proportion
+    to ε", where it was judged, else the first that was. B_opt is the best batch size at a learning rate ε. Where there
+    are several groups, they are about the mean over the groups.
+
+    Attributes:
+        title: the name of the study or file.
+        question: the study's.
+        score: the name of the score.
+        direction: "maximize" or "minimize".
+        grade: "designed" for a designed study, "replicated" for a table of runs with several seeds.
+        hypothesis: the name of the hypothesis, such as "H9".
+        statement: what it says.
+        verdict: "supported", "refuted", "no relation" or "inconclusive".
+        slope: of log₂ of the best level on log₂ of the given one; None where there is none.
+        low: the lower end of the slope's interval, or None.
+        high: the upper end.
+        reason: why the verdict is what it is.
+        settles: which further runs would settle it, or None.
+        blocks: the findings with their evidence, for figures and reports; may change between versions.
+    """
+
+    title: str
+    question: str
+    score: str
+    direction: Direction
+    grade: Literal["designed", "replicated"]
+    hypothesis: str
+    statement: str
+    verdict: "Verdict"
+    slope: float | None
+    low: float | None
+    high: float | None
+    reason: str
+    settles: str | None
+    blocks: "tuple[Block, ...]"
+
+    @property
+    def levels(self) -> "pd.DataFrame":
+        """The best level at each given level, a row each.
+
+        Columns:
+            given: the given factor: "lr" (the best is a batch size) or "batch_size" (the best is a learning rate);
+                of hypotheses on other factors "train_size" or "inverse_damping" (the best is a batch size).
+            value: its level.
+            best: the best level of the other factor; NaN unless the status is "identified".
+            low: the lower end of its interval; NaN where the runs set no lower bound.
+            high: the upper end; NaN where the runs set no upper bound.
+            status: "identified"; "left_censored" or "right_censored": the best lies at or beyond an edge of the levels
+                tried; else the runs do not tell.
+
+        The levels of a group or of a study's further factors stand in columns before these.
+        """
+        rows = []
+        for stratum, findings in (part for block in self.blocks for part in block):
+            evidence = findings[0].evidence
+            if evidence is None:
+                continue
+            sides = {str(evidence.given): evidence.forward, "batch_size": evidence.reverse}
+            for given, side in sides.items():
+                for row in side.ridge.rows("value", "best") if side else ():
+                    best = row["best"] if row["status"] == "identified" else None
+                    ends = {"low": row["ci_low"], "high": row["ci_high"]}
+                    rows.append(stratum | {"given": given} | row | {"best": best} | ends)
+        return _frame(rows, self._strata, _LEVELS)
+
+    @property
+    def verdicts(self) -> "pd.DataFrame":
+        """Every verdict, a row each.
+
+        Columns: hypothesis, verdict, slope, low, high, p_value (of equivalence with the slope that the hypothesis
+        names), p_adjusted (by Holm's method, over the hypotheses judged together), grade, reason. The levels of a group
+        stand in columns before these; the row of all groups together has "pooled" there.
+        """
+        rows = []
+        for block in self.blocks:
+            for column in _columns(block):
+                rows += [stratum | _row(finding) for (stratum, _), finding in zip(block, column, strict=True)]
+                if len(block) > 1:
+                    rows.append(dict.fromkeys(block[0][0], _POOLED) | _row(_pooled(column)))
+        return _frame([row | {"grade": self.grade} for row in rows], self._strata, _VERDICTS)
+
+    @property
+    def _strata(self) -> tuple[str, ...]:
+        """The names of what groups or surfaces differ in."""
+        return tuple(dict.fromkeys(name for block in self.blocks for stratum, _ in block for name in stratum))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the attributes, and what else the runs say, as `surfaces`, `details` and `pooled`."""
+        parts = [part for block in self.blocks for part in block]
+        pooled = [_pooled(column) for block in self.blocks if len(block) > 1 for column in _columns(block)]
+        record: dict[str, Any] = plain(
+            {name: getattr(self, name) for name in _TOLD}
+            | {
+                "levels": self.levels.to_dict("records"),
+                "verdicts": self.verdicts.to_dict("records"),
+                "surfaces": [
+                    {"stratum": stratum, "given": findings[0].evidence.given, **findings[0].evidence.as_dict()}
+                    for stratum, findings in parts
+                    if findings[0].evidence
+                ],
+                "details": [
+                    {"hypothesis": finding.hypothesis.name, "stratum": stratum, **finding.details}
+                    for stratum, findings in parts
+                    for finding in findings
+                    if finding.details
+                ],
+                "pooled": [
+                    {"hypothesis": found.hypothesis.name, **asdict(found.pooled)} for found in pooled if found.pooled
+                ],
+            }
+        )
+        return record
+
+    def __repr__(self) -> str:
+        return "\n  ".join([self._heading, *self._lines])
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._heading, self._lines, self.verdicts, self.levels)
+
+    @property
+    def _heading(self) -> str:
+        slope = ""
+        if self.slope is not None and self.low is not None and self.high is not None:
+            slope = f", slope {self.slope:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return f"Claim on {self.title}: {self.hypothesis} {self.verdict}{slope} ({self.grade})"
+
+    @property
+    def _lines(self) -> list[str]:
+        settles = [f"would settle it: {self.settles}"] if self.settles else []
+        return [f"{self.statement}; {self.reason}", *settles]
+
+
+def claim(
+    data: "pd.DataFrame | str | Path",
+    *,
+    score: str | Sequence[str],
+    lr: str = "lr",
+    batch_size: str = "batch_size",
+    direction: str = "maximize",
+    seed: str | None = None,
+    by: str | Sequence[str] | None = None,
+    where: str | None = None,
+    alpha: float = 0.05,
+    hypothesis: str = "H9",
+    bootstrap_seed: int = 0,
+    track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
+) -> Claim:
+    """Judge a claim on a table of runs: a full grid of learning rates and batch sizes with several seeds each.
+
+    Args:
+        data: a DataFrame, or the path of a CSV or CSV.gz file; a row a run, or a row a cell with a score column a seed.
+        score: the column of the score, or several, a seed each (a list, or "a,b"); NaN and infinity are runs that
+            diverged.
+        lr: the column of the learning rate.
+        batch_size: the column of the batch size, in examples.
+        direction: "maximize" or "minimize" the score.
+        seed: the column that names the seed of a row. Without it repeated rows are independent runs.
+        by: a column, or several; each of their levels is judged by itself, and the slopes are pooled.
+        where: an expression of `DataFrame.query` for the rows to keep, such as "depth == 2 and alpha < 1e-3".
+        alpha: one less the confidence of every interval, and the level of every test.
+        hypothesis: the one to judge; `batchlaw claim --list` shows them.
+        bootstrap_seed: of the bootstraps over seeds, 0 or more; the same seed gives the same result.
+        track: wraps the list of groups, to show progress, as `tqdm.tqdm` does.
+
+    Raises:
+        DataError: the file cannot be read, a column is missing, or the grid has holes or no replicates.
+        BatchlawError: an argument has a value that cannot be used.
+
+    >>> import numpy as np, pandas as pd
+    >>> cells = [(2.0**i, 2.0**j, s) for i in range(-8, 0) for j in range(2, 10) for s in range(5)]
+    >>> runs = pd.DataFrame(cells, columns=["lr", "batch_size", "seed"])
+    >>> far = np.log2(runs.batch_size) - np.log2(runs.lr) - 10  # the best batch size is 1024 × lr
+    >>> runs["loss"] = 1 + 0.1 * far**2 + 0.01 * np.random.default_rng(0).normal(size=len(runs))
+    >>> found = claim(runs, score="loss", direction="minimize", seed="seed")
+    >>> found.verdict, round(found.slope, 1)
+    ('supported', 1.0)
+    """
+    from batchlaw.claims.evidence import gather
+    from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
+    from batchlaw.claims.tables import Columns, read_table, surfaces, title_of
+    from batchlaw.claims.verdict import judge
+
+    name = hypothesis_named(hypothesis).name
+    if name not in OF_A_TABLE:
+        raise BatchlawError(f"a table can be judged on {', '.join(OF_A_TABLE)}", argument="hypothesis", got=hypothesis)
+    if not 0 < alpha < 1:
+        raise BatchlawError("must lie between 0 and 1", argument="alpha", got=alpha)
+    columns = Columns.of(lr=lr, batch_size=batch_size, score=score, seed=seed, by=by, direction=direction)
+    parts = list(surfaces(read_table(data, columns, where), columns))
+    block = [
+        (group, judge(gather(surface, seed=bootstrap_seed, alpha=alpha), [name], alpha=alpha))
+        for group, surface in track(parts)
+    ]
+    return _claim(
+        [block], name, title=title_of(data), question="", score="score", grade="replicated",
+        direction="maximize" if columns.maximize else "minimize",
+    )  # fmt: skip
+
+
+def claim_of_study(stored: "StoredStudy", hypothesis: str | None = None, *, bootstrap_seed: int = 0) -> Claim:
+    """Judge the hypotheses of a designed study, or one that is named after its runs.
+
+    Args:
+        stored: the study.
+        hypothesis: one to judge in place of the study's own.
+        bootstrap_seed: of the bootstraps over seeds, 0 or more.
+
+    Raises:
+        StudyError: the study was searched, or has cells without a result.
+        SpecError: the hypothesis needs levels that the study does not have.
+        BatchlawError: there is no such hypothesis.
+    """
+    from batchlaw.claims.designed import findings_of
+    from batchlaw.claims.hypotheses import hypothesis_named
+
+    spec = stored.spec
+    named = hypothesis_named(hypothesis).name if hypothesis else None
+    blocks = findings_of(stored, [named] if named else None, bootstrap_seed)
+    return _claim(
+        blocks, named or "H9", title=spec.name, question=spec.question, score=spec.arm.metric, grade="designed",
+        direction=spec.direction,
+    )  # fmt: skip
+
+
+def _claim(blocks: "list[Block]", wanted: str, **facts: Any) -> Claim:
+    """The claim whose verdict is that on the wanted hypothesis, or on the first if that was not judged."""
+    found: dict[str, Finding | PooledFinding] = {
+        column[0].hypothesis.name: _pooled(column) if len(block) > 1 else column[0]
+        for block in blocks
+        for column in _columns(block)
+    }
+    main = found.get(wanted) or next(iter(found.values()))
+    row = {name: value for name, value in _row(main).items() if not name.startswith("p_")}
+    settles = getattr(main, "settle", None)  # of one surface; groups settle theirs each
+    return Claim(blocks=tuple(blocks), statement=main.hypothesis.statement, settles=settles, **row, **facts)
+
+
+def _columns(block: "Block") -> "Iterable[list[Finding]]":
+    """The findings on each hypothesis, over the groups or surfaces of a block."""
+    return map(list, zip(*(findings for _, findings in block), strict=True))
+
+
+def _pooled(column: "list[Finding]") -> "PooledFinding":
+    from batchlaw.claims.pooled import pool_findings  # statsmodels, which one surface does without
+
+    return pool_findings(column)
+
+
+def _row(found: "Finding | PooledFinding") -> dict[str, Any]:
+    """The columns that findings and pooled ones have."""
+    from batchlaw.claims.verdict import Finding
+
+    slope = found.slope if isinstance(found, Finding) else found.pooled
+    late = isinstance(found, Finding) and not found.preregistered
+    return {
+        "hypothesis": found.hypothesis.name,
+        "verdict": found.verdict,
+        "slope": slope.slope if slope else None,
+        "low": slope.ci_low if slope else None,
+        "high": slope.ci_high if slope else None,
+        "p_value": found.p_value,
+        "p_adjusted": found.p_adjusted if isinstance(found, Finding) else None,
+        "reason": f"{found.reason} (named after the runs)" if late else found.reason,
+    }
+
+
+def _frame(rows: list[dict[str, Any]], strata: Sequence[str], columns: Sequence[str]) -> "pd.DataFrame":
+    """A row each; numbers that are not known are NaN."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=[*strata, *columns])
+    numbers = [name for name in ("value", "best", "slope", "low", "high", "p_value", "p_adjusted") if name in columns]
+    return frame.astype(dict.fromkeys(numbers, float))

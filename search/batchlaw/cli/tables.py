@@ -1,0 +1,60 @@
+"""The argument and the options of the commands that read a stored study or a file of runs."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from batchlaw.cli.console import within
+from batchlaw.errors import BatchlawError
+
+StudyOrFileArgument = Annotated[
+    str, typer.Argument(metavar="STUDY_OR_FILE", help="A study in the database, or a CSV or CSV.gz file of runs.")
+]
+LrOption = Annotated[str | None, typer.Option("--lr", metavar="COL", help="Column of the learning rate; lr.")]
+BatchSizeOption = Annotated[
+    str | None, typer.Option("--batch-size", metavar="COL", help="Column of the batch size; batch_size.")
+]
+ScoreOption = Annotated[
+    str | None,
+    typer.Option("--score", metavar="COL[,COL…]", help="Column of the score, or several, a seed each."),
+]
+SeedOption = Annotated[str | None, typer.Option("--seed", metavar="COL", help="Column that names the seed of a row.")]
+DirectionOption = Annotated[
+    str | None, typer.Option("--direction", help="maximize (the default) or minimize the score.")
+]
+WhereOption = Annotated[
+    str | None, typer.Option("--where", metavar="EXPR", help="Rows to keep, such as 'depth == 2 and alpha < 1e-3'.")
+]
+AlphaOption = Annotated[
+    float | None, typer.Option("--alpha", help="Level of the tests, and one less the confidence of intervals; 0.05.")
+]
+BootstrapSeedOption = Annotated[
+    int, typer.Option("--bootstrap-seed", callback=within("--bootstrap-seed", 0, 2**63 - 1), help="Of the bootstraps.")
+]
+
+
+def is_file(study_or_file: str) -> bool:
+    """Whether a file is meant: it exists, or its name ends as a file's does."""
+    with suppress(OSError, ValueError):  # a name that no file can have
+        return study_or_file.endswith((".csv", ".csv.gz")) or Path(study_or_file).is_file()
+    return False
+
+
+def of_a_file(file: str, **options: Any) -> dict[str, Any]:
+    """The options that were given.
+
+    Raises:
+        BatchlawError: no score was named.
+    """
+    if options["score"] is None:
+        raise BatchlawError(f"--score: is required with {file}")
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def check_none_of_a_file(study: str, **options: Any) -> None:
+    """Refuse options that a stored study has no use for."""
+    for name, value in options.items():
+        if value is not None:
+            raise BatchlawError(f"goes with a file, and {study!r} names a study", argument=name, got=value)
