@@ -77,7 +77,7 @@ def test_groups_stand_in_front_and_are_pooled(runs):
     parts = [runs.assign(net=net, score=runs["score"] + 0.02 * k) for k, net in enumerate("abc")]
     found = claim(pd.concat(parts), **COLUMNS, by="net", hypothesis="h6")
     verdicts = found.verdicts
-    assert list(verdicts["net"]) == ["a", "b", "c", "pooled"] and list(verdicts)[0] == "net"
+    assert list(verdicts["net"]) == ["a", "b", "c", "pooled"] and verdicts.columns[0] == "net"
     pooled = verdicts.iloc[-1]
     assert (pooled["slope"], pooled["verdict"]) == (found.slope, found.verdict)
     assert found.hypothesis == "H6" and "3 of 3 groups" in found.reason
