@@ -60,7 +60,7 @@ class Direction:
     @cached_property
     def smooth_slope(self) -> float | None:
         """Through the same levels by a Gaussian process, of a factorial."""
-        from batchlaw.stats.gaussian_process import smooth_ridge  # sklearn, which only a report needs
+        from batchlaw.stats.smoothed import smooth_ridge
 
         if self.lack or self.grid is None:
             return None

@@ -44,7 +44,7 @@ def trial_figures(
     """Those that any study has; `with_map` where no surface shows learning rate and batch size better."""
     of_laws: dict[str, go.Figure] = {}
     if laws:
-        from batchlaw.figures.laws import law_figures  # scikit-learn and statsmodels, which a study without laws spares
+        from batchlaw.figures.laws import law_figures  # SciPy, which a study without laws does without
 
         of_laws = law_figures(spec, records, laws)
     drawn = {

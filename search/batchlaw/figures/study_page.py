@@ -22,7 +22,7 @@ _OURS = SYSTEM_ATTR_PLOT_DATA + "batchlaw-"
 # Characters in an attribute: a fifth of the dashboard's own pieces, which it goes through again for every trial. Each
 # is at most 6 bytes of JSON, and MySQL takes 65,535 in a text.
 _PIECE = 10_000
-FEWEST_OF_A_LAW = 12  # completed trials; as in `batchlaw.stats.scattered`
+FEWEST_OF_A_LAW = 12  # completed trials; as `FEWEST_POINTS` of `batchlaw.stats.smoothed`
 _MOST_FIGURES = 24  # on a page; a study of many factors has four for each combination of levels (assumption)
 
 
@@ -71,6 +71,6 @@ def _laws(spec: StudySpec, records: list[TrialRecord]) -> "list[StudyLaw]":
     """How the best learning rate moves with the batch size, if there are trials enough to tell."""
     if sum(record.outcome == "complete" for record in records) < FEWEST_OF_A_LAW:
         return []
-    from batchlaw.laws import known_laws  # scikit-learn and statsmodels, a second to import
+    from batchlaw.laws import known_laws  # SciPy takes half a second to import
 
     return known_laws(spec, records)

@@ -15,8 +15,8 @@ from batchlaw.stats.curves import MCCANDLISH, SURGE
 from batchlaw.stats.law import Law, law_of
 from batchlaw.stats.noise import NoiseScale, simple_noise_scale
 from batchlaw.stats.optimum import Ridge, ridge
-from batchlaw.stats.scattered import FEWEST_POINTS, scattered_ridge
 from batchlaw.stats.slope import shortfall
+from batchlaw.stats.smoothed import FEWEST_POINTS, scattered_ridge
 from batchlaw.stats.surface import Floats, Surface
 
 

@@ -13,19 +13,19 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import intersection_search_space
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from scipy import stats
 
 from batchlaw.sampling.costs import Costs, full_seconds
 from batchlaw.sampling.cube import Cube
-from batchlaw.sampling.process import Kernel, Process, log_improvement
-
-Floats = NDArray[np.float64]
+from batchlaw.sampling.improvement import log_improvement
+from batchlaw.stats.gaussian_process import Kernel, Prior, Process, matern, normal_scores
+from batchlaw.stats.surface import Floats
 
 # An ask takes two to three times as long as TPE's with 100 trials so, and a ninth of it with 10,000 (measured).
 _KEPT = 200  # trials that the process knows: half of them the best, half the latest
 _FITTED = 60  # of them, that its kernel is fitted to: half the best, half drawn
 _CANDIDATES = 200  # all over the space, and as many beside the best
 _PARENTS = 10
+_STEPS = 10  # of the search for its kernel
 _FLOOR = -0.5  # of a normal score
 _SPREAD = 0.15  # of a side, that a candidate lies beside its parent
 
@@ -131,12 +131,32 @@ class PerSecondSampler(BaseSampler):
         ranked, half = np.argsort(-scores, kind="stable"), _FITTED // 2
         drawn = self._generator.permutation(ranked[half:])[:half]
         fitted = np.concatenate([ranked[:half], drawn])
-        kernel = Kernel.fitted(points[fitted], scores[fitted] - scores[fitted].mean(), cube.categorical)
+        kernel = Kernel.fitted(
+            points[fitted], scores[fitted] - scores[fitted].mean(), cube.categorical, matern, _prior(len(cube.sides)),
+            steps=_STEPS,
+        )  # fmt: skip
         process = Process.of(kernel, points, scores)
-        best = float(process.mean(points[parents]).max())
+        best = float(process.predict(points[parents])[0].max())
         if len(pending):
             process = process.fantasized(pending)
-        return log_improvement(process.mean(candidates), process.deviation(candidates), best)
+        return log_improvement(*process.predict(candidates), best)
+
+
+def _prior(d: int) -> Prior:
+    """Of a kernel on d sides of the cube."""
+
+    def parameters(scale: float, noise: float) -> Floats:
+        return np.append(np.full(d, scale), noise)
+
+    # The middle of the log length scales grows with √d (Hvarfner et al. 2024, arXiv:2402.02229). The noise is a
+    # hundredth of the surface's variance, to within a factor of e (assumption).
+    return Prior(
+        middle=parameters(np.sqrt(2.0) + np.log(d) / 2, np.log(0.01)),
+        deviation=parameters(np.sqrt(3.0), 1.0),
+        low=np.log(parameters(0.05, 1e-5)),
+        high=np.log(parameters(30.0, 3.0)),
+        start=np.log(parameters(0.5, 0.01)),
+    )
 
 
 def _trials(study: Study, states: tuple[TrialState, ...] | None) -> list[FrozenTrial]:
@@ -179,7 +199,7 @@ def levelled(scores: Floats) -> Floats:
 
     So neither a cliff nor the scale of a metric decides how far the best stand out.
     """
-    normal = np.maximum(stats.norm.ppf((stats.rankdata(scores) - 0.5) / len(scores)), _FLOOR)
+    normal = np.maximum(normal_scores(scores), _FLOOR)
     return np.asarray((normal - normal.mean()) / max(float(normal.std()), 1e-12))
 
 

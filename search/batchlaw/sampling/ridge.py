@@ -13,12 +13,15 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.results.records import OUTCOME
-from batchlaw.stats.kriging import draw, krige
+from batchlaw.stats.draws import normal_draws
+from batchlaw.stats.gaussian_process import Kernel, Process, normal_scores, squared_exponential
 from batchlaw.stats.optimum import WINDOW_OCTAVES
 from batchlaw.stats.surface import Bools, Floats
 
 LOOKS = 3  # rounds of a first look: at both ends, which the gate compares the best with, and in the middle
 _UNSTABLE = ("diverged", "out-of-memory")
+_SCALES = np.array([3.0, 2.0])  # octaves of the given and of the tuned factor: length scales (assumption)
+_NOISES = (0.02, 0.06, 0.2, 0.6, 2.0)  # candidates for the variance of a run's error beside the surface's of 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,18 +66,14 @@ class Design:
         """The posterior, given one scored trial or more."""
         scored, n = np.isfinite(tried.scores), len(self.tuned)
         points = np.stack([self.given[tried.given], self.tuned[tried.tuned]], axis=1)
-        process = krige(points[scored], tried.scores[scored], tried.rounds[scored])
+        process = process_of(points[scored], tried.scores[scored], tried.rounds[scored]).fantasized(points[~scored])
         places = [np.stack([np.full(n, given), self.tuned], axis=1) for given in self.given]
         unstable = np.zeros((len(self.given), n), dtype=bool)
         unstable[tried.given[tried.unstable], tried.tuned[tried.unstable]] = True
         runs = np.zeros(unstable.shape, dtype=int)
         np.add.at(runs, (tried.given, tried.tuned), 1)
-        return Belief(
-            np.stack([process.mean(row) for row in places]),
-            np.stack([process.covariance(row, points[~scored]) for row in places]),
-            runs,
-            unstable,
-        )
+        mean, covariance = (np.stack(part) for part in zip(*map(process.posterior, places), strict=True))
+        return Belief(mean, covariance, runs, unstable)
 
     def choose(self, slot: int, belief: Belief, generator: np.random.Generator) -> int:
         """The index of the tuned level to run in a slot after the first look.
@@ -83,13 +82,32 @@ class Design:
         analysis fits a parabola to, it is the one that has been run the least.
         """
         level, _ = self.level(slot)
-        best = int(draw(belief.mean[level], belief.covariance[level], generator).argmax())
+        best = int(normal_draws(belief.mean[level], belief.covariance[level], 1, generator).argmax())
         near = np.abs(self.tuned - self.tuned[best]) <= WINDOW_OCTAVES + 1e-9
         near[max(best - 1, 0) : best + 2] = True
         near &= ~belief.unstable[level]
         near[best] = True
         runs = np.where(near, belief.runs[level], np.inf)
         return int(generator.choice(np.flatnonzero(runs == runs.min())))
+
+
+def process_of(points: Floats, scores: Floats, rounds: NDArray[np.int64]) -> Process:
+    """The process of the greatest likelihood for the ranks of scores.
+
+    Args:
+        points: (n, 2) octaves, the given and the tuned factor of each run.
+        scores: (n,), higher is better.
+        rounds: (n,), runs of the same round share half of the variance of their errors, which is their seeds'.
+    """
+    alike = ((rounds[:, None] == rounds) + np.eye(len(points))) / 2
+    fits = [
+        Process.of(
+            Kernel(_SCALES, noise, np.zeros(2, dtype=bool), squared_exponential), points, normal_scores(scores),
+            alike=alike, variance=1.0,
+        )
+        for noise in _NOISES
+    ]  # fmt: skip
+    return max(fits, key=lambda fit: fit.log_likelihood)
 
 
 class RidgeSampler(BaseSampler):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from batchlaw.stats.draws import normal_draws
 from batchlaw.stats.surface import Bools, Floats
 
 _REWEIGHTINGS = 3
@@ -94,13 +95,6 @@ def _mixed(design: Floats, scores: Floats, variance: Floats, random: Floats, n: 
         found.append((float(twice), effects, equations))
     _, effects, equations = max(found, key=lambda candidate: candidate[0])
     return effects, np.asarray(np.linalg.inv(equations))
-
-
-def normal_draws(mean: Floats, covariance: Floats, size: int, generator: np.random.Generator) -> Floats:
-    """From a normal distribution of several variables, (size, n)."""
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    return np.asarray(mean + generator.normal(size=(size, len(values))) @ root.T)
 
 
 def common_variance(squares: Floats, weights: Floats) -> float:

@@ -9,14 +9,12 @@ import optuna
 import pytest
 from batchlaw.sampling.costs import Costs, full_seconds
 from batchlaw.sampling.cube import Cube
+from batchlaw.sampling.improvement import log_improvement
 from batchlaw.sampling.per_second import PerSecondSampler
-from batchlaw.sampling.process import Kernel, Process, log_improvement, penalty, squares
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import TrialState
-from scipy import integrate, optimize, stats
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import Matern
+from scipy import integrate, stats
 
 SPACE = {
     "log2_batch_size": IntDistribution(1, 9),
@@ -116,47 +114,6 @@ def test_points_drawn_are_values_of_the_space_each_step_as_likely():
     assert (cube.beside(points, 0.15, generator) != points).any(axis=1).mean() > 0.5
 
 
-def surface(n=40, seed=0):
-    """Points of a cube, the last side of it a categorical, and scores."""
-    generator = np.random.default_rng(seed)
-    points = generator.random((n, 3))
-    points[:, 2] = generator.integers(3, size=n) / 2
-    scores = np.sin(5 * points[:, 0]) + (points[:, 2] == 0.5) + 0.05 * generator.normal(size=n)
-    return points, scores - scores.mean(), np.array([False, False, True])
-
-
-def test_the_process_is_that_of_scikit_learn():
-    points, scores, categorical = surface()
-    kernel = Kernel(np.array([0.3, 2.0, 0.7]), 0.02, categorical)
-    process = Process.of(kernel, points, scores)
-    # A choice of three as a corner of a triangle whose sides are 1 long.
-    corners = np.array([[0, 0], [1, 0], [0.5, np.sqrt(0.75)]])
-
-    def flat(of):
-        return np.column_stack([of[:, :2], corners[np.rint(2 * of[:, 2]).astype(int)]])
-
-    oracle = GaussianProcessRegressor(Matern([0.3, 2.0, 0.7, 0.7], nu=2.5), alpha=0.02 + 1e-8, optimizer=None)
-    oracle.fit(flat(points), scores)
-    new = surface(20, seed=1)[0]
-    mean, deviation = oracle.predict(flat(new), return_std=True)
-    np.testing.assert_allclose(process.mean(new), mean, atol=1e-8)
-    np.testing.assert_allclose(process.deviation(new) / np.sqrt(process.variance), deviation, atol=1e-6)
-
-
-def test_the_gradient_of_the_posterior_is_that_of_differences():
-    points, scores, categorical = surface()
-    apart = squares(points, points, categorical)
-    for logs in (np.log([0.5, 0.5, 0.5, 0.01]), np.log([0.2, 3.0, 1.0, 0.1])):
-        numeric = optimize.approx_fprime(logs, lambda at: penalty(at, apart, scores)[0], 1e-6)
-        np.testing.assert_allclose(penalty(logs, apart, scores)[1], numeric, rtol=1e-3, atol=1e-3)
-
-
-def test_the_kernel_finds_which_side_matters():
-    points, scores, categorical = surface()
-    kernel = Kernel.fitted(points, scores, categorical)
-    assert kernel.scales[1] > 3 * kernel.scales[0]
-
-
 def test_the_expected_improvement_is_the_integral_and_does_not_run_out_of_digits():
     for mean, deviation in ((0.3, 0.5), (-0.5, 1.0), (-3.0, 0.7), (-8.0, 1.0)):
         expected, _ = integrate.quad(
@@ -165,16 +122,6 @@ def test_the_expected_improvement_is_the_integral_and_does_not_run_out_of_digits
         assert log_improvement(np.array([mean]), np.array([deviation]), 0.0)[0] == pytest.approx(np.log(expected))
     far = log_improvement(-np.array([30.0, 100.0, 1000.0]), np.ones(3), 0.0)
     assert np.isfinite(far).all() and (np.diff(far) < 0).all()
-
-
-def test_what_is_pending_narrows_the_surface_and_leaves_it_where_it_is():
-    points, scores, categorical = surface()
-    process = Process.of(Kernel(np.array([0.3, 2.0, 0.7]), 0.02, categorical), points, scores)
-    new, pending = surface(20, seed=1)[0], surface(5, seed=2)[0]
-    later = process.fantasized(pending)
-    np.testing.assert_allclose(later.mean(new), process.mean(new), atol=1e-6)
-    assert (later.deviation(new) <= process.deviation(new) + 1e-9).all()
-    assert (later.deviation(pending) < 0.8 * process.deviation(pending)).any()
 
 
 def test_a_trial_that_was_cut_off_counts_as_if_it_had_run_to_its_end():

@@ -1,18 +1,14 @@
-"""The analysis of an adaptive design, against least squares and kriging by other libraries and by simulation."""
+"""The analysis of an adaptive design, against least squares by another library and by simulation."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from batchlaw.stats.adaptive import _fit, _spread, adaptive_ridge
+from batchlaw.stats.adaptive import _fit, adaptive_ridge
 from batchlaw.stats.cells import Cells, Runs
-from batchlaw.stats.kriging import _NOISES, _SCALES, krige
 from batchlaw.stats.optimum import ridge
 from batchlaw.stats.slope import censored_slope, shortfall
 from batchlaw.stats.surface import Surface
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF
-from statsmodels.stats.meta_analysis import combine_effects
 
 TUNED = 2.0 ** np.arange(1, 10)
 
@@ -168,29 +164,3 @@ def test_the_lack_of_fit_is_as_rare_as_its_p_says_and_seen_where_it_is():
     p = np.array([p_of(lambda off: -0.25 * off**2, seed) for seed in range(60)])
     assert 0.35 < p.mean() < 0.65 and (p < 0.05).mean() < 0.15
     assert max(p_of(walled, seed) for seed in range(5)) < 1e-6
-
-
-def test_the_spread_of_curvatures_is_dersimonian_and_lairds():
-    generator = np.random.default_rng(0)
-    variances = generator.uniform(0.01, 0.03, 8)
-    values = -1 + generator.normal(0, 0.5, 8) + np.sqrt(variances) * generator.normal(size=8)
-    assert _spread(values, variances) == pytest.approx(combine_effects(values, variances, method_re="chi2").tau2)
-
-
-def test_the_process_is_scikit_learns():
-    runs, _ = designed(0.5, rounds=4)
-    points = np.log2(np.stack([runs.given, runs.tuned], axis=1))
-    own_seeds = np.arange(len(points))
-    process = krige(points, runs.scores, own_seeds)
-    assert process.noise in _NOISES
-    places = points[:20] + 0.3
-    ranks = process.factor @ process.whitened
-    reference = GaussianProcessRegressor(RBF(_SCALES), alpha=2 * process.noise, optimizer=None).fit(points, ranks)
-    mean, covariance = reference.predict(places, return_cov=True)
-    np.testing.assert_allclose(process.mean(places), mean, atol=1e-6)
-    np.testing.assert_allclose(process.covariance(places, points[:0]), covariance, atol=1e-6)
-    # What is pending narrows it as a run would.
-    pending = points[:5] - 0.4
-    more = GaussianProcessRegressor(RBF(_SCALES), alpha=2 * process.noise, optimizer=None)
-    more.fit(np.concatenate([points, pending]), np.append(ranks, np.zeros(5)))
-    np.testing.assert_allclose(process.covariance(places, pending), more.predict(places, return_cov=True)[1], atol=1e-6)

@@ -6,7 +6,6 @@ import statsmodels.api as sm
 from batchlaw.stats.cliff import cliff_ratio, cliffs
 from batchlaw.stats.collapse import _spline, collapse
 from batchlaw.stats.equivalence import equivalence_p
-from batchlaw.stats.gaussian_process import smooth_ridge
 from batchlaw.stats.holm import holm
 from batchlaw.stats.optimum import ridge
 from batchlaw.stats.pooling import pool
@@ -122,11 +121,6 @@ def test_two_lines_is_not_taken_in_by_a_curve_that_only_flattens():
         fit = sm.OLS(y, np.vander(x, 3)).fit()
         quadratic += fit.params[0] < 0 and fit.pvalues[0] < 0.05 and -fit.params[1] / 2 / fit.params[0] < 8
     assert wrong <= 16 and quadratic > 100
-
-
-def test_the_gaussian_process_sees_the_same_ridge():
-    surface, best = planted(0.5, noise=0.2)
-    np.testing.assert_allclose(smooth_ridge(surface), best, atol=0.8)
 
 
 def test_the_cliff_is_the_smallest_batch_size_from_which_on_all_is_stable():

@@ -1,11 +1,13 @@
-"""Ridges of scattered points, as a search leaves them."""
+"""Ridges by a Gaussian process: of scattered points, as a search leaves them, and of full grids."""
 
 import numpy as np
 import pytest
 from batchlaw.stats.curves import MCCANDLISH
 from batchlaw.stats.law import law_of
-from batchlaw.stats.scattered import scattered_ridge
 from batchlaw.stats.slope import shortfall
+from batchlaw.stats.smoothed import scattered_ridge, smooth_ridge
+
+from tests.unit.stats.conftest import planted
 
 
 def searched(slope, seed=0, n=150, noise=0.2):
@@ -46,3 +48,11 @@ def test_too_few_points_give_none():
     assert scattered_ridge(batch_sizes, lrs, scores, np.random.default_rng(0)) is None
     same = np.full(40, 8.0)
     assert scattered_ridge(same, 2.0 ** np.arange(40), np.arange(40.0), np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+def test_the_ridge_of_a_full_grid_is_the_planted_one(slope):
+    surface, best = planted(slope, noise=0.2)
+    found = smooth_ridge(surface)
+    inside = (best > 1.5) & (best < 8.5)  # an optimum at the edge of the grid cannot be told from one beyond it
+    np.testing.assert_allclose(found[inside], best[inside], atol=0.45)

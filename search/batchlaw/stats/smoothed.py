@@ -1,17 +1,25 @@
-"""The ridge of scores that lie scattered over both factors, as those of a search do, by a Gaussian process."""
-
-import warnings
+"""The ridge of a surface that a Gaussian process smooths: of scattered scores, and a check on local parabolas."""
 
 import numpy as np
 
+from batchlaw.stats.draws import normal_draws
+from batchlaw.stats.gaussian_process import Kernel, Prior, Process, normal_scores, squared_exponential
 from batchlaw.stats.optimum import EDGE_SHARE, WIDEST_OCTAVES, Ridge, Status
-from batchlaw.stats.surface import Floats
+from batchlaw.stats.surface import Floats, Surface
 
 FEWEST_POINTS = 12  # of all, for three hyperparameters
 _FEWEST_A_LEVEL = 3  # and over an octave, for an optimum between them
 _MOST_POINTS = 200  # the best of each level: a Gaussian process takes time with the cube of them
-_STEPS_AN_OCTAVE = 5
+_STEPS_AN_OCTAVE, _FINE_STEPS_AN_OCTAVE = 5, 10
 _DRAWS = 400
+# Of the length scales of the given and of the tuned factor, octaves, and of the noise beside the surface's variance.
+_PRIOR = Prior(
+    middle=np.zeros(3),
+    deviation=np.full(3, np.inf),
+    low=np.log([0.5, 0.5, 1e-3]),
+    high=np.log([20.0, 20.0, 10.0]),
+    start=np.log([3.0, 2.0, 0.3]),
+)
 
 
 def scattered_ridge(
@@ -33,8 +41,6 @@ def scattered_ridge(
     Returns:
         None where too few points lie at enough levels.
     """
-    from scipy import stats  # a third of a second to import
-
     x, y = np.log2(given), np.log2(tuned)
     levels = np.array([v for v in np.unique(x) if (x == v).sum() >= _FEWEST_A_LEVEL and np.ptp(y[x == v]) >= 1])
     best_first = np.argsort(-scores, kind="stable")
@@ -44,10 +50,10 @@ def scattered_ridge(
     if len(levels) < 2 or len(kept) < FEWEST_POINTS or np.ptp(scores[kept]) == 0:
         return None
     x, y = x[kept], y[kept]
-    ranks = stats.norm.ppf((stats.rankdata(scores[kept]) - 0.5) / len(kept))  # so that no cliff sets the length scale
-    grids = {v: _grid(y[x == v]) for v in levels}
+    grids = {v: _grid(y[x == v], _STEPS_AN_OCTAVE) for v in levels}
     places_2d = np.concatenate([np.stack([np.full_like(grid, v), grid], axis=1) for v, grid in grids.items()])
-    mean, draws = _posterior(np.stack([x, y], axis=1), ranks, places_2d, generator)
+    mean, covariance = _process_of(np.stack([x, y], axis=1), normal_scores(scores[kept])).posterior(places_2d)
+    draws = normal_draws(mean, covariance, _DRAWS, generator)
     ends = np.cumsum([len(grid) for grid in grids.values()])
     columns = []
     for (_, grid), start, stop in zip(grids.items(), [0, *ends], ends, strict=False):
@@ -56,7 +62,7 @@ def scattered_ridge(
     best, error, low, high, status, resampled = zip(*columns, strict=True)
     return Ridge(
         given=2**levels,
-        tuned=2 ** _grid(y),
+        tuned=2 ** _grid(y, _STEPS_AN_OCTAVE),
         status=status,
         best=np.array(best),
         standard_error=np.array(error),
@@ -68,8 +74,20 @@ def scattered_ridge(
     )
 
 
-def _grid(y: Floats) -> Floats:
-    return np.linspace(y.min(), y.max(), round(np.ptp(y) * _STEPS_AN_OCTAVE) + 1)
+def smooth_ridge(surface: Surface) -> Floats:
+    """The tuned level, log₂, at which the smoothed surface is highest, at each given level (n_given,)."""
+    x, y = np.log2(surface.given), np.log2(surface.tuned)
+    cells = np.stack([axis.ravel() for axis in np.meshgrid(x, y, indexing="ij")], axis=1)
+    # Uniform ranks, not normal ones: on planted ridges the error was 0.17 octaves instead of 0.21 (root mean square).
+    ranks = np.argsort(np.argsort(surface.means.ravel()))
+    process = _process_of(cells, (ranks - ranks.mean()) / ranks.std())
+    fine = _grid(y, _FINE_STEPS_AN_OCTAVE)
+    best = [fine[process.posterior(np.stack([np.full_like(fine, v), fine], axis=1))[0].argmax()] for v in x]
+    return np.array(best)
+
+
+def _grid(y: Floats, steps_an_octave: int) -> Floats:
+    return np.linspace(y.min(), y.max(), round(np.ptp(y) * steps_an_octave) + 1)
 
 
 def _level(
@@ -86,20 +104,7 @@ def _level(
     return float(best), float(np.hypot(optima.std(), step / 12**0.5)), float(low), float(high), status, optima
 
 
-def _posterior(points: Floats, values: Floats, places: Floats, generator: np.random.Generator) -> tuple[Floats, Floats]:
-    """Mean (n_places,) and draws (n_draws, n_places) of the process; scales in octaves."""
-    from sklearn.exceptions import ConvergenceWarning  # half a second, which the law of a claim does without
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-
-    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * RBF((3.0, 2.0), (0.5, 20.0)) + WhiteKernel(0.3, (1e-3, 2.0))
-    process = GaussianProcessRegressor(kernel, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a length scale at its bound is an answer here
-        process.fit(points, values)
-    mean, covariance = process.predict(places, return_cov=True)
-    white = float(process.kernel_.k2.noise_level)  # part of a score, not of the curve
-    covariance = covariance + (1e-6 - white) * np.eye(len(places))
-    values_, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values_, 0.0))
-    return mean, mean + generator.normal(size=(_DRAWS, len(places))) @ root.T
+def _process_of(points: Floats, scores: Floats) -> Process:
+    """The process of greatest likelihood, on octaves of two factors (n, 2)."""
+    kernel = Kernel.fitted(points, scores, np.zeros(2, dtype=bool), squared_exponential, _PRIOR, steps=100)
+    return Process.of(kernel, points, scores)
