@@ -53,7 +53,7 @@ def exported(batchlaw, finished, tmp_path):
         batchlaw("export", "tiny", "--format", form, "-o", file, *options, folder=finished)
         return file.read_text()
 
-    yield export, TrainConfig.from_record(best.config), stored
+    yield export, best.config, stored
     storage.engine.dispose()
 
 
@@ -61,7 +61,7 @@ def text_of(form: str, config: TrainConfig, stored) -> str:
     """The export of another configuration, as if the best trial of the study had had it."""
     records = records_of(stored)
     best = select(records, stored.spec, top=1, per=None)[0]
-    other = dataclasses.replace(best, config=config.model_dump(mode="json"))
+    other = dataclasses.replace(best, config=config)
     configurations = with_ties([other], other, stored.spec)
     now = "2026-01-01T00:00:00+00:00"
     provenances = provenances_of(configurations, [*records, other], stored.spec, exported=now, verified=None)
@@ -195,6 +195,6 @@ def test_optuna_runs_the_queued_trials_with_the_same_configurations(exported, tm
 
     study.optimize(objective, n_trials=3)
     records = select(records_of(stored), stored.spec, top=3, per=None)
-    assert seen == [TrainConfig.from_record(record.config) for record in records]
+    assert seen == [record.config for record in records]
     assert [trial.params for trial in study.trials] == [record.params for record in records]
     assert study.trials[0].user_attrs["provenance"]["study"] == "tiny"

@@ -12,7 +12,6 @@ from importlib.metadata import version
 import pytest
 import yaml
 from batchlaw.recipe.schedule import schedule_of
-from batchlaw.spec import TrainConfig
 
 from tests.acceptance.conftest import environment
 
@@ -205,12 +204,13 @@ def test_a_wrong_request_is_one_line_exit_2_and_writes_nothing(batchlaw, tmp_pat
 
 
 def test_the_recorded_configuration_reads_back(read, finished):
+    from batchlaw.results.attributes import CONFIG
     from batchlaw.results.records import records_of
     from batchlaw.storage import load, open_storage
 
     storage = open_storage(f"sqlite:///{finished / 'batchlaw.db'}")
-    for record in records_of(load(storage, "tiny")):
-        config = TrainConfig.from_record(record.config)
-        assert config.steps == schedule_of(config).steps
-        assert config.model_dump(mode="json") == record.config
+    stored = load(storage, "tiny")
+    for record, trial in zip(records_of(stored), stored.study.get_trials(), strict=True):
+        assert record.config.steps == schedule_of(record.config).steps
+        assert record.config.model_dump(mode="json") == trial.user_attrs[CONFIG]
     storage.engine.dispose()

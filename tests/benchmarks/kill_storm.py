@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from batchlaw.measure.replay import replay
 from batchlaw.objectives.objective import Runtime
+from batchlaw.recipe.result import Outcome
 from batchlaw.results.records import outcome_counts, records_of
 from batchlaw.spec import parse_spec
 from batchlaw.storage import load, open_storage, register, workers_of
@@ -97,7 +98,7 @@ def storm(url: str, folder: Path, args, server: Callable[[str], None] | None) ->
     stored = load(storage, "storm")
     records = records_of(stored)
     torch.set_num_threads(1)
-    complete = [record for record in records if record.outcome == "complete"]
+    complete = [record for record in records if record.outcome == Outcome.COMPLETE]
     runtime = Runtime(torch.device("cpu"), folder)
     differing = sum(replay(record, stored.spec, runtime).largest_difference != 0 for record in complete)
     counts = stored.slots.counts()

@@ -25,8 +25,9 @@ from batchlaw import __version__
 from batchlaw.claims.hypotheses import preregistration
 from batchlaw.objectives.objective import Runtime, run_trial
 from batchlaw.recipe.derive import derive, run_seeds
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, point_of, suggest
-from batchlaw.results.records import CONFIG, OUTCOME, RESULT
+from batchlaw.results.attributes import CONFIG, OUTCOME, RESULT
 from batchlaw.spec import StudySpec, parse_spec
 from batchlaw.storage import StoredStudy, open_storage, register
 from batchlaw.storage.tables import slots
@@ -183,7 +184,7 @@ def _finished(
         value=curve[-1][spec.arm.metric] if pruned else metrics[spec.arm.metric],
         datetime_start=started, datetime_complete=started + timedelta(seconds=pattern["seconds"]),
         params=point.params, distributions=point.distributions,
-        user_attrs=attributes | ({OUTCOME: "diverged"} if diverged else {}),
+        user_attrs=attributes | ({OUTCOME: Outcome.DIVERGED} if diverged else {}),
         system_attrs={"completed_rung_0": curve[-1][spec.arm.metric]} if spec.search else {},
         intermediate_values={n + 1: entry[spec.arm.metric] for n, entry in enumerate(curve)},
     )  # fmt: skip

@@ -44,7 +44,7 @@ from batchlaw import __version__
 from batchlaw.objectives.objective import Runtime
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.space import suggest
-from batchlaw.results.records import CONFIG, RESULT
+from batchlaw.results.attributes import CONFIG, RESULT
 from batchlaw.spec import StudySpec, TrainConfig, parse_spec
 from batchlaw.storage import Slots, load, open_storage, register
 from batchlaw.storage.tables import slots

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from batchlaw.results.records import ENDED, records_of
+from batchlaw.recipe.result import ENDED, Outcome
+from batchlaw.results.records import records_of
 from batchlaw.storage import load, open_storage
 from optuna.trial import TrialState
 
@@ -137,12 +138,12 @@ def run_ours(setting: Setting) -> list[dict[str, Any]]:
     return [
         {
             "ended": record.ended.timestamp(),
-            "complete": record.outcome == "complete",
+            "complete": record.outcome == Outcome.COMPLETE,
             "accuracy": record.value,
             "params": {
-                "lr": record.config["peak_lr"],
-                "batch_size": record.config["batch_size"],
-                "optimizer": names[record.config["optimizer"]],
+                "lr": record.config.peak_lr,
+                "batch_size": record.config.batch_size,
+                "optimizer": names[record.config.optimizer],
             },
         }
         for record in records_of(load(open_storage(url), "real"))

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from batchlaw.measure.replay import replay
 from batchlaw.objectives.objective import Runtime
+from batchlaw.recipe.result import Outcome
 from batchlaw.results.records import outcome_counts, records_of
 from batchlaw.spec import parse_spec
 from batchlaw.storage import open_storage, register, workers_of
@@ -116,7 +117,7 @@ def race(url: str, folder: Path) -> dict:
     seconds = time.monotonic() - began
     reap(stored)
     records = records_of(stored)
-    complete = [record for record in records if record.outcome == "complete"]
+    complete = [record for record in records if record.outcome == Outcome.COMPLETE]
     torch.set_num_threads(1)
     runtime = Runtime(torch.device("cpu"), folder)
     differing = sum(replay(record, stored.spec, runtime).largest_difference != 0 for record in complete)

@@ -56,7 +56,7 @@ def run(spec: StudySpec) -> tuple[list[TrialRecord], float, float]:
         wall = time.perf_counter() - began
         records = records_of(stored)
         storage.engine.dispose()
-    return records, sum(record.result.get("train_seconds", 0.0) for record in records), wall
+    return records, sum(record.result.train_seconds or 0.0 for record in records), wall
 
 
 def by_itself(spec: StudySpec) -> tuple[list[TrialRecord], float, float]:
@@ -78,7 +78,7 @@ def factorial_slope(spec: StudySpec, records: list[TrialRecord], seeds: int) -> 
 def adaptive_slopes(spec: StudySpec, records: list[TrialRecord]) -> Iterator[tuple[int, float, Slope | None]]:
     """After each round: the runs and training seconds so far, and H9's slope."""
     runs, tuned = adaptive_runs_of(spec, records), np.array(levels_of(spec.space.batch_size), float)
-    seconds = np.cumsum([record.result["train_seconds"] for record in records])
+    seconds = np.cumsum([record.result.train_seconds for record in records])
     a_round = len(levels_of(spec.space.base_lr))
     for trials in range(3 * a_round, len(records) + 1, a_round):
         n = trials * spec.arm.replicates

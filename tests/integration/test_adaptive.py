@@ -15,6 +15,7 @@ from batchlaw.figures.gallery import gallery
 from batchlaw.laws import known_laws, laws_of
 from batchlaw.objectives.objective import Runtime
 from batchlaw.results.records import records_of
+from batchlaw.results.result import TrialResult
 from batchlaw.spec import parse_spec
 from batchlaw.storage import open_storage, register
 from batchlaw.workers.worker import Worker
@@ -73,7 +74,7 @@ def test_a_round_is_every_rate_once_on_the_same_seeds_and_no_run_repeats_another
     assert Counter(record.params["base_lr"] for record in records) == dict.fromkeys(RATES, 8)
     rounds = {}
     for record in records:
-        rounds.setdefault(tuple(record.config["seeds"]), []).append(record.params["base_lr"])
+        rounds.setdefault(record.config.seeds, []).append(record.params["base_lr"])
     assert len(rounds) == 8 and all(sorted(rates) == RATES for rates in rounds.values())
     assert len({seed for seeds in rounds for seed in seeds}) == 16
 
@@ -95,7 +96,7 @@ def test_a_loss_is_read_on_a_log_scale_and_a_score_as_it_is(storage):
     scores = adaptive_runs_of(stored.spec, records).scores
     assert (losses <= 0).any()
     np.testing.assert_allclose(scores, -losses)  # a loss below 0 has no logarithm
-    lifted = [replace(record, result={"replicate_values": [record.value + 1]}) for record in records]
+    lifted = [replace(record, result=TrialResult(replicate_values=[record.value + 1])) for record in records]
     np.testing.assert_allclose(adaptive_runs_of(stored.spec, lifted).scores, -np.log(losses + 1))
 
 

@@ -148,7 +148,7 @@ def test_a_study_of_a_program_is_searched_and_pruned(tmp_path):
     assert len(outcomes) == 12 and set(outcomes) == {"complete", "pruned"}
     for record in records:
         if record.outcome == "complete":
-            assert record.value == pytest.approx(abs(record.config["peak_lr"] - 0.01) + 0.25)
+            assert record.value == pytest.approx(abs(record.config.peak_lr - 0.01) + 0.25)
     storage.engine.dispose()
 
 

@@ -82,9 +82,9 @@ def test_every_cell_is_one_trial_of_all_seeds(storage):
     stored = work(storage, spec, bowl)
     assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
     assert len(cells(spec.space)) == 64
-    seeds = {tuple(record.config["seeds"]) for record in records_of(stored)}
+    seeds = {record.config.seeds for record in records_of(stored)}
     assert len(seeds) == 1 and len(seeds.pop()) == 5
-    assert all(len(record.replicate_values) == 5 for record in records_of(stored))
+    assert all(len(record.result.replicate_values) == 5 for record in records_of(stored))
 
 
 def test_the_planted_verdict_comes_out(storage):
@@ -268,15 +268,15 @@ def test_learning_rates_of_a_batch_size_share_a_network_and_each_is_a_trial(stor
     assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
     records = records_of(stored)
     # The eight rates of a batch size as networks of three, three and two.
-    assert [record.result["stack_size"] for record in records[:8]] == [15] * 6 + [10] * 2
+    assert [record.result.stack_size for record in records[:8]] == [15] * 6 + [10] * 2
     assert stored.slots.counts().done == 64
     for record in records[1::12]:
-        assert record.params["base_lr"] in record.result["stacked_base_lrs"]
+        assert record.params["base_lr"] in record.result.stacked_base_lrs
         assert replay(record, spec, Runtime(CPU, None)).largest_difference == 0.0
     alone = work_alone(storage, spec)
     for ours, theirs in zip(records, alone, strict=True):
-        assert ours.params == theirs.params and theirs.result["stack_size"] in (1, 5)
-        assert ours.replicate_values == pytest.approx(theirs.replicate_values, rel=0.02)
+        assert ours.params == theirs.params and theirs.result.stack_size in (1, 5)
+        assert ours.result.replicate_values == pytest.approx(theirs.result.replicate_values, rel=0.02)
 
 
 def work_alone(storage, spec):
@@ -289,7 +289,7 @@ def work_alone(storage, spec):
 
 def test_runs_are_timed_by_themselves_where_their_time_is_the_question(storage, three_at_once):
     stored = work(storage, claim_spec(claim={"hypotheses": ["H2"]}, **STACKING))
-    assert all(record.result["stacked_base_lrs"] == [record.params["base_lr"]] for record in records_of(stored))
+    assert all(record.result.stacked_base_lrs == [record.params["base_lr"]] for record in records_of(stored))
 
 
 def test_a_network_that_is_interrupted_hands_all_its_cells_back(storage, three_at_once, tmp_path, monkeypatch):
@@ -372,7 +372,7 @@ def test_momentum_is_read_as_damping(storage):
         claim={"hypotheses": ["H9m"], "metric": "validation_loss"}, task=None, objective="mine:train", train_size=128,
     )  # fmt: skip
     stored = work(storage, spec, objective)
-    assert {record.config["peak_lr"] for record in records_of(stored)} == {0.1}
+    assert {record.config.peak_lr for record in records_of(stored)} == {0.1}
     (((_, (finding,)),),) = findings_of(stored, None, seed=0)
     assert finding.verdict == "supported" and finding.slope.slope == pytest.approx(1, abs=0.1)
 
@@ -385,8 +385,8 @@ def test_training_sizes_are_trained_with(storage):
     )  # fmt: skip
     stored = work(storage, spec)
     records = records_of(stored)
-    assert {record.config["train_size"] for record in records} == {128, 256, 512, 1024}
-    assert {record.config["task"]["train_size"] for record in records} == {128, 256, 512, 1024}
+    assert {record.config.train_size for record in records} == {128, 256, 512, 1024}
+    assert {record.config.task.train_size for record in records} == {128, 256, 512, 1024}
     findings_of(stored, None, seed=0)
     for record in records[::9]:
         assert replay(record, spec, Runtime(CPU, None)).largest_difference == 0.0

@@ -4,7 +4,9 @@ import math
 
 import optuna
 import pytest
-from batchlaw.results.records import OUTCOME, RESULT, best_first, briefs_of, record_at, records_of
+from batchlaw.recipe.result import Outcome
+from batchlaw.results.attributes import OUTCOME, RESULT
+from batchlaw.results.records import best_first, briefs_of, record_at, records_of
 from batchlaw.storage import register
 from batchlaw.storage.trials import heads_of, trials_of
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -44,7 +46,8 @@ def ended(number):
             "log2_batch_size": IntDistribution(0, 9),
         },
         intermediate_values={4: 0.25, 1: math.inf, 2: 1.0 + number},
-        user_attrs={RESULT: {"curve": [number, None]}} | ({OUTCOME: "diverged"} if number == 0 else {}),
+        user_attrs={RESULT: {"curve": [{"progress": 0.5, "loss": number}]}}
+        | ({OUTCOME: Outcome.DIVERGED} if number == 0 else {}),
         system_attrs={"rung": number},
     )
 

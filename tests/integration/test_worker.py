@@ -13,6 +13,8 @@ from batchlaw.errors import DeviceMemoryError, Diverged, WorkFailed
 from batchlaw.interrupts import STOPPING, Interrupts
 from batchlaw.measure.replay import replay
 from batchlaw.objectives.objective import Runtime
+from batchlaw.recipe.derive import derive
+from batchlaw.recipe.space import point_of
 from batchlaw.results.records import records_of
 from batchlaw.storage import load, open_storage, register
 from batchlaw.workers.worker import Worker
@@ -68,15 +70,11 @@ def test_a_worker_spends_the_budget_exactly_and_records_what_a_trial_is(storage)
     assert {record.outcome for record in records} <= {"complete", "pruned"}
     complete = next(record for record in records if record.outcome == "complete")
     config, result = complete.config, complete.result
-    assert {"base_lr", "peak_lr", "examples", "steps", "warmup_steps", "lr_per_example", "noise_scale", "seeds"} <= set(
-        config
-    )
-    assert {"train_loss", "train_accuracy", "validation_loss", "validation_accuracy"} <= set(result["metrics"])
-    assert {"seconds", "examples_per_second", "peak_memory_bytes", "device", "threads", "versions", "curve"} <= set(
-        result
-    )
-    assert result["versions"]["torch"] == torch.__version__
-    assert complete.value == result["metrics"]["validation_accuracy"] == result["curve"][-1]["validation_accuracy"]
+    assert config == derive(stored.spec, point_of(complete.params, stored.spec.space), config.seeds)
+    assert {"train_loss", "train_accuracy", "validation_loss", "validation_accuracy"} <= set(result.metrics)
+    assert min(result.seconds, result.examples_per_second, result.peak_memory_bytes, result.threads) > 0
+    assert result.device == "cpu" and result.versions["torch"] == torch.__version__
+    assert complete.value == result.metrics["validation_accuracy"] == result.curve[-1].metrics["validation_accuracy"]
     assert list(complete.intermediate_values) == [1, 2, 3, 4]
     assert {tuple(sorted(record.params)) for record in records} == {
         ("base_lr", "log2_batch_size", "one_minus_momentum", "optimizer")
@@ -96,7 +94,7 @@ def test_every_finished_trial_replays_to_the_last_bit_from_the_database(storage)
 def test_replicates_are_averaged_and_recorded_singly(sqlite):
     stored = work(sqlite, tiny_spec(search={"trials": 2, "replicates": 3, "pruner": "none"}))
     for record in records_of(stored):
-        values = record.replicate_values
+        values = record.result.replicate_values
         assert len(values) == 3 and len(set(values)) > 1
         assert record.value == pytest.approx(sum(values) / 3)
 
@@ -133,9 +131,9 @@ def test_ones_own_function_is_reported_pruned_and_scored(sqlite):
     pruned = [record for record in records if record.outcome == "pruned"]
     complete = [record for record in records if record.outcome == "complete"]
     assert pruned and complete
-    assert all(record.value == record.config["batch_size"] for record in complete)
+    assert all(record.value == record.config.batch_size for record in complete)
     assert all(list(record.intermediate_values) == [1, 2, 3, 4] for record in complete)
-    assert all(len(record.result["curve"]) < 8 for record in pruned)
+    assert all(len(record.result.curve) < 8 for record in pruned)
     ended = [trial for trial in stored.study.get_trials() if trial.state == TrialState.PRUNED]
     assert all(trial.value == trial.intermediate_values[trial.last_step] for trial in ended)
 
@@ -223,7 +221,7 @@ def test_a_trial_past_its_time_limit_is_pruned_with_the_reason(sqlite):
             signal.signal(number, handler)
     record = records_of(stored)[0]
     assert (record.outcome, record.reason) == ("pruned", "past trial_seconds = 0.3")
-    assert record.result["seconds"] < 10
+    assert record.result.seconds < 10
 
 
 def test_past_its_deadline_a_worker_starts_no_trial(sqlite):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from batchlaw.errors import StudyError
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import DATASETS, StudySpec, levels_of
@@ -16,7 +17,7 @@ from batchlaw.stats.cells import Runs
 from batchlaw.stats.surface import Floats
 
 FACTORS = tuple(knob.name for knob in KNOBS if knob.factor)
-_JUDGED = ("complete", "diverged", "out-of-memory")
+_JUDGED = (Outcome.COMPLETE, Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
 
 
 def varied_factors(spec: StudySpec) -> list[str]:
@@ -77,9 +78,9 @@ def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
     if spec.direction == "minimize" and scores.max() < 0:
         scores = -np.log(-scores)
     return Runs(
-        given=np.repeat([float(record.config["peak_lr"]) for record in ended], counts),
-        tuned=np.repeat([float(record.config["batch_size"]) for record in ended], counts),
-        seeds=np.concatenate([record.config["seeds"] for record in ended]),
+        given=np.repeat([record.known_config.peak_lr for record in ended], counts),
+        tuned=np.repeat([float(record.known_config.batch_size) for record in ended], counts),
+        seeds=np.concatenate([record.known_config.seeds for record in ended]),
         scores=scores,
         unstable=np.concatenate([columns["unstable"] for columns in found]),
     )
@@ -87,19 +88,20 @@ def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
 
 def _judged(records: list[TrialRecord]) -> list[TrialRecord]:
     """Those with a result."""
-    return [record for record in records if record.outcome in _JUDGED and record.replicate_values]
+    return [record for record in records if record.outcome in _JUDGED and record.result.replicate_values]
 
 
 def _trial(record: TrialRecord) -> dict[str, Any]:
     """The columns that are the same for every replicate."""
+    config, result = record.known_config, record.result
     return {
-        "peak_lr": record.config["peak_lr"],
-        "inverse_damping": 1 / (1 - record.config["momentum"]),
-        "curves": record.result.get("curves", []),
-        "steps": record.config["steps"],
-        "examples": record.config["examples"],
-        "train_seconds": record.result.get("train_seconds", math.nan),
-        "shares_network": len(record.result.get("stacked_base_lrs", ())) > 1,
+        "peak_lr": config.peak_lr,
+        "inverse_damping": 1 / (1 - config.momentum),
+        "curves": result.curves,
+        "steps": config.steps,
+        "examples": config.examples,
+        "train_seconds": math.nan if result.train_seconds is None else result.train_seconds,
+        "shares_network": len(result.stacked_base_lrs) > 1,
     }
 
 
@@ -107,15 +109,15 @@ def _replicates(spec: StudySpec, record: TrialRecord) -> dict[str, list[Any]]:
     """The columns of which each replicate has its own value."""
     scores, unstable = _scores(spec, record)
     n, sign = len(scores), 1 if spec.direction == "maximize" else -1
-    metrics = record.result.get("replicates") or [{}] * n
-    plateaus = record.result.get("plateau_steps") or [None] * n
+    metrics = record.result.replicates or [{}] * n
+    plateaus = record.result.plateau_steps or [None] * n
     return {
         "replicate": list(range(n)),
         "score": [sign * score for score in scores],
         "unstable": unstable,
         "train_loss": [each.get("train_loss", math.nan) for each in metrics],
         "validation_loss": [each.get("validation_loss", math.nan) for each in metrics],
-        "tail_loss_variance": record.result.get("tail_loss_variance") or [math.nan] * n,
+        "tail_loss_variance": list(record.result.tail_loss_variance) or [math.nan] * n,
         "plateau_steps": [math.nan if steps is None else steps for steps in plateaus],
     }
 
@@ -159,7 +161,7 @@ def known_curves(name: str, runs: pd.DataFrame, *columns: str) -> None:
         StudyError: one was not, as of a study that did not ask for it.
     """
     for column in columns:
-        if not any(column in entry for curve in runs["curves"] for entry in curve[:1]):
+        if not any(column in point.metrics for curve in runs["curves"] for point in curve[:1]):
             raise StudyError(f"{name} needs {column} at every report, which no run of this study has recorded")
 
 
@@ -168,10 +170,10 @@ def curves_of(runs: pd.DataFrame, column: str, reports: int) -> Floats:
     ordered = runs.sort_values([*FACTORS, "replicate"])
     curves = np.full((len(ordered), reports), np.nan)
     for row, (replicate, curve) in enumerate(zip(ordered["replicate"], ordered["curves"], strict=True)):
-        for entry in reversed(curve):
-            value = entry[column][replicate]
+        for point in reversed(curve):
+            value = point.metrics[column][replicate]
             # A report left out, of a run with fewer steps than reports, is spoken for by the next.
-            curves[row, : round(entry["progress"] * reports)] = math.nan if value is None else value
+            curves[row, : round(point.progress * reports)] = math.nan if value is None else value
     return curves.reshape(-1, ordered["replicate"].nunique(), reports)
 
 
@@ -198,8 +200,8 @@ def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[boo
     An unstable run counts with the score of guessing, which an untrained network has. How far beyond it a loss went
     says nothing about the batch size, and would swamp what the other seeds say.
     """
-    values = record.replicate_values
-    diverged = record.result.get("diverged", [record.outcome != "complete"] * len(values))
+    values = list(record.result.replicate_values)
+    diverged = record.result.diverged or [record.outcome != Outcome.COMPLETE] * len(values)
     if spec.task is None:
         return values, list(diverged)
     n_classes = DATASETS[spec.task.dataset].n_classes
@@ -208,7 +210,7 @@ def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[boo
     guessing = [
         m["validation_accuracy"] <= chance["validation_accuracy"] + 3 * error
         or m["validation_loss"] >= chance["validation_loss"]
-        for m in record.result.get("replicates", [])
+        for m in record.result.replicates
     ] or [True] * len(values)
     unstable = [left or guess for left, guess in zip(diverged, guessing, strict=True)]
     return [chance[spec.arm.metric] if u else value for value, u in zip(values, unstable, strict=True)], unstable

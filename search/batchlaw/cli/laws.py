@@ -169,7 +169,7 @@ def _trained(stored: "StoredStudy", found: "list[Transfer]", device: str, data_d
             f"--train: study {spec.name!r} runs {spec.user_code!r}; only a [task] can be trained by name"
         )
     # As many threads as the trials had that these runs stand beside.
-    threads = [record.result.get("threads", 0) for part in found for record in part.law.records]
+    threads = [record.result.threads or 0 for part in found for record in part.law.records]
     machine = runtime(spec, device, max(threads, default=0) or cores(), data_dir, None)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:

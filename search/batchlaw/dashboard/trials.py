@@ -12,7 +12,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.dashboard.curves import artifacts_of
-from batchlaw.results.records import CONFIG, RESULT
+from batchlaw.results.attributes import CONFIG, RESULT
 from batchlaw.spec.knobs import KNOBS
 from batchlaw.storage.trials import trials_of
 

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
+from batchlaw.recipe.result import ENDED, Outcome
 from batchlaw.results.ranking import Configuration
-from batchlaw.results.records import ENDED, TrialRecord
-from batchlaw.spec import StudySpec, fingerprint
+from batchlaw.results.records import TrialRecord
+from batchlaw.spec import StudySpec, TrainConfig, fingerprint
 
 _CONFIDENCE = 0.95
 
@@ -99,7 +100,7 @@ def provenances_of(
         verified: the fresh seeds of one of the trials, as `batchlaw.measure.replay.verify` gives them.
     """
     spans = _spans(records)
-    n_complete = sum(record.outcome == "complete" for record in records)
+    n_complete = sum(record.outcome == Outcome.COMPLETE for record in records)
     provenances = []
     for configuration in configurations:
         config = configuration.config
@@ -136,13 +137,13 @@ def provenances_of(
 
 def _spans(records: Sequence[TrialRecord]) -> dict[str, tuple[tuple[int, int], tuple[float, float]]]:
     """Extremes of batch size and peak learning rate among the ended trials of each optimizer."""
-    tried: dict[str, list[dict[str, Any]]] = {}
+    tried: dict[str, list[TrainConfig]] = {}
     for record in records:
         if record.outcome in ENDED and record.config:
-            tried.setdefault(record.config["optimizer"], []).append(record.config)
+            tried.setdefault(record.config.optimizer, []).append(record.config)
     spans = {}
     for optimizer, configs in tried.items():
-        sizes, rates = ([config[name] for config in configs] for name in ("batch_size", "peak_lr"))
+        sizes, rates = [config.batch_size for config in configs], [config.peak_lr for config in configs]
         spans[optimizer] = ((min(sizes), max(sizes)), (min(rates), max(rates)))
     return spans
 

@@ -49,7 +49,7 @@ class Account:
         """What its trials were computed with; several where it was changed between runs."""
         seen: dict[str, list[str]] = {}
         for record in self.records:
-            for name, version in record.result.get("versions", {}).items():
+            for name, version in record.result.versions.items():
                 seen.setdefault(name, []).append(version)
         return {name: _distinct(versions) for name, versions in seen.items()}
 

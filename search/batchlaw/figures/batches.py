@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from batchlaw.figures.style import ORANGE, OUTCOME_COLORS, digits, finish
-from batchlaw.results.records import ENDED, TrialRecord
+from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
+from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 
 _MOST = 16  # batch sizes shown one by one; more are grouped by octaves
@@ -29,11 +30,10 @@ class BatchOutcomes:
 
 def outcomes_by_batch_size(records: Iterable[TrialRecord]) -> list[BatchOutcomes]:
     """Of trials that got as far as a configuration, by rising batch size."""
-    started = [record for record in records if record.config and record.outcome not in ("running", "waiting")]
-    sizes = {record.config["batch_size"] for record in started}
+    started = [(record.config.batch_size, record) for record in records if record.config and record.outcome in ENDINGS]
+    sizes = {size for size, _ in started}
     groups: dict[int, list[TrialRecord]] = {}
-    for record in started:
-        size = record.config["batch_size"]
+    for size, record in started:
         groups.setdefault(size if len(sizes) <= _MOST else 2 ** int(log2(size)), []).append(record)
     return [
         _outcomes(str(size) if len(sizes) <= _MOST else f"{size}–{2 * size - 1}", groups[size])
@@ -45,7 +45,7 @@ def _outcomes(label: str, records: list[TrialRecord]) -> BatchOutcomes:
     from scipy.stats import binomtest  # a third of a second to import
 
     counts = Counter[str](record.outcome for record in records)
-    ended, pruned = sum(counts[outcome] for outcome in ENDED), counts["pruned"]
+    ended, pruned = sum(counts[outcome] for outcome in ENDED), counts[Outcome.PRUNED]
     interval = binomtest(pruned, ended).proportion_ci(method="wilson") if ended else None
     return BatchOutcomes(
         label=label,

@@ -9,7 +9,8 @@ from batchlaw.export import Configuration, best_per, with_ties
 from batchlaw.export.provenance import interval_of
 from batchlaw.figures.labels import settings_line
 from batchlaw.figures.style import BLUE, GRAY, batch_axis, digits, finish, score_axis
-from batchlaw.results.records import ENDED, TrialRecord, best_first
+from batchlaw.recipe.result import ENDED, Outcome
+from batchlaw.results.records import TrialRecord, best_first
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
 
@@ -86,8 +87,10 @@ def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.
 def _shares(records: list[TrialRecord], knob: str, configuration: Configuration) -> str:
     """`6 of 21`: complete trials, and all that ended."""
     value = getattr(configuration.config, knob)
-    ended = [record.outcome for record in records if record.outcome in ENDED and record.config.get(knob) == value]
-    return f"{ended.count('complete')} of {len(ended)}"
+    ended = [
+        record.outcome for record in records if record.outcome in ENDED and getattr(record.config, knob, None) == value
+    ]
+    return f"{ended.count(Outcome.COMPLETE)} of {len(ended)}"
 
 
 def errors_of(configurations: Sequence[Configuration]) -> dict[str, Any]:
@@ -113,5 +116,5 @@ def _described(configuration: Configuration, spec: StudySpec) -> str:
     config = configuration.config
     return (
         f"trial {configuration.trial}, peak lr {config.peak_lr:.3g}, batch size {config.batch_size}<br>"
-        f"{settings_line(dict(config), spec)}"
+        f"{settings_line(config, spec)}"
     )

@@ -49,16 +49,18 @@ def arrivals(spec: StudySpec, records: list[TrialRecord], target: float) -> list
 
 def _arrival(spec: StudySpec, record: TrialRecord, target: float) -> Arrival | None:
     """None where a trial did not reach the target; pruned trials count as far as they came."""
-    curve, metric = record.result.get("curve", []), spec.arm.metric
-    for entry in curve:
-        if entry[metric] >= target if spec.direction == "maximize" else entry[metric] <= target:
-            examples = entry["progress"] * record.config["examples"]
+    curve, metric = record.result.curve, spec.arm.metric
+    for point in curve:
+        if point.metrics[metric] >= target if spec.direction == "maximize" else point.metrics[metric] <= target:
+            config = record.known_config
+            examples = point.progress * config.examples
+            assert record.result.seconds is not None  # recorded with every curve
             return Arrival(
                 trial=record.number,
-                batch_size=record.config["batch_size"],
+                batch_size=config.batch_size,
                 examples=examples,
-                steps=_steps(TrainConfig.from_record(record.config), examples),
-                seconds=record.result["seconds"] * entry["progress"] / curve[-1]["progress"],
+                steps=_steps(config, examples),
+                seconds=record.result.seconds * point.progress / curve[-1].progress,
             )
     return None
 

@@ -1,10 +1,8 @@
 """What a report calls things."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from batchlaw.spec import StudySpec, extremes
+from batchlaw.spec import StudySpec, TrainConfig, extremes
 from batchlaw.spec.arms import Direction
 from batchlaw.spec.knobs import KNOBS
 
@@ -29,14 +27,14 @@ def labels_of(spec: StudySpec) -> Labels:
     return Labels(spec.name, spec.question, spec.arm.metric, spec.direction == "maximize")
 
 
-def settings_line(config: Mapping[str, Any], spec: StudySpec) -> str:
+def settings_line(config: TrainConfig, spec: StudySpec) -> str:
     """What varies in a study beside batch size and learning rate, such as `adam, warmup 0.1, weight decay 0`."""
     told = []
     for knob in KNOBS:
         fixed = len(extremes(getattr(spec.space, knob.name))) == 1
-        unused = knob.families is not None and config["optimizer"] not in knob.families
+        unused = knob.families is not None and config.optimizer not in knob.families
         if fixed or unused or knob.name in ("batch_size", "base_lr"):
             continue
-        value = config[knob.name]
+        value = getattr(config, knob.name)
         told.append(value if knob.kind is str else f"{knob.label} {value:.3g}")
     return ", ".join(told)

@@ -16,7 +16,7 @@ from batchlaw.figures.pages import drawings, page
 from batchlaw.figures.parts import part_of, pooled, verdict_of_each
 from batchlaw.figures.ridges import figures
 from batchlaw.figures.style import words
-from batchlaw.results.records import ENDED
+from batchlaw.recipe.result import ENDINGS
 from batchlaw.results.status import counts_line
 from batchlaw.spec import fingerprint
 
@@ -72,7 +72,7 @@ def _study(account: Account) -> dict[str, Any]:
         "figures": {name: drawing for name, drawing in drawn.items() if name not in _COURSE},
         "course": {name: drawing for name, drawing in drawn.items() if name in _COURSE},
         "outcomes": outcomes,
-        "outcome_names": [name for name in (*ENDED, "failed", "lost") if any(row.counts.get(name) for row in outcomes)],
+        "outcome_names": [name for name in ENDINGS if any(row.counts.get(name) for row in outcomes)],
         "prunes": spec.search is not None and spec.search.pruner != "none",
         "facts": facts_of(spec),
         "toml": toml_of(spec),

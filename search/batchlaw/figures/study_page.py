@@ -9,6 +9,7 @@ from optuna_dashboard._note import note_str_key_prefix, note_ver_key, split_body
 from batchlaw.errors import StudyError
 from batchlaw.figures.gallery import gallery
 from batchlaw.figures.note import note
+from batchlaw.recipe.result import Outcome
 from batchlaw.results.records import TrialRecord, records_of
 from batchlaw.results.status import status_of
 from batchlaw.spec import StudySpec
@@ -69,7 +70,7 @@ def _findings(stored: StoredStudy, records: list[TrialRecord]) -> "list[Block]":
 
 def _laws(spec: StudySpec, records: list[TrialRecord]) -> "list[StudyLaw]":
     """How the best learning rate moves with the batch size, if there are trials enough to tell."""
-    if sum(record.outcome == "complete" for record in records) < FEWEST_OF_A_LAW:
+    if sum(record.outcome == Outcome.COMPLETE for record in records) < FEWEST_OF_A_LAW:
         return []
     from batchlaw.laws import known_laws  # SciPy takes half a second to import
 

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from batchlaw.recipe.result import Outcome
+
 # Okabe & Ito (2008), "Color universal design".
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 )  # fmt: skip
 GRAY = "#8a8a8a"
 OUTCOME_COLORS = {
-    "complete": BLUE,
-    "pruned": ORANGE,
-    "diverged": VERMILLION,
-    "out-of-memory": PURPLE,
-    "failed": BLACK,
-    "lost": GRAY,
+    Outcome.COMPLETE: BLUE,
+    Outcome.PRUNED: ORANGE,
+    Outcome.DIVERGED: VERMILLION,
+    Outcome.OUT_OF_MEMORY: PURPLE,
+    Outcome.FAILED: BLACK,
+    Outcome.LOST: GRAY,
 }
 FINE_LOG = {"type": "log", "nticks": 4, "tickformat": "~g"}  # with marks between the powers of ten
 HEIGHT = 400  # px; two figures and a heading fit on a page

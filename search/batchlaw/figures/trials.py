@@ -22,6 +22,7 @@ from batchlaw.figures.style import (
     score_axis,
     words,
 )
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.scaling import family_factor
 from batchlaw.results.records import TrialRecord, best_first
 from batchlaw.spec import StudySpec, extremes
@@ -29,12 +30,12 @@ from batchlaw.spec import StudySpec, extremes
 _MOST_ON_MAP = 500  # trials, so that it stays below 60 KB
 _MOST_IN_HISTORY = 2000
 _SYMBOLS = {  # in the order of drawing
-    "pruned": "triangle-down-open",
-    "complete": "circle",
-    "diverged": "x-thin-open",
-    "out-of-memory": "square-x-open",
+    Outcome.PRUNED: "triangle-down-open",
+    Outcome.COMPLETE: "circle",
+    Outcome.DIVERGED: "x-thin-open",
+    Outcome.OUT_OF_MEMORY: "square-x-open",
 }
-_COLORED = ("complete", "pruned")
+_COLORED = (Outcome.COMPLETE, Outcome.PRUNED)
 # Quantile of scores at which the colours end: the many bad ones would leave the good ones one colour.
 _WORST_SHOWN = 0.2
 
@@ -59,7 +60,7 @@ def score_map(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
     best = best_first(known, spec.direction)[:1]
     if best:
         figure.add_scatter(
-            x=digits(_rate(record, spec) for record in best), y=[record.config["batch_size"] for record in best],
+            x=digits(_rate(record, spec) for record in best), y=[record.known_config.batch_size for record in best],
             mode="markers", name=f"best: trial {best[0].number}", hoverinfo="skip",
             marker={"symbol": "circle-open", "size": 18, "color": VERMILLION, "line": {"width": 2.5}},
         )  # fmt: skip
@@ -69,7 +70,7 @@ def score_map(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
         "Score over learning rate and batch size",
         f"the colour is {words(spec.arm.metric)}{some}",
         xaxis=log_axis("peak learning rate" + " ÷ family factor" * _compares_families(spec)),
-        yaxis=batch_axis(record.config["batch_size"] for record in shown),
+        yaxis=batch_axis(record.known_config.batch_size for record in shown),
         coloraxis=_colors(spec, scores, wide=wide) if scores else None,
         margin={"t": 30},
         height=460,
@@ -81,7 +82,7 @@ def _add_points(figure: go.Figure, spec: StudySpec, part: list[TrialRecord], *, 
     outcome = part[0].outcome
     values = [score_of(record) or 0.0 for record in part]
     marker: dict[str, Any] = {"symbol": _SYMBOLS[outcome], "size": 8, "color": OUTCOME_COLORS[outcome]}
-    marker["line"] = {"width": 0.5, "color": "#fff"} if outcome == "complete" else {"width": 1.5}
+    marker["line"] = {"width": 0.5, "color": "#fff"} if outcome == Outcome.COMPLETE else {"width": 1.5}
     colored = outcome in _COLORED
     if colored:  # the legend cannot show a scale, so it gets a mark of its own
         figure.add_scatter(
@@ -89,7 +90,7 @@ def _add_points(figure: go.Figure, spec: StudySpec, part: list[TrialRecord], *, 
         )
         marker |= {"color": digits(map(log10, values) if wide else values), "coloraxis": "coloraxis"}
     figure.add_scatter(
-        x=digits(_rate(record, spec) for record in part), y=[record.config["batch_size"] for record in part],
+        x=digits(_rate(record, spec) for record in part), y=[record.known_config.batch_size for record in part],
         mode="markers", name=outcome, legendgroup=outcome, showlegend=not colored, marker=marker,
         text=[_described(record, spec) for record in part],
         customdata=[[record.number, value] for record, value in zip(part, digits(values), strict=True)],
@@ -119,13 +120,13 @@ def _compares_families(spec: StudySpec) -> bool:
 
 
 def _rate(record: TrialRecord, spec: StudySpec) -> float:
-    config = record.config
-    factor = family_factor(config["optimizer"], config["momentum"]) if _compares_families(spec) else 1.0
-    return float(config["peak_lr"]) / factor
+    config = record.known_config
+    factor = family_factor(config.optimizer, config.momentum) if _compares_families(spec) else 1.0
+    return config.peak_lr / factor
 
 
 def _described(record: TrialRecord, spec: StudySpec) -> str:
-    return f"peak lr {record.config['peak_lr']:.3g}<br>{settings_line(record.config, spec)}"
+    return f"peak lr {record.known_config.peak_lr:.3g}<br>{settings_line(record.known_config, spec)}"
 
 
 def _colors(spec: StudySpec, scores: list[float], *, wide: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from batchlaw.errors import StudyError
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
 from batchlaw.results.ranking import best_per
 from batchlaw.results.records import TrialRecord, best_first
@@ -142,14 +143,14 @@ def _strata(
 
 def _of_trials(spec: StudySpec, family: str, records: list[TrialRecord], seed: int) -> StudyLaw:
     stratum = {"optimizer": family} if len(extremes(spec.space.optimizer)) > 1 else {}
-    part = [record for record in records if record.config and record.config["optimizer"] == family]
-    complete = [record for record in part if record.outcome == "complete" and record.value is not None]
+    part = [record for record in records if record.config and record.config.optimizer == family]
+    complete = [record for record in part if record.outcome == Outcome.COMPLETE and record.value is not None]
     sign = 1 if spec.direction == "maximize" else -1
     found = None
     if len(complete) >= FEWEST_POINTS:
         found = scattered_ridge(
-            np.array([record.config["batch_size"] for record in complete], dtype=float),
-            np.array([record.config["peak_lr"] for record in complete]),
+            np.array([record.known_config.batch_size for record in complete], dtype=float),
+            np.array([record.known_config.peak_lr for record in complete]),
             np.array([sign * (record.value or 0.0) for record in complete]),
             np.random.default_rng(seed),
         )
@@ -181,14 +182,15 @@ def _law(
 
 def _noise_scale(records: list[TrialRecord], direction: str) -> NoiseScale | None:
     """B_simple over the best run of each batch size, where it was measured; it is another early in a run than late."""
-    curves = [record.result.get("curve", []) for record in best_per(best_first(records, direction), "batch_size")]
-    curves = [curve for curve in curves if any("gradient_norm2" in entry for entry in curve)]
+    bests = best_per(best_first(records, direction), "batch_size")
+    curves = [[point.metrics for point in record.result.curve] for record in bests]
+    curves = [curve for curve in curves if any("gradient_norm2" in metrics for metrics in curve)]
     if not curves:
         return None
     longest = max(map(len, curves))
 
     def column(name: str) -> Floats:
-        return np.array([[e.get(name, np.nan) for e in curve] + [np.nan] * (longest - len(curve)) for curve in curves])
+        return np.array([[m.get(name, np.nan) for m in curve] + [np.nan] * (longest - len(curve)) for curve in curves])
 
     return simple_noise_scale(column("gradient_norm2"), column("gradient_variance"))
 

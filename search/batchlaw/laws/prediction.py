@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from batchlaw.errors import BatchlawError, ConfigError
 from batchlaw.laws.law import StudyLaw
 from batchlaw.recipe.derive import derive
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.scaling import family_factor
 from batchlaw.recipe.space import point_of
 from batchlaw.results.ranking import Configuration
@@ -38,7 +39,7 @@ class Prediction:
         return Configuration(
             trial=self.source.number, value=nan, standard_error=None, standard_error_of="unknown", n_replicates=0,
             replicate_values=[], tied_with_best=None, config=self.config, suggested=self.source.params,
-            versions=self.source.result.get("versions", {}), seconds=None, device=self.source.result.get("device"),
+            versions=dict(self.source.result.versions), seconds=None, device=self.source.result.device,
             predicted=self.as_dict(),
         )  # fmt: skip
 
@@ -52,7 +53,7 @@ class Prediction:
             "ci_high": self.lr_high,
             "carried_by": self.carried_by,
             "from_trial": self.source.number,
-            "from_batch_size": self.source.config["batch_size"],
+            "from_batch_size": self.source.known_config.batch_size,
             "seen": {"low": low, "high": high},
             "warnings": list(self.warnings),
         }
@@ -79,7 +80,7 @@ def predict(
             f"--for-batch-size: got {batch_size}; study {spec.name!r} shows no law{_of(study_law)}: {study_law.lack}; "
             "--rule sqrt or linear carries the best trial's rate untested"
         )
-    tried = [record.config["batch_size"] for record in study_law.records if record.outcome == "complete"]
+    tried = [record.known_config.batch_size for record in study_law.records if record.outcome == Outcome.COMPLETE]
     low, high = seen = law.seen if law and carried_by == "law" else (float(min(tried)), float(max(tried)))
     warnings = []
     if not low <= batch_size <= high:
@@ -126,7 +127,7 @@ def _moved(
     spec: StudySpec, source: TrialRecord, batch_size: int, carried_by: CarriedBy, lr: float | None
 ) -> TrainConfig:
     """The source's configuration at another batch size, with all that follows from it."""
-    old = TrainConfig.from_record(source.config)
+    old = source.known_config
     rule: ScalingRule = "constant" if carried_by == "law" else carried_by
     factor = family_factor(old.optimizer, old.momentum) if spec.space.family_factors else 1.0
     # What the source trained with is the reference from which the rule goes on.

@@ -106,7 +106,7 @@ def recommend(
         raise StudyError(f"study {spec.name!r} has no finished trial yet")
     bests: dict[tuple[str, int], TrialRecord] = {}
     for record in ordered:
-        bests.setdefault((record.config["optimizer"], record.config["batch_size"]), record)
+        bests.setdefault((record.known_config.optimizer, record.known_config.batch_size), record)
     timed, left_out = _timed(spec, list(bests.values()), ordered[0], profile, seconds=seconds, devices=devices)
     if not timed:
         what = "no time of a step is known for them" if seconds is None else f"none reports within {seconds:g} s"
@@ -169,10 +169,10 @@ def _timed(
 def _seconds(record: TrialRecord, config: TrainConfig, profile: Profile | None, devices: int) -> float:
     """Of one run of a configuration, evaluation left out."""
     if profile is None:
-        taken = record.result.get("train_seconds")
+        taken = record.result.train_seconds
         if taken is None:
             raise BatchlawError("its trial recorded no time; batchlaw profile STUDY.toml measures it")
-        return float(taken) / max(len(config.seeds), 1)
+        return taken / max(len(config.seeds), 1)
     phases = schedule_of(config).phases
     if phases[0].batch_size < devices:
         raise BatchlawError(f"a batch of {phases[0].batch_size} does not share out among {devices} devices")
@@ -185,8 +185,8 @@ def _value_at(record: TrialRecord, metric: str, share: float) -> float | None:
     """The metric after a share of the budget, at the last report until then."""
     if share >= 1:
         return record.value
-    reached = [entry[metric] for entry in record.result.get("curve", []) if entry["progress"] <= share + 1e-9]
-    return float(reached[-1]) if reached else None
+    reached = [point.metrics[metric] for point in record.result.curve if point.progress <= share + 1e-9]
+    return reached[-1] if reached else None
 
 
 def _by_law(laws: Sequence[StudyLaw], configuration: Configuration) -> tuple[float, float, float] | None:

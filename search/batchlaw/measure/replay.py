@@ -10,6 +10,7 @@ import torch
 from batchlaw.errors import Diverged, Pruned, StudyError
 from batchlaw.objectives.objective import Runtime, train_config
 from batchlaw.recipe.derive import derive
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.recipe.space import point_of
 from batchlaw.results.records import TrialRecord
@@ -49,32 +50,35 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     Raises:
         StudyError: the trial has not ended, or its stored configuration does not follow from the spec.
     """
-    curve: list[dict[str, float]] = record.result.get("curve", [])
-    if record.outcome not in ("complete", "pruned", "diverged") or not record.config:
+    result, metric = record.result, spec.arm.metric
+    if record.outcome not in (Outcome.COMPLETE, Outcome.PRUNED, Outcome.DIVERGED) or record.config is None:
         raise StudyError(f"trial {record.number} is {record.outcome}: only complete, pruned and diverged trials replay")
-    point = point_of(record.params, spec.space)
-    seeds = tuple(record.config["seeds"])
-    config = derive(spec, point, seeds)
-    if config != TrainConfig.from_record(record.config):
+    drawn = point_of(record.params, spec.space)
+    seeds = record.config.seeds
+    config = derive(spec, drawn, seeds)
+    if config != record.config:
         raise StudyError(f"trial {record.number}: its recorded configuration does not follow from the stored spec")
-    torch.set_num_threads(record.result.get("threads", torch.get_num_threads()))
-    pruned_at = max((entry["progress"] for entry in curve), default=0.0) if record.outcome == "pruned" else None
-    listener = _Listener(spec.arm.metric, pruned_at)
+    if result.threads is not None:
+        torch.set_num_threads(result.threads)
+    pruned_at = None
+    if record.outcome == Outcome.PRUNED:
+        pruned_at = max((point.progress for point in result.curve), default=0.0)
+    listener = _Listener(metric, pruned_at)
     value: float | None = None
-    base_lrs = record.result.get("stacked_base_lrs", [config.base_lr])
+    base_lrs = result.stacked_base_lrs
     try:
         if len(base_lrs) > 1:  # of the designed arm: with those it shared a network with
-            configs = [derive(spec, point.model_copy(update={"base_lr": base_lr}), seeds) for base_lr in base_lrs]
+            configs = [derive(spec, drawn.model_copy(update={"base_lr": base_lr}), seeds) for base_lr in base_lrs]
             value = _value_of_one(configs, base_lrs.index(config.base_lr), listener, spec, runtime)
         elif pruned_at != 0.0:
-            value, _, _ = train_config(config, spec, listener, runtime, stacked=record.result.get("stacked", False))
+            value, _, _ = train_config(config, spec, listener, runtime, stacked=result.stacked)
     except Pruned:
         pass
     except Diverged as error:
-        value = error.untrained.get(spec.arm.metric)
+        value = error.untrained.get(metric)
     pairs = [
-        (f"after {entry['progress']:.0%}", entry[spec.arm.metric], listener.values.get(entry["progress"], math.nan))
-        for entry in curve
+        (f"after {point.progress:.0%}", point.metrics[metric], listener.values.get(point.progress, math.nan))
+        for point in result.curve
     ]
     if record.value is not None:
         pairs.append(("value", record.value, math.nan if value is None else value))
@@ -100,7 +104,7 @@ def verify(record: TrialRecord, spec: StudySpec, runtime: Runtime, n_seeds: int)
     """
     metric = spec.arm.metric
     seeds = tuple(derive_seed(spec.arm.seed, "verify", number) for number in range(n_seeds))
-    config = TrainConfig.from_record(record.config).model_copy(update={"seeds": seeds})
+    config = record.known_config.model_copy(update={"seeds": seeds})
     _, details, _ = train_config(config, spec, lambda progress, metrics: None, replace(runtime, test=True))
     fresh, error = mean_and_error(details["replicate_values"])
     assert record.value is not None

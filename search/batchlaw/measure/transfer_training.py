@@ -58,7 +58,7 @@ def rates_of(law: StudyLaw, reference: int) -> dict[str, Floats]:
     """What each rule that applies makes of the rate at the reference, log₂, at each batch size (n_given,)."""
     assert law.ridge is not None
     ridge, x = law.ridge, np.log2(law.ridge.given)
-    family = law.records[0].config["optimizer"]
+    family = law.records[0].known_config.optimizer
     rates = {
         name: ridge.best[reference] + slope * (x - x[reference])
         for name, slope in TARGETS.items()

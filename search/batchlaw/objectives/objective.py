@@ -20,8 +20,9 @@ from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned,
 from batchlaw.interrupts import Interrupts
 from batchlaw.objectives.program import Command
 from batchlaw.recipe.derive import derive, run_seeds
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of, suggest
-from batchlaw.results.records import CONFIG, Outcome
+from batchlaw.results.attributes import CONFIG
 from batchlaw.sampling import rungs
 from batchlaw.spec import BUILTIN_METRICS, DATASETS, StudySpec, TrainConfig
 from batchlaw.storage import batched_writes, with_retries
@@ -128,13 +129,13 @@ def run_trials(
         with runtime.interrupts.armed(trial_seconds):
             judgements = _train_all(configs, spec, reporters, runtime, checkpoint)
     except Pruned:
-        judgements = [TrialOutcome(outcome="pruned", value=None, result={})]
+        judgements = [TrialOutcome(outcome=Outcome.PRUNED, value=None, result={})]
     except TimeLimit:
         reason = f"past trial_seconds = {trial_seconds:g}"
-        judgements = [TrialOutcome(outcome="pruned", value=None, result={}, reason=reason)]
+        judgements = [TrialOutcome(outcome=Outcome.PRUNED, value=None, result={}, reason=reason)]
     except DeviceMemoryError as error:
         judgements = [
-            TrialOutcome(outcome="out-of-memory", value=_chance(config, spec), result={}, reason=str(error))
+            TrialOutcome(outcome=Outcome.OUT_OF_MEMORY, value=_chance(config, spec), result={}, reason=str(error))
             for config in configs
         ]
     if checkpoint:
@@ -185,10 +186,11 @@ def _train_all(
         if isinstance(each, Diverged):
             # A result, not an error: it teaches the sampler the score of the untrained network.
             value = _finite(each.untrained.get(spec.arm.metric))
-            judgements.append(TrialOutcome(outcome="diverged", value=value, result={}))
+            judgements.append(TrialOutcome(outcome=Outcome.DIVERGED, value=value, result={}))
         else:
             value, details, diverged = each
-            judgements.append(TrialOutcome(outcome="diverged" if diverged else "complete", value=value, result=details))
+            outcome = Outcome.DIVERGED if diverged else Outcome.COMPLETE
+            judgements.append(TrialOutcome(outcome=outcome, value=value, result=details))
     return judgements
 
 

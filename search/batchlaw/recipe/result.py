@@ -1,8 +1,27 @@
-"""What a training run reports and returns; plain numbers, ready for JSON."""
+"""What a training run reports and returns, in plain numbers that JSON can hold, and how its trial ends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
+
+
+class Outcome(StrEnum):
+    """How a trial ended, or where it stands."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    DIVERGED = "diverged"  # a result: its score is that of the untrained network
+    OUT_OF_MEMORY = "out-of-memory"  # not even one example at a time fits on the device
+    FAILED = "failed"  # a bug or a fault
+    LOST = "lost"  # its worker died
+    RUNNING = "running"
+    WAITING = "waiting"
+
+
+# These fill a slot of the budget. Failed and lost trials are run again.
+ENDED = (Outcome.COMPLETE, Outcome.PRUNED, Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
+ENDINGS = (*ENDED, Outcome.FAILED, Outcome.LOST)
 
 
 class Report(Protocol):

@@ -75,7 +75,7 @@ def best_per(records: Iterable[TrialRecord], key: str) -> list[TrialRecord]:
     """
     best: dict[Any, TrialRecord] = {}
     for record in records:
-        best.setdefault(_group(record.config[key], key), record)
+        best.setdefault(_group(getattr(record.known_config, key), key), record)
     return [best[group] for group in sorted(best)]
 
 
@@ -106,20 +106,20 @@ def with_ties(chosen: list[TrialRecord], best: TrialRecord, spec: StudySpec) -> 
                 standard_error=error,
                 standard_error_of=source,
                 n_replicates=_n(record),
-                replicate_values=record.replicate_values,
+                replicate_values=list(record.result.replicate_values),
                 tied_with_best=_tied(record, best, spec),
-                config=TrainConfig.from_record(record.config),
+                config=record.known_config,
                 suggested=record.params,
-                versions=record.result.get("versions", {}),
-                seconds=record.result.get("seconds"),
-                device=record.result.get("device"),
+                versions=dict(record.result.versions),
+                seconds=record.result.seconds,
+                device=record.result.device,
             )
         )
     return configurations
 
 
 def _n(record: TrialRecord) -> int:
-    return max(len(record.replicate_values), 1)
+    return max(len(record.result.replicate_values), 1)
 
 
 def _tied(record: TrialRecord, best: TrialRecord, spec: StudySpec) -> bool | None:
@@ -132,8 +132,8 @@ def _tied(record: TrialRecord, best: TrialRecord, spec: StudySpec) -> bool | Non
 
 
 def _error(record: TrialRecord, spec: StudySpec) -> tuple[float | None, str]:
-    values = record.replicate_values
+    values = record.result.replicate_values
     if len(values) > 1:
         return mean_and_error(values)[1], "seeds"
-    error = record.result.get("validation_standard_errors", {}).get(spec.arm.metric)
+    error = record.result.validation_standard_errors.get(spec.arm.metric)
     return error, "validation sample" if error is not None else "unknown"

@@ -1,30 +1,33 @@
 """A stored trial as a frozen record: what the reading side works on."""
 
+import gc
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
 
+from batchlaw.errors import StudyError
+from batchlaw.recipe.result import Outcome
+from batchlaw.results.attributes import CONFIG, OUTCOME, REASON, RESULT
+from batchlaw.results.result import TrialResult
+from batchlaw.spec import TrainConfig
 from batchlaw.storage import StoredStudy
 from batchlaw.storage.trials import heads_of, trials_of
 
-# Names of the trial attributes that the worker writes.
-OUTCOME, CONFIG, RESULT, REASON = "outcome", "config", "result", "reason"
-RETRY_OF, RETRIES = "retry_of", "retries"  # the number of the trial it repeats, and how many repeats that makes
-
-Outcome = Literal["complete", "pruned", "diverged", "out-of-memory", "failed", "lost", "running", "waiting"]
-ENDED: tuple[Outcome, ...] = ("complete", "pruned", "diverged", "out-of-memory")  # these fill a slot of the budget
-
-_UNNAMED: dict[TrialState, Outcome] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
+_OF_STATE = {
+    TrialState.COMPLETE: Outcome.COMPLETE,
+    TrialState.PRUNED: Outcome.PRUNED,
+    TrialState.FAIL: Outcome.FAILED,
+    TrialState.RUNNING: Outcome.RUNNING,
+    TrialState.WAITING: Outcome.WAITING,
 }
+_OF_NAME = {str(outcome): outcome for outcome in Outcome}
+_NO_RESULT = TrialResult()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +43,24 @@ class TrialBrief:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord(TrialBrief):
-    """One trial; `config` and `result` are empty where it did not come so far."""
+    """One trial with all that was recorded of it."""
 
     params: dict[str, Any]  # as suggested
-    config: dict[str, Any]  # a TrainConfig
-    result: dict[str, Any]  # a TrainResult, with the curve of reports, the seconds and the versions
+    config: TrainConfig | None  # None where the trial has not drawn its parameters
+    result: TrialResult
     reason: str | None
     intermediate_values: dict[int, float]
 
     @property
-    def replicate_values(self) -> list[float]:
-        """The metric of the study for each seed; empty where it was not recorded."""
-        return [float(value) for value in self.result.get("replicate_values", [])]
+    def known_config(self) -> TrainConfig:
+        """The configuration, of a trial that has one.
+
+        Raises:
+            StudyError: it has none.
+        """
+        if self.config is None:
+            raise StudyError(f"trial {self.number} is {self.outcome} and has no configuration")
+        return self.config
 
 
 Brief = TypeVar("Brief", bound=TrialBrief)
@@ -62,7 +71,7 @@ def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
     return [
         TrialBrief(
             number=head.number,
-            outcome=_outcome(head.state, head.attribute),
+            outcome=_outcome(head.number, head.state, head.attribute),
             value=head.value if head.state == TrialState.COMPLETE else None,
             started=head.started,
             ended=head.ended,
@@ -72,8 +81,29 @@ def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
 
 
 def records_of(stored: StoredStudy) -> list[TrialRecord]:
-    """Every trial of a study, by number."""
-    return [_record(trial) for trial in trials_of(stored.storage.engine, stored.study._study_id)]
+    """Every trial of a study, by number.
+
+    Raises:
+        StudyError: what is stored of a trial cannot be read.
+    """
+    with _collector_paused():
+        found = trials_of(stored.storage.engine, stored.study._study_id, as_text=(CONFIG,))
+        return [_record(trial) for trial in found]
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python looks for garbage ever so often among new objects, and there is none among records.
+
+    Measured: 5,000 trials take 0.8 s of processor time with it and 0.5 s without.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def record_at(stored: StoredStudy, number: int) -> TrialRecord:
@@ -81,21 +111,23 @@ def record_at(stored: StoredStudy, number: int) -> TrialRecord:
 
     Raises:
         KeyError: there is none of that number.
+        StudyError: what is stored of it cannot be read.
     """
-    storage = stored.storage
-    trial_id = storage.get_trial_id_from_study_id_trial_number(stored.study._study_id, number)
-    return _record(storage.get_trial(trial_id))
+    found = trials_of(stored.storage.engine, stored.study._study_id, number=number, as_text=(CONFIG,))
+    if not found:
+        raise KeyError(number)
+    return _record(found[0])
 
 
 def _record(trial: FrozenTrial) -> TrialRecord:
     attributes = trial.user_attrs
     return TrialRecord(
         number=trial.number,
-        outcome=_outcome(trial.state, attributes.get(OUTCOME)),
+        outcome=_outcome(trial.number, trial.state, attributes.get(OUTCOME)),
         value=trial.value if trial.state == TrialState.COMPLETE else None,
         params=trial.params,
-        config=attributes.get(CONFIG, {}),
-        result=attributes.get(RESULT, {}),
+        config=_config(trial.number, attributes.get(CONFIG)),
+        result=TrialResult.from_record(attributes[RESULT]) if RESULT in attributes else _NO_RESULT,
         reason=attributes.get(REASON),
         intermediate_values=trial.intermediate_values,
         started=trial.datetime_start,
@@ -103,15 +135,31 @@ def _record(trial: FrozenTrial) -> TrialRecord:
     )
 
 
-def _outcome(state: TrialState, named: Outcome | None) -> Outcome:
+def _config(number: int, text: str | None) -> TrainConfig | None:
+    if text is None:
+        return None
+    try:
+        return TrainConfig.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("config", *first["loc"])))
+        raise StudyError(f"trial {number}: {place} as stored cannot be read: {first['msg']}") from None
+
+
+def _outcome(number: int, state: TrialState, named: str | None) -> Outcome:
     """What its worker named it, once it has ended."""
-    return (state.is_finished() and named) or _UNNAMED[state]
+    if not (named and state.is_finished()):
+        return _OF_STATE[state]
+    try:
+        return _OF_NAME[named]
+    except KeyError:
+        raise StudyError(f"trial {number}: outcome as stored is {named!r}; known are {', '.join(Outcome)}") from None
 
 
 def best_first(records: Iterable[Brief], direction: str) -> list[Brief]:
     """Completed trials, the best first; of equals the earlier."""
     sign = -1 if direction == "maximize" else 1
-    complete = [record for record in records if record.outcome == "complete" and record.value is not None]
+    complete = [record for record in records if record.outcome == Outcome.COMPLETE and record.value is not None]
     return sorted(complete, key=lambda record: (sign * (record.value or 0.0), record.number))
 
 

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from batchlaw.results.records import ENDED, TrialRecord, best_first, briefs_of, outcome_counts, record_at
+from batchlaw.recipe.result import ENDED, ENDINGS
+from batchlaw.results.records import TrialRecord, best_first, briefs_of, outcome_counts, record_at
 from batchlaw.spec import StudySpec, fingerprint
 from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, with_retries, workers_of
 
@@ -45,7 +46,7 @@ class StudyStatus:
         best = self.best and {
             "trial": self.best.number,
             "value": self.best.value,
-            "peak_lr": self.best.config.get("peak_lr"),
+            "peak_lr": self.best.known_config.peak_lr,
             "params": self.best.params,
         }
         return {
@@ -58,7 +59,7 @@ class StudyStatus:
             "done": self.slots.done,
             "running": self.slots.held,
             "waiting": self.slots.open,
-            "outcomes": {outcome: self.outcomes.get(outcome, 0) for outcome in (*ENDED, "failed", "lost")},
+            "outcomes": {outcome: self.outcomes.get(outcome, 0) for outcome in ENDINGS},
             "trials_a_minute": self.trials_a_minute,
             "seconds_left": self.seconds_left,
             "best": best,
@@ -87,7 +88,7 @@ def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus
 
 def counts_line(status: StudyStatus) -> str:
     """`57 of 120 trials · 40 complete · 15 pruned · 2 diverged`, naming what happened at all."""
-    named = [f"{status.outcomes[name]} {name}" for name in (*ENDED, "failed", "lost") if status.outcomes.get(name)]
+    named = [f"{status.outcomes[name]} {name}" for name in ENDINGS if status.outcomes.get(name)]
     return " · ".join([f"{status.slots.done} of {status.slots.total} trials", *named])
 
 
@@ -109,9 +110,9 @@ def best_line(status: StudyStatus) -> str:
     """The best so far with its configuration."""
     if status.best is None:
         return "no trial has finished yet"
-    config = status.best.config
+    config = status.best.known_config
     return (
         f"best {status.spec.arm.metric} {status.best.value:.4f} (trial {status.best.number}): "
-        f"batch size {config['batch_size']}, peak lr {config['peak_lr']:.3g}, {config['optimizer']}, "
-        f"{config['scaling_rule']} rule, warmup {config['warmup_fraction']:.0%}, {config['decay']} decay"
+        f"batch size {config.batch_size}, peak lr {config.peak_lr:.3g}, {config.optimizer}, "
+        f"{config.scaling_rule} rule, warmup {config.warmup_fraction:.0%}, {config.decay} decay"
     )

@@ -12,14 +12,15 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from batchlaw.results.records import OUTCOME
+from batchlaw.recipe.result import Outcome
+from batchlaw.results.attributes import OUTCOME
 from batchlaw.stats.draws import normal_draws
 from batchlaw.stats.gaussian_process import Kernel, Process, normal_scores, squared_exponential
 from batchlaw.stats.optimum import WINDOW_OCTAVES
 from batchlaw.stats.surface import Bools, Floats
 
 LOOKS = 3  # rounds of a first look: at both ends, which the gate compares the best with, and in the middle
-_UNSTABLE = ("diverged", "out-of-memory")
+_UNSTABLE = (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
 _SCALES = np.array([3.0, 2.0])  # octaves of the given and of the tuned factor: length scales (assumption)
 _NOISES = (0.02, 0.06, 0.2, 0.6, 2.0)  # candidates for the variance of a run's error beside the surface's of 1
 

@@ -1,7 +1,6 @@
 """`TrainConfig`: everything that decides one trial, suggested and derived, with nothing left to look up."""
 
-import json
-from typing import Any, Self
+from typing import Any
 
 from batchlaw.spec.arms import Measure
 from batchlaw.spec.knobs import KNOBS, Point
@@ -18,11 +17,6 @@ class TrainConfig(Point):
     def placeholders(self) -> dict[str, Any]:
         """What a `command` may name in braces; the seed is that of the first replicate."""
         return {name: getattr(self, name) for name in PLACEHOLDERS if name != "seed"} | {"seed": self.seeds[0]}
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
-        """Read a configuration back from the JSON of its trial."""
-        return cls.model_validate_json(json.dumps(record))
 
     task: Task | None  # None for a training function of one's own
     objective: str | None  # "package.module:function"

@@ -1,5 +1,6 @@
 """Whether two measured means differ by more than their errors."""
 
+from collections.abc import Sequence
 from math import erfc, isfinite, sqrt
 
 
@@ -20,7 +21,7 @@ def welch_p_value(mean_a: float, error_a: float, n_a: int, mean_b: float, error_
     return float(2 * special.stdtr(variance**2 / sum(terms), -statistic))
 
 
-def mean_and_error(values: list[float]) -> tuple[float, float]:
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     """Mean and standard error of two or more independent values."""
     n = len(values)
     mean = sum(values) / n

@@ -9,7 +9,8 @@ from functools import partial
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from batchlaw.results.records import OUTCOME, REASON, RETRIES, RETRY_OF
+from batchlaw.recipe.result import Outcome
+from batchlaw.results.attributes import OUTCOME, REASON, RETRIES, RETRY_OF
 from batchlaw.storage import Lease, StoredStudy, with_retries
 
 
@@ -82,7 +83,7 @@ def _runs(stored: StoredStudy, trial_id: int) -> bool:
 def _lose(stored: StoredStudy, trial_id: int) -> bool:
     """Name a running trial lost; False if it has ended meanwhile."""
     try:
-        for key, value in ((OUTCOME, "lost"), (REASON, "its worker died or was cut off")):
+        for key, value in ((OUTCOME, Outcome.LOST), (REASON, "its worker died or was cut off")):
             with_retries(partial(stored.storage.set_trial_user_attr, trial_id, key, value))
         with_retries(lambda: stored.storage.set_trial_state_values(trial_id, TrialState.FAIL))
     except UpdateFinishedTrialError:

@@ -17,8 +17,9 @@ from batchlaw.dashboard.refresh import refresh
 from batchlaw.errors import Interrupted, WorkFailed
 from batchlaw.objectives.objective import Runtime, TrialOutcome, cells_together, run_trials
 from batchlaw.recipe.derive import slot_seeds
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, companions, suggest
-from batchlaw.results.records import OUTCOME, REASON, RESULT, Outcome
+from batchlaw.results.attributes import OUTCOME, REASON, RESULT, TRACEBACK
 from batchlaw.storage import (
     BEAT_SECONDS,
     Lease,
@@ -150,7 +151,7 @@ class Worker:
         with cached_reads():
             trial = with_retries(stored.study.ask)
         if not stored.slots.started(lease, trial._trial_id):
-            _end(stored, trial, _unjudged("lost", "its slot was lost to another worker"))
+            _end(stored, trial, _unjudged(Outcome.LOST, "its slot was lost to another worker"))
             return None
         if stored.spec.claim is not None:  # while the sampler is that of its cell
             with batched_writes(trial):
@@ -171,7 +172,7 @@ class Worker:
 
     def _record_timeout(self, begun: Begun, trial_seconds: float | None) -> None:
         """Of a trial that did not react to its limit."""
-        judgement = _unjudged("pruned", f"past trial_seconds = {trial_seconds}, and ended by force")
+        judgement = _unjudged(Outcome.PRUNED, f"past trial_seconds = {trial_seconds}, and ended by force")
         for lease, trial in begun:
             self._tell(lease, trial, judgement)
 
@@ -185,7 +186,7 @@ class Worker:
                 waiting = partial(self.stored.storage.set_trial_state_values, trial._trial_id, TrialState.WAITING)
                 with_retries(waiting, seconds=hurry)
             else:
-                _end(self.stored, trial, _unjudged("lost", "its worker was asked to stop"))
+                _end(self.stored, trial, _unjudged(Outcome.LOST, "its worker was asked to stop"))
             self.stored.slots.release(lease, count_attempt=False)
 
     def _failed(self, begun: Begun, error: Exception) -> None:
@@ -195,8 +196,8 @@ class Worker:
         for lease, trial in begun:
             if not self.stored.slots.renew(lease):
                 continue
-            with_retries(partial(trial.set_user_attr, "traceback", details))
-            _end(self.stored, trial, _unjudged("failed", reason))
+            with_retries(partial(trial.set_user_attr, TRACEBACK, details))
+            _end(self.stored, trial, _unjudged(Outcome.FAILED, reason))
             frozen = with_retries(partial(self.stored.storage.get_trial, trial._trial_id))
             if again(self.stored, frozen, lease.attempts):
                 self.stored.slots.release(lease, count_attempt=True)
@@ -225,16 +226,16 @@ def _end(stored: StoredStudy, trial: optuna.Trial, judgement: TrialOutcome) -> N
             trial.report(*report)
         if judgement.result:
             trial.set_user_attr(RESULT, judgement.result)
-        if outcome not in ("complete", "pruned"):  # which the state tells by itself
+        if outcome not in (Outcome.COMPLETE, Outcome.PRUNED):  # which the state tells by itself
             trial.set_user_attr(OUTCOME, outcome)
         if judgement.reason is not None:
             trial.set_user_attr(REASON, judgement.reason)
-        if outcome in ("failed", "lost"):
+        if outcome in (Outcome.FAILED, Outcome.LOST):
             with_retries(lambda: stored.study.tell(trial, state=TrialState.FAIL))
             return
         # As `study.tell` ends it, which reads the trial before and after, at twice the cost, for samplers that want to
         # see it ended; none of ours does.
-        if value is None or outcome == "pruned":
+        if value is None or outcome == Outcome.PRUNED:
             state, values = TrialState.PRUNED, _last_report(trial)
         else:
             state, values = TrialState.COMPLETE, [value]

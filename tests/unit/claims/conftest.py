@@ -7,6 +7,7 @@ import pandas as pd
 from batchlaw.claims.hypotheses import CATALOGUE
 from batchlaw.claims.overall import JUDGES
 from batchlaw.claims.runs import FACTORS
+from batchlaw.results.result import SeedCurvePoint
 from batchlaw.spec import parse_spec
 
 from tests.conftest import tiny_study
@@ -62,6 +63,6 @@ def with_curves(runs, *columns, noise=0.01, shared=0.0, seed=0, slow=None):
             found = {"train_loss": [train] * N}
             for name, value in columns:
                 found[name] = list(value(cell) * (1 - np.log(train)) + shake)
-            entries.append({"progress": number / REPORTS, **found})
+            entries.append(SeedCurvePoint(number / REPORTS, found))
         curves += [entries] * N
     return runs.assign(curves=curves)

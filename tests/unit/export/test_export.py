@@ -16,8 +16,10 @@ from batchlaw.export.snippet import python_snippet
 from batchlaw.export.timm_flags import timm_flags
 from batchlaw.export.training_arguments import training_arguments
 from batchlaw.export.wandb_sweep import wandb_sweep
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.results.records import TrialRecord
+from batchlaw.results.result import TrialResult
 from batchlaw.stats.comparison import mean_and_error, welch_p_value
 from batchlaw.train import optimizers
 
@@ -31,9 +33,9 @@ DECAYS = ["constant", "cosine", "linear", "step", "batch-growth"]
 def record(number, values, **config):
     errors = {"validation_accuracy": 0.02}
     return TrialRecord(
-        number=number, outcome="complete", value=float(np.mean(values)), params={},
-        config={**config_of().model_dump(mode="json"), **config},
-        result={"replicate_values": list(values), "validation_standard_errors": errors},
+        number=number, outcome=Outcome.COMPLETE, value=float(np.mean(values)), params={},
+        config=config_of().model_copy(update=config),
+        result=TrialResult(replicate_values=values, validation_standard_errors=errors),
         reason=None, intermediate_values={}, started=None, ended=None,
     )  # fmt: skip
 
@@ -45,7 +47,7 @@ def provenance_of(config, **changes):
 
 
 def record_of(config, number=0, values=(0.95,)):
-    return record(number, values, **config.model_dump(mode="json"))
+    return dataclasses.replace(record(number, values), config=config)
 
 
 def provenances(records, spec=None, verified=None):
@@ -83,7 +85,7 @@ def test_replicates_give_the_error_and_one_replicate_falls_back_on_the_validatio
     assert [c.tied_with_best for c in (one, two, three)] == [True, True, False]
     (single,) = with_ties([record(4, [0.9])], record(4, [0.9]), spec)
     assert (single.standard_error, single.standard_error_of) == (0.02, "validation sample")
-    unknown = dataclasses.replace(record(5, [0.9]), result={})
+    unknown = dataclasses.replace(record(5, [0.9]), result=TrialResult())
     assert with_ties([unknown], best, spec)[0].tied_with_best is None
 
 
@@ -140,15 +142,15 @@ def test_the_interval_is_students_over_seeds_and_the_normal_of_a_validation_samp
     low, high = scipy.stats.t.interval(0.95, 2, np.mean(values), scipy.stats.sem(values))
     assert (of_seeds.ci_low, of_seeds.ci_high) == pytest.approx((low, high))
     assert (of_sample.ci_low, of_sample.ci_high) == pytest.approx(scipy.stats.norm.interval(0.95, 0.9, 0.02))
-    (unknown,) = provenances([dataclasses.replace(record(5, [0.9]), result={})])
+    (unknown,) = provenances([dataclasses.replace(record(5, [0.9]), result=TrialResult())])
     assert (unknown.ci_low, unknown.ci_high, unknown.standard_error) == (None, None, None)
 
 
 def test_provenance_says_what_the_study_tried_with_the_same_optimizer():
     tried = [record(0, [0.9], batch_size=8, peak_lr=0.1), record(1, [0.8], batch_size=64, peak_lr=0.4),
              record(2, [0.7], optimizer="adam", batch_size=4, peak_lr=0.001)]  # fmt: skip
-    diverged = dataclasses.replace(record(3, [0.1], batch_size=32, peak_lr=9.0), outcome="diverged")
-    waiting = dataclasses.replace(record(4, [0.1], batch_size=1), outcome="running")
+    diverged = dataclasses.replace(record(3, [0.1], batch_size=32, peak_lr=9.0), outcome=Outcome.DIVERGED)
+    waiting = dataclasses.replace(record(4, [0.1], batch_size=1), outcome=Outcome.RUNNING)
     first, _, adam = provenances([*tried, diverged, waiting])
     assert (first.batch_sizes, first.peak_lrs) == ((8, 64), (0.1, 9.0))
     assert (adam.batch_sizes, adam.peak_lrs) == ((4, 4), (0.001, 0.001))

@@ -1,5 +1,6 @@
 """Figures against values worked out by hand from the same trials."""
 
+import dataclasses
 from collections import Counter
 from datetime import datetime, timedelta
 from itertools import combinations
@@ -11,9 +12,11 @@ from batchlaw.figures.costs import arrivals, lanes_of, target_of
 from batchlaw.figures.gallery import gallery
 from batchlaw.figures.importance import importances
 from batchlaw.recipe.derive import derive
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.results.records import TrialRecord
-from batchlaw.spec import TrainConfig, parse_spec
+from batchlaw.results.result import CurvePoint, TrialResult
+from batchlaw.spec import parse_spec
 from batchlaw.spec.knobs import Point
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +33,9 @@ SPEC = tiny_spec(
 START = datetime(2026, 5, 1, 12)
 
 
-def record(number, value=None, *, outcome="complete", seeds=None, curve=(), seconds=8.0, start=0.0, spec=SPEC, **point):
+def record(
+    number, value=None, *, outcome=Outcome.COMPLETE, seeds=None, curve=(), seconds=8.0, start=0.0, spec=SPEC, **point
+):
     """A trial as it would be stored; `curve` is its metric at each of four reports, `start` in seconds."""
     metric = spec.arm.metric
     defaults = {
@@ -38,13 +43,11 @@ def record(number, value=None, *, outcome="complete", seeds=None, curve=(), seco
         "decay": "constant", "momentum": 0.9, "weight_decay": 0.0,
     }  # fmt: skip
     chosen = defaults | point
-    entries = [{"progress": place / 4, metric: score} for place, score in enumerate(curve, start=1)]
-    result = {"curve": entries, "seconds": seconds}
+    points = [CurvePoint(place / 4, {metric: score}) for place, score in enumerate(curve, start=1)]
     if seeds is not None:
         value = float(np.mean(seeds))
-        result["replicate_values"] = list(seeds)
-    if value is not None:
-        result["validation_standard_errors"] = {metric: 0.02}
+    errors = {} if value is None else {metric: 0.02}
+    result = TrialResult(curve=points, seconds=seconds, replicate_values=seeds or (), validation_standard_errors=errors)
     return TrialRecord(
         number=number,
         outcome=outcome,
@@ -54,7 +57,7 @@ def record(number, value=None, *, outcome="complete", seeds=None, curve=(), seco
             "scaling_rule": chosen["scaling_rule"], "optimizer": chosen["optimizer"], "decay": chosen["decay"],
             "one_minus_momentum": 1 - chosen["momentum"],
         },
-        config=derive(spec, Point(**chosen), (1,)).model_dump(mode="json"),
+        config=derive(spec, Point(**chosen), (1,)),
         result=result,
         reason=None,
         intermediate_values=dict(enumerate(curve, start=1)),
@@ -86,8 +89,8 @@ def title(figure):
 def test_nothing_is_drawn_from_nothing():
     assert gallery(SPEC, [], []) == {}
     waiting = TrialRecord(
-        number=0, outcome="waiting", value=None, params={}, config={}, result={}, reason=None, intermediate_values={},
-        started=None, ended=None,
+        number=0, outcome=Outcome.WAITING, value=None, params={}, config=None, result=TrialResult(), reason=None,
+        intermediate_values={}, started=None, ended=None,
     )  # fmt: skip
     assert gallery(SPEC, [waiting], []) == {}
     assert "history" not in gallery(SPEC, [record(0, 0.9)], [])  # one trial has no course
@@ -97,8 +100,8 @@ def test_the_map_shows_each_trial_where_its_learning_rate_and_batch_size_are():
     records = [
         record(0, 0.9, batch_size=16, base_lr=0.2, optimizer="adam"),
         record(1, 0.8, batch_size=32, base_lr=0.5, optimizer="sgd"),
-        record(2, outcome="pruned", curve=(0.3, 0.6), base_lr=0.3, optimizer="momentum"),
-        record(3, 0.1, outcome="diverged", base_lr=1.0, optimizer="sgd"),
+        record(2, outcome=Outcome.PRUNED, curve=(0.3, 0.6), base_lr=0.3, optimizer="momentum"),
+        record(3, 0.1, outcome=Outcome.DIVERGED, base_lr=1.0, optimizer="sgd"),
     ]
     figure = drawn(records, "score-map")
     found = traces(figure)
@@ -127,7 +130,7 @@ def test_losses_that_span_much_are_coloured_by_their_logarithm():
 def test_history_is_the_best_so_far_among_complete_trials():
     values = [0.5, 0.4, 0.8, 0.7, 0.9]
     records = [record(number, value) for number, value in enumerate(values)]
-    found = traces(drawn([*records, record(5, 0.99, outcome="diverged")], "history"))
+    found = traces(drawn([*records, record(5, 0.99, outcome=Outcome.DIVERGED)], "history"))
     line = found["best so far"]
     assert list(line.x) == [0, 2, 4, 4] and list(line.y) == [0.5, 0.8, 0.9, 0.9] and line.line.shape == "hv"
     assert list(found["complete trials"].y) == values
@@ -150,9 +153,8 @@ def test_one_seed_has_the_normal_interval_of_its_validation_sample_or_none():
     assert list(traces(drawn(records, "best-per-batch-size"))["cannot be told from the best"].error_y.array) == (
         pytest.approx([1.95996 * 0.02] * 2, rel=1e-4)
     )
-    for unknown in records:
-        unknown.result.clear()
-    figure = drawn(records, "best-per-batch-size")
+    unknown = [dataclasses.replace(known, result=TrialResult()) for known in records]
+    figure = drawn(unknown, "best-per-batch-size")
     assert "one seed tells no interval" in title(figure) and "error unknown" in traces(figure)
 
 
@@ -160,7 +162,7 @@ def test_families_rules_and_decays_tell_how_many_trials_stand_behind_them():
     records = [
         record(0, 0.9, optimizer="adam"),
         record(1, 0.7, optimizer="adam", scaling_rule="linear"),
-        record(2, outcome="pruned", curve=(0.1,), optimizer="adam"),
+        record(2, outcome=Outcome.PRUNED, curve=(0.1,), optimizer="adam"),
         record(3, 0.5, optimizer="sgd", decay="batch-growth"),
     ]
     families = drawn(records, "best-per-optimizer")
@@ -175,7 +177,7 @@ def test_time_to_a_target_is_that_of_the_fastest_trial_of_each_batch_size():
     records = [
         record(0, 0.9, batch_size=8, curve=(0.5, 0.8, 0.85, 0.9), seconds=8.0),
         record(1, 0.85, batch_size=8, curve=(0.82, 0.83, 0.84, 0.85), seconds=4.0),
-        record(2, outcome="pruned", batch_size=16, curve=(0.2, 0.81), seconds=3.0),
+        record(2, outcome=Outcome.PRUNED, batch_size=16, curve=(0.2, 0.81), seconds=3.0),
         record(3, 0.8, batch_size=16, curve=(0.1, 0.2, 0.3, 0.8), seconds=2.0),
         record(4, 0.7, batch_size=32, curve=(0.7, 0.7, 0.7, 0.7)),
     ]
@@ -200,7 +202,7 @@ def test_targets_of_losses_lie_below():
 
 def test_steps_are_counted_where_batches_grow():
     growing = record(0, 0.9, batch_size=8, decay="batch-growth", curve=(0.1, 0.2, 0.3, 0.9))
-    schedule = schedule_of(TrainConfig.from_record(growing.config))
+    schedule = schedule_of(growing.config)
     assert len(set(schedule.batch_sizes())) > 1
     for target, quarter in ((0.2, 2), (0.3, 3), (0.9, 4)):
         (found,) = arrivals(SPEC, [growing], target)
@@ -208,8 +210,8 @@ def test_steps_are_counted_where_batches_grow():
 
 
 def test_prune_rates_have_wilsons_interval():
-    outcomes = ["complete", "pruned", "pruned", "diverged", "failed"]
-    records = [record(n, 0.5 if outcome != "pruned" else None, outcome=outcome, curve=(0.5,))
+    outcomes = [Outcome.COMPLETE, Outcome.PRUNED, Outcome.PRUNED, Outcome.DIVERGED, Outcome.FAILED]
+    records = [record(n, 0.5 if outcome != Outcome.PRUNED else None, outcome=outcome, curve=(0.5,))
                for n, outcome in enumerate(outcomes)]  # fmt: skip
     (row,) = outcomes_by_batch_size(records)
     assert (row.label, row.counts, row.ended) == ("8", dict(Counter(outcomes)), 4)  # a fault fills no slot

@@ -14,6 +14,7 @@ from batchlaw.figures.comparison import comparison
 from batchlaw.figures.facts import facts_of, toml_of
 from batchlaw.figures.gallery import gallery, surface_figures
 from batchlaw.figures.style import digits
+from batchlaw.recipe.result import Outcome
 from batchlaw.spec import fingerprint, parse_spec, read_spec
 
 from tests.conftest import tiny_spec
@@ -51,13 +52,14 @@ def test_studies_of_one_metric_are_compared():
 def many():
     """5,000 trials of a study that eight workers ran."""
     generator = np.random.default_rng(1)
-    kinds = generator.choice(["complete", "pruned", "diverged"], 5000, p=[0.5, 0.4, 0.1])
+    kinds = generator.choice([Outcome.COMPLETE, Outcome.PRUNED, Outcome.DIVERGED], 5000, p=[0.5, 0.4, 0.1])
     records = []
     for number, outcome in enumerate(kinds):
         score = float(generator.uniform(0.1, 0.98))
         records.append(
             record(
-                number, None if outcome == "pruned" else score, outcome=str(outcome), curve=(score / 2, score),
+                number, None if outcome == Outcome.PRUNED else score,
+                outcome=Outcome(outcome), curve=(score / 2, score),
                 batch_size=int(2 ** generator.integers(3, 7)), base_lr=float(10 ** generator.uniform(-2, 0)),
                 optimizer=str(generator.choice(FAMILIES)), start=number // 8 * 10 + float(generator.uniform(0, 1)),
                 seconds=float(generator.uniform(1, 9)),
@@ -72,7 +74,7 @@ def test_figures_of_many_trials_are_small_and_hold_the_best(many):
     for name, figure in figures.items():
         assert len(figure.to_json()) < 60_000, name
         assert sum(len(trace.x) for trace in figure.data) <= 2600, name
-    best = max((r for r in many if r.outcome == "complete"), key=lambda r: r.value)
+    best = max((r for r in many if r.outcome == Outcome.COMPLETE), key=lambda r: r.value)
     shown = traces(figures["score-map"])
     assert f"best: trial {best.number}" in shown
     assert best.number in [entry[0] for entry in shown["complete"].customdata]

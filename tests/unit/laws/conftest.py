@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 from batchlaw.recipe.derive import derive
+from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, point_of
 from batchlaw.results.records import TrialRecord
+from batchlaw.results.result import CurvePoint, TrialResult
 from batchlaw.spec import parse_spec
 
 from tests.conftest import tiny_study
@@ -29,11 +31,11 @@ def designed(**space):
 def record(spec, number, params, values, **result):
     """A completed trial; `values` are those of its seeds."""
     config = derive(spec, point_of(params, spec.space), SEEDS[: len(values)])
-    curve = [{"progress": k / 4, spec.arm.metric: float(np.mean(values)) + 1 - k / 4} for k in range(1, 5)]
-    found = {"replicate_values": list(values), "curve": curve, "train_seconds": config.steps * 1e-3 * len(values)}
+    curve = [CurvePoint(k / 4, {spec.arm.metric: float(np.mean(values)) + 1 - k / 4}) for k in range(1, 5)]
+    found = {"replicate_values": values, "curve": curve, "train_seconds": config.steps * 1e-3 * len(values)} | result
     return TrialRecord(
-        number=number, outcome="complete", value=float(np.mean(values)), params=params,
-        config=config.model_dump(mode="json"), result=found | result, reason=None, intermediate_values={},
+        number=number, outcome=Outcome.COMPLETE, value=float(np.mean(values)), params=params,
+        config=config, result=TrialResult(**found), reason=None, intermediate_values={},
         started=None, ended=None,
     )  # fmt: skip
 

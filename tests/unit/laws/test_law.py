@@ -11,6 +11,7 @@ from batchlaw.errors import StudyError
 from batchlaw.laws import laws_of
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.space import point_of
+from batchlaw.results.result import CurvePoint
 from batchlaw.spec import parse_spec
 
 from tests.conftest import tiny_study
@@ -41,7 +42,7 @@ def test_each_optimizer_has_its_own():
     laws = {law.stratum["optimizer"]: law for law in laws_of(spec, records)}
     assert laws["momentum"].law.exponent.slope == pytest.approx(1.0, abs=0.1)
     assert laws["adam"].law.exponent.slope == pytest.approx(0.5, abs=0.1)
-    assert {record.config["optimizer"] for record in laws["adam"].records} == {"adam"}
+    assert {record.config.optimizer for record in laws["adam"].records} == {"adam"}
     assert laws["adam"].law.bent.curve.name == "surge" and laws["momentum"].law.bent.curve.name == "mccandlish"
 
 
@@ -91,7 +92,7 @@ def test_the_noise_scale_is_that_of_the_best_runs():
     for cell in planted(spec):
         good = cell.value < 1.2
         parts = {"gradient_norm2": 2.0 if good else 100.0, "gradient_variance": 64.0}
-        curve = [entry | parts for entry in cell.result["curve"]]
-        records.append(record(spec, cell.number, cell.params, cell.replicate_values, curve=curve))
+        curve = [CurvePoint(point.progress, point.metrics | parts) for point in cell.result.curve]
+        records.append(record(spec, cell.number, cell.params, cell.result.replicate_values, curve=curve))
     assert laws_of(spec, records)[0].noise_scale.value == pytest.approx(32.0)
     assert laws_of(spec, planted(spec))[0].noise_scale is None

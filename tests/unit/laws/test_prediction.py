@@ -5,7 +5,6 @@ from batchlaw.errors import BatchlawError
 from batchlaw.laws import laws_of
 from batchlaw.laws.prediction import predict
 from batchlaw.laws.transfer import transfers_of
-from batchlaw.spec import TrainConfig
 
 from tests.unit.laws.conftest import designed, planted
 
@@ -15,7 +14,7 @@ def test_the_rate_moves_and_all_else_follows_from_the_best_trial(sqrt_study):
     found = predict(spec, laws_of(spec, records), 24)
     assert found.lr_low < found.config.peak_lr < found.lr_high
     assert found.config.peak_lr == pytest.approx(2 ** (0.5 * (4.584963 - 4.5) - 5), rel=0.1)
-    best = TrainConfig.from_record(found.source.config)
+    best = found.source.config
     assert found.source.value == min(record.value for record in records)
     assert found.config.batch_size == 24 and found.config.steps == spec.budget.epochs * 4096 // 24
     assert found.config.momentum == best.momentum and found.warnings == ()
@@ -25,8 +24,8 @@ def test_the_rate_moves_and_all_else_follows_from_the_best_trial(sqrt_study):
 def test_a_rule_carries_the_best_trials_rate(sqrt_study, rule, power):
     spec, records = sqrt_study
     found = predict(spec, laws_of(spec, records), 48, carried_by=rule)
-    kappa = 48 / found.source.config["batch_size"]
-    assert found.config.peak_lr == pytest.approx(found.source.config["peak_lr"] * kappa**power)
+    kappa = 48 / found.source.config.batch_size
+    assert found.config.peak_lr == pytest.approx(found.source.config.peak_lr * kappa**power)
     refuted = any("speaks against the" in warning for warning in found.warnings)
     assert refuted is (rule != "sqrt")
 
@@ -46,9 +45,9 @@ def test_the_sde_rule_moves_the_averages_too():
     spec = designed(optimizer="adam")
     laws = laws_of(spec, planted(spec))
     found = predict(spec, laws, 48, carried_by="sde")
-    kappa = 48 / found.source.config["batch_size"]
+    kappa = 48 / found.source.config.batch_size
     assert found.config.beta2 == pytest.approx(1 - kappa * (1 - 0.999))
-    assert found.config.peak_lr == pytest.approx(found.source.config["peak_lr"] * kappa**0.5)
+    assert found.config.peak_lr == pytest.approx(found.source.config.peak_lr * kappa**0.5)
 
 
 def test_the_sde_rule_is_refused_where_it_was_not_derived(sqrt_study):

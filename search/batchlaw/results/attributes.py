@@ -1,0 +1,8 @@
+"""Names of the user attributes that workers write to a trial."""
+
+CONFIG = "config"  # its TrainConfig
+RESULT = "result"  # its TrialResult
+OUTCOME = "outcome"  # where Optuna's state of the trial does not tell it: every one but complete and pruned
+REASON = "reason"  # of the outcome, one line
+TRACEBACK = "traceback"  # of a failed trial
+RETRY_OF, RETRIES = "retry_of", "retries"  # the number of the trial that it repeats, and how many repeats that makes
