@@ -30,8 +30,8 @@ def test_h4_compares_batch_sizes_where_the_training_loss_is_the_same(gap, verdic
 def test_h4_is_not_judged_where_one_end_does_not_train():
     runs = with_curves(table(lambda cell: {}, **LEVELS), *losses(lambda cell: 1.0))
     for batch_size, curve in zip(runs["batch_size"], runs["curves"], strict=True):
-        for entry in curve if batch_size == 256 else []:
-            entry["train_loss"] = [None] * N
+        for point in curve if batch_size == 256 else []:
+            point.metrics["train_loss"] = [None] * N
     assert judged("H4", runs).verdict == "inconclusive"
 
 
@@ -65,8 +65,8 @@ def test_h5_reads_sharpness_given_the_learning_rate(signs, verdict):
     if 0 in signs:  # what has no relation differs from seed to seed
         for curve in runs["curves"]:
             for name, sign in zip(names, signs, strict=True):
-                for entry in curve if sign == 0 else []:
-                    entry[name] = list(100 * generator.normal(size=N))
+                for point in curve if sign == 0 else []:
+                    point.metrics[name] = list(100 * generator.normal(size=N))
     finding = judged("H5", runs)
     assert finding.verdict == verdict
     for name, sign in zip(names, signs, strict=True):
