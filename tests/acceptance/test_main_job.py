@@ -54,11 +54,11 @@ def slow_study(folder: Path, **search: object) -> Path:
     """A study of a training function that takes a while, written into a folder."""
     (folder / "slow_training.py").write_text(
         "import time\n"
-        "def train(config, report):\n"
+        "def train(trial):\n"
         "    for part in range(10):\n"
         "        time.sleep(0.05)\n"
-        "        report((part + 1) / 10, {'validation_loss': config.base_lr})\n"
-        "    return {'validation_loss': config.base_lr}\n"
+        "        trial.report((part + 1) / 10, {'validation_loss': trial.config.base_lr})\n"
+        "    return {'validation_loss': trial.config.base_lr}\n"
     )
     study = tiny_study(
         task=None,
@@ -175,7 +175,7 @@ def test_a_worker_runs_code_only_from_a_file_on_its_machine(batchlaw, tmp_path):
 
 def test_a_run_whose_trials_all_fail_exits_1_with_the_reason(batchlaw, tmp_path):
     file = slow_study(tmp_path)
-    (tmp_path / "slow_training.py").write_text("def train(config, report):\n    raise ValueError('no such luck')\n")
+    (tmp_path / "slow_training.py").write_text("def train(trial):\n    raise ValueError('no such luck')\n")
     words = batchlaw("run", file, "--workers", 1, code=1).stderr
     assert "3 trials in a row failed" in words and "ValueError: no such luck" in words
 

@@ -21,9 +21,9 @@ needs_kaleido = pytest.mark.skipif(
 )
 HOSTILE = "</script><script>document.title = 'owned'</script><img src=x onerror=alert(1)>"
 OBJECTIVE = """
-def train(config, report):
-    report(1.0, {METRIC: config.base_lr})
-    return {METRIC: config.base_lr}
+def train(trial):
+    trial.report(1.0, {METRIC: trial.config.base_lr})
+    return {METRIC: trial.config.base_lr}
 """
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import optuna
 import sqlalchemy
 import torch
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.spec import parse_spec
 from batchlaw.storage import load, open_storage, register
 from batchlaw.workers.worker import Worker
@@ -66,10 +66,10 @@ def ours(url: str, until: float, ready, results) -> None:
     tells: list[float] = []
     done = [0]
 
-    def objective(config, report):
+    def objective(trial):
         for part in range(REPORTS):
             time.sleep(SLEEP / REPORTS)
-            report((part + 1) / REPORTS, {"loss": 1.0})
+            trial.report((part + 1) / REPORTS, {"loss": 1.0})
         done[0] += 1
         return {"loss": 1.0}
 
@@ -81,11 +81,11 @@ def ours(url: str, until: float, ready, results) -> None:
         before(claim)
         span[1] = time.monotonic()
 
-    def claim(before=timed(worker.stored.slots.claim, claims)):  # noqa: B008  (bound before it is replaced)
+    def claim(before=timed(worker.stored.slots.lease, claims)):  # noqa: B008  (bound before it is replaced)
         span[0] = min(span[0], time.monotonic())
         return before()
 
-    worker.stored.slots.claim, worker._run = claim, run
+    worker.stored.slots.lease, worker._run = claim, run
     worker._tell = timed(worker._tell, tells)
     stored.study.get_trials(deepcopy=False)  # what a worker reads once
     ready.wait()

@@ -20,7 +20,7 @@ from batchlaw.cli.console import DEFAULT_URL
 from batchlaw.laws import laws_of
 from batchlaw.laws.transfer import transfers_of
 from batchlaw.measure.transfer_training import n_trainings, trained
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.results.records import records_of
 from batchlaw.storage import load, open_storage
 from batchlaw.train.data import default_data_dir

@@ -23,7 +23,7 @@ import optuna
 import torch
 from batchlaw import __version__
 from batchlaw.claims.hypotheses import preregistration
-from batchlaw.objectives.objective import Runtime, run_trial
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, point_of, suggest
@@ -31,6 +31,7 @@ from batchlaw.results.attributes import CONFIG, OUTCOME, RESULT
 from batchlaw.spec import StudySpec, parse_spec
 from batchlaw.storage import StoredStudy, open_storage, register
 from batchlaw.storage.tables import slots
+from batchlaw.workers.trial import run_trials
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
@@ -148,7 +149,9 @@ def _pattern(spec: StudySpec) -> dict[str, Any]:
     """What one trial that is trained for real records, at B = 64 and a fair rate."""
     study = optuna.create_study(direction=spec.direction, pruner=optuna.pruners.NopPruner())
     study.enqueue_trial({"log2_batch_size": 6, "base_lr": spec.space.base_lr[-4] if spec.claim else 0.1})
-    return run_trial(study.ask(), spec, 0, Runtime(torch.device("cpu"), Path("unused"))).result
+    runtime = Runtime(torch.device("cpu"), Path("unused"))
+    [outcome] = run_trials([study.ask()], spec, run_seeds(0, spec.arm.replicates), runtime)
+    return dict(outcome.record)
 
 
 def _points(spec: StudySpec, trials: int, seed: int) -> Iterator[FixedTrial | optuna.Trial]:

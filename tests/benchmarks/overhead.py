@@ -41,11 +41,12 @@ import optuna
 import tomli_w
 import torch
 from batchlaw import __version__
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
+from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.space import suggest
 from batchlaw.results.attributes import CONFIG, RESULT
-from batchlaw.spec import StudySpec, TrainConfig, parse_spec
+from batchlaw.spec import StudySpec, parse_spec
 from batchlaw.storage import Slots, load, open_storage, register
 from batchlaw.storage.tables import slots
 from batchlaw.workers.worker import Worker
@@ -83,7 +84,7 @@ SLEEPER = """\
 import os, time
 from pathlib import Path
 
-def train(config, report):
+def train(trial):
     with Path("began.txt").open("a") as file:
         print(time.time(), file=file)
     return {"score": 1.0}
@@ -188,13 +189,13 @@ class Sleeper:
         """Count from now."""
         self.trials, self.whole, self.asleep = 0, 0, 0.0
 
-    def __call__(self, config: TrainConfig, report: Callable[[float, dict[str, float]], None]) -> dict[str, float]:
+    def __call__(self, trial: Trial) -> dict[str, float]:
         score, self.trials = random.random() if self.prune else time.time(), self.trials + 1
         for part in range(1, REPORTS + 1):
             began = time.perf_counter()
             time.sleep(self.seconds / REPORTS)
             self.asleep += time.perf_counter() - began
-            report(part / REPORTS, {"score": score * part / REPORTS})
+            trial.report(part / REPORTS, {"score": score * part / REPORTS})
         self.whole += 1
         return {"score": score}
 
@@ -209,7 +210,7 @@ def work(url: str, trial_seconds: float, wall: float, prune: bool, ready: Any, r
     reading = time.perf_counter() - began
     worker = Worker(stored, Runtime(torch.device("cpu"), Path("unused"), sleeper), study_seed=os.getpid())
     for owner, name, part in (
-        (Slots, "claim", "claim"), (optuna.Study, "ask", "ask"), (optuna.Trial, "report", "reports"),
+        (Slots, "lease", "claim"), (optuna.Study, "ask", "ask"), (optuna.Trial, "report", "reports"),
         (optuna.Trial, "should_prune", "should_prune"), (Worker, "_tell", "tell"),
         *((optuna.Trial, f"suggest_{kind}", "suggest") for kind in ("int", "float", "categorical")),
     ):  # fmt: skip

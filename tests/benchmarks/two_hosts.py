@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from batchlaw.measure.replay import replay
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.result import Outcome
 from batchlaw.results.records import outcome_counts, records_of
 from batchlaw.spec import parse_spec

@@ -27,7 +27,7 @@ import torch
 from batchlaw.claims.designed import surfaces_of
 from batchlaw.claims.evidence import gather, gather_adaptive
 from batchlaw.claims.runs import adaptive_runs_of, runs_of
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.results.records import TrialRecord, records_of
 from batchlaw.spec import StudySpec, levels_of, parse_spec, read_spec
 from batchlaw.stats.slope import Slope
@@ -62,7 +62,7 @@ def run(spec: StudySpec) -> tuple[list[TrialRecord], float, float]:
 def by_itself(spec: StudySpec) -> tuple[list[TrialRecord], float, float]:
     """As `run`, each run in a network of its own."""
     with (
-        patch("batchlaw.objectives.objective.configs_together", lambda *_: 1),
+        patch("batchlaw.objectives.builtin.configs_together", lambda *_: 1),
         patch("batchlaw.train.loop.stack_size", lambda *_: 1),
     ):
         return run(spec)

@@ -13,7 +13,7 @@ from batchlaw.claims.runs import adaptive_runs_of
 from batchlaw.errors import SpecError, StudyError
 from batchlaw.figures.gallery import gallery
 from batchlaw.laws import known_laws, laws_of
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.results.records import records_of
 from batchlaw.results.result import TrialResult
 from batchlaw.spec import parse_spec
@@ -36,13 +36,13 @@ def adaptive_spec(space=None, **claim):
     return parse_spec(table, "test")
 
 
-def bowl(config, report):
+def bowl(trial):
     """Best at log₂ B = log₂ ε + 9, with noise of the run and of the seed: ε is a tenth of base_lr."""
-    off = math.log2(config.batch_size) - math.log2(config.peak_lr) - 9
-    generator = np.random.default_rng([config.seeds[0], config.batch_size, round(1e6 * config.peak_lr)])
-    common = np.random.default_rng(config.seeds[0]).normal()
+    off = math.log2(trial.batch_size) - math.log2(trial.config.peak_lr) - 9
+    generator = np.random.default_rng([trial.seed, trial.batch_size, round(1e6 * trial.config.peak_lr)])
+    common = np.random.default_rng(trial.seed).normal()
     loss = off**2 / 4 + 0.1 * (common + generator.normal())
-    report(1.0, {"validation_loss": loss})
+    trial.report(1.0, {"validation_loss": loss})
     return {"validation_loss": loss}
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from batchlaw.errors import ObjectiveError, Pruned, SpecError
-from batchlaw.objectives.objective import Runtime
 from batchlaw.objectives.program import Command
+from batchlaw.objectives.runtime import Runtime
+from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive
 from batchlaw.results.records import records_of
 from batchlaw.spec import parse_spec
@@ -40,7 +41,7 @@ def config_of(spec):
 
 
 def run(folder, spec, report=lambda progress, metrics: None):
-    return Command(spec, folder)(config_of(spec), report)
+    return Command(spec, folder)(Trial(config_of(spec), report, folder))
 
 
 def test_it_gets_the_configuration_as_arguments_and_is_heard(tmp_path):

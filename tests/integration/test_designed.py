@@ -13,7 +13,7 @@ from batchlaw.errors import Diverged, SpecError, StudyError
 from batchlaw.measure.cost import cost_of
 from batchlaw.measure.replay import replay
 from batchlaw.objectives import objective
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.space import cells
 from batchlaw.results.records import records_of
 from batchlaw.spec import parse_spec
@@ -43,11 +43,11 @@ def own_spec(**claim):
     return claim_spec(claim={"metric": "validation_loss", **claim}, task=None, objective="mine:train", train_size=128)
 
 
-def bowl(config, report):
+def bowl(trial):
     """Best at log₂ B = log₂ ε + 9, with a seed's own noise: ε is a tenth of base_lr."""
-    off = math.log2(config.batch_size) - math.log2(config.peak_lr) - 9
-    loss = off**2 / 4 + (config.seeds[0] % 1000) / 4000 + hash_noise(config) / 10
-    report(1.0, {"validation_loss": loss})
+    off = math.log2(trial.batch_size) - math.log2(trial.config.peak_lr) - 9
+    loss = off**2 / 4 + (trial.seed % 1000) / 4000 + hash_noise(trial.config) / 10
+    trial.report(1.0, {"validation_loss": loss})
     return {"validation_loss": loss}
 
 
@@ -148,11 +148,11 @@ def test_an_interrupted_cell_is_run_again_and_none_is_run_twice(storage):
     spec = own_spec()
     stored = register(storage, spec, trials=None, version="test")
 
-    def objective(config, report):
-        calls.append(config)
+    def objective(trial):
+        calls.append(trial.config)
         if len(calls) == 23:
             signal.raise_signal(signal.SIGTERM)
-        return bowl(config, report)
+        return bowl(trial)
 
     runtime = Runtime(CPU, None, objective)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
@@ -174,11 +174,11 @@ def test_an_interrupted_cell_is_run_again_and_none_is_run_twice(storage):
 def test_a_failing_cell_is_tried_again_in_its_own_slot(storage):
     failed = set()
 
-    def objective(config, report):
-        if (config.batch_size, config.base_lr) in {(1, 2.0**-6), (8, 0.5)} and config.batch_size not in failed:
-            failed.add(config.batch_size)
+    def objective(trial):
+        if (trial.batch_size, trial.config.base_lr) in {(1, 2.0**-6), (8, 0.5)} and trial.batch_size not in failed:
+            failed.add(trial.batch_size)
             raise RuntimeError("a fault")
-        return bowl(config, report)
+        return bowl(trial)
 
     stored = work(storage, own_spec(), objective)
     assert len(failed) == 2
@@ -200,10 +200,10 @@ def test_a_cell_whose_worker_died_is_run_again(storage):
 def test_missing_cells_are_named(storage):
     spec = own_spec(max_retries=0)
 
-    def objective(config, report):
-        if config.batch_size == 4 and config.base_lr == 1.0:
+    def objective(trial):
+        if trial.batch_size == 4 and trial.config.base_lr == 1.0:
             raise RuntimeError("a fault")
-        return bowl(config, report)
+        return bowl(trial)
 
     stored = work(storage, spec, objective)
     with pytest.raises(StudyError, match=r"1 of 64 cells have no result yet, such as batch_size 4, base_lr 1\.0"):
@@ -218,10 +218,10 @@ def test_a_searched_study_decides_no_claim(storage):
 
 
 def test_a_diverged_cell_is_an_outcome(storage):
-    def objective(config, report):
-        if config.base_lr > 1 and config.batch_size < 4:
+    def objective(trial):
+        if trial.config.base_lr > 1 and trial.batch_size < 4:
             raise Diverged({"validation_loss": 7.0})
-        return bowl(config, report)
+        return bowl(trial)
 
     stored = work(storage, own_spec(), objective)
     ((_, surface),) = surfaces_of(stored.spec, runs_of(stored.spec, records_of(stored)), "lr")
@@ -259,7 +259,7 @@ STACKING = {
 @pytest.fixture
 def three_at_once(monkeypatch):
     """As if a measurement had said so, at every batch size."""
-    monkeypatch.setattr("batchlaw.objectives.objective.configs_together", lambda configs, train: min(3, len(configs)))
+    monkeypatch.setattr("batchlaw.objectives.builtin.configs_together", lambda configs, train: min(3, len(configs)))
 
 
 def test_learning_rates_of_a_batch_size_share_a_network_and_each_is_a_trial(storage, three_at_once):
@@ -339,9 +339,9 @@ def test_the_cells_of_a_network_whose_worker_died_are_run_again(storage, three_a
 def test_every_given_factor_has_its_surface(storage):
     """Batch sizes over training sizes and over momentum, in one study of both, and each with its hypothesis."""
 
-    def objective(config, report):
-        best = math.log2(config.train_size) - 4 - math.log2(1 - config.momentum)
-        loss = (math.log2(config.batch_size) - best) ** 2 / 4 + hash_noise(config) / 10
+    def objective(trial):
+        best = math.log2(trial.config.train_size) - 4 - math.log2(1 - trial.config.momentum)
+        loss = (math.log2(trial.batch_size) - best) ** 2 / 4 + hash_noise(trial.config) / 10
         return {"validation_loss": loss}
 
     spec = claim_spec(
@@ -360,9 +360,9 @@ def test_every_given_factor_has_its_surface(storage):
 
 
 def test_momentum_is_read_as_damping(storage):
-    def objective(config, report):
-        best = 2 - math.log2(1 - config.momentum)
-        return {"validation_loss": (math.log2(config.batch_size) - best) ** 2 / 4 + hash_noise(config) / 10}
+    def objective(trial):
+        best = 2 - math.log2(1 - trial.config.momentum)
+        return {"validation_loss": (math.log2(trial.batch_size) - best) ** 2 / 4 + hash_noise(trial.config) / 10}
 
     spec = claim_spec(
         space={

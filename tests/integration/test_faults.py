@@ -12,7 +12,7 @@ import pytest
 import tomli_w
 import torch
 from batchlaw.measure.replay import replay
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.results.records import records_of
 from batchlaw.spec import parse_spec
 from batchlaw.storage import open_storage, register, workers_of
@@ -35,7 +35,7 @@ def slow_task(**search):
 
 def user_code(folder, body, **search):
     """A study file of a training function with this body, and the function beside it."""
-    (folder / "stuck_training.py").write_text(f"import ctypes, time\ndef train(config, report):\n    {body}\n")
+    (folder / "stuck_training.py").write_text(f"import ctypes, time\ndef train(trial):\n    {body}\n")
     study = tiny_study(
         task=None, objective="stuck_training:train", train_size=64,
         search={"trials": 2, "metric": "validation_loss", "pruner": "none", **search},

@@ -11,7 +11,7 @@ import torch
 from batchlaw.errors import WorkFailed
 from batchlaw.measure import profiler as profiling
 from batchlaw.measure.profiler import STRETCHES, batch_sizes_of, profile_of
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.results.step_time import Largest, Profile
 from batchlaw.storage import load, note_profile, profiles_of, register
 from batchlaw.train import memory

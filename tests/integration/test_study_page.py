@@ -17,7 +17,7 @@ from batchlaw.cli import app
 from batchlaw.errors import StorageError
 from batchlaw.figures import study_page as drawing
 from batchlaw.figures.study_page import FEWEST_OF_A_LAW, save_page
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.stats.scattered import FEWEST_POINTS
 from batchlaw.storage import load, open_storage, register, upgrade
 from batchlaw.storage.tables import metadata, pages, study_attributes

@@ -12,7 +12,7 @@ import torch
 from batchlaw.errors import DeviceMemoryError, Diverged, WorkFailed
 from batchlaw.interrupts import STOPPING, Interrupts
 from batchlaw.measure.replay import replay
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.space import point_of
 from batchlaw.results.records import records_of
@@ -111,7 +111,7 @@ def test_lack_of_memory_is_a_result_with_the_score_of_guessing(sqlite, monkeypat
     def full(*args, **options):
         raise DeviceMemoryError("mlp does not fit")
 
-    monkeypatch.setattr("batchlaw.objectives.objective.train_together", full)
+    monkeypatch.setattr("batchlaw.workers.trial.train_together", full)
     stored = work(sqlite, tiny_spec(search={"trials": 1}))
     record = records_of(stored)[0]
     assert (record.outcome, record.reason) == ("out-of-memory", "mlp does not fit")
@@ -119,10 +119,10 @@ def test_lack_of_memory_is_a_result_with_the_score_of_guessing(sqlite, monkeypat
 
 
 def test_ones_own_function_is_reported_pruned_and_scored(sqlite):
-    def train(config, report):
+    def train(trial):
         for part in range(1, 9):
-            report(part / 8, {"validation_loss": config.batch_size / part})
-        return {"validation_loss": float(config.batch_size)}
+            trial.report(part / 8, {"validation_loss": trial.batch_size / part})
+        return {"validation_loss": float(trial.batch_size)}
 
     spec = own_spec(trials=20, pruner="median", replicates=1)
     stored = work(sqlite, spec, train)
@@ -139,8 +139,8 @@ def test_ones_own_function_is_reported_pruned_and_scored(sqlite):
 
 
 def test_ones_own_function_may_diverge(sqlite):
-    def train(config, report):
-        if config.optimizer == "adam":
+    def train(trial):
+        if trial.config.optimizer == "adam":
             raise Diverged({"validation_loss": 2.3})
         return {"validation_loss": float("nan")}
 
@@ -154,8 +154,8 @@ def test_ones_own_function_may_diverge(sqlite):
 def test_a_failing_trial_is_tried_again_a_bounded_number_of_times(sqlite):
     calls = []
 
-    def train(config, report):
-        calls.append(config.base_lr)
+    def train(trial):
+        calls.append(trial.config.base_lr)
         if len(calls) in (1, 2, 3, 5):
             raise RuntimeError("a fault\nwith details")
         return {"validation_loss": 1.0}
@@ -173,16 +173,16 @@ def test_a_failing_trial_is_tried_again_a_bounded_number_of_times(sqlite):
 
 def test_a_missing_metric_fails_the_trial_with_its_name(sqlite):
     with pytest.raises(WorkFailed, match="'validation_loss' is not among the metrics: loss"):
-        work(sqlite, own_spec(trials=2), lambda config, report: {"loss": 1.0})
+        work(sqlite, own_spec(trials=2), lambda trial: {"loss": 1.0})
 
 
 def test_a_stop_hands_the_trial_back_and_the_next_worker_runs_the_same_one(storage):
     interrupts = Interrupts()
     seen = []
 
-    def train(config, report):
-        seen.append((config.base_lr, config.batch_size))
-        report(0.5, {"validation_loss": 1.0})
+    def train(trial):
+        seen.append((trial.config.base_lr, trial.batch_size))
+        trial.report(0.5, {"validation_loss": 1.0})
         if len(seen) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)
@@ -207,8 +207,8 @@ def test_a_stop_hands_the_trial_back_and_the_next_worker_runs_the_same_one(stora
 def test_a_trial_past_its_time_limit_is_pruned_with_the_reason(sqlite):
     interrupts = Interrupts()
 
-    def train(config, report):
-        report(0.25, {"validation_loss": 1.0})
+    def train(trial):
+        trial.report(0.25, {"validation_loss": 1.0})
         time.sleep(30)
         return {"validation_loss": 0.0}
 
@@ -250,7 +250,7 @@ def test_the_late_result_of_a_worker_that_lost_its_slot_is_refused(sqlite):
     spec = own_spec(trials=1)
     entered, robbed = threading.Event(), threading.Event()
 
-    def slow(config, report):
+    def slow(trial):
         entered.set()
         assert robbed.wait(30)
         return {"validation_loss": 111.0}
@@ -264,7 +264,7 @@ def test_the_late_result_of_a_worker_that_lost_its_slot_is_refused(sqlite):
         thread.start()
         assert entered.wait(30)
         time.sleep(0.5)
-        work(sqlite, spec, lambda config, report: {"validation_loss": 1.0})
+        work(sqlite, spec, lambda trial: {"validation_loss": 1.0})
     finally:
         robbed.set()
         thread.join()

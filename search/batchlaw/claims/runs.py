@@ -11,7 +11,7 @@ from batchlaw.errors import StudyError
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
 from batchlaw.results.records import TrialRecord
-from batchlaw.spec import DATASETS, StudySpec, levels_of
+from batchlaw.spec import BUILTIN_METRICS, DATASETS, StudySpec, levels_of
 from batchlaw.spec.knobs import KNOBS
 from batchlaw.stats.cells import Runs
 from batchlaw.stats.surface import Floats
@@ -204,12 +204,11 @@ def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[boo
     diverged = record.result.diverged or [record.outcome != Outcome.COMPLETE] * len(values)
     if spec.task is None:
         return values, list(diverged)
-    n_classes = DATASETS[spec.task.dataset].n_classes
-    chance = {"validation_accuracy": 1 / n_classes, "validation_loss": math.log(n_classes)}
-    error = math.sqrt((1 - 1 / n_classes) / n_classes / spec.task.n_validation)
+    chance = {metric: DATASETS[spec.task.dataset].chance(metric) for metric in BUILTIN_METRICS}
+    accuracy = chance["validation_accuracy"]
+    error = math.sqrt(accuracy * (1 - accuracy) / spec.task.n_validation)
     guessing = [
-        m["validation_accuracy"] <= chance["validation_accuracy"] + 3 * error
-        or m["validation_loss"] >= chance["validation_loss"]
+        m["validation_accuracy"] <= accuracy + 3 * error or m["validation_loss"] >= chance["validation_loss"]
         for m in record.result.replicates
     ] or [True] * len(values)
     unstable = [left or guess for left, guess in zip(diverged, guessing, strict=True)]

@@ -1,6 +1,5 @@
 """Hypotheses about the course of training: runs at the same training loss, and how long they stay where they start."""
 
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -26,7 +25,7 @@ _MORE = "learning rates at which all runs train, and more reports, so that none 
 def _trained(spec: StudySpec) -> float:
     """Half the loss of guessing, which a run that trains goes below (assumption)."""
     assert spec.task is not None  # only built-in tasks record curves
-    return math.log(DATASETS[spec.task.dataset].n_classes) / 2
+    return DATASETS[spec.task.dataset].chance("validation_loss") / 2
 
 
 def smaller_generalises(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:

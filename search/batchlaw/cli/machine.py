@@ -9,7 +9,7 @@ from batchlaw.errors import ObjectiveError, SpecError
 if TYPE_CHECKING:
     import torch
 
-    from batchlaw.objectives.objective import Runtime
+    from batchlaw.objectives.runtime import Runtime
     from batchlaw.spec import StudySpec
 
 
@@ -17,7 +17,8 @@ def runtime(spec: "StudySpec", device: str, threads: int, data_dir: Path | None,
     """Pin the threads, choose the device and load the study's own code."""
     import torch
 
-    from batchlaw.objectives.objective import Runtime, load_user_code
+    from batchlaw.objectives.function import load_user_code
+    from batchlaw.objectives.runtime import Runtime
     from batchlaw.train.data import default_data_dir
 
     torch.set_num_threads(threads)

@@ -22,7 +22,7 @@ from batchlaw.cli.running import DownloadOption
 from batchlaw.errors import BatchlawError, StorageError, StudyError
 
 if TYPE_CHECKING:
-    from batchlaw.objectives.objective import Runtime
+    from batchlaw.objectives.runtime import Runtime
     from batchlaw.results.step_time import Profile
     from batchlaw.spec import StudySpec
     from batchlaw.spec.families import OptimizerFamily

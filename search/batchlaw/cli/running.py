@@ -258,7 +258,7 @@ def _register(
 ) -> "StoredStudy":
     """Check all that can be checked, then write."""
     from batchlaw.claims.hypotheses import preregistration
-    from batchlaw.objectives.objective import load_user_code
+    from batchlaw.objectives.function import load_user_code
     from batchlaw.recipe.derive import check_space
     from batchlaw.storage import open_storage, register
     from batchlaw.train.data import default_data_dir, prepare

@@ -12,7 +12,7 @@ import torch
 from scipy import special
 
 from batchlaw.errors import StudyError
-from batchlaw.objectives.objective import Runtime
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.space import cells, companions, point_of

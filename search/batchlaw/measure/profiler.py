@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from batchlaw.errors import DeviceMemoryError, WorkFailed
-from batchlaw.objectives.objective import Runtime, versions
+from batchlaw.objectives.runtime import Runtime, versions
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.results.step_time import Largest, Profile, Row

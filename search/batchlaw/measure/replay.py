@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from batchlaw.errors import Diverged, Pruned, StudyError
-from batchlaw.objectives.objective import Runtime, train_config
+from batchlaw.objectives.builtin import train_config
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.seeds import derive_seed
@@ -71,7 +72,7 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
             configs = [derive(spec, drawn.model_copy(update={"base_lr": base_lr}), seeds) for base_lr in base_lrs]
             value = _value_of_one(configs, base_lrs.index(config.base_lr), listener, spec, runtime)
         elif pruned_at != 0.0:
-            value, _, _ = train_config(config, spec, listener, runtime, stacked=result.stacked)
+            value = train_config(config, spec, listener, runtime, stacked=result.stacked).value
     except Pruned:
         pass
     except Diverged as error:
@@ -105,8 +106,8 @@ def verify(record: TrialRecord, spec: StudySpec, runtime: Runtime, n_seeds: int)
     metric = spec.arm.metric
     seeds = tuple(derive_seed(spec.arm.seed, "verify", number) for number in range(n_seeds))
     config = record.known_config.model_copy(update={"seeds": seeds})
-    _, details, _ = train_config(config, spec, lambda progress, metrics: None, replace(runtime, test=True))
-    fresh, error = mean_and_error(details["replicate_values"])
+    score = train_config(config, spec, lambda progress, metrics: None, replace(runtime, test=True))
+    fresh, error = mean_and_error(score.replicate_values)
     assert record.value is not None
     sign = 1 if spec.direction == "maximize" else -1
     verified: dict[str, Any] = {
@@ -117,8 +118,8 @@ def verify(record: TrialRecord, spec: StudySpec, runtime: Runtime, n_seeds: int)
         "fresh": {"value": fresh, "standard_error": error},
         "optimism": {"value": sign * (record.value - fresh), "standard_error": error},
     }
-    if "test_accuracy" in details["replicates"][0]:
+    if "test_accuracy" in score.replicates[0]:
         name = metric.replace("validation", "test")
-        value, test_error = mean_and_error([replicate[name] for replicate in details["replicates"]])
+        value, test_error = mean_and_error([replicate[name] for replicate in score.replicates])
         verified["test"] = {"metric": name, "value": value, "standard_error": test_error}
     return verified

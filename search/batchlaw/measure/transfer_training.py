@@ -8,7 +8,8 @@ from batchlaw.errors import ConfigError, Diverged
 from batchlaw.laws.law import StudyLaw
 from batchlaw.laws.prediction import TARGETS
 from batchlaw.laws.transfer import Transfer, ranked
-from batchlaw.objectives.objective import Runtime, train_config
+from batchlaw.objectives.builtin import train_config
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.scaling import family_factor
 from batchlaw.recipe.space import point_of
@@ -79,8 +80,7 @@ def _scores(
     config = _config(spec, law, reference, name, int(law.ridge.given[row]), float(2 ** rates[row]))
     sign = 1 if spec.direction == "maximize" else -1
     try:
-        _, details, _ = train_config(config, spec, lambda progress, metrics: None, runtime)
-        values = details["replicate_values"]
+        values = train_config(config, spec, lambda progress, metrics: None, runtime).replicate_values
     except Diverged as error:
         values = [error.untrained[spec.arm.metric]] * len(config.seeds)
     done()

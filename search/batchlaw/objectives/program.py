@@ -1,8 +1,8 @@
-"""A program of any kind as an objective: started with the configuration in its arguments, heard through its output.
+"""A program as an objective: it gets the configuration in its arguments and reports through its output.
 
-It prints JSON objects, one a line: metrics, with `progress` (the share of the budget used, up to 1) for a report. What
-else it prints is its own affair. The last line with the study's metric is the result. NaN is divergence. There is no
-shell in between: the command is a list, and each of its parts one argument.
+The program prints JSON objects, one a line. A line with the study's metric and `progress`, the share of the budget used
+(above 0 and at most 1), is a report. The last line with the metric is the result. NaN means that the run diverged.
+Other output is ignored. The command is a list without a shell, so each part is one argument.
 """
 
 import contextlib
@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from batchlaw.errors import ObjectiveError
-from batchlaw.spec import StudySpec, TrainConfig
-from batchlaw.train import Report
+from batchlaw.objectives.trial import Trial
+from batchlaw.spec import StudySpec
 
-_PATIENCE_SECONDS = 5.0  # between asking a program to end and ending it
+_PATIENCE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 
 
 class Command:
@@ -29,39 +29,39 @@ class Command:
         assert spec.command is not None
         self._parts, self._folder, self._metric = spec.command, folder, spec.arm.metric
 
-    def __call__(self, config: TrainConfig, report: Report) -> Mapping[str, float]:
+    def __call__(self, trial: Trial) -> Mapping[str, float]:
         """Run the program once.
 
         Raises:
             ObjectiveError: it cannot be started, fails, or ends without the metric.
         """
-        values = config.placeholders()
+        values = trial.config.placeholders()
         arguments = [part.format(**values) for part in self._parts]
         if arguments[0] == "python":
             arguments[0] = sys.executable
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
             try:
                 program = subprocess.Popen(
-                    arguments, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints,
+                    arguments, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
                     encoding="utf-8", errors="replace", bufsize=1, start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
                 raise ObjectiveError(f"command: {arguments[0]!r} cannot be started: {error.strerror}") from None
             try:
-                result = self._listen(program, report)
+                result = self._listen(program, trial)
                 code = program.wait()
             finally:
                 _end(program)
             if code != 0:
-                complaints.seek(0)
-                said = [line for line in complaints.read().splitlines() if line.strip()]
-                raise ObjectiveError(f"command: exit code {code}: {said[-1].strip() if said else 'no words'}")
+                errors.seek(0)
+                lines = [line for line in errors.read().splitlines() if line.strip()]
+                raise ObjectiveError(f"command: exit code {code}: {lines[-1].strip() if lines else 'no error output'}")
         if self._metric not in result:
             raise ObjectiveError(f'command: printed no line with {self._metric!r}, such as {{"{self._metric}": 0.5}}')
         return result
 
-    def _listen(self, program: "subprocess.Popen[str]", report: Report) -> dict[str, float]:
-        """Pass reports on until the output ends; the last metrics. What the report raises ends the program."""
+    def _listen(self, program: "subprocess.Popen[str]", trial: Trial) -> dict[str, float]:
+        """Pass reports on until the output ends, and return the last metrics."""
         result: dict[str, float] = {}
         assert program.stdout is not None
         for line in program.stdout:
@@ -73,12 +73,12 @@ class Command:
             if progress is not None:
                 if not 0 < progress <= 1:
                     raise ObjectiveError(f"command: progress: got {progress:g}; must be above 0 and at most 1")
-                report(progress, metrics)
+                trial.report(progress, metrics)
         return result
 
 
 def _metrics(line: str) -> dict[str, float]:
-    """The numbers of a line that is a JSON object; of another none."""
+    """The numbers in a line that is a JSON object; none for any other line."""
     try:
         found = json.loads(line)
     except ValueError:
@@ -89,7 +89,7 @@ def _metrics(line: str) -> dict[str, float]:
 
 
 def _end(program: "subprocess.Popen[str]") -> None:
-    """End the program, and what it has started, if it still runs."""
+    """End the program and all processes that it started, if it still runs."""
     if program.stdout is not None:
         program.stdout.close()
     if program.poll() is not None:

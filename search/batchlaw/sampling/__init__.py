@@ -1,7 +1,7 @@
 """Samplers and pruners, Optuna's and that of adaptive claims, rebuilt from the stored spec: Optuna stores none."""
 
 import warnings
-from math import log, log2
+from math import log2
 from typing import cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
@@ -13,7 +13,7 @@ from batchlaw.recipe.seeds import derive_seed
 from batchlaw.recipe.space import cells, distributions_of
 from batchlaw.sampling.brackets import RememberingHyperbandPruner
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
-from batchlaw.spec import DATASETS, IntRange, StudySpec, levels_of
+from batchlaw.spec import IntRange, StudySpec, levels_of
 
 _REDUCTION = {"hyperband": 3, "asha": 4}  # Optuna's own
 _ASKED = 2 / 3  # of a trial, in which it may be pruned
@@ -58,15 +58,7 @@ def _ridge_sampler(spec: StudySpec, seed: int, slot: int) -> BaseSampler:
     if isinstance(space.batch_size, IntRange):
         tuned, over = "log2_batch_size", IntDistribution(int(log2(sizes[0])), int(log2(sizes[-1])))
     factors = {"base_lr": CategoricalDistribution(rates), tuned: over}
-    return RidgeSampler("base_lr", tuned, factors, seed=seed, slot=slot, guessing=_guessing(spec))
-
-
-def _guessing(spec: StudySpec) -> float | None:
-    """The metric of a network that has learned nothing, of a built-in task."""
-    if spec.task is None:
-        return None
-    n_classes = DATASETS[spec.task.dataset].n_classes
-    return log(n_classes) if spec.arm.metric == "validation_loss" else 1 / n_classes
+    return RidgeSampler("base_lr", tuned, factors, seed=seed, slot=slot, guessing=spec.chance)
 
 
 def pruner(spec: StudySpec) -> BasePruner:

@@ -98,6 +98,11 @@ class StudySpec(Frozen):
         """Of the metric."""
         return self.arm.direction or BUILTIN_METRICS[self.arm.metric]
 
+    @property
+    def chance(self) -> float | None:
+        """The metric of a network that guesses; None without a built-in task."""
+        return None if self.task is None else DATASETS[self.task.dataset].chance(self.arm.metric)
+
     @model_validator(mode="after")
     def _consistent(self) -> "StudySpec":
         if (self.search is None) == (self.claim is None):

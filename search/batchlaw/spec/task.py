@@ -1,6 +1,7 @@
 """The built-in task: a data set, a network, and how they are split and computed."""
 
 from dataclasses import dataclass
+from math import log
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -20,6 +21,10 @@ class DatasetFacts:
     n_classes: int
     channels: int
     side: int  # pixels; every image is square
+
+    def chance(self, metric: str) -> float:
+        """The score of guessing: an accuracy, or a cross-entropy in nats."""
+        return 1 / self.n_classes if metric == "validation_accuracy" else log(self.n_classes)
 
 
 # scikit-learn's digits have no official test set: a fifth of the 1797 is set aside (data.py does so by split_seed).

@@ -5,6 +5,7 @@ from batchlaw.storage.engine import absolute, batched_writes, open_storage, reda
 from batchlaw.storage.slots import Lease, SlotCounts, Slots
 from batchlaw.storage.studies import (
     StoredStudy,
+    folder_name,
     load,
     note_profile,
     note_refresh_failure,
@@ -32,6 +33,7 @@ __all__ = [
     "absolute",
     "batched_writes",
     "cached_reads",
+    "folder_name",
     "health_of",
     "load",
     "n_live",

@@ -2,6 +2,7 @@
 
 import json
 import traceback
+import uuid
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from batchlaw.storage.slots import Slots
 from batchlaw.storage.study_page import StudyPage
 from batchlaw.storage.tables import SCHEMA, schema_version
 
-_SPEC, _FINGERPRINT, _VERSION = "batchlaw:spec", "batchlaw:fingerprint", "batchlaw:version"
+_SPEC, _FINGERPRINT, _VERSION, _ID = "batchlaw:spec", "batchlaw:fingerprint", "batchlaw:version", "batchlaw:id"
 _CLAIMS = "batchlaw:claims"
 _PROFILE = "batchlaw:profile:"
 _NOT_DRAWN = "batchlaw:not-drawn"
@@ -81,7 +82,10 @@ def register(
     page = StudyPage(storage.engine, study._study_id)
     slots.create(trials or n_trials(spec))
     page.create()
-    facts = {_VERSION: version, _CLAIMS: preregistration, _FINGERPRINT: fingerprint(spec), _SPEC: canonical_json(spec)}
+    facts = {
+        _ID: uuid.uuid4().hex[:8], _VERSION: version, _CLAIMS: preregistration, _FINGERPRINT: fingerprint(spec),
+        _SPEC: canonical_json(spec),
+    }  # fmt: skip
     for key, value in facts.items():
         study.set_user_attr(key, value)  # the spec last: a study that has it is whole
     return StoredStudy(spec, study, storage, slots, page)
@@ -129,6 +133,12 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
     spec = parse_spec(json.loads(text), f"stored study {name!r}")
     slots, page = Slots(storage.engine, study._study_id), StudyPage(storage.engine, study._study_id)
     return StoredStudy(spec, study, storage, slots, page)
+
+
+def folder_name(stored: StoredStudy) -> str:
+    """A name for the folder of a study's files; a study that is deleted and made again has another."""
+    identity = with_retries(lambda: stored.study.user_attrs).get(_ID) or fingerprint(stored.spec)  # none before 0.2
+    return f"{stored.spec.name}-{identity}"
 
 
 def note_run(stored: StoredStudy, key: str, facts: dict[str, Any]) -> None:

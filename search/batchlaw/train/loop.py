@@ -46,12 +46,16 @@ class Run:
         self.size = size
         memory.reset_peak(device)
         if size == 1:
-            self.stacks = [self.stack(config, (seed,)) for config in configs for seed in seeds]
+            self.stacks = [
+                ParallelRuns(config, task, (seed,), self.schedule, self.parts.train)
+                for config in configs
+                for seed in seeds
+            ]
         else:
             n = size // len(seeds)
+            rates = [tuple(each.peak_lr for each in configs[k : k + n]) for k in range(0, len(configs), n)]
             self.stacks = [
-                self.stack(self.config, seeds, tuple(each.peak_lr for each in configs[start : start + n]))
-                for start in range(0, len(configs), n)
+                ParallelRuns(self.config, task, seeds, self.schedule, self.parts.train, peak_lrs) for peak_lrs in rates
             ]
         self.stack_seconds = [0.0] * len(self.stacks)
         self.finite = [True] * len(configs) * len(seeds)
@@ -61,12 +65,6 @@ class Run:
         self.curves: list[list[dict[str, Any]]] = [[] for _ in configs]
         self.done = 0  # steps
         self.reported: list[list[tuple[float, dict[str, float]]]] = [[] for _ in configs]
-
-    def stack(
-        self, config: TrainConfig, seeds: tuple[int, ...], peak_lrs: tuple[float, ...] | None = None
-    ) -> ParallelRuns:
-        """New networks of so many seeds, or of seeds at several learning rates."""
-        return ParallelRuns(config, self.task, seeds, self.schedule, self.parts.train, peak_lrs)
 
     def of(self, position: int, values: Sequence[T]) -> list[T]:
         """What belongs to the replicates of a configuration, of what there is of each member."""
@@ -198,7 +196,10 @@ class Run:
 
     def untrained_scores(self, examples: Examples, part: str) -> list[dict[str, float]]:
         """The scores of each member's network before its first step, which its seed alone decides."""
-        evaluations = [self.stack(self.config, (seed,)).evaluate(examples) for seed in self.config.seeds]
+        fresh = [
+            ParallelRuns(self.config, self.task, (seed,), self.schedule, self.parts.train) for seed in self.config.seeds
+        ]
+        evaluations = [network.evaluate(examples) for network in fresh]
         return _per_member(evaluations, part) * len(self.configs)
 
     def results(self, test: Examples | None) -> list[TrainResult | Diverged]:

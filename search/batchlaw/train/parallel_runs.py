@@ -208,7 +208,8 @@ class ParallelRuns:
         """Of each member: the steps until the loss left its first plateau, or None; nothing where not measured."""
         if not len(self._step_losses):
             return []
-        return plateau_steps(self._step_losses, self._config.batch_size, DATASETS[self._task.dataset].n_classes)
+        chance = DATASETS[self._task.dataset].chance("validation_loss")
+        return plateau_steps(self._step_losses, self._config.batch_size, chance)
 
     def sharpness(self) -> dict[str, list[float]]:
         """How sharp the training loss is around the weights of each member."""

@@ -1,11 +1,12 @@
-"""What a worker leaves behind when it dies, found and cleared up by any process.
+"""Clearing up after a worker that died; any process can do it.
 
-A slot whose lease ran out, or whose process is gone, is taken over; its trial is named lost, and its parameters are
-queued to run again, at most `max_retries` times. In a designed arm the slot is the cell, and is simply opened again.
+A slot is taken over if its lease ran out or its process is gone. Its trial is named lost, and its parameters are queued
+to run again, at most `max_retries` times. In a designed arm the slot is the cell, which is simply opened again.
 """
 
 from functools import partial
 
+import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
@@ -15,19 +16,19 @@ from batchlaw.storage import Lease, StoredStudy, with_retries
 
 
 def reap(stored: StoredStudy) -> int:
-    """Clear up after dead workers; the number of trials that were found lost.
+    """Clear up after dead workers, and return how many trials were found lost.
 
-    A trial that RUNS in no slot was asked for by a worker that died before it could say so. While a live worker
-    is about to say so, none is judged.
+    A running trial that no slot names was asked for by a worker that died before it could note it in its slot. While a
+    live worker may be about to note its own, such trials are left alone.
     """
     lost = 0
     while (lease := stored.slots.lease_expired()) is not None:
         was_running = lease.abandoned_trial_id is not None and _runs(stored, lease.abandoned_trial_id)
         if not clear_up(stored, lease):
-            stored.slots.release(lease, count_attempt=False)  # the dead worker's own attempt is counted already
+            stored.slots.release(lease, count_attempt=False)  # the dead worker's attempt is counted already
         lost += was_running
     study_id = stored.study._study_id
-    # Trials first: one asked for after this look is none of them.
+    # Trials are read before slots, so that a trial asked for in between is not among them.
     running = with_retries(
         lambda: stored.storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
     )
@@ -38,33 +39,33 @@ def reap(stored: StoredStudy) -> int:
             if not _lose(stored, orphan._trial_id):
                 continue  # another process was faster
             lost += 1
-            if RETRY_OF in orphan.user_attrs:  # its turn is lost with it
+            if RETRY_OF in orphan.user_attrs:  # the repeat that it was is still due
                 _enqueue(stored, orphan, orphan.user_attrs[RETRIES])
     return lost
 
 
 def clear_up(stored: StoredStudy, lease: Lease) -> bool:
-    """End the trial whose worker died in this slot; True if the slot needs no further run and is finished."""
+    """End the trial whose worker died in this slot; True if that finished the slot."""
     trial_id = lease.abandoned_trial_id
     if trial_id is None:
         return False
     frozen = with_retries(lambda: stored.storage.get_trial(trial_id))
     if frozen.state == TrialState.RUNNING and not _lose(stored, trial_id):
-        return clear_up(stored, lease)  # its worker ended it just now
-    ended = frozen.state in (TrialState.COMPLETE, TrialState.PRUNED)  # it died between telling and finishing
-    if ended or (frozen.state == TrialState.RUNNING and not again(stored, frozen, lease.attempts - 1)):
+        return clear_up(stored, lease)  # its worker ended it just now: read it again
+    ended = frozen.state in (TrialState.COMPLETE, TrialState.PRUNED)  # the worker died between tell and finish
+    if ended or (frozen.state == TrialState.RUNNING and not run_again(stored, frozen, lease.attempts - 1)):
         stored.slots.finish(lease)
         return True
     return False
 
 
-def again(stored: StoredStudy, trial: FrozenTrial, attempts: int) -> bool:
-    """Have a lost or failed trial run once more; False if it was run often enough.
+def run_again(stored: StoredStudy, trial: FrozenTrial, attempts: int) -> bool:
+    """Have a lost or failed trial run once more; False if it has run often enough.
 
     Args:
         stored: its study.
-        trial: the one.
-        attempts: made in its slot; in the adaptive arm a repeat may come to run in any slot, and is counted by itself.
+        trial: the lost or failed one.
+        attempts: in its slot. A search counts by trial instead, since a repeat may run in any slot.
     """
     if stored.spec.search is None:
         return attempts <= stored.spec.arm.max_retries
@@ -76,12 +77,26 @@ def again(stored: StoredStudy, trial: FrozenTrial, attempts: int) -> bool:
     return True
 
 
+def first_attempt(stored: StoredStudy, trial: optuna.Trial) -> int:
+    """The number of the trial that this one repeats, through all repeats in between; its own if it repeats none."""
+    number, attributes = trial.number, trial.user_attrs
+    while RETRY_OF in attributes:
+        number = attributes[RETRY_OF]
+        attributes = with_retries(partial(_numbered, stored, number)).user_attrs
+    return number
+
+
+def _numbered(stored: StoredStudy, number: int) -> FrozenTrial:
+    storage = stored.storage
+    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(stored.study._study_id, number))
+
+
 def _runs(stored: StoredStudy, trial_id: int) -> bool:
     return bool(with_retries(lambda: stored.storage.get_trial(trial_id)).state == TrialState.RUNNING)
 
 
 def _lose(stored: StoredStudy, trial_id: int) -> bool:
-    """Name a running trial lost; False if it has ended meanwhile."""
+    """Name a running trial lost; False if it has ended in the meantime."""
     try:
         for key, value in ((OUTCOME, Outcome.LOST), (REASON, "its worker died or was cut off")):
             with_retries(partial(stored.storage.set_trial_user_attr, trial_id, key, value))
@@ -92,12 +107,10 @@ def _lose(stored: StoredStudy, trial_id: int) -> bool:
 
 
 def _enqueue(stored: StoredStudy, trial: FrozenTrial, retries: int) -> None:
-    """Queue the parameters of a trial; one that had drawn none yet was to repeat another."""
+    """Queue the parameters of a trial. A repeat that died before it drew them has those of the trial it repeats."""
     number, params = trial.number, trial.params
     if not params:
         number = trial.user_attrs[RETRY_OF]
-        study_id = stored.study._study_id
-        origin = with_retries(lambda: stored.storage.get_trial_id_from_study_id_trial_number(study_id, number))
-        params = with_retries(lambda: stored.storage.get_trial(origin)).params
+        params = with_retries(partial(_numbered, stored, number)).params
     attributes = {RETRY_OF: number, RETRIES: retries}
     with_retries(lambda: stored.study.enqueue_trial(params, user_attrs=attributes))

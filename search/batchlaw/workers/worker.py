@@ -1,11 +1,12 @@
-"""One worker: lease a slot, ask for a trial, run it, tell, until the budget is spent."""
+"""One worker: it leases a slot, asks for a trial, runs it and tells its outcome, until the budget is spent."""
 
 import math
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 
 import optuna
 import torch
@@ -15,7 +16,8 @@ from optuna.trial import TrialState
 from batchlaw import sampling
 from batchlaw.dashboard.refresh import refresh
 from batchlaw.errors import Interrupted, WorkFailed
-from batchlaw.objectives.objective import Runtime, TrialOutcome, cells_together, run_trials
+from batchlaw.objectives.builtin import cells_together
+from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import slot_seeds
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, companions, suggest
@@ -27,17 +29,19 @@ from batchlaw.storage import (
     StoredStudy,
     batched_writes,
     cached_reads,
+    folder_name,
     n_live,
     with_retries,
 )
 from batchlaw.train import device_name
 from batchlaw.workers.heartbeat import Heartbeat, Running, hard_limit
-from batchlaw.workers.recovery import again, clear_up, reap
+from batchlaw.workers.recovery import clear_up, first_attempt, reap, run_again
+from batchlaw.workers.trial import TrialOutcome, run_trials
 
-_IDLE_SECONDS = 0.5  # between looks at slots that others hold
-_FAILURES_IN_A_ROW = 3  # then the fault is not the trial's
-Begun = Sequence[tuple[Lease, optuna.Trial]]  # slots, each with its trial
-_LAST_WORDS_SECONDS = 4.0  # to hand a trial back when asked to stop; its lease runs out where the database is away
+_IDLE_SECONDS = 0.5  # between looks at slots that other workers hold
+_FAILURES_IN_A_ROW = 3  # then the cause is not the trial
+_HAND_BACK_SECONDS = 4.0  # to give trials back after a request to stop; if the database is away, their leases run out
+LeasedTrials = Sequence[tuple[Lease, optuna.Trial]]
 
 
 @dataclass
@@ -48,9 +52,9 @@ class Worker:
     runtime: Runtime
     study_seed: int
     deadline: float | None = None  # time.monotonic() past which no trial starts
-    figures: bool = False  # whether it draws the study's page, where it is its turn
+    figures: bool = False  # whether it draws the study's page when it is its turn
     trials_done: int = 0
-    _look: float = 0.0  # time.monotonic() from which it asks again whose turn it is
+    _next_refresh: float = 0.0  # time.monotonic() from which it looks again whether it is its turn
     _failures: int = 0
     _heartbeat: Heartbeat = field(init=False, repr=False)
 
@@ -58,7 +62,7 @@ class Worker:
         """Run trials until the budget is spent, the deadline is past or a stop is requested.
 
         Raises:
-            WorkFailed: several trials in a row failed.
+            WorkFailed: several trials in a row failed, or the database is out of reach.
         """
         stored = self.stored
         stored.study.pruner = sampling.pruner(stored.spec)
@@ -74,20 +78,20 @@ class Worker:
                 if lease is not None:
                     self._run(lease)
                 elif with_retries(stored.slots.counts).held == 0:
-                    reap(stored)  # what was asked for by a worker that died before it could say so
+                    reap(stored)  # a worker may have died between asking for a trial and noting it in its slot
                     break
                 else:
-                    time.sleep(_IDLE_SECONDS)  # a slot comes free if its holder dies or hands it back
+                    time.sleep(_IDLE_SECONDS)  # a slot is free again if its worker dies or hands it back
                 self._draw_between_trials()
             self._draw_at_the_end()
 
     def _draw_between_trials(self) -> None:
-        if self.figures and time.monotonic() >= self._look:
-            self._look = time.monotonic() + BEAT_SECONDS
+        if self.figures and time.monotonic() >= self._next_refresh:
+            self._next_refresh = time.monotonic() + BEAT_SECONDS
             refresh(self.stored, None)
 
     def _draw_at_the_end(self) -> None:
-        """By one worker, whichever comes here first; one that is drawing at this moment comes here afterwards."""
+        """Draw the page of the finished study; the first worker that comes here does it for all."""
         if not self.figures or self.runtime.interrupts.stop_requested:
             return
         counts = with_retries(self.stored.slots.counts)
@@ -95,38 +99,42 @@ class Worker:
             refresh(self.stored, counts.total)
 
     def _run(self, first: Lease) -> None:
-        stored = self.stored
-        begun = [
-            (lease, trial) for lease in (first, *self._companions(first)) if (trial := self._begin(lease)) is not None
+        spec = self.stored.spec
+        leased = [
+            (lease, trial) for lease in (first, *self._companions(first)) if (trial := self._ask(lease)) is not None
         ]
-        if not begun:
+        if not leased:
             return
-        leases, trials = zip(*begun, strict=True)
-        trial_seconds = stored.spec.search.trial_seconds if stored.spec.search else None
+        leases, trials = zip(*leased, strict=True)
+        trial_seconds = spec.search.trial_seconds if spec.search else None
         running = Running(
             leases=leases,
             number=trials[0].number,
             hard_limit=hard_limit(trial_seconds),
-            hand_back=partial(self._hand_back, begun),
-            record_timeout=partial(self._record_timeout, begun, trial_seconds),
+            hand_back=partial(self._hand_back, leased),
+            record_timeout=partial(self._record_timeout, leased, trial_seconds),
         )
         try:
             with self._heartbeat.during(running):
-                seeds = slot_seeds(stored.spec, self.study_seed, first.slot)
-                judgements = run_trials(trials, stored.spec, seeds, self.runtime)
+                seeds = slot_seeds(spec, self.study_seed, first.slot)
+                folder = None if spec.user_code is None else self._folder(first, trials[0])
+                outcomes = run_trials(trials, spec, seeds, self.runtime, folder)
         except Interrupted:
-            self._hand_back(begun)
+            self._hand_back(leased)
         except WorkFailed:
-            raise  # the database's fault; the trials will be found lost
+            raise  # the database is out of reach; other workers will find the trials lost
         except Exception as error:
-            self._failed(begun, error)
+            self._record_failure(leased, error)
         else:
             self._failures = 0
-            for lease, trial, judgement in zip(leases, trials, judgements, strict=True):
-                self._tell(lease, trial, judgement)
+            for lease, trial, outcome in zip(leases, trials, outcomes, strict=True):
+                self._tell(lease, trial, outcome)
 
     def _companions(self, lease: Lease) -> list[Lease]:
-        """Further cells that train fastest in one network with this one; live workers share what is open of them."""
+        """Leases of further cells that train fastest as one network with this one.
+
+        The live workers share the open cells among them.
+        """
         stored, spec = self.stored, self.stored.spec
         if spec.task is None or spec.claim is None or spec.claim.design == "adaptive" or spec.claim.times_steps:
             return []
@@ -139,8 +147,8 @@ class Worker:
         workers = max(n_live(stored.storage.engine, stored.study._study_id), 1)
         return stored.slots.lease_more(lease, others, min(together, math.ceil((1 + n_open) / workers)) - 1)
 
-    def _begin(self, lease: Lease) -> optuna.Trial | None:
-        """The trial of a slot, after clearing up what a dead worker left in it; None where none is to run."""
+    def _ask(self, lease: Lease) -> optuna.Trial | None:
+        """Ask for the trial of a slot, after clearing up what a dead worker left in it; None if none is to run."""
         stored = self.stored
         if clear_up(stored, lease):
             return None
@@ -151,94 +159,104 @@ class Worker:
         with cached_reads():
             trial = with_retries(stored.study.ask)
         if not stored.slots.started(lease, trial._trial_id):
-            _end(stored, trial, _unjudged(Outcome.LOST, "its slot was lost to another worker"))
+            _end(stored, trial, TrialOutcome(outcome=Outcome.LOST, reason="its slot was lost to another worker"))
             return None
         if stored.spec.claim is not None:  # while the sampler is that of its cell
             with batched_writes(trial):
                 with_retries(lambda: suggest(trial, stored.spec.space))
         return trial
 
-    def _tell(self, lease: Lease, trial: optuna.Trial, judgement: TrialOutcome) -> None:
-        """Record a result, unless the slot was lost to another worker: then it is refused."""
+    def _folder(self, lease: Lease, trial: optuna.Trial) -> Path:
+        """The folder of the files of a trial, the same for each of its attempts.
+
+        In a search that is the first attempt's, whichever slots the others run in; otherwise the slot's.
+        """
+        if self.stored.spec.search is None:
+            return self._study_folder / f"slot-{lease.slot}"
+        return self._study_folder / f"trial-{first_attempt(self.stored, trial)}"
+
+    @cached_property
+    def _study_folder(self) -> Path:
+        return self.runtime.runs_dir / folder_name(self.stored)
+
+    def _tell(self, lease: Lease, trial: optuna.Trial, outcome: TrialOutcome) -> None:
+        """Record an outcome, unless the slot was lost to another worker."""
         if not self.stored.slots.holds(lease):
             return
         try:
-            _end(self.stored, trial, judgement)
+            _end(self.stored, trial, outcome)
         except UpdateFinishedTrialError:
             return
         self.stored.slots.finish(lease)
         self.trials_done += 1
         self._heartbeat.trials_done = self.trials_done
 
-    def _record_timeout(self, begun: Begun, trial_seconds: float | None) -> None:
-        """Of a trial that did not react to its limit."""
-        judgement = _unjudged(Outcome.PRUNED, f"past trial_seconds = {trial_seconds}, and ended by force")
-        for lease, trial in begun:
-            self._tell(lease, trial, judgement)
+    def _record_timeout(self, leased: LeasedTrials, trial_seconds: float | None) -> None:
+        """Record the end of trials that did not react to their time limit."""
+        reason = f"past trial_seconds = {trial_seconds}, and ended by force"
+        for lease, trial in leased:
+            self._tell(lease, trial, TrialOutcome(outcome=Outcome.PRUNED, reason=reason))
 
-    def _hand_back(self, begun: Begun) -> None:
-        """The same trials, with the parameters they have, wait for the next worker; a cell is simply run again."""
-        hurry = _LAST_WORDS_SECONDS
-        for lease, trial in begun:
-            if not self.stored.slots.renew(lease, seconds=hurry):
+    def _hand_back(self, leased: LeasedTrials) -> None:
+        """Give the trials to the next worker, with their parameters; the cell of a designed arm is simply run again."""
+        for lease, trial in leased:
+            if not self.stored.slots.renew(lease, seconds=_HAND_BACK_SECONDS):
                 continue
             if self.stored.spec.search:
-                waiting = partial(self.stored.storage.set_trial_state_values, trial._trial_id, TrialState.WAITING)
-                with_retries(waiting, seconds=hurry)
+                wait = partial(self.stored.storage.set_trial_state_values, trial._trial_id, TrialState.WAITING)
+                with_retries(wait, seconds=_HAND_BACK_SECONDS)
             else:
-                _end(self.stored, trial, _unjudged(Outcome.LOST, "its worker was asked to stop"))
+                _end(self.stored, trial, TrialOutcome(outcome=Outcome.LOST, reason="its worker was asked to stop"))
             self.stored.slots.release(lease, count_attempt=False)
 
-    def _failed(self, begun: Begun, error: Exception) -> None:
-        """A bug or a fault: the parameters are tried again, a bounded number of times."""
+    def _record_failure(self, leased: LeasedTrials, error: Exception) -> None:
+        """Record an error of the trials, and have their parameters run again, a bounded number of times.
+
+        Raises:
+            WorkFailed: several trials in a row failed.
+        """
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         details = "".join(traceback.format_exception(error))[-4000:]
-        for lease, trial in begun:
+        for lease, trial in leased:
             if not self.stored.slots.renew(lease):
                 continue
             with_retries(partial(trial.set_user_attr, TRACEBACK, details))
-            _end(self.stored, trial, _unjudged(Outcome.FAILED, reason))
+            _end(self.stored, trial, TrialOutcome(outcome=Outcome.FAILED, reason=reason))
             frozen = with_retries(partial(self.stored.storage.get_trial, trial._trial_id))
-            if again(self.stored, frozen, lease.attempts):
+            if run_again(self.stored, frozen, lease.attempts):
                 self.stored.slots.release(lease, count_attempt=True)
             else:
                 self.stored.slots.finish(lease)
         self._failures += 1
         if self._failures >= _FAILURES_IN_A_ROW:
-            number = begun[0][1].number
+            number = leased[0][1].number
             raise WorkFailed(f"{self._failures} trials in a row failed, the last, {number}, with {reason}")
 
 
-def _unjudged(outcome: Outcome, reason: str) -> TrialOutcome:
-    """How a trial without a result ended."""
-    return TrialOutcome(outcome=outcome, value=None, result={}, reason=reason)
+def _end(stored: StoredStudy, trial: optuna.Trial, ended: TrialOutcome) -> None:
+    """Write the remaining reports, name the outcome and end the trial, in one transaction.
 
-
-def _end(stored: StoredStudy, trial: optuna.Trial, judgement: TrialOutcome) -> None:
-    """Write what is left, name the outcome and end the trial, in one transaction.
-
-    Divergence and lack of memory are COMPLETE with the untrained score: samplers do not see FAIL, and would draw the
-    same region again. Without a score they are PRUNED, which samplers see as well.
+    A diverged or out-of-memory trial is COMPLETE with the untrained score, because samplers do not see FAIL and would
+    draw the same region again. Without a score it is PRUNED, which samplers see as well.
     """
-    outcome, value = judgement.outcome, judgement.value
     with batched_writes(trial):
-        for report in judgement.reports:
+        for report in ended.unwritten:
             trial.report(*report)
-        if judgement.result:
-            trial.set_user_attr(RESULT, judgement.result)
-        if outcome not in (Outcome.COMPLETE, Outcome.PRUNED):  # which the state tells by itself
-            trial.set_user_attr(OUTCOME, outcome)
-        if judgement.reason is not None:
-            trial.set_user_attr(REASON, judgement.reason)
-        if outcome in (Outcome.FAILED, Outcome.LOST):
+        if ended.record:
+            trial.set_user_attr(RESULT, ended.record)
+        if ended.outcome not in (Outcome.COMPLETE, Outcome.PRUNED):  # these are states of Optuna's
+            trial.set_user_attr(OUTCOME, ended.outcome)
+        if ended.reason is not None:
+            trial.set_user_attr(REASON, ended.reason)
+        if ended.outcome in (Outcome.FAILED, Outcome.LOST):
             with_retries(lambda: stored.study.tell(trial, state=TrialState.FAIL))
             return
-        # As `study.tell` ends it, which reads the trial before and after, at twice the cost, for samplers that want to
-        # see it ended; none of ours does.
-        if value is None or outcome == Outcome.PRUNED:
+        # Not `study.tell`, which takes twice the time: it reads the trial before and after for samplers with an
+        # `after_trial`, and none of ours has one.
+        if ended.value is None or ended.outcome == Outcome.PRUNED:
             state, values = TrialState.PRUNED, _last_report(trial)
         else:
-            state, values = TrialState.COMPLETE, [value]
+            state, values = TrialState.COMPLETE, [ended.value]
         with_retries(lambda: stored.storage.set_trial_state_values(trial._trial_id, state, values))
 
 

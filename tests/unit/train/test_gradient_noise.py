@@ -7,8 +7,8 @@ import optuna
 import pytest
 import torch
 from batchlaw.errors import DeviceMemoryError, Interrupted, SpecError
-from batchlaw.objectives.objective import Runtime, run_trial
-from batchlaw.recipe.derive import derive
+from batchlaw.objectives.runtime import Runtime
+from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.space import cells, point_of
 from batchlaw.spec import Task, parse_spec
@@ -17,6 +17,7 @@ from batchlaw.train import gradient_noise as noise
 from batchlaw.train.data import Examples, load_parts
 from batchlaw.train.loop import Run
 from batchlaw.train.parallel_runs import ParallelRuns
+from batchlaw.workers.trial import run_trials
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
@@ -243,12 +244,12 @@ def test_a_trial_keeps_them_in_its_curve_alone(on):
     spec = tiny_spec(search={"noise_scale": on, "replicates": 2})
     study = optuna.create_study(pruner=optuna.pruners.NopPruner())
     study.enqueue_trial({"log2_batch_size": 3, "base_lr": 0.1, "optimizer": "momentum", "one_minus_momentum": 0.1})
-    judgement = run_trial(study.ask(), spec, 0, Runtime(CPU, NOWHERE))
-    assert len(judgement.result["curve"]) == 4
-    for entry in judgement.result["curve"]:
+    [outcome] = run_trials([study.ask()], spec, run_seeds(0, 2), Runtime(CPU, NOWHERE))
+    assert len(outcome.record["curve"]) == 4
+    for entry in outcome.record["curve"]:
         assert all((name in entry) == on for name in PARTS)
-    assert not any(name in metrics for metrics in judgement.result["replicates"] for name in PARTS)
-    json.dumps(judgement.result, allow_nan=False)
+    assert not any(name in metrics for metrics in outcome.record["replicates"] for name in PARTS)
+    json.dumps(outcome.record, allow_nan=False)
 
 
 def test_a_study_asks_for_it_beside_what_its_hypotheses_ask_for():

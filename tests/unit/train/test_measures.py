@@ -113,9 +113,9 @@ def test_the_plateau_ends_where_the_mean_of_a_window_falls():
     guess = math.log(10)
     losses = torch.full((100, 2), guess)
     losses[40:, 0] = 0.0  # the second member stays
-    assert plateau_steps(losses, 64, 10) == [41.0, None]  # in one step's window, left at the 41st step
+    assert plateau_steps(losses, 64, math.log(10)) == [41.0, None]  # in one step's window, left at the 41st step
     # 8 steps a window: its mean is below 90 % once one of them is at 0, when it reaches from step 33 to 40.
-    assert plateau_steps(losses, 8, 10) == [pytest.approx(37.5), None]
+    assert plateau_steps(losses, 8, math.log(10)) == [pytest.approx(37.5), None]
 
 
 def test_scaled_down_weights_start_on_a_plateau():

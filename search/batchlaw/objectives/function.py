@@ -1,0 +1,117 @@
+"""A training function of the user's own: found by its name, and called once for each seed."""
+
+import importlib
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from batchlaw.errors import Diverged, ObjectiveError
+from batchlaw.objectives.program import Command
+from batchlaw.objectives.runtime import Runtime
+from batchlaw.objectives.score import Score, metric_of
+from batchlaw.objectives.trial import TrainFunction, Trial
+from batchlaw.recipe.result import Report
+from batchlaw.spec import StudySpec, TrainConfig
+
+
+def load_user_code(spec: StudySpec, folder: Path) -> TrainFunction:
+    """The function or the program of a study, from the folder of its file.
+
+    Raises:
+        ObjectiveError: the function cannot be imported, or is none.
+    """
+    return Command(spec, folder) if spec.objective is None else load_function(spec.objective, folder)
+
+
+def load_function(name: str, folder: Path) -> TrainFunction:
+    """Import `package.module:function`. Installed packages win over modules of the same name in the folder.
+
+    Raises:
+        ObjectiveError: it cannot be imported, or is no function.
+    """
+    module_name, _, function_name = name.partition(":")
+    try:
+        with importable(folder):
+            _forget_namesake(module_name, folder)
+            module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module raises
+        raise ObjectiveError(f"objective: {name!r} cannot be imported from {folder}: {_line(error)}") from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        found = "nothing" if function is None else f"a {type(function).__name__}"
+        where = f"{module_name!r} is {getattr(module, '__file__', 'a part of Python')}, looked for in {folder}"
+        raise ObjectiveError(f"objective: {name!r} names {found}, not a function; {where}")
+
+    def train(trial: Trial) -> Mapping[str, float]:
+        with importable(folder):  # for imports within the function, and in processes that it starts
+            metrics: Mapping[str, float] = function(trial)
+            return metrics
+
+    return train
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Modules of a folder can be imported in here, unless an installed package has the name."""
+    entry = os.path.join(folder, "")  # noqa: PTH118  (a string of its own, so that no other entry is taken away)
+    sys.path.append(entry)
+    try:
+        yield
+    finally:
+        sys.path[:] = [each for each in sys.path if each is not entry]
+
+
+def _forget_namesake(module_name: str, folder: Path) -> None:
+    """Unload a module that another study of this process imported by this name, if the folder has its own."""
+    top = module_name.partition(".")[0]
+    loaded, found = sys.modules.get(top), PathFinder.find_spec(top)
+    if loaded is None or found is None or found.origin is None or not Path(found.origin).is_relative_to(folder):
+        return
+    if getattr(loaded, "__file__", None) != found.origin:
+        for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
+            del sys.modules[name]
+
+
+def train_function(config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime, folder: Path) -> Score:
+    """Call the user's function or program once for each seed; the first call alone reports, so pruning sees one curve.
+
+    Args:
+        config: with the seeds of all replicates.
+        spec: the study.
+        report: of the first replicate.
+        runtime: with the function.
+        folder: where the folders of the replicates are made.
+
+    Raises:
+        Diverged: a replicate diverged.
+        ObjectiveError: the function breaks its contract.
+    """
+    assert runtime.objective is not None
+    replicates = []
+    for seed in config.seeds:
+        metrics = runtime.objective(Trial(config.model_copy(update={"seeds": (seed,)}), report, folder))
+        if not isinstance(metrics, Mapping):
+            raise ObjectiveError(f"{spec.user_code} returned {type(metrics).__name__}, not a mapping of metrics")
+        if not math.isfinite(metric_of(metrics, spec)):
+            raise Diverged({})
+        replicates.append({name: float(value) for name, value in metrics.items()})
+        report = _ignore
+    means = {name: sum(metrics[name] for metrics in replicates) / len(replicates) for name in replicates[0]}
+    return Score(
+        replicate_values=[metric_of(metrics, spec) for metrics in replicates],
+        replicates=replicates,
+        record={"metrics": means, "replicates": replicates, "device": runtime.device.type},
+    )
+
+
+def _ignore(progress: float, metrics: Mapping[str, float]) -> None:
+    """The report of every replicate after the first."""
+
+
+def _line(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]

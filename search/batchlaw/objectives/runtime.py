@@ -1,0 +1,45 @@
+"""Where and how this process trains, and with which versions."""
+
+import platform
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import optuna
+import torch
+
+from batchlaw import __version__
+from batchlaw.interrupts import Interrupts
+from batchlaw.objectives.trial import TrainFunction
+
+
+def default_runs_dir() -> Path:
+    """In the user's cache."""
+    return Path.home() / ".cache" / "batchlaw" / "runs"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how this process trains."""
+
+    device: torch.device
+    data_dir: Path
+    objective: TrainFunction | None = None  # the user's function or program, from a file on this machine
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    test: bool = False  # score the test data as well, which only the verification of a winner does
+    checkpoint_dir: Path | None = None  # of interrupted built-in runs; None keeps no checkpoints
+    checkpoint_seconds: float = 10.0  # of training, at least, between two checkpoints on the disk
+    runs_dir: Path = field(default_factory=default_runs_dir)  # where `Trial.run_dir` of a training function lies
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The packages that a trial is computed with."""
+    return {
+        "batchlaw": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+        "optuna": optuna.__version__,
+    }

@@ -1,0 +1,47 @@
+"""What training a configuration gives its study, whichever objective trained it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from batchlaw.errors import ObjectiveError
+from batchlaw.recipe.result import TrainResult
+from batchlaw.spec import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """The study's metric of a trained configuration."""
+
+    replicate_values: list[float]  # the metric of each seed
+    replicates: list[dict[str, float]]  # all metrics of each seed
+    diverged: bool = False  # whether at least one replicate diverged; it counts with its untrained score
+    record: dict[str, Any]  # for the database
+
+    @property
+    def value(self) -> float:
+        """The mean over replicates."""
+        return sum(self.replicate_values) / len(self.replicate_values)
+
+
+def score_of(result: TrainResult, spec: StudySpec) -> Score:
+    """The score of a built-in run."""
+    return Score(
+        replicate_values=[metrics[spec.arm.metric] for metrics in result.replicates],
+        replicates=result.replicates,
+        diverged=any(result.diverged),
+        record=result.as_record(),
+    )
+
+
+def metric_of(metrics: Mapping[str, float], spec: StudySpec) -> float:
+    """The study's metric.
+
+    Raises:
+        ObjectiveError: it is missing.
+    """
+    try:
+        return float(metrics[spec.arm.metric])
+    except KeyError:
+        names = ", ".join(metrics) or "none"
+        raise ObjectiveError(f"metric: {spec.arm.metric!r} is not among the metrics: {names}") from None

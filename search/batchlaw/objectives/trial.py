@@ -1,0 +1,136 @@
+"""What a training function of your own is given and what it owes: the whole contract stands in this file."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchlaw.recipe.result import Report
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.spec import TrainConfig
+
+if TYPE_CHECKING:  # PyTorch takes a second to import, and `import batchlaw` must not
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+
+class Trial:
+    """One configuration to train with one seed: the only argument of a training function.
+
+    A study file names the function (`objective = "own_training:train"`). The function trains one network from scratch
+    and returns its final metrics, the study's metric among them:
+
+        import torch
+
+        def train(trial):
+            torch.manual_seed(trial.seed)
+            model = torch.nn.Linear(1, 1)
+            optimizer = trial.optimizer(model)
+            schedule = trial.schedule(optimizer)
+            for step in range(trial.config.steps):
+                x = torch.randn(trial.batch_size, 1)
+                loss = (model(x) - 3 * x).square().mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                if (step + 1) % 10 == 0:
+                    trial.report((step + 1) / trial.config.steps, {"loss": loss.item()})
+            return {"loss": loss.item()}
+
+    Replicates: with `replicates = n` the function is called n times, each time with another `seed`. The value of the
+    trial is the mean of the metric. Only the reports of the first replicate are recorded and pruned; `report` does
+    nothing in the others.
+
+    Divergence: a metric that is NaN or infinite, reported or returned, means that the run diverged. That is a result,
+    and the trial is not run again. Raise `batchlaw.errors.Diverged({"loss": 2.3})` to say the same with the metrics of
+    the untrained network, which teach the sampler how bad the region is.
+
+    Errors: any other exception fails the trial. Its parameters are run again, at most `max_retries` times.
+
+    Resuming: a worker that is stopped or dies gives its trial to another worker, which calls the function again from
+    the start, with the same `config`, `seed` and `run_dir`. A function that saves its state in `run_dir` can go on.
+    """
+
+    def __init__(self, config: TrainConfig, report: Report, folder: Path) -> None:
+        """For the code that runs the function.
+
+        Args:
+            config: the configuration, with the one seed of this replicate.
+            report: what `report` calls.
+            folder: where the folder of this replicate is made.
+        """
+        self._config, self._report, self._folder = config, report, folder
+
+    def __repr__(self) -> str:
+        config = self._config
+        return f"Trial(batch_size={config.batch_size}, peak_lr={config.peak_lr:g}, seed={self.seed})"
+
+    @property
+    def config(self) -> TrainConfig:
+        """Everything that was decided: `peak_lr`, `optimizer`, `weight_decay`, `steps`, `warmup_steps`, `decay`, …"""
+        return self._config
+
+    @property
+    def batch_size(self) -> int:
+        """Examples that an update sees, over all devices and micro-batches.
+
+        With `decay = "batch-growth"` the batch size of the first updates; it grows by `config.decay_factor` at each of
+        `config.milestones`, up to `config.max_batch_size`.
+        """
+        return self._config.batch_size
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Examples to compute at once; a batch has several such parts where it is larger."""
+        task = self._config.task
+        limit = task.micro_batch_size if task is not None else None
+        return min(limit or self.batch_size, self.batch_size)
+
+    @property
+    def seed(self) -> int:
+        """The seed of this replicate, for all that is random in it (32 bits)."""
+        return self._config.seeds[0]
+
+    @property
+    def run_dir(self) -> Path:
+        """A folder for files of this replicate, such as checkpoints and logs; made when it is first asked for.
+
+        A trial that is resumed or run again finds the same folder. Nothing in it is ever deleted by batchlaw.
+        """
+        configuration = hashlib.sha256(self._config.model_dump_json().encode()).hexdigest()[:12]
+        folder = self._folder / f"{configuration}-{self.seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def optimizer(self, model: "nn.Module") -> "Optimizer":
+        """PyTorch's optimizer of the configuration: family, peak learning rate, betas, momentum and weight decay."""
+        from batchlaw.train.optimizers import build
+
+        return build(self._config, model)
+
+    def schedule(self, optimizer: "Optimizer") -> "LRScheduler":
+        """The warmup and decay of the configuration; call its `step()` after every `optimizer.step()`."""
+        from torch.optim.lr_scheduler import LambdaLR
+
+        multipliers = schedule_of(self._config).lr_multipliers().tolist()
+        return LambdaLR(optimizer, lambda step: multipliers[min(step, len(multipliers) - 1)])
+
+    def report(self, progress: float, metrics: Mapping[str, float]) -> None:
+        """Tell how training goes; call it often enough for the study's `reports`, at most once an update.
+
+        Args:
+            progress: the share of the budget used, above 0 and at most 1, such as `(step + 1) / config.steps`.
+            metrics: numbers by name, the study's metric among them.
+
+        Raises:
+            Stop: the trial is to end here, for instance because it is pruned. `Stop` is no `Exception`, so that
+                `except Exception` lets it pass; clean up in `finally`.
+            Diverged: the study's metric is NaN or infinite.
+            ObjectiveError: the study's metric is missing.
+        """
+        self._report(progress, metrics)
+
+
+TrainFunction = Callable[[Trial], Mapping[str, float]]

@@ -1,0 +1,168 @@
+"""One trial of a worker: its parameters are suggested, its configuration is derived and trained, its end is named."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from batchlaw.errors import DeviceMemoryError, Diverged, Pruned, TimeLimit
+from batchlaw.interrupts import Interrupts
+from batchlaw.objectives.function import train_function
+from batchlaw.objectives.runtime import Runtime, versions
+from batchlaw.objectives.score import Score, metric_of, score_of
+from batchlaw.recipe.derive import derive
+from batchlaw.recipe.result import Outcome
+from batchlaw.recipe.space import suggest
+from batchlaw.results.attributes import CONFIG
+from batchlaw.sampling import rungs
+from batchlaw.spec import StudySpec
+from batchlaw.storage import batched_writes, with_retries
+from batchlaw.train import Checkpoint, train_together
+
+_WRITE_SECONDS = 0.5  # between two writes of reports
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOutcome:
+    """How a trial ended, and what is recorded of it."""
+
+    outcome: Outcome
+    value: float | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    unwritten: Sequence[tuple[float, int]] = ()  # value and number of the reports that are not in the database yet
+
+
+@dataclass
+class Reporter:
+    """Writes the progress of a trial as reports on the study's grid, and raises `Pruned` if the pruner says so.
+
+    Reports are written in batches: when the pruner is asked, otherwise every half second, the last ones with the
+    trial's end.
+    """
+
+    trial: optuna.Trial
+    spec: StudySpec
+    interrupts: Interrupts
+    reported: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    unwritten: list[tuple[float, int]] = field(default_factory=list)
+    _last_write: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._rungs = rungs(self.spec)
+        # A trial that was handed back and runs again makes the same reports again.
+        ran_before = CONFIG in self.trial.user_attrs
+        self._written = (
+            set(self.trial.storage.get_trial(self.trial._trial_id).intermediate_values) if ran_before else set()
+        )
+
+    def __call__(self, progress: float, metrics: Mapping[str, float]) -> None:
+        """Report the metrics after `progress` (0 < progress <= 1) of the budget."""
+        value = metric_of(metrics, self.spec)
+        if not math.isfinite(value):
+            raise Diverged({})  # a built-in run notices divergence itself; only user code reports it
+        self.curve.append({"progress": progress, **metrics})
+        due = min(math.floor(progress * self.spec.arm.reports + 1e-9), self.spec.arm.reports)
+        if due <= self.reported:
+            return
+        new = set(range(self.reported + 1, due + 1))
+        self.unwritten += [(value, number) for number in sorted(new - self._written)]
+        self.reported = due
+        # At the last report there is nothing left to save.
+        ask = bool(self._rungs & new) and due < self.spec.arm.reports
+        if not ask and time.monotonic() - self._last_write < _WRITE_SECONDS:
+            return
+        # The pruner's own notes are written with the reports.
+        with self.interrupts.shielded(), batched_writes(self.trial):
+            for value, number in self.unwritten:
+                self.trial.report(value, number)
+            prune = ask and with_retries(self.trial.should_prune)
+        self.unwritten, self._last_write = [], time.monotonic()
+        if prune:
+            raise Pruned
+
+
+def run_trials(
+    trials: Sequence[optuna.Trial],
+    spec: StudySpec,
+    seeds: tuple[int, ...],
+    runtime: Runtime,
+    folder: Path | None = None,
+) -> list[TrialOutcome]:
+    """Suggest, derive and train one trial, or several trials of a built-in task that differ in the learning rate alone.
+
+    Pruning, divergence and lack of memory are outcomes. `Interrupted` and errors are raised.
+
+    Args:
+        trials: as asked for.
+        spec: their study.
+        seeds: one a replicate.
+        runtime: where they train.
+        folder: of the trial of a user's function; see `Trial.run_dir`.
+    """
+    reporters, configs = [], []
+    for trial in trials:
+        reporters.append(Reporter(trial, spec, runtime.interrupts))
+        with batched_writes(trial):
+            config = derive(spec, with_retries(partial(suggest, trial, spec.space)), seeds)
+            trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
+        configs.append(config)
+    trial_seconds = spec.search.trial_seconds if spec.search else None
+    checkpoint = None
+    if runtime.checkpoint_dir is not None and spec.task is not None:
+        checkpoint = Checkpoint(runtime.checkpoint_dir, configs, runtime.checkpoint_seconds)
+    began = time.perf_counter()
+    try:
+        with runtime.interrupts.armed(trial_seconds):
+            if spec.user_code is None:
+                ended = train_together(
+                    configs, reporters, device=runtime.device, data_dir=runtime.data_dir, test=runtime.test,
+                    checkpoint=checkpoint,
+                )  # fmt: skip
+                scores = [each if isinstance(each, Diverged) else score_of(each, spec) for each in ended]
+            else:
+                assert folder is not None
+                scores = [train_function(configs[0], spec, reporters[0], runtime, folder)]
+        outcomes = [_outcome(score, spec) for score in scores]
+    except Diverged as error:
+        outcomes = [_outcome(error, spec)]
+    except Pruned:
+        outcomes = [TrialOutcome(outcome=Outcome.PRUNED)]
+    except TimeLimit:
+        outcomes = [TrialOutcome(outcome=Outcome.PRUNED, reason=f"past trial_seconds = {trial_seconds:g}")]
+    except DeviceMemoryError as error:
+        outcomes = [TrialOutcome(outcome=Outcome.OUT_OF_MEMORY, value=spec.chance, reason=str(error))] * len(trials)
+    if checkpoint:
+        checkpoint.remove()
+    seconds = (time.perf_counter() - began) / len(trials)
+    return [
+        _with_facts(outcome, reporter, seconds, len(seeds))
+        for outcome, reporter in zip(outcomes, reporters, strict=True)
+    ]
+
+
+def _outcome(score: Score | Diverged, spec: StudySpec) -> TrialOutcome:
+    """The outcome of a trial that trained to its end or diverged."""
+    if isinstance(score, Diverged):
+        # A result and no error: it tells the sampler the score of the untrained network.
+        value = score.untrained.get(spec.arm.metric, math.nan)
+        return TrialOutcome(outcome=Outcome.DIVERGED, value=value if math.isfinite(value) else None)
+    return TrialOutcome(
+        outcome=Outcome.DIVERGED if score.diverged else Outcome.COMPLETE,
+        value=score.value,
+        record=score.record | {"replicate_values": score.replicate_values},
+    )
+
+
+def _with_facts(outcome: TrialOutcome, reporter: Reporter, seconds: float, replicates: int) -> TrialOutcome:
+    """Add what is recorded of every trial, however it ended."""
+    record = {**outcome.record, "curve": reporter.curve, "seconds": seconds, "versions": versions()}
+    if outcome.value is not None:
+        record.setdefault("replicate_values", [outcome.value] * replicates)
+    return replace(outcome, record=record, unwritten=reporter.unwritten)
