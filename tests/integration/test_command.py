@@ -120,7 +120,7 @@ def test_a_program_that_is_not_there_is_a_line(tmp_path):
 @pytest.mark.parametrize(
     ("part", "words"),
     [
-        ("{learning_rate}", ["command.1", "must be one of batch_size, base_lr, peak_lr", '"learning_rate"']),
+        ("{learning_rate}", ["command.1", "must be one of batch_size, base_lr, ", '"learning_rate"']),
         ("{seed.__class__}", ["command.1", "seed.__class__"]),
         ("{0}", ["command.1", '"0"']),
         ("{", ["command.1", "is no template"]),

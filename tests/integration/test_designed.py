@@ -12,7 +12,6 @@ from batchlaw.claims.runs import runs_of
 from batchlaw.errors import Diverged, SpecError, StudyError
 from batchlaw.measure.cost import cost_of
 from batchlaw.measure.replay import replay
-from batchlaw.objectives import objective
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.space import cells
 from batchlaw.results.records import records_of
@@ -306,7 +305,7 @@ def test_a_network_that_is_interrupted_hands_all_its_cells_back(storage, three_a
         return report(self, *args)
 
     monkeypatch.setattr(optuna.Trial, "report", counting)
-    monkeypatch.setattr(objective, "_UNWRITTEN_SECONDS", 0.0)
+    monkeypatch.setattr("batchlaw.workers.trial._WRITE_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     runtime.interrupts.install()
     try:

@@ -214,6 +214,7 @@ def worker(
     ] = True,
 ) -> None:
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
+    from batchlaw.objectives.runtime import default_runs_dir
     from batchlaw.storage import load, open_storage
     from batchlaw.train.checkpoint import default_checkpoint_dir
     from batchlaw.workers.worker import Worker
@@ -230,6 +231,7 @@ def worker(
         runtime(spec or stored.spec, device, threads or cores(), data_dir, file),
         checkpoint_dir=checkpoint_dir or default_checkpoint_dir(),
         checkpoint_seconds=checkpoint_seconds,
+        runs_dir=checkpoint_dir / "runs" if checkpoint_dir else default_runs_dir(),
     )
     machine.interrupts.install()
     seconds = timeout if timeout is not None else stored.spec.arm.study_seconds
