@@ -286,7 +286,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.seconds, options.workers, options.wall = [1.0], [2], 5.0
-    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "search")}
     STUDY["search"] |= {"sampler": options.sampler, "pruner": options.pruner}
     spec = parse_spec(STUDY, "overhead")
     console, rows, starts = Console(width=160), [], []

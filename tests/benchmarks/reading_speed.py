@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ["PYTHONPATH"] = str(ROOT / "search")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:

@@ -56,7 +56,7 @@ class Setting:
             RuntimeError: one failed, or did not end in time.
         """
         environment = os.environ | {
-            "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "SYNETUNE_FOLDER": str(self.folder),
+            "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "search"), "SYNETUNE_FOLDER": str(self.folder),
             "RAY_USAGE_STATS_ENABLED": "0",  # it would look for a network
         }  # fmt: skip
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled

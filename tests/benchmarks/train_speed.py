@@ -26,7 +26,7 @@ from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import TrainConfig, parse_spec
 from batchlaw.spec.knobs import Point
-from batchlaw.train import models, optimizers, train
+from batchlaw.train import networks, optimizers, train
 from batchlaw.train.data import DEBIAN_FASHION_MNIST, default_data_dir, load_parts
 from batchlaw.train.stream import ExampleStream
 from rich.console import Console
@@ -69,7 +69,7 @@ def ours(config: TrainConfig) -> float:
 def by_hand(config: TrainConfig) -> None:
     """What someone would write for one run: the same everything, no reports."""
     parts = load_parts(config.task, CPU, default_data_dir())
-    model = models.build(config.task, derive_seed(0, "weights"))
+    model = networks.build(config.task, derive_seed(0, "weights"))
     optimizer = optimizers.build(config, model)
     stream = ExampleStream(len(parts.train), derive_seed(0, "stream"), CPU)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule_of(config).lr_multipliers().tolist().__getitem__)
@@ -87,7 +87,7 @@ def by_hand(config: TrainConfig) -> None:
 def with_data_loader(config: TrainConfig, root: Path) -> None:
     """The tutorial's loop over torchvision's data set."""
     data = Subset(FashionMNIST(root, train=True, transform=ToTensor()), range(config.train_size))
-    model = models.build(config.task, 0)
+    model = networks.build(config.task, 0)
     optimizer = optimizers.build(config, model)
     done = 0
     while True:
