@@ -155,7 +155,7 @@ def collapse_figure(evidence: "Evidence", labels: Labels) -> go.Figure:
     found, surface = evidence.collapse, evidence.forward.surface
     assert found is not None
     shown, figure = _shown(evidence, labels), go.Figure()
-    stable = ~np.any(surface.unstable, axis=2)
+    stable = surface.usable
     colors = sample_colorscale("Plasma", np.linspace(0, 0.9, len(surface.tuned)))
     for column, color in enumerate(colors):
         rows = stable[:, column]

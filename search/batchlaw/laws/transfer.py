@@ -13,7 +13,7 @@ from batchlaw.stats.contrast import Contrast
 from batchlaw.stats.curves import LINE
 from batchlaw.stats.holm import holm
 from batchlaw.stats.surface import Surface
-from batchlaw.stats.transfer import Carried, carry, carry_by_law, difference, seed_error
+from batchlaw.stats.transfer import Transferred, difference, seed_error, transfer_by_law, transfer_by_rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Rule:
     """What one rule costs, in the study's metric; regrets are positive where it is worse than tuning anew."""
 
     name: str
-    carried: Carried
+    carried: Transferred
     regret: Contrast  # mean over batch sizes
     worst: int  # row of the batch size with the largest mean regret
     excess: Contrast | None  # over the least costly rule; None for that rule
@@ -99,9 +99,9 @@ def _transfer(spec: StudySpec, law: StudyLaw, reference: int | None) -> Transfer
     if reference is not None and reference not in sizes:
         raise BatchlawError(f"--reference: got {reference}; must be one of {', '.join(f'{size:g}' for size in sizes)}")
     row = int(np.abs(np.log2(surface.given) - np.log2(wanted)).argmin())
-    carried = {name: carry(surface, row, slope) for name, slope in TARGETS.items() if name != "sde"}
+    carried = {name: transfer_by_rule(surface, row, slope) for name, slope in TARGETS.items() if name != "sde"}
     unmeasured = {"sde": "it moves Adam's averages with the rate, which no run of this study does; --train runs it"}
-    by_law = carry_by_law(surface, law.law.fit.curve if law.law else LINE)
+    by_law = transfer_by_law(surface, law.law.fit.curve if law.law else LINE)
     if by_law is None:
         unmeasured["law"] = law.lack or "without one seed too few batch sizes have an identified optimum"
     else:
@@ -109,7 +109,7 @@ def _transfer(spec: StudySpec, law: StudyLaw, reference: int | None) -> Transfer
     return ranked(law, row, carried, unmeasured)
 
 
-def ranked(law: StudyLaw, reference: int, carried: dict[str, Carried], unmeasured: dict[str, str]) -> Transfer:
+def ranked(law: StudyLaw, reference: int, carried: dict[str, Transferred], unmeasured: dict[str, str]) -> Transfer:
     """Order rules by their mean regret over the batch sizes beside the reference, and compare each with the first."""
     assert law.surface is not None
     rows = np.array([row for row in range(len(law.surface.given)) if row != reference])

@@ -18,7 +18,7 @@ from batchlaw.spec.families import families_with
 from batchlaw.spec.knobs import ScalingRule
 from batchlaw.stats.law import left_out
 from batchlaw.stats.surface import Floats
-from batchlaw.stats.transfer import Carried, scores_at, tuned_rates
+from batchlaw.stats.transfer import Transferred, scores_at, tuned_rates
 
 
 def trained(
@@ -49,7 +49,7 @@ def trained(
         # As in the surface, where a run that went astray counts as one that guesses.
         scores = np.maximum(scores, surface.scores.min())
         columns = np.repeat(rates[:, None], surface.n_replicates, axis=1)
-        carried[name] = Carried(columns, tuned - scores, np.zeros(len(rates), dtype=bool))
+        carried[name] = Transferred(columns, tuned - scores, np.zeros(len(rates), dtype=bool))
     if "law" not in carried:
         unmeasured["law"] = law.lack or "too few batch sizes have an identified optimum without one of them"
     return ranked(law, reference, carried, unmeasured)

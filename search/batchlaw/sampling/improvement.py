@@ -9,7 +9,7 @@ from batchlaw.stats.surface import Floats
 def log_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
     """The logarithm of the expected improvement, (n,), also where the improvement itself would round to 0.
 
-    Ament et al. 2023 (arXiv:2310.20708), equation 9.
+    Ament et al. 2023 (arXiv:2310.20708).
 
     Args:
         mean: (n,) of the surface.

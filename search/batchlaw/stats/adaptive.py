@@ -1,9 +1,9 @@
-"""The ridge of runs that an adaptive design chose one after another, so that they fill no grid.
+"""The ridge of an adaptive design, whose runs were chosen one after another and do not fill a grid.
 
-Least squares stays valid although where a run was made depends on the scores before it: given those, the choice does
-not depend on the surface, so it drops out of the likelihood of all runs, which is that of a design fixed beforehand
-(Berger & Wolpert 1988, "The Likelihood Principle"). What this says nothing of, how estimates scatter over repeated
-studies, is measured: `tests/benchmarks/adaptive_calibration.py` and `adaptive_replay.py`.
+Least squares is valid here, although each cell was chosen by the scores before it. Given those scores, the choice does
+not depend on the surface. It therefore drops out of the likelihood, which is that of a design fixed beforehand
+(Berger & Wolpert 1988, "The Likelihood Principle"). The likelihood does not say how estimates scatter over repeated
+studies. That is measured by `tests/benchmarks/adaptive_calibration.py` and `adaptive_replay.py`.
 """
 
 from dataclasses import dataclass, replace
@@ -14,37 +14,39 @@ from scipy import special
 
 from batchlaw.stats.cells import Cells, Runs
 from batchlaw.stats.draws import normal_draws
-from batchlaw.stats.holm import holm
-from batchlaw.stats.optimum import EDGE_SHARE, T_OVER_END, WINDOW_OCTAVES, Ridge, gated, ridge_of_means
+from batchlaw.stats.optimum import EDGE_SHARE, WINDOW_OCTAVES, Ridge, beats, gated, ridge_of_means
 from batchlaw.stats.surface import Bools, Floats
 
-# Octaves from the best cell: a design runs cells two octaves off what it believes to be best, an octave wrong or so.
+# Octaves from the best cell. The design runs cells two octaves from the optimum as it sees it, which is wrong by about
+# one octave (assumption).
 _REACH = WINDOW_OCTAVES + 1.0
-_MISFIT = 0.05  # p of the lack of fit below which parabolas do not fit so far
-_LEAST_SPREAD = 0.03  # of the curvatures, of their mean: below it they count as equal
-_ZERO = 1e-9  # of the greatest eigenvalue
+_MISFIT = 0.05  # parabolas are rejected if the p-value of their lack of fit is below this
+_LEAST_SPREAD = 0.03  # least standard deviation of curvatures, as a share of their mean (assumption)
+_ZERO = 1e-9  # eigenvalues below this share of the largest count as 0
 
 
 def adaptive_ridge(
     runs: Runs, tuned: Floats, generator: np.random.Generator, *, alpha: float = 0.05, n_resamples: int = 1000
 ) -> Ridge:
-    """Find the best tuned level at each given level, with its interval and the verdict of the gate.
+    """Find the best tuned level at each given level, with its interval and its status.
 
-    Where parabolas fit all cells within three octaves of the best ones, they are fitted to those, and their curvatures
-    drawn towards their mean. A test for lack of fit decides, once for all levels: a loss may rise steeply beside its
-    best, and then the ridge is the factorial's own, of the means of cells, with a parabola within two octaves of the
-    best cell of each resample. In both, draws from the errors of the cells' means stand in the place of a factorial's
-    bootstraps.
+    At each given level a parabola is fitted to the cells within three octaves of the best one, and the curvatures are
+    shrunk towards their mean. One test for lack of fit, over all levels, decides whether that is allowed. If it is not,
+    for instance because a loss rises steeply on one side, the ridge is that of a factorial (`optimum.ridge`): from the
+    cell means, with parabolas over two octaves. In both cases draws from the errors of the cell means take the place of
+    a factorial's bootstraps.
 
-    The gate is the factorial's, restated before any run. With parabolas over three octaves their top must be better
-    than the lowest and the highest cell run, t > 3 and Holm, fewer than 5 % of draws may lie at or past an end of the
-    cells fitted, and the best cell is none of the grid's ends.
+    The gate is that of a factorial, and was fixed before any run. With parabolas over three octaves it asks that
+
+    - the top is better than the lowest and the highest cell that was run (t > 3, and Holm's p-value at most alpha);
+    - fewer than 5 % of draws lie at an end of the fitted cells or beyond;
+    - the best cell is not at an end of the grid.
 
     Args:
-        runs: of one study.
-        tuned: (n_tuned,) levels that it could run, ascending.
+        runs: all runs of a study.
+        tuned: (n_tuned,) levels that the design could run, ascending.
         generator: of the draws.
-        alpha: one less the confidence of the intervals.
+        alpha: 1 minus the confidence of the intervals.
         n_resamples: the number of draws.
     """
     given, grid = np.unique(runs.given), np.log2(tuned)
@@ -54,7 +56,8 @@ def adaptive_ridge(
         return _as_factorial(cells, given, tuned, cells.draws(n_resamples, generator), alpha)
     fit = fit.moderated()
     top = fit.tops(fit.coefficients[None], 0.0)[0]
-    # An octave further than the runs: so much that a spread is not cut off, no more than a parabola may be trusted.
+    # Draws may lie an octave beyond the fitted cells. Less would cut off their spread; further out the parabola may no
+    # longer hold.
     drawn = fit.tops(fit.draws(n_resamples, generator), 1.0)
     over_low, over_high = fit.beats(top, 0, alpha), fit.beats(top, 1, alpha)
     over_low &= ((drawn <= fit.low + 1e-9).mean(axis=0) < EDGE_SHARE) & (fit.center > grid[0])
@@ -67,9 +70,9 @@ def adaptive_ridge(
 
 
 def _as_factorial(cells: Cells, given: Floats, tuned: Floats, drawn: Floats, alpha: float) -> Ridge:
-    """The factorial's ridge, from the cells that were run and draws of their means (n_draws, n_cells)."""
+    """The ridge as of a factorial, from the cells that were run and draws of their means (n_draws, n_cells)."""
     shape, place = (len(given), len(tuned)), (cells.level, np.searchsorted(np.log2(tuned), cells.place))
-    # A cell that was not run is never the best: it is below all others.
+    # A cell that was not run gets a score below all others, so that it is never the best.
     means, resampled = (np.full((*size, *shape), drawn.min() - 1.0) for size in ((), (len(drawn),)))
     usable, index = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=int)
     means[place], resampled[:, *place], usable[place] = cells.means, drawn, cells.usable
@@ -88,21 +91,26 @@ def _as_factorial(cells: Cells, given: Floats, tuned: Floats, drawn: Floats, alp
 
 @dataclass(frozen=True, eq=False)
 class _Parabolas:
-    """Of each given level a parabola about its best cell, and how far the ends of its runs are below that cell.
+    """A parabola around the best cell of each given level; through two cells it is a line, through one a constant.
 
-    Of two cells there is a line, of one its height.
+    Places are in octaves from the best cell unless they say otherwise.
     """
 
-    center: Floats  # (n,) log₂, the best cell
-    low: Floats  # (n,) octaves from it, of the lowest and the highest cell fitted
-    high: Floats
-    ends: Floats  # (2, n) octaves from it, of the lowest and the highest cell run where those were fitted, else 0
-    coefficients: Floats  # (4 × n,) slopes and curvatures there, and the height above the ends that were not fitted
-    covariance: Floats  # (4 × n, 4 × n)
+    center: Floats  # (n,) log₂ of the tuned level of the best cell
+    low: Floats  # (n,) place of the lowest fitted cell
+    high: Floats  # (n,) place of the highest fitted cell
+    ends: Floats  # (2, n) places of the lowest and the highest cell that was run; 0 if that cell was not fitted
+    # (4 n,) slopes and curvatures at the best cells, then the heights of the parabolas there above the lowest and the
+    # highest cell that was run; such a height is 0 if that cell was fitted.
+    coefficients: Floats
+    covariance: Floats  # (4 n, 4 n)
     degrees_of_freedom: float
 
     def moderated(self) -> "_Parabolas":
-        """With curvatures drawn towards their mean by as much as they are alike (DerSimonian & Laird 1986)."""
+        """With curvatures shrunk towards their mean, the more the less they vary between levels.
+
+        Their variance between levels is DerSimonian & Laird's (1986).
+        """
         from statsmodels.stats.meta_analysis import combine_effects  # a third of a second to import
 
         n = len(self.center)
@@ -110,7 +118,7 @@ class _Parabolas:
         if len(curved) < 2:
             return self
         curvatures, errors = self.coefficients[curved], self.covariance[np.ix_(curved, curved)]
-        with np.errstate(divide="ignore", invalid="ignore"):  # where curvatures agree, by results that are not used
+        with np.errstate(divide="ignore", invalid="ignore"):  # in results that are not used, if curvatures agree
             found = combine_effects(curvatures, np.diag(errors), method_re="dl")
         between = max(float(found.tau2), (_LEAST_SPREAD * float(found.mean_effect_fe)) ** 2, 1e-300)
         pull = (np.eye(len(curved)) - 1 / len(curved)) / between
@@ -122,13 +130,15 @@ class _Parabolas:
         )
 
     def draws(self, size: int, generator: np.random.Generator) -> Floats:
-        """Coefficients, (size, 4 × n)."""
+        """Draws of the coefficients from their errors, (size, 4 n)."""
         return normal_draws(self.coefficients, self.covariance, size, generator)
 
     def tops(self, coefficients: Floats, beyond: float) -> Floats:
-        """Where parabolas (n_fits, 4 × n) are highest, octaves from the best cells, (n_fits, n).
+        """Where parabolas are highest, octaves from the best cells, (n_fits, n).
 
-        No more than so many octaves beyond the cells fitted.
+        Args:
+            coefficients: (n_fits, 4 n)
+            beyond: how far beyond the fitted cells a top may lie, octaves.
         """
         n = len(self.center)
         slope, curvature = coefficients[:, :n], coefficients[:, n : 2 * n]
@@ -139,18 +149,18 @@ class _Parabolas:
         return np.where(curvature < 0, vertex, np.where(at_low >= at_high, low, high))
 
     def beats(self, top: Floats, end: int, alpha: float) -> Bools:
-        """Whether the top is better than the lowest (0) or highest (1) cell run, t > 3 and Holm's p at most alpha."""
+        """Whether the top (n,) is better than the lowest (0) or highest (1) cell that was run, as `optimum.beats`."""
         n = len(self.center)
         contrast, each = np.zeros((n, 4 * n)), np.arange(n)
         contrast[each, each] = top - self.ends[end]
         contrast[each, each + n] = top**2 - self.ends[end] ** 2
         contrast[each, each + (2 + end) * n] = 1.0
         t = _t(contrast, self.coefficients, self.covariance)
-        return np.asarray((t > T_OVER_END) & (holm(special.stdtr(self.degrees_of_freedom, -t)) <= alpha))
+        return beats(t, self.degrees_of_freedom, alpha)
 
 
 def _fit(cells: Cells, n: int) -> tuple[_Parabolas, float]:
-    """The least-squares parabolas of n given levels, in which each cell counts once, and the p of their lack of fit."""
+    """The least-squares parabolas of n given levels, and the p-value of their lack of fit. All cells weigh the same."""
     center, low, high, ends = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((2, n))
     maps, residual, free = np.zeros((4, n, len(cells.means))), np.zeros((len(cells.means),) * 2), 0
     for row in range(n):
@@ -182,7 +192,7 @@ def _fit(cells: Cells, n: int) -> tuple[_Parabolas, float]:
 
 
 def _t(contrast: Floats, means: Floats, covariance: Floats) -> Floats:
-    """Student's t of each contrast (n, n_means); 0 where it has no error, as where nothing was run."""
+    """Student's t of each contrast (n, n_means), (n,); 0 if it has no error, as where nothing was run."""
     gain = contrast @ means
     error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
     return np.asarray(np.divide(gain, error, out=np.zeros(len(gain)), where=error > 0))

@@ -1,4 +1,4 @@
-"""The means of cells whose runs are few, not equally many, and not on the same seeds."""
+"""The means of cells whose runs differ in number and in seeds."""
 
 from dataclasses import dataclass
 
@@ -10,44 +10,43 @@ from batchlaw.stats.draws import normal_draws
 from batchlaw.stats.surface import Bools, Floats
 
 _REWEIGHTINGS = 3
-_PRIOR_FREEDOM = 8.0  # of all cells' common variance in that of each (assumption; moderated as by Smyth 2004)
-# Of the variance of what seeds do, in that of a run, the likeliest is taken.
-_SEEDS = np.array([0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0])
-_LEAST_VARIANCE = 1e-12  # of a run, of that of all scores: they are no exacter than their digits
-_LEAST_LEFT = 1e-6  # of a residual that the fit leaves free, to count
+_PRIOR_FREEDOM = 8.0  # weight of the common variance in a cell's own, in degrees of freedom (assumption; Smyth 2004)
+_SEEDS = np.array([0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0])  # candidates: variance of seeds over that of a run
+_LEAST_VARIANCE = 1e-12  # of a run, over that of all scores, which are not more precise than their digits
+_LEAST_LEFT = 1e-6  # residuals with less than this share of a degree of freedom do not count
 _HUBER, _HUBER_STEPS = 1.5, 20
 _HUBER_SHARE = float(special.chdtr(3, _HUBER**2) + _HUBER**2 * special.chdtrc(1, _HUBER**2))  # E min(z², 1.5²)
 
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """Single runs over two factors, both positive and read on a log₂ scale; higher scores are better."""
+    """Single runs over two factors. A run that diverged has a score as well."""
 
-    given: Floats  # (n,)
-    tuned: Floats  # (n,)
-    seeds: NDArray[np.int64]  # (n,) runs with the same number share what their seed does to a score
-    scores: Floats  # (n,) finite; a run that diverged has a score all the same
-    unstable: Bools  # (n,) diverged, or no better than guessing
+    given: Floats  # (n,) levels, positive
+    tuned: Floats  # (n,) levels, positive
+    seeds: NDArray[np.int64]  # (n,) runs with the same number share the effect of their seed
+    scores: Floats  # (n,) finite, higher is better
+    unstable: Bools  # (n,) the run diverged, or is no better than guessing
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """What runs say of each cell that was run, and how well."""
+    """The mean score of each cell that has runs, with the covariance of their errors."""
 
     level: NDArray[np.intp]  # (n_cells,) index of the given level
-    place: Floats  # (n_cells,) log₂ of the tuned one; ascending within a level
-    means: Floats  # (n_cells,) as on the same seeds
+    place: Floats  # (n_cells,) log₂ of the tuned level; ascending within a given level
+    means: Floats  # (n_cells,) as if all cells had the same seeds
     covariance: Floats  # (n_cells, n_cells) of the errors of the means
-    usable: Bools  # (n_cells,) no run was unstable
-    degrees_of_freedom: float  # degrees of freedom of the variances
+    usable: Bools  # (n_cells,) every run was stable
+    degrees_of_freedom: float  # of the variances
 
     @classmethod
     def of(cls, runs: Runs) -> "Cells":
-        """The mixed model with a fixed effect of every cell and a random one of every seed.
+        """Fit a mixed model with a fixed effect for each cell and a random effect for each seed.
 
-        A cell has a run or a few, so its variance is drawn towards a common one, which a loud minority of cells, as
-        beside a cliff, does not raise. Unstable cells have no part in that, nor in the effects of seeds: what a seed
-        does to a run that is no better than guessing is not what it does to others.
+        A cell has a few runs at most, so its variance is shrunk towards a common one. The common variance is robust:
+        a minority of noisy cells, as beside a cliff, does not raise it. Unstable cells have no part in the common
+        variance and no seed effect, because a seed acts differently on a run that is no better than guessing.
         """
         level, place = np.unique(runs.given, return_inverse=True)[1], np.log2(runs.tuned)
         keys, cell = np.unique(np.stack([level, place], axis=1), axis=0, return_inverse=True)
@@ -71,18 +70,18 @@ class Cells:
         return cls(keys[:, 0].astype(int), keys[:, 1], effects[:n], covariance[:n, :n], usable, total)
 
     def draws(self, size: int, generator: np.random.Generator) -> Floats:
-        """Means that could as well have been, (size, n_cells)."""
+        """Draws of the means from their errors, (size, n_cells)."""
         return normal_draws(self.means, self.covariance, size, generator)
 
 
 def _mixed(design: Floats, scores: Floats, variance: Floats, random: Floats, n: int) -> tuple[Floats, Floats]:
-    """Effects and the covariance of their errors, by the equations of the mixed model (Henderson 1950).
+    """The effects (n_effects,) of a mixed model and the covariance of their errors (Henderson 1950).
 
     Args:
-        design: (n_runs, n_effects), of which the first n are fixed.
+        design: (n_runs, n_effects), the fixed effects first.
         scores: (n_runs,)
-        variance: (n_runs,)
-        random: candidates for the variance of random effects; the likeliest is taken (restricted maximum likelihood).
+        variance: (n_runs,) of a run.
+        random: candidates for the variance of random effects; restricted maximum likelihood chooses one.
         n: the number of fixed effects.
     """
     weighted = design / variance[:, None]
@@ -98,10 +97,14 @@ def _mixed(design: Floats, scores: Floats, variance: Floats, random: Floats, n: 
 
 
 def common_variance(squares: Floats, weights: Floats) -> float:
-    """The variance of most residuals, of which the squares are given; 0 of none.
+    """The variance of residuals, of which a minority may be much larger than the rest; 0 if there are none.
 
-    Those of a loud minority count as 1.5 standard deviations (Huber 1964, "Robust estimation of a location parameter",
+    Residuals beyond 1.5 standard deviations count as 1.5 (Huber 1964, "Robust estimation of a location parameter",
     proposal 2).
+
+    Args:
+        squares: (n,) squared residuals.
+        weights: (n,)
     """
     if not len(squares):
         return 0.0

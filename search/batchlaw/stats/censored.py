@@ -1,4 +1,4 @@
-"""Curves through optima of which some are known exactly, some only to lie on one side of a bound."""
+"""Curves through optima of which some are estimated and some only bounded on one side (censored)."""
 
 from dataclasses import dataclass
 
@@ -9,43 +9,43 @@ from batchlaw.stats.curves import Curve
 from batchlaw.stats.optimum import Ridge
 from batchlaw.stats.surface import Bools, Floats
 
-_SMALLEST_ERROR = 0.02  # octaves; an optimum is not known better, however equal the seeds
-_START_SCATTER, _START_STEP = 0.2, 0.25  # octaves, where a search begins
+_SMALLEST_ERROR = 0.02  # octaves: no optimum is known better, even if its seeds agree (assumption)
+_START_SCATTER, _START_STEP = 0.2, 0.25  # octaves: the first scatter, and the grid of first bends
 _NEWTON_STEPS = 15  # at most
-_SETTLED = 1e-9  # octaves, or units of slope; the next step would be smaller by many orders
-_LONGEST_STEP = 2.0  # octaves, or units of slope: further than a resampled fit lies from the fit
-_TINY = 1e-9  # added to an information that is singular where a curve bends far from all that was seen
+_SETTLED = 1e-9  # octaves, or units of slope: Newton's method converges quadratically, so the next step is negligible
+_LONGEST_STEP = 2.0  # octaves, or units of slope: more than the distance of a resampled fit from the fit
+_TINY = 1e-9  # added to the information, which is singular for a curve that bends far from all observations
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
     """A curve fitted to a ridge.
 
-    The covariance of the parameters has two parts: the seeds', from the same fit to every bootstrap, and the scatter's
-    about the curve, from the information.
+    The covariance of the parameters has two parts. That of the seeds is from the same fit to every bootstrap; that of
+    the scatter of optima about the curve is from the Fisher information.
     """
 
     curve: Curve
     observations: "Observations"
     parameters: Floats  # (2,)
-    scatter: float  # τ, octaves
-    seeds: Floats  # (2, 2)
-    scattered: Floats  # (2, 2)
-    seeds_freedom: float
-    scatter_freedom: float
+    scatter: float  # τ, the standard deviation of optima about the curve, octaves
+    seeds: Floats  # (2, 2) covariance
+    scattered: Floats  # (2, 2) covariance
+    seeds_freedom: float  # degrees of freedom of `seeds`
+    scatter_freedom: float  # degrees of freedom of `scattered`
 
     def mean(self, x: Floats) -> Floats:
-        """The curve at x (n,), octaves."""
+        """The curve at log₂ given levels x (n,): log₂ of the tuned level, (n,)."""
         return np.asarray(self.curve.mean(self.parameters[None], x)[0])
 
     def variance(self, x: Floats) -> tuple[Floats, Floats]:
-        """Of the curve at x (n,), octaves², with Satterthwaite's degrees of freedom."""
+        """The variance of the curve at x (n,), octaves², and Satterthwaite's degrees of freedom (1946), (n,) each."""
         jacobian = self.curve.jacobian(self.parameters[None], x)[0]
         parts = [np.einsum("ni,ij,nj->n", jacobian, part, jacobian) for part in (self.seeds, self.scattered)]
         return parts[0] + parts[1], self._freedom(*parts)
 
     def interval(self, x: Floats, alpha: float = 0.05) -> tuple[Floats, Floats]:
-        """Where a single optimum at x (n,) lies, one that was not among those fitted: with its scatter."""
+        """The prediction interval of a new optimum at x (n,), with its scatter: low and high, log₂, (n,) each."""
         jacobian = self.curve.jacobian(self.parameters[None], x)[0]
         seeds, scattered = (np.einsum("ni,ij,nj->n", jacobian, p, jacobian) for p in (self.seeds, self.scattered))
         scattered = scattered + self.scatter**2
@@ -53,7 +53,7 @@ class Fit:
         return self.mean(x) - reach, self.mean(x) + reach
 
     def second(self) -> tuple[float, float]:
-        """The variance of the slope or bend, and its degrees of freedom."""
+        """The variance of the second parameter, the slope or the bend, and its degrees of freedom."""
         seeds, scattered = self.seeds[1, 1], self.scattered[1, 1]
         return float(seeds + scattered), float(self._freedom(seeds, scattered))
 
@@ -63,10 +63,14 @@ class Fit:
 
 
 def fit(ridge: Ridge, curve: Curve) -> Fit:
-    """Interval-censored maximum likelihood (Tobin 1958, with known sampling errors and a scatter τ about the curve).
+    """Interval-censored maximum likelihood, as in Tobin 1958, with known sampling errors and a scatter τ.
 
-    An identified optimum enters as a normal observation with variance s² + τ², a censored one as the half line that its
-    interval allows, an undecided one not at all. Three identified ones or more are needed.
+    An identified optimum is a normal observation with variance s² + τ². A censored one says that the optimum lies on
+    the half line that its interval allows. An undecided one is left out.
+
+    Args:
+        ridge: with three identified levels or more.
+        curve: to fit.
     """
     data = Observations.of(ridge)
     estimate, scatter = data.estimate(curve)
@@ -89,24 +93,25 @@ def fit(ridge: Ridge, curve: Curve) -> Fit:
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """The levels of a ridge that say something about its optimum."""
+    """The levels of a ridge that are identified or censored."""
 
-    rows: np.ndarray  # (n,) of the ridge
-    x: Floats  # (n,) log₂ of the given factor
-    y: Floats  # (n,) log₂ of the optimum, where it is exact
-    exact: Bools  # (n,)
-    low: Floats  # (n,) log₂; -inf where the optimum lies anywhere below `high`
-    high: Floats
-    error: Floats  # (n,) octaves
+    rows: np.ndarray  # (n,) their indices in the ridge
+    x: Floats  # (n,) log₂ of the given level
+    y: Floats  # (n,) log₂ of the optimum
+    exact: Bools  # (n,) `y` is an estimate; else only its bounds are known
+    low: Floats  # (n,) log₂; -inf if the optimum lies anywhere below `high`
+    high: Floats  # (n,) log₂; inf if it lies anywhere above `low`
+    error: Floats  # (n,) standard error, octaves
 
     @classmethod
     def of(cls, ridge: Ridge) -> "Observations":
-        """All but the undecided ones."""
+        """All levels but the undecided ones."""
         status = np.array(ridge.status)
         rows = np.flatnonzero(status != "undecided")
         status = status[rows]
         own = np.maximum(ridge.standard_error[rows], _SMALLEST_ERROR)
-        # Halfway to their mean: each rests on a few seeds, and would be trusted too much where it came out small.
+        # Each standard error is from a few seeds, and a small one would get too much weight. So each variance is
+        # moved halfway to their mean (assumption).
         pooled = float(np.mean(own[status == "identified"] ** 2))
         return cls(
             rows=rows,
@@ -119,13 +124,13 @@ class Observations:
         )
 
     def estimate(self, curve: Curve) -> tuple[Floats, float]:
-        """The parameters (2,) of greatest likelihood, and the scatter τ, octaves."""
+        """The most likely parameters (2,), and the scatter τ in octaves."""
         found = self.maximize(curve, self.start(curve))
         scatter = float(np.exp(found.x[2]))
         return self.newton(curve, found.x[:2], self.y[None], np.sqrt(self.error**2 + scatter**2))[0], scatter
 
     def start(self, curve: Curve) -> Floats:
-        """Where to begin the search: the least-squares line, or the best of bends all over."""
+        """The parameters (2,) where the search begins: the least-squares line, or the best of a grid of bends."""
         known = np.isfinite(self.low) & np.isfinite(self.high)
         if not curve.bends:
             return np.polyfit(self.x[known], self.y[known], 1)[::-1]
@@ -137,7 +142,7 @@ class Observations:
         return np.array([shifts[best], bends[best]])
 
     def maximize(self, curve: Curve, start: Floats) -> optimize.OptimizeResult:
-        """The parameters and log τ of greatest likelihood, as `x`; `fun` is minus its logarithm."""
+        """The most likely parameters and log τ, as `x` (3,); `fun` is the negative log likelihood."""
 
         def negative(p: Floats) -> tuple[float, Floats]:
             variance = np.exp(2 * p[2])
@@ -153,13 +158,13 @@ class Observations:
         )
 
     def log_likelihood(self, mean: Floats, spread: Floats) -> Floats:
-        """Of predicted means (n_fits, n), each."""
+        """The log likelihood of predicted means (n_fits, n), up to a constant, (n_fits,); `spread` is (n,)."""
         each = -(((self.y - mean) / spread) ** 2) / 2 - np.log(spread)
         each[:, ~self.exact] = _log_probability(*self._bounds(mean, spread))
         return np.asarray(each.sum(axis=1))
 
     def newton(self, curve: Curve, start: Floats, y: Floats, spread: Floats) -> Floats:
-        """The parameters (n_resamples, 2) of greatest likelihood for each row of y, at given spreads."""
+        """The most likely parameters for each row of y (n_resamples, n) at known spreads (n,), (n_resamples, 2)."""
         found = np.tile(start, (len(y), 1))
         low, high = curve.bounds(self.x)
         for _ in range(_NEWTON_STEPS):
@@ -175,13 +180,21 @@ class Observations:
         return found
 
     def covariance(self, curve: Curve, parameters: Floats, spread: Floats) -> Floats:
-        """Of the parameters (2,), from the observed information."""
+        """The covariance (2, 2) of the parameters (2,), from the observed information."""
         jacobian = curve.jacobian(parameters[None], self.x)[0]
         _, weight, _ = self.derivatives(self.y[None], curve.mean(parameters[None], self.x), spread)
         return np.asarray(np.linalg.inv((jacobian.T * weight[0]) @ jacobian + _TINY * np.eye(2)))
 
     def derivatives(self, y: Floats, mean: Floats, spread: Floats) -> tuple[Floats, Floats, Floats]:
-        """Of the log likelihood: the first and minus the second in the mean (n_fits, n), the first in the spread."""
+        """Derivatives of the log likelihood, (n_fits, n) each.
+
+        They are the first by the mean, minus the second by the mean, and the first by the spread.
+
+        Args:
+            y: (n_fits, n) log₂ of optima.
+            mean: (n_fits, n), predicted.
+            spread: (n,) standard deviations, octaves.
+        """
         z = (y - mean) / spread
         first, second, by_spread = z, np.ones_like(z), z**2 - 1
         low, high = self._bounds(mean, spread)
@@ -193,14 +206,14 @@ class Observations:
         return first / spread, second / spread**2, by_spread / spread
 
     def _bounds(self, mean: Floats, spread: Floats) -> tuple[Floats, Floats]:
-        """Of the optima that are not exact (n_fits, n_inexact), in spreads from the predicted means."""
+        """The bounds of optima that are not exact, (n_fits, n_inexact) each, in spreads from the predicted means."""
         inexact = ~self.exact
         low, high = ((end - mean)[:, inexact] / spread[inexact] for end in (self.low, self.high))
         return low, high
 
 
 def _log_probability(low: Floats, high: Floats) -> Floats:
-    """Of a standard normal variable between two bounds, taken in the tail where it is precise."""
+    """The log probability of a standard normal variable between two bounds, computed in the tail that is precise."""
     flip = low + high > 0
     low, high = np.where(flip, -high, low), np.where(flip, -low, high)
     share = np.minimum(special.log_ndtr(low) - special.log_ndtr(high), -1e-15)

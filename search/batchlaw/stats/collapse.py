@@ -1,4 +1,4 @@
-"""Whether one combination of the two factors decides the score: score = f(log given - α log tuned)."""
+"""The collapse of a surface onto one curve: score = f(log₂ given - α log₂ tuned)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,37 +10,45 @@ from scipy.interpolate import BSpline
 from batchlaw.stats.surface import Floats, Surface
 
 RANGE = (-1.0, 3.0)  # of α
-_FEWEST_LEFT = 4  # degrees of freedom beside the curve's
+_FEWEST_LEFT = 4  # degrees of freedom left by the curve, at least
 
 
 @dataclass(frozen=True)
 class Collapse:
-    """α = 1 makes it a function of the ratio given/tuned, such as ε/B; the ridge then has slope 1/α."""
+    """The exponent α: with α = 1 the score depends on the ratio given/tuned alone. The ridge then has slope 1/α."""
 
     alpha: float
     ci_low: float
     ci_high: float
-    r2: float  # of the single runs, by the curve
-    r2_surface: float  # of the single runs, by a mean for each cell: what any function of both could reach
-    lack_of_fit_p: float  # small: the curve misses what the cells show
+    r2: float  # share of the variance of single runs that the curve explains
+    r2_surface: float  # share that the cell means explain, the most that any function of both factors can
+    lack_of_fit_p: float  # p-value of the curve against free cell means
 
 
 def collapse(surface: Surface, *, level: float = 0.05) -> Collapse | None:
-    """Fit α with a profile interval, and test the curve against a free mean for each cell.
+    """Fit α, and test the curve against a free mean for each cell.
 
-    The curve is a cubic spline, fitted to the means of the cells; the pure error is pooled over them.
-    Cells with an unstable run are left out: a cliff is no part of a smooth curve. None where too few cells remain.
+    The curve is a cubic spline, fitted to the cell means. The interval is from the profile of the squared error; the
+    pure error of the test is pooled over cells. Cells with an unstable run are left out, because a cliff is not part of
+    a smooth curve.
+
+    Args:
+        surface: the scores.
+        level: 1 minus the confidence of the interval.
+
+    Returns:
+        None if too few cells remain.
     """
     scores = surface.scores
-    if surface.paired:  # what a seed does to the whole surface is no evidence about its shape
+    if surface.paired:  # the effect of a seed on the whole surface says nothing about its shape
         scores = scores - scores.mean(axis=(0, 1)) + scores.mean()
-    stable = ~np.any(surface.unstable, axis=2)
+    stable = surface.usable
     x, y = (
         np.log2(axis)[index] for axis, index in zip((surface.given, surface.tuned), np.nonzero(stable), strict=True)
     )
     runs = scores[stable]
     n, replicates = len(runs), surface.n_replicates
-    n_knots = min(8, n - _FEWEST_LEFT - 4)  # enough for the kink of a curve that falls faster on one side
+    n_knots = min(8, n - _FEWEST_LEFT - 4)  # 8 are enough for a curve that falls faster on one side (assumption)
     pure_error = float(runs.var(axis=1, ddof=1).mean())
     if n_knots < 1 or np.ptp(x) == 0 or np.ptp(y) == 0 or pure_error == 0 or np.ptp(runs.mean(axis=1)) == 0:
         return None
@@ -80,14 +88,14 @@ def collapse(surface: Surface, *, level: float = 0.05) -> Collapse | None:
 
 
 def _spline(u: Floats, n_knots: int) -> Floats:
-    """The cubic B-splines with knots at quantiles of u, (n, n_knots + 4)."""
+    """Cubic B-splines at u (n,), with their knots at quantiles of u, (n, n_knots + 4)."""
     inner = np.quantile(u, np.linspace(0, 1, n_knots + 2)[1:-1])
     knots = np.concatenate([np.full(4, u.min()), inner, np.full(4, u.max())])
     return np.asarray(BSpline(knots, np.eye(n_knots + 4), 3, extrapolate=False)(u))
 
 
 def _crossing(misfit: Callable[[float], float], limit: float, outside: float, inside: float) -> float:
-    """Where the profile crosses its limit between two points of the grid."""
+    """Where the profile crosses its limit between two points of the grid; `inside` if it does not."""
     if not RANGE[0] <= outside <= RANGE[1] or misfit(outside) <= limit or misfit(inside) >= limit:
         return inside
     return float(optimize.brentq(lambda alpha: misfit(alpha) - limit, outside, inside, xtol=1e-4))

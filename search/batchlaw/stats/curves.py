@@ -1,7 +1,7 @@
-"""How an optimum may move with the batch size: curves of two parameters on log₂ scales, with their derivatives.
+"""Curves on log₂ scales that an optimum may follow as the batch size grows, with their derivatives.
 
-The first parameter shifts a curve up and down, the second is its slope or the place where it bends. Every function
-takes parameters (n_fits, 2) and places x (n,), and gives (n_fits, n) or, for the jacobian, (n_fits, n, 2).
+A curve has two parameters: the first shifts it up or down, the second is its slope or the log₂ batch size where it
+bends. Functions take parameters (n_fits, 2) and log₂ batch sizes x (n,), and return (n_fits, n).
 """
 
 from collections.abc import Callable
@@ -12,30 +12,30 @@ from scipy import special
 
 from batchlaw.stats.surface import Floats
 
-BEND_OCTAVES = 6.0  # beyond the places seen: a curve that bends further away is straight to within 2 % of an octave
+BEND_OCTAVES = 6.0  # a curve that bends further than this beyond x is straight on x, to within 2 % of an octave
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A family of curves."""
+    """A family of curves, one for each pair of parameters."""
 
     name: str
     formula: str
-    bends: bool  # the second parameter is log₂ of a batch size, not a slope
-    shape: Callable[[Floats, Floats], Floats]  # of the second parameter alone, (n_fits,) and (n,) to (n_fits, n)
-    by_second: Callable[[Floats, Floats], Floats]  # the derivative of `shape` in that parameter
+    bends: bool  # the second parameter is the log₂ of a batch size, not a slope
+    shape: Callable[[Floats, Floats], Floats]  # the unshifted curve: second parameter (n_fits,), x (n,) → (n_fits, n)
+    by_second: Callable[[Floats, Floats], Floats]  # its derivative by the second parameter
 
     def mean(self, parameters: Floats, x: Floats) -> Floats:
-        """The curve at x."""
+        """The curve at x, (n_fits, n)."""
         return np.asarray(parameters[:, :1] + self.shape(parameters[:, 1], x))
 
     def jacobian(self, parameters: Floats, x: Floats) -> Floats:
-        """Its derivatives in both parameters."""
+        """Its derivatives by both parameters, (n_fits, n, 2)."""
         second = self.by_second(parameters[:, 1], x)
         return np.stack([np.ones_like(second), second], axis=2)
 
     def bounds(self, x: Floats) -> tuple[float, float]:
-        """Of the second parameter."""
+        """Bounds of the second parameter."""
         return (x.min() - BEND_OCTAVES, x.max() + BEND_OCTAVES) if self.bends else (-np.inf, np.inf)
 
 

@@ -1,4 +1,4 @@
-"""Whether an estimate lies within a margin."""
+"""Equivalence: whether an estimate lies within a margin."""
 
 from scipy import special
 
@@ -6,9 +6,9 @@ from batchlaw.stats.slope import Slope
 
 
 def equivalence_p(slope: Slope, low: float, high: float) -> float:
-    """The larger p of the two one-sided tests that the slope lies within (low, high) (Schuirmann 1987).
+    """The p-value of the two one-sided tests (TOST) that a slope lies within (low, high) (Schuirmann 1987).
 
-    At most alpha/2 exactly where the 1 - alpha confidence interval lies within.
+    It is the larger of both. It is at most alpha/2 exactly if the confidence interval lies within (low, high).
     """
     if slope.standard_error == 0:
         return 0.0 if low < slope.slope < high else 1.0

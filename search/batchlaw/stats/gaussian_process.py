@@ -146,7 +146,10 @@ class Process:
         return float(-whitened @ whitened / self.variance / 2 - spread)
 
     def predict(self, places: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the surface, without a run's error, at places (n_places, d); both (n_places,)."""
+        """Mean and standard deviation of the surface at places (n_places, d), both (n_places,).
+
+        They are those of the surface itself, without the error of a run.
+        """
         toward = self.kernel.between(self.points, places)
         share = (self._whitened(toward) ** 2).sum(axis=0)
         return toward.T @ self.solved, np.sqrt(self.variance * np.maximum(1 - share, 1e-10))

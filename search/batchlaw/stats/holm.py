@@ -1,4 +1,4 @@
-"""Several questions asked of the same data."""
+"""Correction of p-values where several hypotheses are tested on the same data."""
 
 import numpy as np
 
@@ -6,9 +6,10 @@ from batchlaw.stats.surface import Floats
 
 
 def holm(p_values: Floats) -> Floats:
-    """Holm's adjusted p-values (1979), in the order given.
+    """Holm's adjusted p-values (1979), (n,), in the order given.
 
-    Not statsmodels' `multipletests`, which calls the garbage collector and so takes longer than all else here.
+    statsmodels' `multipletests` gives the same, but it runs the garbage collector at each call, which takes longer
+    than the rest of a verdict.
     """
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p)

@@ -1,4 +1,4 @@
-"""How much of the variation over a full factorial each factor explains by itself."""
+"""The importance of each factor of a full factorial."""
 
 import numpy as np
 
@@ -6,9 +6,13 @@ from batchlaw.stats.surface import Floats
 
 
 def main_effects(means: Floats) -> Floats:
-    """The share of the variance of cell means that is each axis's main effect (functional ANOVA, Hutter et al. 2014).
+    """The share of the variance of cell means that each factor explains by itself, (n_factors,).
 
-    On a full factorial the marginal means are exact, so no surrogate model stands in between.
+    These are the main effects of functional ANOVA (Hutter et al. 2014). A full factorial gives the marginal means
+    directly, so no surrogate model is needed.
+
+    Args:
+        means: cell means, with one axis for each factor.
     """
     total = means.var()
     shares = [
@@ -19,7 +23,13 @@ def main_effects(means: Floats) -> Floats:
 
 
 def first_ranked(scores: Floats, generator: np.random.Generator, n_resamples: int = 1000) -> Floats:
-    """The share of bootstraps over seeds, the last axis, in which each factor has the largest main effect."""
+    """The share of bootstraps over seeds in which each factor has the largest main effect, (n_factors,).
+
+    Args:
+        scores: one axis for each factor, and the seeds as the last axis.
+        generator: of the bootstraps.
+        n_resamples: their number.
+    """
     n = scores.shape[-1]
     wins = np.zeros(scores.ndim - 1)
     for _ in range(n_resamples):

@@ -1,4 +1,4 @@
-"""The law by which the best learning rate moves with the batch size: which curve, how sure, and where it bends."""
+"""The law by which the best learning rate moves with the batch size: its curve, its exponent and where it bends."""
 
 from dataclasses import dataclass, replace
 
@@ -8,65 +8,65 @@ from scipy import special
 from batchlaw.stats.censored import Fit, Observations, fit
 from batchlaw.stats.curves import LINE, Curve
 from batchlaw.stats.optimum import Ridge
-from batchlaw.stats.slope import Slope
+from batchlaw.stats.slope import Slope, slope_of
 from batchlaw.stats.surface import Floats
 
-_PROFILE_STEP = 0.05  # octaves, between the places of a profile
+_PROFILE_STEP = 0.05  # octaves
 _NEWTON_STEPS = 20
-FEWEST_LEFT = 3  # identified levels that a fit needs when one is left out
+FEWEST_LEFT = 3  # identified levels that a fit needs after one is left out
 
 
 @dataclass(frozen=True)
 class CriticalBatchSize:
-    """The critical batch size of a curve that bends; an end is None where the data allow any value beyond."""
+    """The batch size at which a curve bends, in examples, with its profile interval."""
 
     value: float
-    ci_low: float | None
-    ci_high: float | None
+    ci_low: float | None  # None if the data allow any smaller value
+    ci_high: float | None  # None if the data allow any larger value
 
     @property
     def known(self) -> bool:
-        """Whether the data bound it from both sides."""
+        """Whether the data bound it on both sides."""
         return self.ci_low is not None and self.ci_high is not None
 
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """ε_opt(B) of one ridge, with every curve that was tried."""
+    """The best learning rate ε_opt as a function of the batch size B, from one ridge."""
 
-    ridge: Ridge  # ε_opt given B, in log₂
-    fit: Fit  # the preferred curve
+    ridge: Ridge  # B is given, ε is tuned
+    fit: Fit  # the preferred one of the next two
     line: Fit
     bent: Fit
-    exponent: Slope  # of the line
-    critical_batch_size: CriticalBatchSize  # of the curve that bends
-    errors: dict[str, float]  # of each curve: root mean square of the leave-one-out prediction, octaves
-    alpha: float
+    exponent: Slope  # of the line, octaves per octave
+    critical_batch_size: CriticalBatchSize  # of the bent curve
+    errors: dict[str, float]  # by curve: root mean square error of predicting a level that was left out, octaves
+    alpha: float  # 1 minus the confidence of all intervals
 
     @property
     def seen(self) -> tuple[float, float]:
-        """The batch sizes between which optima were identified."""
+        """The smallest and the largest batch size with an identified optimum."""
         given = self.ridge.given[self.ridge.identified]
         return float(given[0]), float(given[-1])
 
     def predict(self, batch_size: float) -> tuple[float, float, float]:
-        """The best learning rate at a batch size, and the interval in which a single optimum there would lie."""
+        """The best learning rate at a batch size, with the ends of the prediction interval of a single optimum."""
         x = np.array([np.log2(batch_size)])
         low, high = self.fit.interval(x, self.alpha)
         return float(2 ** self.fit.mean(x)[0]), float(2 ** low[0]), float(2 ** high[0])
 
 
 def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> Law:
-    """Fit a line and a curve that bends; the line stands unless the other predicts better.
+    """Fit a line and a curve that bends, and prefer the line unless the other predicts better.
 
-    "Better" is decided by leaving out one identified batch size after the other: the squared errors of prediction must
-    be smaller by more than one standard error of their paired difference, and the bend must be bounded by the data
-    from both sides, since a curve that bends elsewhere is a line here.
+    Each identified batch size is left out in turn and predicted from the others. The bent curve is preferred if its
+    squared errors are smaller by more than one standard error of their paired difference, and if the data bound its
+    critical batch size on both sides. A curve that bends elsewhere is a line here.
 
     Args:
-        ridge: ε_opt at each batch size, with enough identified levels for a slope (`slope.shortfall`).
+        ridge: ε_opt at each batch size, with enough identified levels for a slope (`slope.shortfall` is None).
         bending: the curve beside the line.
-        alpha: one less the confidence of every interval.
+        alpha: 1 minus the confidence of all intervals.
     """
     fits = {curve.name: fit(ridge, curve) for curve in (LINE, bending)}
     line, bent = fits[LINE.name], fits[bending.name]
@@ -74,15 +74,12 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> Law:
     gain = missed[LINE.name] ** 2 - missed[bending.name] ** 2
     critical = _critical_batch_size(bent, alpha)
     clear = len(gain) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
-    variance, degrees_of_freedom = line.second()
-    reach = float(special.stdtrit(degrees_of_freedom, 1 - alpha / 2)) * variance**0.5
-    slope = float(line.parameters[1])
     return Law(
         ridge=ridge,
         fit=bent if clear and critical.known else line,
         line=line,
         bent=bent,
-        exponent=Slope(slope, slope - reach, slope + reach, variance**0.5, degrees_of_freedom),
+        exponent=slope_of(line, alpha),
         critical_batch_size=critical,
         errors={name: float(np.sqrt((errors**2).mean())) if len(errors) else np.nan for name, errors in missed.items()},
         alpha=alpha,
@@ -90,7 +87,7 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> Law:
 
 
 def without(ridge: Ridge, row: int) -> Ridge:
-    """The ridge with one given level left out."""
+    """The ridge without one given level."""
     kept = np.arange(len(ridge.given)) != row
     arrays = ("given", "best", "standard_error", "low", "high", "exact")
     return replace(
@@ -102,13 +99,13 @@ def without(ridge: Ridge, row: int) -> Ridge:
 
 
 def left_out(ridge: Ridge, curve: Curve, near: Floats, scatter: float) -> Floats:
-    """What a curve fitted to the other levels predicts for each given one, log₂ (n_given,).
+    """The optimum at each given level as predicted by a curve through the other levels, log₂, (n_given,).
 
     Args:
-        ridge: with three identified levels or more beside any one.
+        ridge: with four identified levels or more.
         curve: to fit.
-        near: its parameters (2,) on all levels, from which the search begins.
-        scatter: τ on all levels, by which the others are weighed, octaves.
+        near: its parameters (2,) on all levels, where the search begins.
+        scatter: τ on all levels, octaves; it sets the weights of the other levels.
     """
     predicted = []
     for row, x in enumerate(np.log2(ridge.given)):
@@ -120,7 +117,7 @@ def left_out(ridge: Ridge, curve: Curve, near: Floats, scatter: float) -> Floats
 
 
 def _missed(found: Fit, ridge: Ridge) -> Floats:
-    """The error of the prediction of each identified optimum from the other levels, octaves."""
+    """The error of predicting each identified optimum from the other levels, octaves, (n_identified,)."""
     if ridge.identified.sum() <= FEWEST_LEFT:
         return np.array([])
     predicted = left_out(ridge, found.curve, found.parameters, found.scatter)
@@ -130,9 +127,9 @@ def _missed(found: Fit, ridge: Ridge) -> Floats:
 def _critical_batch_size(found: Fit, alpha: float) -> CriticalBatchSize:
     """The critical batch size with its profile interval.
 
-    The profile of the likelihood is open where a bend far away fits as well, which a standard error cannot say. Its
-    limit is that of Student's t, and is stretched by the ratio of the variance that the bootstraps show to the one that
-    the likelihood takes for granted (Kent 1982).
+    If a bend far away fits as well, the profile of the likelihood never falls below its limit on that side, and the
+    interval is open there; a standard error could not say so. The limit is that of Student's t, multiplied by the ratio
+    of the variance of the bootstraps to the variance that the likelihood implies (Kent 1982).
     """
     data, curve, center = found.observations, found.curve, float(found.parameters[1])
     spread = np.sqrt(data.error**2 + found.scatter**2)
@@ -156,7 +153,7 @@ def _critical_batch_size(found: Fit, alpha: float) -> CriticalBatchSize:
 
 
 def _crossing(bends: Floats, profile: Floats, limit: float) -> float | None:
-    """Where a profile first falls below its limit, going outwards; None if it never does."""
+    """The log₂ batch size where a profile, going outwards, first falls below its limit; None if it never does."""
     past = np.flatnonzero(profile < limit)
     if not len(past):
         return None

@@ -1,4 +1,4 @@
-"""Runs compared where their training loss is the same, and not after the same number of steps."""
+"""Runs compared at the same training loss instead of after the same number of steps."""
 
 import math
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from batchlaw.stats.surface import Floats
 
 
 def lowest_common(curves: Sequence[Floats], share: float, trained: float) -> float:
-    """The lowest training loss to which at least `share` of those cells of every group come that train at all.
+    """The lowest training loss that, in every group, at least `share` of the cells that train reach.
 
-    A cell comes as far as the last of its seeds.
+    A cell reaches a loss if all its seeds do.
 
     Args:
-        curves: of each group, (n_cells, n_seeds, n_reports); NaN where a run left the finite numbers.
+        curves: training losses of each group, (n_cells, n_seeds, n_reports); NaN where a run is no longer finite.
         share: in (0, 1].
-        trained: the training loss that a cell must come to, to be counted.
+        trained: a cell trains if it reaches this loss.
 
     Returns:
-        Infinity where a group has no cell that trains.
+        Infinity if a group has no cell that trains.
     """
     reached = []
     for curve in curves:
@@ -30,15 +30,17 @@ def lowest_common(curves: Sequence[Floats], share: float, trained: float) -> flo
 
 
 def at_loss(train: Floats, other: Floats, target: float) -> Floats:
-    """Another curve where the training loss first falls to a target, interpolated in the log of that loss.
+    """The value of another curve where the training loss first falls to a target, (...).
+
+    Between two reports it is interpolated linearly in the log of the training loss.
 
     Args:
-        train: (..., n_reports), the training loss.
-        other: the same shape.
-        target: above 0.
+        train: training losses, (..., n_reports).
+        other: the other curve, with the same shape.
+        target: a training loss above 0.
 
     Returns:
-        (...), NaN where the loss never falls so far, or had fallen further by the first report.
+        NaN where the loss never falls to the target, or was below it at the first report already.
     """
     reached = np.where(np.isfinite(train), train, np.inf) <= target
     after = reached.argmax(axis=-1)

@@ -1,4 +1,4 @@
-"""The simple noise scale from its two parts, each averaged before dividing (McCandlish et al. 2018, appendix A.1)."""
+"""The gradient noise scale of a study (McCandlish et al. 2018, arXiv:1812.06162, appendix A.1)."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from batchlaw.stats.surface import Floats
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseScale:
-    """B_simple = tr Σ/|G|² in examples, with its confidence interval, whose end may be infinite."""
+    """B_simple = tr Σ/|G|², in examples, with its confidence interval; the upper end may be infinite."""
 
     value: float
     ci_low: float
@@ -18,15 +18,19 @@ class NoiseScale:
 
 
 def simple_noise_scale(norm2: Floats, variance: Floats, *, alpha: float = 0.05) -> NoiseScale | None:
-    """The ratio of the means of both estimates, with Fieller's interval for it (1954); None where mean |G|² is not > 0.
+    """The ratio of the mean of tr Σ to the mean of |G|², with Fieller's interval (1954).
 
-    The interval takes runs as independent and alike. The reports of one run are neither, and are summed up before. It
-    is one-sided where |G|² is not told from 0, and says nothing, 0 to infinity, of a single run.
+    The interval assumes independent runs with the same expectation. The reports of one run are not independent, so they
+    are added up first. The interval is open above if |G|² does not differ from 0 significantly, and goes from 0 to
+    infinity if there is a single run.
 
     Args:
-        norm2: estimates of |G|², (runs,) or (runs, reports); NaN where a run has no such report.
-        variance: estimates of tr Σ, the same shape.
-        alpha: the interval's error.
+        norm2: estimates of |G|², (n_runs,) or (n_runs, n_reports); NaN where a run lacks a report.
+        variance: estimates of tr Σ, with the same shape.
+        alpha: 1 minus the confidence of the interval.
+
+    Returns:
+        None if the mean of |G|² is not above 0.
     """
     noise, signal = (np.nansum(part.reshape(len(part), -1), axis=1) for part in (variance, norm2))
     a, b, n = noise.mean(), signal.mean(), len(noise)
@@ -34,7 +38,8 @@ def simple_noise_scale(norm2: Floats, variance: Floats, *, alpha: float = 0.05) 
         return None
     if n == 1:
         return NoiseScale(value=float(a / b), ci_low=0.0, ci_high=np.inf)
-    # Ratios r with (a - rb)² <= t² var(a - rb): Ar² - 2Br + C <= 0. A <= 0 where b may be 0, C <= 0 where a may.
+    # The interval holds the ratios r with (a - rb)² <= t² var(a - rb), which is Ar² - 2Br + C <= 0. A <= 0 if b may be
+    # 0, C <= 0 if a may be 0.
     reach = special.stdtrit(n - 1, 1 - alpha / 2) ** 2 * np.cov(noise, signal) / n
     A, B, C = b * b - reach[1, 1], a * b - reach[0, 1], a * a - reach[0, 0]
     root = np.sqrt(max(B * B - A * C, 0.0))

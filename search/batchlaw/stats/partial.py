@@ -1,4 +1,4 @@
-"""Rank correlation of two quantities, given a third."""
+"""The rank correlation of two quantities with a third held fixed."""
 
 import numpy as np
 from scipy import special
@@ -8,7 +8,7 @@ from batchlaw.stats.surface import Floats
 
 
 def partial_spearman(x: Floats, y: Floats, given: Floats) -> float:
-    """Spearman's correlation of x and y with the ranks of `given` taken out of both."""
+    """Spearman's partial correlation of x and y given a third quantity, (n,) each."""
     from scipy import stats  # a third of a second to import
 
     (_, xy, xg), (_, _, yg), _ = np.corrcoef([stats.rankdata(values) for values in (x, y, given)])
@@ -18,9 +18,16 @@ def partial_spearman(x: Floats, y: Floats, given: Floats) -> float:
 def partial_spearman_over_seeds(
     x: Floats, y: Floats, given: Floats, generator: np.random.Generator, *, alpha: float = 0.05
 ) -> Slope:
-    """The correlation over cells of x, the mean of y over seeds (n_cells, n_seeds), and `given`.
+    """The partial correlation over cells of x and the mean of y over seeds.
 
-    The interval is Student's on Fisher's scale, its standard error from bootstraps over the seeds.
+    The interval is Student's on Fisher's z scale, and so is the standard error, which is from bootstraps over seeds.
+
+    Args:
+        x: (n_cells,)
+        y: (n_cells, n_seeds)
+        given: (n_cells,)
+        generator: of the bootstraps.
+        alpha: 1 minus the confidence of the interval.
     """
     n = y.shape[1]
     estimate = partial_spearman(x, y.mean(axis=1), given)

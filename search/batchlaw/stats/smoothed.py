@@ -1,4 +1,4 @@
-"""The ridge of a surface that a Gaussian process smooths: of scattered scores, and a check on local parabolas."""
+"""Ridges of surfaces that a Gaussian process smooths."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from batchlaw.stats.gaussian_process import Kernel, Prior, Process, normal_score
 from batchlaw.stats.optimum import EDGE_SHARE, WIDEST_OCTAVES, Ridge, Status
 from batchlaw.stats.surface import Floats, Surface
 
-FEWEST_POINTS = 12  # of all, for three hyperparameters
-_FEWEST_A_LEVEL = 3  # and over an octave, for an optimum between them
-_MOST_POINTS = 200  # the best of each level: a Gaussian process takes time with the cube of them
+FEWEST_POINTS = 12  # to fit three parameters of a kernel (assumption)
+_FEWEST_A_LEVEL = 3  # at a given level, over an octave or more, for an optimum between them
+_MOST_POINTS = 200  # the best of each level: the time of a fit grows with the cube of their number
 _STEPS_AN_OCTAVE, _FINE_STEPS_AN_OCTAVE = 5, 10
 _DRAWS = 400
 # Of the length scales of the given and of the tuned factor, octaves, and of the noise beside the surface's variance.
@@ -25,21 +25,22 @@ _PRIOR = Prior(
 def scattered_ridge(
     given: Floats, tuned: Floats, scores: Floats, generator: np.random.Generator, *, alpha: float = 0.05
 ) -> Ridge | None:
-    """The best tuned level at each given level, from draws of a process fitted to the ranks of the scores.
+    """The ridge of scores that lie scattered over both factors, as a search leaves them.
 
-    A search goes where scores are good, so its points are no design: what comes out is a guide, and decides no claim.
-    The optimum of each draw within the tuned levels tried there makes the resampled ones; a level whose draws lie at
-    an end more often than the gate allows is censored, or undecided where that is so at both ends.
+    A Gaussian process is fitted to the ranks of the scores, and each draw of its posterior has an optimum at each given
+    level, among the tuned levels tried there. A level is censored if its draws lie at an end more often than the gate
+    allows, and undecided if that holds at both ends. A search chooses its points by their scores, so this ridge is a
+    guide and decides no claim.
 
     Args:
-        given: (n,), such as batch sizes.
-        tuned: (n,), such as learning rates.
+        given: (n,) levels, such as batch sizes.
+        tuned: (n,) levels, such as learning rates.
         scores: (n,), higher is better.
         generator: of the draws.
-        alpha: one less the confidence of the intervals.
+        alpha: 1 minus the confidence of the intervals.
 
     Returns:
-        None where too few points lie at enough levels.
+        None if too few points lie at two given levels or more.
     """
     x, y = np.log2(given), np.log2(tuned)
     levels = np.array([v for v in np.unique(x) if (x == v).sum() >= _FEWEST_A_LEVEL and np.ptp(y[x == v]) >= 1])
@@ -75,7 +76,7 @@ def scattered_ridge(
 
 
 def smooth_ridge(surface: Surface) -> Floats:
-    """The tuned level, log₂, at which the smoothed surface is highest, at each given level (n_given,)."""
+    """The log₂ of the tuned level where the smoothed surface is highest, (n_given,): a check on the local parabolas."""
     x, y = np.log2(surface.given), np.log2(surface.tuned)
     cells = np.stack([axis.ravel() for axis in np.meshgrid(x, y, indexing="ij")], axis=1)
     # Uniform ranks, not normal ones: on planted ridges the error was 0.17 octaves instead of 0.21 (root mean square).
@@ -100,11 +101,11 @@ def _level(
         status = "undecided"
     elif at_low or at_high:
         status = "left_censored" if at_low else "right_censored"
-    step = grid[1] - grid[0]  # below which an optimum on the grid is not known
+    step = grid[1] - grid[0]  # an optimum on the grid is rounded, with an error of step/√12
     return float(best), float(np.hypot(optima.std(), step / 12**0.5)), float(low), float(high), status, optima
 
 
 def _process_of(points: Floats, scores: Floats) -> Process:
-    """The process of greatest likelihood, on octaves of two factors (n, 2)."""
+    """The most likely process for scores (n,) at points (n, 2), in octaves of both factors."""
     kernel = Kernel.fitted(points, scores, np.zeros(2, dtype=bool), squared_exponential, _PRIOR, steps=100)
     return Process.of(kernel, points, scores)

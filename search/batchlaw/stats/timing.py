@@ -1,4 +1,4 @@
-"""How a time grows with the batch size."""
+"""The growth of a time with the batch size."""
 
 from dataclasses import dataclass
 
@@ -11,17 +11,23 @@ from batchlaw.stats.surface import Floats
 
 @dataclass(frozen=True)
 class Knee:
-    """Two lines that meet: flat while the device has room, rising beyond."""
+    """Two lines that meet: a step time is flat while the device has room, and rises beyond."""
 
-    at: float  # log₂ of the batch size; the last one tried where no knee is seen
-    below: Slope
-    octaves_below: float
+    at: float  # log₂ of the batch size where the lines meet; the largest one tried if no knee is seen
+    below: Slope  # of log₂ seconds on log₂ batch size, below the knee
+    octaves_below: float  # from the smallest batch size to the knee
 
 
 def knee(x: Floats, y: Floats, alpha: float = 0.05) -> Knee:
-    """Fit log₂ seconds y on log₂ batch size x by two lines that meet at one of the levels of x.
+    """Fit two lines that meet at a level of x; if they are not better than one line, the knee is the last level.
 
-    The level with the least squares is taken. Where a second line does not pay (F-test, two parameters), one is fitted.
+    The lines meet at the level with the least squared error. They must improve on one line by an F-test for two more
+    parameters, the second slope and the place.
+
+    Args:
+        x: (n,) log₂ of batch sizes.
+        y: (n,) log₂ of seconds.
+        alpha: of the test and of the slope's interval.
     """
     import statsmodels.api as sm  # almost half a second, which other claims do without
 
@@ -40,7 +46,7 @@ def knee(x: Floats, y: Floats, alpha: float = 0.05) -> Knee:
 
 
 def theil_sen(x: Floats, y: Floats, alpha: float = 0.05) -> tuple[float, float, float]:
-    """The median of all pairwise slopes with its interval (Theil 1950, Sen 1968)."""
+    """The median of all pairwise slopes of y on x, (n,) each, with its interval: value, low, high (Sen 1968)."""
     from scipy import stats  # a third of a second to import
 
     found = stats.theilslopes(y, x, alpha=1 - alpha)

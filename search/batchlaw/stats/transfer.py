@@ -1,4 +1,4 @@
-"""What it costs to carry a learning rate to another batch size by a rule, in place of tuning it there."""
+"""The cost of transferring a learning rate to another batch size by a rule instead of tuning it there."""
 
 from dataclasses import dataclass
 
@@ -13,37 +13,38 @@ from batchlaw.stats.optimum import optima, ridge
 from batchlaw.stats.slope import shortfall
 from batchlaw.stats.surface import Bools, Floats, Surface
 
-_RESAMPLES = 100  # for the errors of optima, which only weigh them here
+_RESAMPLES = 100  # they give the errors of optima, which are only weights here
 
 
 @dataclass(frozen=True, eq=False)
-class Carried:
-    """The rates that a rule gives, and the regret of each: the score after tuning less the score at that rate."""
+class Transferred:
+    """The learning rates that a rule gives, and their regrets: the score after tuning minus the score at that rate."""
 
-    rates: Floats  # (n_given, n_seeds), log₂; of each seed the rate tuned on the others
-    regrets: Floats  # (n_given, n_seeds)
-    beyond: Bools  # (n_given,): the rate lies beyond those tried for a seed, whose regret is that of the last one tried
+    rates: Floats  # (n_given, n_seeds) log₂; for each seed from runs of the other seeds
+    regrets: Floats  # (n_given, n_seeds) in units of scores
+    beyond: Bools  # (n_given,) a rate lies outside those tried; its regret is that of the last rate tried
 
     def mean(self, rows: np.ndarray, alpha: float = 0.05) -> Contrast:
-        """Over batch sizes, with Student's interval over seeds."""
+        """The mean regret over batch sizes, with Student's interval over seeds; `rows` are indices of batch sizes."""
         regret = self.regrets[rows].mean(axis=0)
         return paired(regret, np.zeros_like(regret), alpha)
 
 
 def tuned_rates(surface: Surface) -> Floats:
-    """The best rate, log₂, at each batch size for each seed, on the other seeds alone, (n_given, n_seeds)."""
-    n = surface.n_replicates
-    others = (surface.scores.sum(axis=2, keepdims=True) - surface.scores) / (n - 1)
-    return optima(surface, others.transpose(2, 0, 1)).T
+    """The best rate at each batch size for each seed, found on the other seeds; log₂, (n_given, n_seeds)."""
+    return optima(surface, surface.means_of_others.transpose(2, 0, 1)).T
 
 
 def scores_at(surface: Surface, rates: Floats) -> Floats:
-    """The score of each seed at rates (n_given, n_seeds), log₂, between levels by Akima's local cubic (1970).
+    """The score of each seed at rates between the levels tried, (n_given, n_seeds).
 
-    It passes through a parabola exactly, so that a rate between two levels is at no disadvantage, and a cliff does not
-    spoil what lies further off.
+    It is interpolated by Akima's local cubic (1970). This is exact for a parabola, so a rate between two levels is not
+    at a disadvantage, and a cliff affects only the levels next to it. A rate outside the levels has the score of the
+    last one.
 
-    A rate beyond the levels tried has the score of the last one.
+    Args:
+        surface: the batch size given, the learning rate tuned.
+        rates: (n_given, n_seeds) log₂.
     """
     log2_tuned = np.log2(surface.tuned)
     inside = np.clip(rates, log2_tuned[0], log2_tuned[-1])
@@ -53,20 +54,29 @@ def scores_at(surface: Surface, rates: Floats) -> Floats:
     return found
 
 
-def carry(surface: Surface, reference: int, slope: float) -> Carried:
-    """The rate tuned at a reference, times (B/B_ref)^slope.
+def transfer_by_rule(surface: Surface, reference: int, slope: float) -> Transferred:
+    """The rate tuned at a reference batch size, multiplied by (B/B_ref)^slope.
 
     Args:
         surface: the batch size given, the learning rate tuned, paired seeds.
-        reference: the row of the batch size at which the rate is tuned.
-        slope: 0, ½ or 1 for the constant, square root and linear rules.
+        reference: the index of the reference batch size.
+        slope: 0, ½ or 1 for the constant, the square root and the linear rule.
     """
     octaves = np.log2(surface.given) - np.log2(surface.given[reference])
     return _judged(surface, tuned_rates(surface)[reference] + slope * octaves[:, None])
 
 
-def carry_by_law(surface: Surface, curve: Curve = LINE, *, seed: int = 0) -> Carried | None:
-    """The rate of a curve fitted to the other batch sizes and the other seeds; None where those tell too little."""
+def transfer_by_law(surface: Surface, curve: Curve = LINE, *, seed: int = 0) -> Transferred | None:
+    """The rate that a curve predicts which is fitted to the other batch sizes and the other seeds.
+
+    Args:
+        surface: the batch size given, the learning rate tuned, paired seeds.
+        curve: to fit.
+        seed: of the bootstraps.
+
+    Returns:
+        None if too few optima are identified.
+    """
     n = surface.n_replicates
     rates = np.empty((len(surface.given), n))
     for held_out in range(n):
@@ -81,18 +91,18 @@ def carry_by_law(surface: Surface, curve: Curve = LINE, *, seed: int = 0) -> Car
     return _judged(surface, rates)
 
 
-def difference(first: Carried, second: Carried, rows: np.ndarray) -> Contrast:
-    """The mean regret of one rule less that of another, seed by seed."""
+def difference(first: Transferred, second: Transferred, rows: np.ndarray) -> Contrast:
+    """The mean regret of one rule minus that of another, paired by seed; `rows` are indices of batch sizes."""
     return paired(first.regrets[rows].mean(axis=0), second.regrets[rows].mean(axis=0))
 
 
 def seed_error(surface: Surface) -> Floats:
-    """The standard error over seeds of the score after tuning, at each batch size."""
+    """The standard error over seeds of the score after tuning, (n_given,)."""
     retuned = scores_at(surface, tuned_rates(surface))
     return np.asarray(retuned.std(axis=1, ddof=1) / np.sqrt(retuned.shape[1]))
 
 
-def _judged(surface: Surface, rates: Floats) -> Carried:
+def _judged(surface: Surface, rates: Floats) -> Transferred:
     log2_tuned = np.log2(surface.tuned)
     beyond = np.any((rates < log2_tuned[0] - 1e-9) | (rates > log2_tuned[-1] + 1e-9), axis=1)
-    return Carried(rates, scores_at(surface, tuned_rates(surface)) - scores_at(surface, rates), beyond)
+    return Transferred(rates, scores_at(surface, tuned_rates(surface)) - scores_at(surface, rates), beyond)

@@ -10,7 +10,7 @@ from batchlaw.stats.surface import Floats
 
 @dataclass(frozen=True)
 class TwoLines:
-    """The slopes of the line before and the line after the breakpoint, with two-sided p-values."""
+    """The slopes before and after a breakpoint, in units of y per unit of x, with two-sided p-values."""
 
     breakpoint: float
     slope_before: float
@@ -19,15 +19,22 @@ class TwoLines:
     p_after: float
 
     def rises_then_falls(self, alpha: float = 0.05) -> bool:
-        """Whether both lines are significant, the first up and the second down."""
+        """Whether the first line rises, the second falls, and both slopes are significant."""
         return self.slope_before > 0 > self.slope_after and max(self.p_before, self.p_after) < alpha
 
 
 def two_lines(x: Floats, y: Floats) -> TwoLines | None:
-    """Fit two lines with a break set by the Robin Hood procedure; None with fewer than five levels of x.
+    """Fit two lines whose breakpoint the paper's Robin Hood procedure chooses.
 
-    Standard errors are HC3. The smooth curve that guides the break is a polynomial of at most the fourth degree, in the
-    place of the paper's smoothing spline: designed grids have few levels.
+    Standard errors are HC3. The paper chooses the breakpoint by a smoothing spline. Designed grids have too few levels
+    for one, so a polynomial of degree 4 or less takes its place.
+
+    Args:
+        x: (n,)
+        y: (n,)
+
+    Returns:
+        None with fewer than five levels of x.
     """
     levels = np.unique(x)
     if len(levels) < 5:
@@ -41,18 +48,18 @@ def two_lines(x: Floats, y: Floats) -> TwoLines | None:
     inner = np.arange(1, len(levels) - 1)
     top = inner[fitted[inner].argmax()]
     flat = levels[inner][fitted[inner] >= fitted[top] - error[top]]
-    # Each line needs two levels.
+    # Each line gets two levels at least.
     within = (levels[1] + levels[2]) / 2, (levels[-3] + levels[-2]) / 2
     first = _interrupted(x, y, float(np.clip(np.median(flat), *within)))
     z_before, z_after = (abs(float(special.ndtri(max(p, 1e-300) / 2))) for p in (first.p_before, first.p_after))
     if z_before + z_after == 0:
         return first
-    # The break moves towards the stronger line, so that the weaker one gets more of the flat part.
+    # The breakpoint moves towards the stronger line, so that the weaker one gets more of the flat part.
     return _interrupted(x, y, float(np.clip(np.quantile(flat, z_after / (z_before + z_after)), *within)))
 
 
 def _interrupted(x: Floats, y: Floats, at: float) -> TwoLines:
-    """Both lines in one regression with a jump, each side in turn taking the breakpoint itself (as the paper does)."""
+    """One regression with both lines and a jump; as in the paper, the breakpoint belongs to each side in turn."""
     lines = []
     for high, slope in ((x > at, 1), (x >= at, 2)):
         low = ~high
@@ -60,14 +67,13 @@ def _interrupted(x: Floats, y: Floats, at: float) -> TwoLines:
         parameters, covariance = _robust_fit(design, y)
         error = np.sqrt(covariance[slope, slope])
         lines.append((float(parameters[slope]), float(2 * special.ndtr(-abs(parameters[slope]) / error))))
-    # The point itself belongs to the first line in the first fit, to the second in the second.
     return TwoLines(at, *lines[0], *lines[1])
 
 
 def _robust_fit(design: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Least squares (n_parameters,) with the covariance HC3 (MacKinnon and White 1985).
+    """Least-squares parameters (n_parameters,) and their HC3 covariance (MacKinnon & White 1985).
 
-    Not statsmodels' `OLS`, which takes seven times as long, for five fits at each level of each surface (measured).
+    statsmodels' `OLS` takes seven times as long (measured), and each level of each surface needs five fits.
     """
     inverse = np.linalg.pinv(design)
     parameters = inverse @ y

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from batchlaw.stats.curves import LINE
 from batchlaw.stats.surface import Surface
-from batchlaw.stats.transfer import carry, carry_by_law, difference, scores_at, tuned_rates
+from batchlaw.stats.transfer import difference, scores_at, transfer_by_law, transfer_by_rule, tuned_rates
 from scipy.interpolate import Akima1DInterpolator
 
 X, Y = np.arange(8) + 1.0, np.arange(13) - 12.0
@@ -22,7 +22,7 @@ def test_the_rule_that_was_planted_costs_nothing_and_another_what_the_parabola_s
     planted, best = surface(0.5)
     reference = 3
     np.testing.assert_allclose(tuned_rates(planted), np.repeat(best[:, None], 5, axis=1), atol=1e-9)
-    right, wrong = carry(planted, reference, 0.5), carry(planted, reference, 0.0)
+    right, wrong = transfer_by_rule(planted, reference, 0.5), transfer_by_rule(planted, reference, 0.0)
     np.testing.assert_allclose(right.regrets, 0, atol=1e-9)
     off = best - best[reference]
     np.testing.assert_allclose(wrong.regrets.mean(axis=1), (off / 2) ** 2, atol=1e-9)
@@ -33,7 +33,7 @@ def test_the_rule_that_was_planted_costs_nothing_and_another_what_the_parabola_s
 
 def test_a_rate_beyond_those_tried_counts_as_the_last_one():
     planted, _ = surface(0.0)
-    carried = carry(planted, 0, 1.0)
+    carried = transfer_by_rule(planted, 0, 1.0)
     assert carried.beyond.tolist() == [False] * 7 + [True]  # from -6, seven octaves up
     np.testing.assert_allclose(carried.regrets[7], 9.0)  # six octaves off at the edge
 
@@ -57,13 +57,13 @@ def test_no_seed_is_scored_at_a_rate_that_it_chose():
 
 def test_the_law_predicts_batch_sizes_that_it_has_not_seen():
     planted, best = surface(0.7, noise=0.05)
-    by_law = carry_by_law(planted, LINE)
+    by_law = transfer_by_law(planted, LINE)
     np.testing.assert_allclose(by_law.rates.mean(axis=1), best, atol=0.15)
     spoiled = planted.scores.copy()
     spoiled[4] = spoiled[4][::-1]  # another optimum at one batch size
-    again = carry_by_law(Surface(planted.given, planted.tuned, spoiled, planted.unstable), LINE)
+    again = transfer_by_law(Surface(planted.given, planted.tuned, spoiled, planted.unstable), LINE)
     np.testing.assert_allclose(by_law.rates[4], again.rates[4], atol=0.01)  # but for the scatter that weighs the others
 
 
 def test_where_optima_cannot_be_told_there_is_no_law():
-    assert carry_by_law(surface(0.5, noise=20.0)[0]) is None
+    assert transfer_by_law(surface(0.5, noise=20.0)[0]) is None
