@@ -1,6 +1,8 @@
 """Databases opened, and a PostgreSQL server of our own that may be stopped."""
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from batchlaw.storage import open_storage
@@ -17,10 +19,11 @@ def storage(storage_url: str) -> Iterator[RDBStorage]:
 
 
 @pytest.fixture
-def own_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Callable[[str], None]]]:
+def own_postgresql() -> Iterator[tuple[str, Callable[[str], None]]]:
     """A URL, and a function that does `stop` or `start` with its server."""
+    # Not below pytest's own folder, which every new pytest run on the machine closes to other users.
     try:
-        with servers.own_postgresql(tmp_path_factory.mktemp("server")) as found:
+        with tempfile.TemporaryDirectory() as folder, servers.own_postgresql(Path(folder)) as found:
             yield found
     except servers.NoServer as missing:
         pytest.skip(str(missing))

@@ -8,7 +8,7 @@ import time
 
 import optuna
 import pytest
-from batchlaw.dashboard import pages
+from batchlaw.dashboard.pages import pages
 from batchlaw.storage import open_storage
 
 from tests.benchmarks import many_trials

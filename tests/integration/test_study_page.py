@@ -18,7 +18,7 @@ from batchlaw.errors import StorageError
 from batchlaw.figures import study_page as drawing
 from batchlaw.figures.study_page import FEWEST_OF_A_LAW, save_page
 from batchlaw.objectives.runtime import Runtime
-from batchlaw.stats.scattered import FEWEST_POINTS
+from batchlaw.stats.smoothed import FEWEST_POINTS
 from batchlaw.storage import load, open_storage, register, upgrade
 from batchlaw.storage.tables import metadata, pages, study_attributes
 from batchlaw.workers.worker import Worker
@@ -180,7 +180,7 @@ def test_what_goes_wrong_in_drawing_is_noted_and_harms_no_trial(stored, monkeypa
         work(stored)
     assert stored.slots.counts().done == 6
     noted = stored.study.user_attrs["batchlaw:not-drawn"]
-    assert "ValueError: no such colour (test_board.py:" in noted and "\n" not in noted
+    assert "ValueError: no such colour (test_study_page.py:" in noted and "\n" not in noted
     assert figures(stored) == {}
     work(stored)  # the next one that comes by
     assert figures(stored)

@@ -34,7 +34,7 @@ def dashboard(
     write: Annotated[bool, typer.Option("--write", help="Let the page change and delete studies.")] = False,
 ) -> None:
     """Browse the studies of a database with optuna-dashboard; read-only unless --write."""
-    from batchlaw.dashboard import is_loopback, serve
+    from batchlaw.dashboard.server import is_loopback, serve
     from batchlaw.storage import open_storage
 
     if token is not None and not (len(token) >= _TOKEN_LENGTH and token.isascii() and token.replace("-", "").isalnum()):
