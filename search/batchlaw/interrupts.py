@@ -1,7 +1,7 @@
-"""Signals that end a trial at once, but never in the middle of a write.
+"""Requests to stop and time limits end a training run at once, but never in the middle of a write to the database.
 
-A handler raises inside the training loop, which therefore pays nothing for being interruptible; database calls within
-a trial are shielded, and what arrived meanwhile is raised after them.
+The handler of a signal raises inside the training loop, so that the loop itself need not check anything. Database calls
+within a trial are shielded: a signal that arrives during one is raised after it.
 """
 
 import signal
@@ -10,12 +10,12 @@ from contextlib import contextmanager
 
 from batchlaw.errors import Interrupted, Stop, TimeLimit
 
-# Requests to stop; SIGUSR1 is a usual warning of Slurm's before the end of a job (sbatch --signal), SIGUSR2 submitit's.
+# Requests to stop. Slurm can send SIGUSR1 before the end of a job (`sbatch --signal`), and submitit uses SIGUSR2.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Interrupts:
-    """Turns requests to stop and the trial's time limit into exceptions of the training in progress."""
+    """Turns signals into exceptions of the training in progress."""
 
     def __init__(self) -> None:
         self.stop_requested = False
@@ -23,7 +23,7 @@ class Interrupts:
         self._pending: Stop | None = None
 
     def install(self) -> None:
-        """Take over the signals of this process; in its main thread."""
+        """Handle the signals of this process; call it in the main thread."""
         for number in STOPPING:
             signal.signal(number, lambda *_: self._arrive(Interrupted()))
         signal.signal(signal.SIGALRM, lambda *_: self._arrive(TimeLimit()))
@@ -39,7 +39,7 @@ class Interrupts:
 
     @contextmanager
     def armed(self, seconds: float | None) -> Iterator[None]:
-        """A trial trains in here: `Interrupted` or, after `seconds`, `TimeLimit` may be raised anywhere inside."""
+        """Train in this context: it may raise `Interrupted` anywhere inside, and `TimeLimit` after `seconds`."""
         if self.stop_requested:
             raise Interrupted
         self._pending = None
@@ -55,9 +55,16 @@ class Interrupts:
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
-        """Nothing is raised in here; what arrives is raised at its end."""
+        """Write in this context: nothing is raised inside. A stop that arrives is raised at the end.
+
+        The stop is raised even if the body fails, with the body's error as its context: a training function that
+        catches the error would otherwise go on.
+        """
         was_armed, self._armed = self._armed, False
-        yield
-        if was_armed and self._pending is not None:
-            raise self._pending
-        self._armed = was_armed
+        try:
+            yield
+        finally:
+            self._armed = was_armed  # first, so that a signal that arrives here is raised by its handler
+            if was_armed and self._pending is not None:
+                stop, self._pending, self._armed = self._pending, None, False
+                raise stop

@@ -21,7 +21,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-W", "error::DeprecationWarning:batchlaw", "-m", "batchlaw", *map(str, arguments)]
+    return [sys.executable, "-W", "error::DeprecationWarning:batchlaw", "-P", "-m", "batchlaw", *map(str, arguments)]
 
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

@@ -76,7 +76,7 @@ def test_hosts_in_other_time_zones_see_the_same(finished):
     seen = []
     for zone in ("Asia/Tokyo", "America/New_York", "UTC"):
         done = subprocess.run(
-            [sys.executable, "-m", "batchlaw", "status", "tiny", "--json"],
+            [sys.executable, "-P", "-m", "batchlaw", "status", "tiny", "--json"],
             cwd=finished, env=environment(finished) | {"TZ": zone}, capture_output=True, text=True,
         )  # fmt: skip
         seen.append(json.loads(done.stdout))

@@ -51,7 +51,7 @@ def start(url: str, folder: Path, log) -> subprocess.Popen:
     environment = os.environ | {"BATCHLAW_STORAGE": url, "BATCHLAW_CHECKPOINTS": str(folder / "checkpoints")}
     options = ["--threads", "1", "--lease-seconds", "10", "--checkpoint-seconds", "0.2"]
     return subprocess.Popen(
-        [sys.executable, "-m", "batchlaw", "worker", "storm", *options],
+        [sys.executable, "-P", "-m", "batchlaw", "worker", "storm", *options],
         env=environment | {"OMP_NUM_THREADS": "1"}, stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip
 

@@ -262,7 +262,18 @@ def start_up(url: str, runs: int) -> dict[str, float]:
         for _ in range(runs):
             (folder / "began.txt").unlink(missing_ok=True)
             began = time.time()
-            command = [sys.executable, "-m", "batchlaw", "worker", "sleepers.toml", "--storage", url, "--threads", "1"]
+            command = [
+                sys.executable,
+                "-P",
+                "-m",
+                "batchlaw",
+                "worker",
+                "sleepers.toml",
+                "--storage",
+                url,
+                "--threads",
+                "1",
+            ]
             process = subprocess.Popen([*command, "--timeout", "1"], cwd=folder, stdout=subprocess.DEVNULL)
             if process.wait():
                 raise SystemExit("the worker failed")

@@ -62,7 +62,10 @@ def run(words: list[str], folder: Path, *flags: str) -> dict[str, float]:
     with (folder / "errors.txt").open("w") as errors:
         began = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, *flags, "-m", "batchlaw", *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=errors
+            [sys.executable, *flags, "-P", "-m", "batchlaw", *words],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
         )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began

@@ -133,7 +133,7 @@ def run_ours(setting: Setting) -> list[dict[str, Any]]:
     url = f"sqlite:///{setting.folder / 'batchlaw.db'}"
     options = ["--workers", "2", "--device", "cpu", "--timeout", str(setting.seconds), "--seed", str(setting.repeat)]
     place = ["--storage", url, "--data-dir", str(setting.data)]
-    setting.run([sys.executable, "-m", "batchlaw", "run", str(STUDY), "--plain", *options, *place])
+    setting.run([sys.executable, "-P", "-m", "batchlaw", "run", str(STUDY), "--plain", *options, *place])
     names = {"adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
     return [
         {

@@ -71,7 +71,7 @@ def start(host: str, url: str, folder: Path, log) -> subprocess.Popen:
     environment = os.environ | {
         "BATCHLAW_STORAGE": url, "OMP_NUM_THREADS": "1", "BATCHLAW_CHECKPOINTS": str(folder / host)
     }  # fmt: skip
-    worker = f"hostname {host}; exec {sys.executable} -m batchlaw worker hosts --threads 1 --lease-seconds 10"
+    worker = f"hostname {host}; exec {sys.executable} -P -m batchlaw worker hosts --threads 1 --lease-seconds 10"
     return subprocess.Popen(
         ["ip", "netns", "exec", host, "unshare", "--uts", "--pid", "--fork", "--kill-child", "sh", "-c", worker],
         env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,

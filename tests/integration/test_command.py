@@ -171,7 +171,10 @@ def test_a_worker_runs_it_only_from_a_file_on_its_machine(tmp_path):
     storage.engine.dispose()
     for words in (["worker", "tiny"], ["launch", "tiny"], ["replay", "tiny", "0"]):
         done = subprocess.run(
-            [sys.executable, "-m", "batchlaw", *words, "--storage", url], cwd=tmp_path, capture_output=True, text=True
+            [sys.executable, "-P", "-m", "batchlaw", *words, "--storage", url],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert not (tmp_path / "ran").exists()

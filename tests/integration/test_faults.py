@@ -49,7 +49,7 @@ def start(url, argument, folder, *options):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "BATCHLAW_STORAGE": url, "HOME": str(folder)}
     words = ["worker", str(argument), "--threads", "1", "--checkpoint-seconds", "0", *map(str, options)]
     return subprocess.Popen(
-        [sys.executable, "-m", "batchlaw", *words],
+        [sys.executable, "-P", "-m", "batchlaw", *words],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -189,7 +189,7 @@ def test_a_database_that_is_away_is_waited_for(tmp_path, own_postgresql):
 
 def batchlaw(*words, folder):
     return subprocess.run(
-        [sys.executable, "-m", "batchlaw", *map(str, words)],
+        [sys.executable, "-P", "-m", "batchlaw", *map(str, words)],
         cwd=folder, env=os.environ | {"HOME": str(folder), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
     )  # fmt: skip
 

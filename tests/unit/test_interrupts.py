@@ -1,5 +1,6 @@
 """Signals end training at once, and never a write."""
 
+import contextlib
 import os
 import signal
 import time
@@ -76,3 +77,47 @@ def test_user_code_that_catches_exceptions_does_not_swallow_a_stop(interrupts):
             time.sleep(5)
         except Exception:
             pytest.fail("swallowed")
+
+
+def test_a_write_that_fails_leaves_training_interruptible(interrupts):
+    with pytest.raises(Interrupted), interrupts.armed(None):
+        with contextlib.suppress(OSError), interrupts.shielded():
+            raise OSError("the disk is full")
+        send(signal.SIGTERM)
+        time.sleep(5)
+        pytest.fail("training went on")
+
+
+def test_a_stop_that_arrives_during_a_write_that_fails_is_not_lost(interrupts):
+    with pytest.raises(Interrupted) as stopped, interrupts.armed(None):
+        with contextlib.suppress(OSError), interrupts.shielded():
+            send(signal.SIGTERM)
+            raise OSError("the disk is full")
+        pytest.fail("training went on")
+    assert isinstance(stopped.value.__context__, OSError)
+
+
+def test_a_time_limit_that_is_reached_during_a_write_that_fails_is_not_lost(interrupts):
+    with pytest.raises(TimeLimit), interrupts.armed(0.05):
+        with contextlib.suppress(OSError), interrupts.shielded():
+            time.sleep(0.2)
+            raise OSError("the disk is full")
+        pytest.fail("training went on")
+
+
+def test_a_write_outside_of_training_raises_its_own_error(interrupts):
+    with pytest.raises(OSError, match="full"), interrupts.shielded():
+        send(signal.SIGTERM)
+        raise OSError("the disk is full")
+    assert interrupts.stop_requested
+
+
+def test_a_write_within_a_write_is_one_write(interrupts):
+    written = []
+    with pytest.raises(Interrupted), interrupts.armed(None):
+        with interrupts.shielded():
+            with interrupts.shielded():
+                send(signal.SIGTERM)
+            written.append("whole")
+        pytest.fail("training went on")
+    assert written == ["whole"]

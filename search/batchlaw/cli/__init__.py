@@ -41,8 +41,6 @@ def options(
 for module in (running, launching, profiling, judging, laws, reading, replaying, exporting, reporting, serving):
     module.add_commands(app)
 
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # what every wrong option or argument is an instance of
-
 
 def main() -> None:
     """Run the command; a request that cannot be carried out is one line and exit code 2."""
@@ -53,7 +51,7 @@ def main() -> None:
         code = error.exit_code
     except typer.Abort:
         code = 130
-    except _UsageError as error:
+    except typer.TyperException as error:  # a wrong option or argument
         message = _usage_line(error)
         if message:  # none for a command without arguments, which shows its help
             errors.print(f"error: {message}", soft_wrap=True, markup=False)
@@ -62,9 +60,9 @@ def main() -> None:
     sys.exit(code)
 
 
-def _usage_line(error: Exception) -> str:
-    """What is wrong with the command line, with the value that was given, which the parser leaves out."""
-    message = str(getattr(error, "format_message", error.__str__)())
+def _usage_line(error: typer.TyperException) -> str:
+    """What is wrong with the command line, with the given value, which the parser leaves out."""
+    message = error.format_message()
     options = getattr(getattr(error, "param", None), "opts", [])
     for option, value in pairwise(sys.argv):
         if option in options and message.startswith("Invalid value"):

@@ -1,8 +1,11 @@
 """What a designed study will cost on this machine, and how narrow its intervals will be, before the first run."""
 
 import multiprocessing
+import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -85,13 +88,27 @@ def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
 
 
 def _seconds_together(spec: StudySpec, runtime: Runtime, workers: int) -> float:
-    """Of all cells among workers that start, and measure, side by side: two take more than half the time of one."""
+    """Seconds of all cells, measured by all workers side by side, since two take more than half the time of one."""
     began = time.time()
     options = (spec, runtime.device, runtime.data_dir, torch.get_num_threads(), began)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with _isolated(), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         measured = [pool.submit(_seconds, *options) for _ in range(workers)]
         seconds = [future.result() for future in measured]
     return max(starting for starting, _ in seconds) + sum(training for _, training in seconds) / workers**2
+
+
+@contextmanager
+def _isolated() -> Iterator[None]:
+    """Processes that start in this context import no module of the working folder."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _seconds(spec: StudySpec, device: torch.device, data_dir: Path, threads: int, began: float) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from batchlaw.errors import BatchlawError
-from batchlaw.workers.launch.process import run_worker, worker_environment
+from batchlaw.workers.launch import process
 
 
 class RayFleet:
@@ -35,8 +35,11 @@ class RayFleet:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise BatchlawError(f"--on ray: {' '.join(str(error).split())}") from None
         gpus = 1 / workers_per_gpu if workers_per_gpu else gpus_per_worker or 0
-        task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(run_worker)
-        environment = worker_environment(storage_url, threads)
+        # By value: Ray puts this process's working folder first on the path of its workers, and a batchlaw.py in there
+        # would be imported.
+        self._ray.cloudpickle.register_pickle_by_value(process)
+        task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(process.run_worker)
+        environment = process.worker_environment(storage_url, threads)
         self._tasks = [task.remote(arguments, environment) for _ in range(workers)]
 
     def __enter__(self) -> "RayFleet":

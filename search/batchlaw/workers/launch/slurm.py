@@ -45,7 +45,8 @@ def submit(
         import submitit
     except ModuleNotFoundError:
         raise BatchlawError("--on slurm: needs submitit; pip install 'batchlaw[slurm]'") from None
-    os.environ.update(worker_environment(storage_url, threads))
+    # Jobs start in this folder; they must not import batchlaw, or what it needs, from here.
+    os.environ.update(worker_environment(storage_url, threads) | {"PYTHONSAFEPATH": "1"})
     tasks = workers_per_gpu or 1
     n_jobs = -(-workers // tasks)
     try:
@@ -74,6 +75,7 @@ def _slurm(options: dict[str, str]) -> dict[str, Any]:
 
 
 def _worker(arguments: list[str]) -> int:
+    os.environ.pop("PYTHONSAFEPATH", None)  # a user's program may well import from its folder
     return run_worker(arguments, {})
 
 
