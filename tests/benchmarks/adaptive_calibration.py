@@ -76,8 +76,8 @@ def adaptive(
         levels = [design.look(slot) for slot in slots]
         if None in levels:
             table = np.array(trials)
-            belief = design.believe(Tried(*table[:, :3].astype(int).T, table[:, 3], table[:, 4] > 0))
-            levels = [design.choose(slot, belief, generator) for slot in slots]
+            posterior = design.posterior(Tried(*table[:, :3].astype(int).T, table[:, 3], table[:, 4] > 0))
+            levels = [design.choose(slot, posterior, generator) for slot in slots]
         for row, level in enumerate(levels):
             assert level is not None
             seeds = range(turn * replicates, (turn + 1) * replicates)

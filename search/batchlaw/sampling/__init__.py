@@ -1,4 +1,4 @@
-"""Samplers and pruners, Optuna's and that of adaptive claims, rebuilt from the stored spec: Optuna stores none."""
+"""Samplers and pruners, Optuna's and ours. Optuna does not store them, so they are built anew from the stored spec."""
 
 import warnings
 from math import log2
@@ -15,14 +15,15 @@ from batchlaw.sampling.brackets import RememberingHyperbandPruner
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
 from batchlaw.spec import IntRange, StudySpec, levels_of
 
-_REDUCTION = {"hyperband": 3, "asha": 4}  # Optuna's own
-_ASKED = 2 / 3  # of a trial, in which it may be pruned
+_REDUCTION = {"hyperband": 3, "asha": 4}  # Optuna's defaults
+_PRUNABLE = 2 / 3  # of its budget: after this share a trial is no longer pruned
 
 
 def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
-    """The sampler of one trial. In a designed arm the slot is the cell.
+    """The sampler of one trial.
 
-    Its seed comes from the slot, which one worker holds at a time, so no two workers draw the same start-up trials.
+    The slot sets its seed. One worker holds a slot at a time, so no two workers draw the same start-up trials. In a
+    full factorial the slot is also the number of the cell.
     """
     seed = derive_seed(study_seed, "sampler", slot)
     search = spec.search
@@ -43,14 +44,14 @@ def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
     if search.sampler == "qmc":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            # One sequence for the study: its points are dealt out through the database.
+            # All trials share one sequence, so they need the same seed; the database hands out its points.
             return QMCSampler(seed=derive_seed(study_seed, "sampler"), scramble=True, warn_independent_sampling=False)
     return KnownSpaceTPESampler(distributions_of(spec.space), seed=seed)
 
 
 def _ridge_sampler(spec: StudySpec, seed: int, slot: int) -> BaseSampler:
-    """With the names and distributions that `suggest` asks for."""
-    from batchlaw.sampling.ridge import RidgeSampler  # as well
+    """The sampler of an adaptive claim, with the parameter names and distributions that `suggest` asks for."""
+    from batchlaw.sampling.ridge import RidgeSampler  # it imports SciPy, too
 
     space = spec.space
     rates, sizes = (levels_of(dimension) for dimension in (space.base_lr, space.batch_size))
@@ -58,11 +59,14 @@ def _ridge_sampler(spec: StudySpec, seed: int, slot: int) -> BaseSampler:
     if isinstance(space.batch_size, IntRange):
         tuned, over = "log2_batch_size", IntDistribution(int(log2(sizes[0])), int(log2(sizes[-1])))
     factors = {"base_lr": CategoricalDistribution(rates), tuned: over}
-    return RidgeSampler("base_lr", tuned, factors, seed=seed, slot=slot, guessing=spec.chance)
+    return RidgeSampler("base_lr", tuned, factors, seed=seed, slot=slot, chance=spec.chance)
 
 
 def pruner(spec: StudySpec) -> BasePruner:
-    """The pruner, on the grid of reports, which is the same for every batch size; a designed arm is never pruned."""
+    """The pruner. It counts in reports, which come at the same fractions of the budget for every batch size.
+
+    The trials of a claim are never pruned.
+    """
     search = spec.search
     if search is None:
         return NopPruner()
@@ -75,15 +79,16 @@ def pruner(spec: StudySpec) -> BasePruner:
 
 
 def rungs(spec: StudySpec) -> frozenset[int]:
-    """The reports after which the pruner may end a trial; it is not asked after the others, which saves their reading.
+    """The reports after which the pruner is asked; asking costs a read of the database.
 
-    Successive halving decides at powers of its reduction factor, in whichever bracket. In the last third of a trial
-    nothing is asked: its end would save less than its score is worth. Hyperband's rung at 9 of 10 reports ended a
-    fifth of the trials of tests/benchmarks/real_study.toml, which without it was behind on none of four seeds at 15 s.
+    Successive halving decides at powers of its reduction factor, in every bracket. In the last third of a trial no
+    pruner is asked, because the score of a complete trial is worth more than the rest of its time. For example,
+    Hyperband's rung at 9 of 10 reports ended a fifth of the trials of tests/benchmarks/real_study.toml. Without that
+    rung the search was behind on none of four seeds at 15 s (measured).
     """
     search = spec.search
     if search is None or search.pruner == "none":
         return frozenset()
     factor = _REDUCTION.get(search.pruner)
     steps = range(1, search.reports) if factor is None else [factor**rung for rung in range(search.reports)]
-    return frozenset(step for step in steps if step <= search.reports * _ASKED)
+    return frozenset(step for step in steps if step <= search.reports * _PRUNABLE)

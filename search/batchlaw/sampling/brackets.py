@@ -1,4 +1,4 @@
-"""Optuna's Hyperband for many trials."""
+"""Optuna's Hyperband, made fast for many trials."""
 
 from collections.abc import Container
 from functools import partial
@@ -12,9 +12,10 @@ from batchlaw.storage import IncrementalFilter, TrialCache
 
 
 class RememberingHyperbandPruner(HyperbandPruner):
-    """`HyperbandPruner` of one study, which finds the bracket of a trial that has ended once.
+    """`HyperbandPruner` for one study. It remembers the bracket of each trial that has ended.
 
-    It would hash the name of every trial at every rung, and open a study anew at every rung and twice at every ask.
+    Optuna's computes the bracket of every trial anew at every rung. It also opens the study at every rung, and twice at
+    every ask.
     """
 
     def __init__(self, *, min_resource: int, max_resource: int, reduction_factor: int) -> None:
@@ -22,7 +23,7 @@ class RememberingHyperbandPruner(HyperbandPruner):
         self._chosen: dict[int, IncrementalFilter] = {}  # by bracket
 
     def _create_bracket_study(self, study: Study, bracket_id: int) -> Study:
-        if bracket_id not in self._chosen and self._pruners:  # until the first decision, all are one bracket
+        if bracket_id not in self._chosen and self._pruners:  # the brackets exist from the first decision on
             self._chosen[bracket_id] = IncrementalFilter(partial(self._is_of, study, bracket_id))
         return cast(Study, _Bracket(study, self._chosen.get(bracket_id)))
 
@@ -31,7 +32,7 @@ class RememberingHyperbandPruner(HyperbandPruner):
 
 
 class _Bracket:
-    """A study, of whose trials `get_trials` gives those of one bracket."""
+    """A study whose `get_trials` returns the trials of one bracket."""
 
     def __init__(self, study: Study, chosen: IncrementalFilter | None) -> None:
         self._study, self._chosen = study, chosen
@@ -40,7 +41,7 @@ class _Bracket:
         return getattr(self._study, name)
 
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        """As a successive halving asks: for all of them, to change none."""
+        """The trials of the bracket, called as Optuna's successive halving calls it."""
         assert self._chosen is not None and not deepcopy and states is None
         storage, study_id = self._study._storage, self._study._study_id
         if isinstance(storage, TrialCache):

@@ -1,16 +1,15 @@
-"""What a configuration will take: a line through the logarithms of the seconds of trials so far."""
+"""The predicted seconds of a configuration: a linear model of the log seconds of earlier trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-Floats = NDArray[np.float64]
+from batchlaw.stats.surface import Floats
 
-_RIDGE = 0.1  # a prior of weight one trial at .3 of the range from the middle (assumption)
-_LEAST_SECONDS = 0.01  # about what a trial takes beside training; databases may round a duration down to nothing
+_RIDGE = 0.1  # penalty: as much as one trial at 0.3 of the range from the middle (assumption)
+_LEAST_SECONDS = 0.01  # about what a trial takes without training; a database may round a duration down to 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,15 +18,15 @@ class Costs:
 
     middle: Floats  # (n_coordinates,)
     slopes: Floats  # (n_coordinates,)
-    level: float  # log seconds in the middle
+    level: float  # log seconds at the middle
 
     @classmethod
     def of(cls, points: Floats, seconds: Floats) -> "Costs":
-        """Fit.
+        """Fit the model.
 
         Args:
-            points: (n, n_coordinates), one trial or more.
-            seconds: (n,), positive.
+            points: (n, n_coordinates) of one trial or more.
+            seconds: (n,), above 0.
         """
         logs, middle = np.log(seconds), points.mean(axis=0)
         away = points - middle
@@ -36,15 +35,15 @@ class Costs:
         return cls(middle, slopes, level)
 
     def log_seconds(self, points: Floats) -> Floats:
-        """Foreseen, (n,), at points (n, n_coordinates)."""
+        """Predicted log seconds at points (n, n_coordinates), (n,)."""
         return np.asarray(self.level + (points - self.middle) @ self.slopes)
 
 
 def full_seconds(trials: Sequence[FrozenTrial]) -> Floats:
-    """What each ended trial took, or would have taken if a pruner had not cut it off, (n,).
+    """The seconds that each ended trial took, or would have taken if it had not been pruned, (n,).
 
-    A trial's reports are at equal shares of its budget, so one cut off at step 2 of 10 would have taken five times as
-    long; the number of steps is the largest that any trial came to.
+    Reports come at equal fractions of the budget, so a trial pruned at report 2 of 10 would have taken five times as
+    long. The number of reports is the largest that any of the trials reached.
     """
     steps = max((trial.last_step or 0 for trial in trials), default=0)
     found = []

@@ -1,4 +1,4 @@
-"""A search space as the unit cube: numbers on the scale of their search, a categorical as the number of its choice."""
+"""A search space as the unit cube: numbers on the scale of their search, categoricals by the index of the choice."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-Floats = NDArray[np.float64]
+from batchlaw.stats.surface import Floats
 
 
 @dataclass(frozen=True)
 class Side:
-    """One parameter, with `low` and `high` on the scale of its search; every value of it lies in [0, 1]."""
+    """One parameter, whose values lie in [0, 1] on the scale of the search."""
 
     name: str
     distribution: BaseDistribution
-    low: float
+    low: float  # on the scale of the search
     high: float
-    ends: tuple[float, float]  # the same as internal values, to the last bit, which exp(log(x)) is not
-    step: float | None  # of its values, on their own scale; None where they are continuous
-    log: bool
+    ends: tuple[float, float]  # the same as Optuna's internal values; exp(log(x)) would differ in the last bit
+    step: float | None  # of the values, on their own scale; None if they are continuous
+    log: bool  # the scale of the search is logarithmic
 
     @classmethod
     def of(cls, name: str, distribution: BaseDistribution) -> "Side":
-        """For a distribution of more than one value."""
+        """The side of a distribution that has more than one value."""
         if isinstance(distribution, CategoricalDistribution):
             last = len(distribution.choices) - 1.0
             return cls(name, distribution, 0.0, last, (0.0, last), 1.0, log=False)
@@ -36,11 +36,11 @@ class Side:
 
     @property
     def categorical(self) -> bool:
-        """Whether its values have no order."""
+        """Whether the values have no order."""
         return isinstance(self.distribution, CategoricalDistribution)
 
     def internal(self, unit: Floats) -> Floats:
-        """Optuna's internal values, (n,), nearest to places in [0, 1] or beside it."""
+        """Optuna's internal values nearest to places (n,), which may lie outside [0, 1]; (n,)."""
         scaled = self.low + unit * (self.high - self.low)
         values = np.exp(scaled) if self.log else scaled
         low, high = self.ends
@@ -49,12 +49,12 @@ class Side:
         return np.asarray(np.clip(values, low, high))
 
     def unit(self, internal: Floats) -> Floats:
-        """The places in [0, 1] of internal values, (n,)."""
+        """The places in [0, 1] of internal values (n,), (n,)."""
         scaled = np.log(internal) if self.log else internal
         return np.asarray((scaled - self.low) / (self.high - self.low))
 
     def at_random(self, n: int, generator: np.random.Generator) -> Floats:
-        """Places, each value of a stepped parameter as likely as its share of the scale."""
+        """Random places, uniform on the scale of the search, (n,); they are rounded to the steps of the parameter."""
         margin = 0.0
         if self.step is not None and not self.log:
             margin = 0.5 * self.step / (self.high - self.low)
@@ -63,27 +63,27 @@ class Side:
 
 @dataclass(frozen=True)
 class Cube:
-    """All parameters of a space."""
+    """All parameters of a space that have more than one value."""
 
     sides: tuple[Side, ...]
 
     @classmethod
     def of(cls, space: Mapping[str, BaseDistribution]) -> "Cube":
-        """Without the parameters that have one value."""
+        """The cube of a search space."""
         return cls(tuple(Side.of(name, of) for name, of in space.items() if not of.single()))
 
     @property
     def categorical(self) -> NDArray[np.bool_]:
-        """(n_sides,)"""
+        """Which sides are categorical, (n_sides,)."""
         return np.array([side.categorical for side in self.sides], dtype=bool)
 
     @property
     def discrete(self) -> bool:
-        """Whether chance can draw a configuration twice."""
+        """Whether a random draw can repeat a configuration."""
         return all(side.step is not None for side in self.sides)
 
     def points(self, configurations: Iterable[Mapping[str, Any]]) -> Floats:
-        """Configurations as points (n, n_sides)."""
+        """The points of configurations, (n, n_sides)."""
         listed = list(configurations)
         values = [[side.distribution.to_internal_repr(c[side.name]) for c in listed] for side in self.sides]
         return np.stack(
@@ -91,18 +91,22 @@ class Cube:
         )
 
     def configuration(self, point: Floats) -> dict[str, Any]:
-        """The parameters of a point (n_sides,)."""
+        """The configuration at a point (n_sides,)."""
         return {
             side.name: side.distribution.to_external_repr(float(side.internal(place[None])[0]))
             for side, place in zip(self.sides, point, strict=True)
         }
 
     def at_random(self, n: int, generator: np.random.Generator) -> Floats:
-        """(n, n_sides)"""
+        """Random points, (n, n_sides)."""
         return np.stack([side.at_random(n, generator) for side in self.sides], axis=1)
 
-    def beside(self, points: Floats, spread: float, generator: np.random.Generator) -> Floats:
-        """Each point with one side or some changed: by about `spread`, by a step at least, or to another choice."""
+    def neighbours(self, points: Floats, spread: float, generator: np.random.Generator) -> Floats:
+        """A random neighbour of each point (n, n_sides), (n, n_sides).
+
+        One side or more is changed: a number by a normal step with the standard deviation `spread`, or wide enough to
+        reach its next value, a categorical to a random choice.
+        """
         n, d = points.shape
         changed = generator.random((n, d)) < 0.5 / d
         changed[np.arange(n), generator.integers(d, size=n)] = True
@@ -117,7 +121,10 @@ class Cube:
         return np.where(changed, moved, points)
 
     def coordinates(self, points: Floats) -> Floats:
-        """Points for a linear model, (n, n_coordinates): a categorical has one coordinate a choice."""
+        """The coordinates of points (n, n_sides) for a linear model, (n, n_coordinates).
+
+        A number has one coordinate, a categorical one for each choice.
+        """
         columns = []
         for place, side in zip(points.T, self.sides, strict=True):
             choices = np.linspace(0, 1, int(side.high) + 1) if side.categorical else None

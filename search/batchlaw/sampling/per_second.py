@@ -1,4 +1,4 @@
-"""A search for the most gained per second: a Gaussian process, whose candidates are weighed by what they will cost."""
+"""A search for the largest gain per second: a Gaussian process and a model of what a candidate costs."""
 
 import heapq
 import math
@@ -20,14 +20,14 @@ from batchlaw.sampling.improvement import log_improvement
 from batchlaw.stats.gaussian_process import Kernel, Prior, Process, matern, normal_scores
 from batchlaw.stats.surface import Floats
 
-# An ask takes two to three times as long as TPE's with 100 trials so, and a ninth of it with 10,000 (measured).
-_KEPT = 200  # trials that the process knows: half of them the best, half the latest
-_FITTED = 60  # of them, that its kernel is fitted to: half the best, half drawn
-_CANDIDATES = 200  # all over the space, and as many beside the best
-_PARENTS = 10
+# With these, an ask takes two to three times as long as TPE's with 100 trials, and a ninth with 10,000 (measured).
+_KEPT = 200  # trials that the process is given: half are the best, half the latest
+_FITTED = 60  # of these, trials that its kernel is fitted to: half are the best, half are drawn
+_CANDIDATES = 200  # at random, and as many next to the best trials
+_PARENTS = 10  # best trials that have candidates next to them
 _STEPS = 10  # of the search for its kernel
-_FLOOR = -0.5  # of a normal score
-_SPREAD = 0.15  # of a side, that a candidate lies beside its parent
+_FLOOR = -0.5  # lowest normal score
+_SPREAD = 0.15  # standard deviation of a candidate's distance from its parent, as a share of a side
 
 
 class PerSecondSampler(BaseSampler):
@@ -46,10 +46,10 @@ class PerSecondSampler(BaseSampler):
     proposed again, because the trials of a study share their seeds.
 
     Args:
-        seed: of all that is drawn; the same seed and history give the same configuration.
-        cost_exponent: 0 for what is gained a trial, 1 for what is gained a second.
-        n_startup_trials: ended trials from which the process is asked.
-        space: the parameters that every trial has, where they are known; else they are gathered from the trials.
+        seed: the same seed and history give the same configuration.
+        cost_exponent: 0 for the largest gain per trial, 1 for the largest gain per second.
+        n_startup_trials: the number of ended trials from which on the process decides.
+        space: the parameters that every trial has; None gathers them from the trials.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class PerSecondSampler(BaseSampler):
         self._random = RandomSampler(seed=seed)
 
     def reseed_rng(self) -> None:
-        """Draw anew in another process or thread."""
+        """Draw a new seed, as Optuna asks of samplers in forked processes and in threads."""
         self._generator = np.random.default_rng()
         self._random.reseed_rng()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The parameters that each of the latest complete trials has."""
+        """The known space, or else the parameters that all of the latest complete trials have."""
         if self._known is not None:
             return {name: of for name, of in self._known.items() if not of.single()}
         latest = _trials(study, (TrialState.COMPLETE,))[-_KEPT:]
@@ -81,7 +81,7 @@ class PerSecondSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The parameters of a trial; none before a first trial has ended.
+        """The parameters of a trial; empty before the first trial has ended.
 
         Raises:
             ValueError: the study has more than one objective.
@@ -103,15 +103,16 @@ class PerSecondSampler(BaseSampler):
             worth = self._gain(cube, candidates, points, pending, history.scores, parents)
         worth = worth - self._cost_exponent * costs.log_seconds(cube.coordinates(candidates))
         ranked = candidates[np.argsort(-worth, kind="stable")]
-        # Where all is in steps a draw may repeat any trial, elsewhere one that it was made from.
+        # In a discrete space a candidate may equal any trial, in a continuous one only a trial that the process knows.
         return _first_untried(cube, ranked, trials if cube.discrete else [*history.ended, *history.running])
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """The middle in the first trial, since a corner may take as long as all that follows; then at random.
+        """The middle of the parameter's range in the first trial, and a random value later.
 
-        It is for parameters that not every trial has, and for all of them until a first trial has ended.
+        A trial in a corner of the space might take as long as all later ones together. Optuna asks here for parameters
+        that some trials lack, and for all of them before the first trial has ended.
         """
         self._raise_error_if_multi_objective(study)
         if len(_trials(study, None)) <= 1 and not isinstance(param_distribution, CategoricalDistribution):
@@ -121,12 +122,12 @@ class PerSecondSampler(BaseSampler):
     def _candidates(self, cube: Cube, parents: Floats) -> Floats:
         chosen = parents[self._generator.integers(len(parents), size=_CANDIDATES)]
         everywhere = cube.at_random(_CANDIDATES, self._generator)
-        return np.concatenate([everywhere, cube.beside(chosen, _SPREAD, self._generator)])
+        return np.concatenate([everywhere, cube.neighbours(chosen, _SPREAD, self._generator)])
 
     def _gain(
         self, cube: Cube, candidates: Floats, points: Floats, pending: Floats, scores: Floats, parents: NDArray[np.intp]
     ) -> Floats:
-        """The log of the expected improvement over the best that the process sees, (n_candidates,)."""
+        """The log of the expected improvement over the best prediction at a parent, (n_candidates,)."""
         scores = levelled(scores)
         ranked, half = np.argsort(-scores, kind="stable"), _FITTED // 2
         drawn = self._generator.permutation(ranked[half:])[:half]
@@ -143,13 +144,13 @@ class PerSecondSampler(BaseSampler):
 
 
 def _prior(d: int) -> Prior:
-    """Of a kernel on d sides of the cube."""
+    """The prior of a kernel on a cube with d sides."""
 
     def parameters(scale: float, noise: float) -> Floats:
         return np.append(np.full(d, scale), noise)
 
-    # The middle of the log length scales grows with √d (Hvarfner et al. 2024, arXiv:2402.02229). The noise is a
-    # hundredth of the surface's variance, to within a factor of e (assumption).
+    # The median length scale grows with √d (Hvarfner et al. 2024, arXiv:2402.02229). The noise is a hundredth of the
+    # surface's variance, to within a factor of e (assumption).
     return Prior(
         middle=parameters(np.sqrt(2.0) + np.log(d) / 2, np.log(0.01)),
         deviation=parameters(np.sqrt(3.0), 1.0),
@@ -160,22 +161,22 @@ def _prior(d: int) -> Prior:
 
 
 def _trials(study: Study, states: tuple[TrialState, ...] | None) -> list[FrozenTrial]:
-    """Of all brackets: Hyperband's study shows those of the trial's own."""
+    """The trials of all brackets. Hyperband's study would return those of the trial's own bracket."""
     return study._storage.get_all_trials(study._study_id, deepcopy=False, states=states)
 
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """The trials that a choice goes by: of many, the best that are complete and the latest."""
+    """The trials that a choice is based on: if there are many, the best complete ones and the latest ones."""
 
     ended: list[FrozenTrial]
-    scores: Floats  # (n,) of the ended, higher is better
+    scores: Floats  # (n,) of the ended trials, higher is better
     running: list[FrozenTrial]
-    n_ended: int  # of all
+    n_ended: int  # all trials that have ended, including those that are left out
 
     @classmethod
     def of(cls, trials: list[FrozenTrial], names: set[str], *, maximize: bool) -> "History":
-        """Those with all the named parameters, and with a score unless they run."""
+        """The trials that have all named parameters, and a finite score if they have ended."""
         sign = 1.0 if maximize else -1.0
         finished = [trial for trial in trials if trial.state != TrialState.RUNNING]
         kept = finished
@@ -195,23 +196,23 @@ def _score(trial: FrozenTrial) -> float:
 
 
 def levelled(scores: Floats) -> Floats:
-    """Normal scores of the ranks, those of the lower third all alike, to mean 0 and deviation 1.
+    """Normal scores of the ranks with mean 0 and standard deviation 1, (n,).
 
-    So neither a cliff nor the scale of a metric decides how far the best stand out.
+    The lower third all get the same score, so that the process does not model differences between bad trials.
     """
     normal = np.maximum(normal_scores(scores), _FLOOR)
     return np.asarray((normal - normal.mean()) / max(float(normal.std()), 1e-12))
 
 
 def _room(cube: Cube, candidates: Floats, others: Floats) -> Floats:
-    """The log of the volume that is empty around each candidate, (n_candidates,)."""
+    """The log of the empty volume around each candidate, (n_candidates,)."""
     apart = (cube.coordinates(candidates)[:, None] - cube.coordinates(others)[None]) ** 2
     distance = np.sqrt(apart.sum(axis=2)).min(axis=1)
     return np.asarray(len(cube.sides) * np.log(np.maximum(distance, 1e-9)))
 
 
 def _first_untried(cube: Cube, candidates: Floats, tried: list[FrozenTrial]) -> dict[str, Any]:
-    """The first that no trial had; the first of all if there is none."""
+    """The first candidate that no trial had; the first of all if every one was tried."""
     names = [side.name for side in cube.sides]
     taken = {tuple(map(trial.params.get, names)) for trial in tried}
     configurations = map(cube.configuration, candidates)

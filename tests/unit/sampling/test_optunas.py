@@ -1,4 +1,4 @@
-"""What is asked of Optuna's sampler and pruners is what they would have done by themselves."""
+"""Our faster versions of Optuna's sampler and pruners decide as the originals do."""
 
 import numpy as np
 import optuna

@@ -1,4 +1,4 @@
-"""The sampler that counts seconds: Optuna's own suites, and what it must make of costs, repeats and others' trials."""
+"""The per-second sampler: Optuna's own test suites, and its use of costs, earlier trials and running trials."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ CUBE = Cube.of(SPACE)
 
 
 class TestAsOptunaAsks(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
-    """Of any sampler, whatever its search space."""
+    """Optuna's tests for every sampler."""
 
     @pytest.fixture
     def sampler(self):
@@ -33,7 +33,7 @@ class TestAsOptunaAsks(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnly
 
 
 def ended(study, params, value, seconds, *, state=TrialState.COMPLETE, reports=None, space=SPACE):
-    """A trial that took so long."""
+    """Add a trial that took `seconds`."""
     trial = optuna.create_trial(
         params=params, distributions=space, state=state, intermediate_values=reports or {},
         value=value if state == TrialState.COMPLETE else None,
@@ -51,7 +51,7 @@ def drawn(generator):
 
 
 def study_of(n, sampler, *, value, seconds, states=(TrialState.COMPLETE,), seed=0):
-    """A study in which so many trials drawn at random have ended."""
+    """A study in which n random trials have ended."""
     study = optuna.create_study(direction="maximize", sampler=sampler)
     generator = np.random.default_rng(seed)
     for number in range(n):
@@ -62,7 +62,7 @@ def study_of(n, sampler, *, value, seconds, states=(TrialState.COMPLETE,), seed=
 
 
 def asked(study, n):
-    """Parameters of trials asked for one after another, none of which ends."""
+    """The parameters of n trials that are asked for one after another and do not end."""
     found = []
     for _ in range(n):
         trial = study.ask(SPACE)
@@ -105,13 +105,13 @@ def test_points_drawn_are_values_of_the_space_each_step_as_likely():
     space = {"n": IntDistribution(0, 3), "x": FloatDistribution(-1, 1, step=0.5), "k": IntDistribution(1, 64, log=True)}
     cube, generator = Cube.of(space), np.random.default_rng(0)
     points = cube.at_random(4000, generator)
-    for drawn_points in (points, cube.beside(points, 0.15, generator)):
+    for drawn_points in (points, cube.neighbours(points, 0.15, generator)):
         for configuration in map(cube.configuration, drawn_points):
             for name, distribution in space.items():
                 assert distribution._contains(distribution.to_internal_repr(configuration[name]))
     counts = np.bincount([cube.configuration(point)["n"] for point in points])
     assert stats.chisquare(counts).pvalue > 1e-4
-    assert (cube.beside(points, 0.15, generator) != points).any(axis=1).mean() > 0.5
+    assert (cube.neighbours(points, 0.15, generator) != points).any(axis=1).mean() > 0.5
 
 
 def test_the_expected_improvement_is_the_integral_and_does_not_run_out_of_digits():
@@ -135,7 +135,7 @@ def test_a_trial_that_was_cut_off_counts_as_if_it_had_run_to_its_end():
 
 @pytest.mark.parametrize("n", [5, 60], ids=["start", "later"])
 def test_where_all_score_alike_the_cheap_is_tried_more_often(n):
-    """And with a cost_exponent of 0 it is not."""
+    """With a cost_exponent of 0 it is not."""
 
     def mean_exponent(cost_exponent):
         found = []
@@ -179,7 +179,7 @@ def test_trials_that_run_elsewhere_are_not_asked_for_again():
 
 
 def test_the_ends_of_a_logarithmic_side_are_values_of_its_space():
-    """What rounding puts beyond an end Optuna would replace by a random value without a word."""
+    """Optuna silently replaces a value that rounding puts beyond an end by a random one."""
     generator = np.random.default_rng(0)
     for low, high in 10 ** np.sort(generator.uniform(-9, 3, size=(300, 2)), axis=1):
         space = {"rate": FloatDistribution(low, high, log=True)}
@@ -188,7 +188,7 @@ def test_the_ends_of_a_logarithmic_side_are_values_of_its_space():
 
 
 def test_trials_of_all_brackets_are_seen():
-    """Hyperband shows a sampler the trials of one bracket."""
+    """Hyperband's study shows a sampler the trials of one bracket only."""
     hyperband = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9, reduction_factor=3)
     study = optuna.create_study(direction="maximize", sampler=PerSecondSampler(seed=0), pruner=hyperband)
     space = {"x": IntDistribution(0, 39)}
@@ -201,7 +201,7 @@ def test_trials_of_all_brackets_are_seen():
 
 
 def test_pruned_trials_are_seen():
-    """Where half of the space is pruned, later trials keep away from it."""
+    """If trials in one half of the space are pruned, later trials avoid that half."""
     study = optuna.create_study(direction="maximize", sampler=PerSecondSampler(seed=0))
     generator = np.random.default_rng(0)
     for _ in range(60):

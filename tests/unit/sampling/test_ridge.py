@@ -1,9 +1,9 @@
-"""The sampler of adaptive claims: Optuna's own suite, and what a design must keep to."""
+"""The sampler of adaptive claims: Optuna's own test suite, and the rules of the design."""
 
 import numpy as np
 import optuna
 import pytest
-from batchlaw.sampling.ridge import LOOKS, Belief, Design, RidgeSampler
+from batchlaw.sampling.ridge import LOOKS, Design, Posterior, RidgeSampler
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.testing.pytest_samplers import BasicSamplerTestCase
 from optuna.trial import TrialState
@@ -12,12 +12,12 @@ RATES = [2.0**exponent for exponent in range(-5, 3)]
 SPACE = {"base_lr": CategoricalDistribution(RATES), "log2_batch_size": IntDistribution(0, 8)}
 
 
-def ridge_sampler(seed=0, slot=None, space=None, guessing=None):
-    return RidgeSampler("base_lr", "log2_batch_size", space or SPACE, seed=seed, slot=slot, guessing=guessing)
+def ridge_sampler(seed=0, slot=None, space=None, chance=None):
+    return RidgeSampler("base_lr", "log2_batch_size", space or SPACE, seed=seed, slot=slot, chance=chance)
 
 
 class TestAsOptunaAsks(BasicSamplerTestCase):
-    """Of any sampler, whatever its search space."""
+    """Optuna's tests for every sampler."""
 
     @pytest.fixture
     def sampler(self):
@@ -81,17 +81,17 @@ def test_the_slot_decides_whoever_asks_first():
 
 
 def test_running_trials_make_a_draw_elsewhere_no_less_certain():
-    """A trial that runs counts as taken: the posterior there is narrower, its mean the same."""
+    """A running trial narrows the posterior at its cell and does not move its mean."""
     design = Design(np.log2(RATES), np.arange(9.0))
     study = searched(48)
     sampler = ridge_sampler()
-    before = design.believe(sampler._tried(study, study.trials[0]))
+    before = design.posterior(sampler._tried(study, study.trials[0]))
     study.add_trial(
         optuna.create_trial(
             state=TrialState.RUNNING, params={"base_lr": RATES[3], "log2_batch_size": 7}, distributions=SPACE
         )
     )
-    after = design.believe(sampler._tried(study, study.trials[0]))
+    after = design.posterior(sampler._tried(study, study.trials[0]))
     np.testing.assert_allclose(after.mean, before.mean)
     assert after.covariance[3, 7, 7] < 0.9 * before.covariance[3, 7, 7]
     assert (
@@ -105,8 +105,8 @@ def test_the_least_run_cell_within_two_octaves_of_a_draw_is_run():
     certain, unstable = np.zeros((1, 9, 9)), np.zeros((1, 9), dtype=bool)
 
     def chosen():
-        belief = Belief(mean, certain, runs, unstable)
-        return {design.choose(slot, belief, np.random.default_rng(slot)) for slot in range(3, 30)}
+        posterior = Posterior(mean, certain, runs, unstable)
+        return {design.choose(slot, posterior, np.random.default_rng(slot)) for slot in range(3, 30)}
 
     assert chosen() == {5, 6}
     unstable[0, [5, 6]] = True
@@ -117,16 +117,16 @@ def test_the_least_run_cell_within_two_octaves_of_a_draw_is_run():
 
 def test_wide_steps_leave_the_neighbours_of_a_draw_within_reach():
     design = Design(np.zeros(1), np.array([0.0, 3.0, 6.0]))
-    belief = Belief(
+    posterior = Posterior(
         np.array([[0.0, 1.0, 0.0]]), np.zeros((1, 3, 3)), np.array([[1, 2, 2]]), np.zeros((1, 3), dtype=bool)
     )
-    assert design.choose(3, belief, np.random.default_rng(0)) == 0
+    assert design.choose(3, posterior, np.random.default_rng(0)) == 0
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_diverged_trials_are_not_repeated(named):
-    """Whether they are named so, or are merely no better than guessing."""
-    study = optuna.create_study(direction="minimize", sampler=ridge_sampler(guessing=None if named else 5.0))
+    """A trial is unstable if its outcome says so, and also if it is no better than chance."""
+    study = optuna.create_study(direction="minimize", sampler=ridge_sampler(chance=None if named else 5.0))
     for _ in range(120):
         trial = study.ask()
         rate, exponent = suggested(trial)

@@ -14,7 +14,7 @@ TUNED = 2.0 ** np.arange(1, 10)
 
 
 def designed(slope, noise=0.1, rounds=15, seed=0, curvature=lambda x: -0.25 + 0 * x, score=None, middle=5.2):
-    """Rounds of 8 rates: both ends and the middle, then two octaves off the best to either side and at it."""
+    """Rounds of 8 rates: first both ends and the middle, then the optimum and two octaves to either side."""
     generator = np.random.default_rng(seed)
     x = np.arange(8.0)
     best = middle + slope * (x - x.mean())
@@ -48,7 +48,7 @@ def test_the_planted_slope_is_found(slope):
 
 
 def test_the_optima_are_those_of_least_squares_with_seeds_in_common():
-    """Curvatures that differ much more than their errors are left as they are."""
+    """Curvatures that differ by much more than their errors are hardly shrunk."""
     runs, _ = designed(0.0, noise=0.02, rounds=24, curvature=lambda x: -0.15 - 0.1 * x)
     found = analysed(runs)
     frame = pd.DataFrame({"rate": runs.given, "o": np.log2(runs.tuned) - 5, "seed": runs.seeds, "score": runs.scores})
@@ -123,7 +123,7 @@ def walled(off):
 
 
 def on_a_full_grid(curve, slope=0.5, noise=0.1, seeds=4, seed=0):
-    """A factorial, and its runs as if they were an adaptive design's."""
+    """A factorial, and the same runs as those of an adaptive design."""
     generator, (x, y) = np.random.default_rng(seed), np.meshgrid(np.arange(8.0), np.arange(1.0, 10), indexing="ij")
     common = generator.normal(size=seeds)
     scores = curve(y - 5.2 - slope * (x - 3.5))[:, :, None] + noise * (

@@ -1,4 +1,4 @@
-"""Means of uneven cells, against a mixed model by statsmodels and against what was planted."""
+"""Means of uneven cells, against statsmodels' mixed model and planted values."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ LEVELS, PLACES, SEEDS = 6, 8, 14
 
 
 def uneven(noise, seed=0, loud=1.0):
-    """Every level once on every seed, at a random place; the cells of the last place vary more, by that much."""
+    """One run for each level and seed, at a random place; runs at the last place have a larger error by a factor."""
     generator = np.random.default_rng(seed)
     level, seeds = (index.ravel() for index in np.indices((LEVELS, SEEDS)))
     place = generator.integers(PLACES, size=level.size)
@@ -47,7 +47,7 @@ def test_what_seeds_do_leaves_little_trace_in_the_means():
 
 
 def quiet_errors(loud):
-    """Of the contrasts of cells that are not loud: the errors made over those expected, and these."""
+    """For contrasts of cells without the larger error: actual errors over expected ones, and the expected ones."""
     z, expected = [], []
     for seed in range(40):
         runs, truth = uneven(0.3, seed, loud)

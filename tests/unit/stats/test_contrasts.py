@@ -25,7 +25,7 @@ def test_a_difference_beyond_a_margin_is_a_shifted_t_test():
 
 
 def test_nothing_is_scored_on_the_seeds_that_selected_it():
-    """Cells of pure noise: the best of many on its own seeds flatters, the cross-fitted score does not."""
+    """In pure noise the best cell looks good on the seeds that chose it; the cross-fitted score does not."""
     naive, honest = [], []
     for seed in range(200):
         scores = np.random.default_rng(seed).normal(size=(30, 5))
@@ -70,7 +70,7 @@ def test_theil_sen_takes_the_median_of_slopes():
 
 
 def test_stability_follows_the_cliff():
-    """Unstable where ε/B is large: the coefficients are opposite, and excluded from 0."""
+    """Runs with a large ε/B are unstable, so both coefficients differ from 0 and have opposite signs."""
     generator = np.random.default_rng(0)
     cells = np.stack(np.meshgrid(np.arange(8.0), np.arange(8.0), indexing="ij"), axis=-1).reshape(-1, 2)
     odds = 1.5 * (cells[:, 1] - cells[:, 0]) + 1

@@ -78,7 +78,7 @@ def test_a_planted_collapse_is_found_and_fits(alpha):
 
 
 def test_a_collapse_that_holds_for_the_ridge_alone_is_seen_to_misfit():
-    """B_opt ∝ ε, while the score at the best batch size falls with ε: more than the ratio matters."""
+    """B_opt ∝ ε, but the score at the best batch size falls with ε, so the ratio alone does not decide the score."""
     surface, _ = planted(1.0, noise=0.1)
     scores = surface.scores - 0.3 * np.arange(8)[:, None, None]
     assert collapse(Surface(surface.given, surface.tuned, scores, surface.unstable)).lack_of_fit_p < 1e-6
@@ -112,7 +112,7 @@ def test_two_lines_finds_an_inverted_u():
 
 
 def test_two_lines_is_not_taken_in_by_a_curve_that_only_flattens():
-    """Where a quadratic regression sees a U in up to every sample (Simonsohn 2018): at most alpha, with its error."""
+    """A quadratic regression sees a U in almost every sample (Simonsohn 2018), this test in alpha of them at most."""
     x = np.repeat(np.arange(9.0), 5)
     wrong = quadratic = 0
     for seed in range(200):

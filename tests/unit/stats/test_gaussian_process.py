@@ -30,7 +30,7 @@ PRIOR = Prior(
 
 
 def surface(n=40, seed=0):
-    """Points of a cube, the last side of it a categorical, and scores."""
+    """Points of a cube whose last side is categorical, their scores, and which sides are categorical."""
     generator = np.random.default_rng(seed)
     points = generator.random((n, 3))
     points[:, 2] = generator.integers(3, size=n) / 2

@@ -1,4 +1,4 @@
-"""The law against planted curves, closed forms, and what it must not see."""
+"""The law, against planted curves and closed forms; it must see no bend where there is none."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def bent(curve, second, noise=0.1, seeds=5, seed=0):
 
 
 def test_the_curves_are_those_of_the_papers():
-    """McCandlish et al. 2018, equation 2.7, and Li et al. 2024, equation 20, as they stand there."""
+    """McCandlish et al. 2018, equation 2.7, and Li et al. 2024, equation 20, as printed."""
     b, critical = 2.0**X, 24.0
     parameters = np.array([[np.log2(0.1), np.log2(critical)]])
     np.testing.assert_allclose(2 ** MCCANDLISH.mean(parameters, X)[0], 0.1 / (1 + critical / b))
@@ -82,7 +82,7 @@ def test_prediction_is_less_sure_further_away():
 
 @pytest.mark.parametrize(("curve", "second"), [(MCCANDLISH, 5.0), (SURGE, 6.0)], ids=["mccandlish", "surge"])
 def test_critical_batch_sizes_are_covered_about_as_often_as_said(curve, second):
-    """A smoke test of tests/benchmarks/law_recovery.py, which has the figures: 5 % ± 3 × 4.9 % of 20 studies."""
+    """A small version of tests/benchmarks/law_recovery.py: 5 % ± 3 × 4.9 % of 20 studies."""
     missed = 0
     for seed in range(20):
         law = law_of(bent(curve, second, noise=0.25, seed=seed)[0], curve)

@@ -54,7 +54,7 @@ def test_the_partial_correlation_is_that_of_the_residuals_of_ranks():
 
 
 def test_its_interval_covers_and_narrows_with_seeds():
-    """The correlation over cells of a planted mean; seeds' noise alone moves it."""
+    """The interval covers the correlation of the planted cell means, which only the noise of seeds moves."""
     generator = np.random.default_rng(1)
     x, z = generator.normal(size=(2, 24))
     mean = x + 0.5 * generator.normal(size=24)

@@ -34,7 +34,7 @@ def test_a_single_run_has_no_interval():
 
 
 def rejects(ratio, norm2, variance, alpha):
-    """Whether a t-test tells the ratio apart: what Fieller's interval is the inverse of."""
+    """Whether a t-test rejects a ratio; Fieller's interval holds the ratios that it does not reject."""
     return stats.ttest_1samp(variance - ratio * norm2, 0.0).pvalue < alpha
 
 
@@ -63,7 +63,7 @@ def test_where_neither_part_is_told_from_0_nothing_is_known():
 
 @pytest.mark.parametrize("n_runs", [4, 20])
 def test_the_interval_covers_the_truth(n_runs):
-    """Runs of five reports, along which both parts fall, each with a level of its own; estimates may be negative."""
+    """Runs of five reports. Both parts fall during a run, each run has its own level, and estimates may be negative."""
     generator = np.random.default_rng(0)
     course = np.geomspace(1, 0.1, 5)
     covered = 0

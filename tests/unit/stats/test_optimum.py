@@ -1,4 +1,4 @@
-"""The optimum at each level, and the gate."""
+"""The optimum at each given level, and the gate that makes it identified."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The slope of the ridge, against other ways to the same number."""
+"""The slope of a ridge, against other ways to compute it."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_least_squares_is_statsmodels():
 
 
 def brute_force(found):
-    """The maximum of the likelihood, written out with scipy.stats and searched without derivatives."""
+    """The maximum of the likelihood, written with scipy.stats and found without derivatives."""
     data = Observations.of(found)
 
     def negative(p):
@@ -58,7 +58,7 @@ def test_the_censored_likelihood_has_its_maximum_where_brute_force_finds_it(slop
 
 
 def test_censored_levels_bound_the_slope():
-    """A line through the identified levels alone is wrong where the optimum stops at the edge of what was tried."""
+    """A line through the identified levels alone is biased if optima lie at the edge of the grid."""
     surface, _ = planted(1.0, noise=0.1, n_given=12)
     found = ridge(surface, np.random.default_rng(0))
     assert {"left_censored", "right_censored"} <= set(found.status)
@@ -112,7 +112,7 @@ def test_what_is_missing_for_a_slope_is_said():
 
 @pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
 def test_intervals_cover_about_as_often_as_they_say(slope):
-    """A smoke test of tests/benchmarks/claim_calibration.py, which has the figures: 5 % ± 3 × 2.2 % of 100 studies."""
+    """A small version of tests/benchmarks/claim_calibration.py: 5 % ± 3 × 2.2 % of 100 studies."""
     missed = 0
     for seed in range(100):
         surface, _ = planted(slope, noise=0.25, seed=seed)

@@ -1,4 +1,4 @@
-"""Ridges by a Gaussian process: of scattered points, as a search leaves them, and of full grids."""
+"""Ridges by a Gaussian process, of the scattered points of a search and of full grids."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tests.unit.stats.conftest import planted
 
 
 def searched(slope, seed=0, n=150, noise=0.2):
-    """Points half spread out, half near the ridge, with a loss from knobs that are not looked at."""
+    """Points of which half are spread out and half lie near the ridge; other hyperparameters lower some scores."""
     generator = np.random.default_rng(seed)
     x = generator.integers(1, 10, n).astype(float)
     best = slope * (x - 5) - 6

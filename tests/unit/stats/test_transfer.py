@@ -1,4 +1,4 @@
-"""What carrying a rate costs, where it can be worked out by hand."""
+"""The cost of transferring a learning rate, against values worked out by hand."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ X, Y = np.arange(8) + 1.0, np.arange(13) - 12.0
 
 
 def surface(slope, noise=0.0, seeds=5, seed=0):
-    """Parabolas -(off/2)² about a line of a given slope through the middle of the rates."""
+    """Parabolas -(off/2)² around a line with the given slope through the middle of the rates."""
     best = Y.mean() + slope * (X - X.mean())
     scores = np.repeat(-(((Y[None] - best[:, None]) / 2) ** 2)[:, :, None], seeds, axis=2)
     scores = scores + noise * np.random.default_rng(seed).normal(size=scores.shape)
