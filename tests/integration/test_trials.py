@@ -4,9 +4,13 @@ import math
 
 import optuna
 import pytest
+from batchlaw.errors import StudyError
+from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
-from batchlaw.results.attributes import OUTCOME, RESULT
+from batchlaw.results.attributes import CONFIG, OUTCOME, RESULT
 from batchlaw.results.records import best_first, briefs_of, record_at, records_of
+from batchlaw.results.result import CurvePoint, TrialResult
+from batchlaw.spec.knobs import Point
 from batchlaw.storage import register
 from batchlaw.storage.trials import heads_of, trials_of
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -79,3 +83,65 @@ def test_a_brief_is_part_of_its_record(stored):
     assert [record.number for record in best_first(records, "maximize")] == [3]
     with pytest.raises(KeyError):
         record_at(stored, 8)
+
+
+def add(stored, **user_attrs):
+    """A completed trial with these attributes."""
+    stored.study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs=user_attrs))
+
+
+@pytest.fixture
+def empty(storage):
+    return register(storage, tiny_spec(), trials=None, version="test")
+
+
+def config_of_a_trial():
+    spec = tiny_spec()
+    return derive(spec, Point(batch_size=8, base_lr=0.1, optimizer="adam"), (1, 2))
+
+
+def test_a_configuration_is_read_as_it_was_written(empty):
+    config = config_of_a_trial()
+    add(empty, **{CONFIG: config.model_dump(mode="json")})
+    assert records_of(empty)[0].config == record_at(empty, 0).known_config == config
+
+
+def test_what_a_trial_lacks_is_empty_or_none(empty):
+    add(empty, **{RESULT: {"curve": [{"progress": 0.5, "loss": 2.0}]}})
+    add(empty)
+    one, none = records_of(empty)
+    assert one.result == TrialResult(curve=(CurvePoint(0.5, {"loss": 2.0}),))
+    assert none.result == TrialResult() and none.config is None
+    assert (none.result.seconds, none.result.replicate_values, none.result.stacked) == (None, (), False)
+    with pytest.raises(StudyError, match=r"^trial 1 is complete and has no configuration$"):
+        _ = none.known_config
+
+
+def test_what_a_newer_version_records_is_left_out(empty):
+    add(empty, **{RESULT: {"seconds": 2.0, "of_the_future": [1]}, "another": 1})
+    assert records_of(empty)[0].result == TrialResult(seconds=2.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "why"),
+    [
+        ({"steps": "many"}, "steps", "Input should be a valid integer"),
+        ({"of_the_future": 1}, "of_the_future", "Extra inputs are not permitted"),
+        ({"task": {"dataset": "none"}}, "task.dataset", "Input should be 'digits'"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_one_error_that_names_the_trial(empty, change, place, why):
+    whole = config_of_a_trial().model_dump(mode="json")
+    add(empty, **{CONFIG: whole})
+    add(empty, **{CONFIG: whole | change})
+    with pytest.raises(StudyError) as raised:
+        records_of(empty)
+    assert str(raised.value).startswith(f"trial 1: config.{place} as stored cannot be read: {why}")
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unknown_outcome_names_the_trial(empty):
+    add(empty, **{OUTCOME: "evaporated"})
+    for read in (records_of, briefs_of):
+        with pytest.raises(StudyError, match=r"^trial 0: outcome as stored is 'evaporated'; known are "):
+            read(empty)
