@@ -15,10 +15,11 @@ import optuna
 import pytest
 import torch
 import yaml
-from batchlaw.export import provenances_of, render, select, with_ties
+from batchlaw.export import provenances_of, render
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.space import suggest
+from batchlaw.results.ranking import select, with_ties
 from batchlaw.results.records import records_of
 from batchlaw.spec import TrainConfig
 from batchlaw.storage import load, open_storage

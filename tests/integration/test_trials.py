@@ -8,7 +8,8 @@ from batchlaw.errors import StudyError
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.results.attributes import CONFIG, OUTCOME, RESULT
-from batchlaw.results.records import best_first, briefs_of, record_at, records_of
+from batchlaw.results.ranking import best_first
+from batchlaw.results.records import briefs_of, record_at, records_of
 from batchlaw.results.result import CurvePoint, TrialResult
 from batchlaw.spec.knobs import Point
 from batchlaw.storage import register

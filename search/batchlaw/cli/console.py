@@ -18,6 +18,7 @@ errors = Console(stderr=True, highlight=False)
 _OPTIONS = {"data": "STUDY_OR_FILE", "reference_batch_size": "--reference"}
 _ADVICE = {  # by what the library names as the remedy
     "extrapolate": "--extrapolate goes beyond",
+    "carried_by": "--rule sqrt or linear carries the best trial's rate untested",
 }
 
 

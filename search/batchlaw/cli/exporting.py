@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -10,9 +10,10 @@ from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, Stora
 from batchlaw.errors import BatchlawError, StudyError
 
 if TYPE_CHECKING:
-    from batchlaw.export import Configuration
     from batchlaw.laws.prediction import CarriedBy
+    from batchlaw.results.configuration import Configuration
     from batchlaw.results.records import TrialRecord
+    from batchlaw.results.verification import Verification
     from batchlaw.storage import StoredStudy
 
 _FORMATS = "table, json, yaml, toml, csv, python, lightning, transformers, timm, wandb or optuna."
@@ -69,7 +70,7 @@ def export(
     ] = None,
 ) -> None:
     """Write out the best configurations, with their errors, ties and provenance."""
-    from batchlaw.export import select, with_ties
+    from batchlaw.results.ranking import select, with_ties
     from batchlaw.results.records import records_of
     from batchlaw.storage import load, open_storage
 
@@ -113,7 +114,7 @@ def _deliver(text: str, file: Path | None) -> None:
 def _check(form: str, top: int, per: str | None) -> None:
     """Refuse a format or a knob that is none, and several configurations where the format holds one."""
     from batchlaw.export import FORMATS, OF_ONE
-    from batchlaw.results.ranking import PER
+    from batchlaw.results.configuration import PER
 
     for option, value, known in (("--format", form, FORMATS), ("--per", per, PER)):
         if value is not None and value not in known:
@@ -162,9 +163,10 @@ def _predicted(
 
     laws = laws_of(stored.spec, records)
     found = predict(stored.spec, laws, batch_size, carried_by=cast("CarriedBy", rule), extrapolate=extrapolate)
-    for warning in found.warnings:
+    assert found.predicted is not None
+    for warning in found.predicted.warnings:
         errors.print(f"warning: {warning}", soft_wrap=True, markup=False)
-    return found.configuration()
+    return found
 
 
 def _text(
@@ -172,7 +174,7 @@ def _text(
     stored: "StoredStudy",
     records: list["TrialRecord"],
     configurations: list["Configuration"],
-    verified: dict[str, Any] | None,
+    verified: "Verification | None",
 ) -> str:
     from batchlaw.export import provenances_of, render
 
@@ -188,7 +190,7 @@ def _verify(
     device: str,
     data_dir: Path | None,
     spec_file: Path | None,
-) -> dict[str, Any]:
+) -> "Verification":
     from batchlaw.cli.machine import cores, runtime
     from batchlaw.errors import Diverged, WorkFailed
     from batchlaw.measure.replay import verify

@@ -133,8 +133,8 @@ def run(
 
 def _conclude(stored: "StoredStudy", storage: str, *, stopped: bool, again: str) -> int:
     """The outcome and the next commands."""
-    from batchlaw.export import select, with_ties
     from batchlaw.export.table import footnote, table
+    from batchlaw.results.ranking import select, with_ties
     from batchlaw.results.records import records_of
     from batchlaw.results.status import counts_line, status_of
     from batchlaw.storage import redacted

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from batchlaw.export.provenance import Provenance
-from batchlaw.results.ranking import Configuration
+from batchlaw.results.configuration import Configuration
+from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec, fingerprint
 
 
@@ -14,7 +15,7 @@ def as_document(
     spec: StudySpec,
     configurations: list[Configuration],
     provenances: list[Provenance],
-    verified: dict[str, Any] | None,
+    verified: Verification | None,
 ) -> dict[str, Any]:
     """`{"study": …, "configurations": [{"params", "peak_lr", "value", "standard_error", …, "provenance"}]}`."""
     document: dict[str, Any] = {
@@ -27,7 +28,7 @@ def as_document(
             for configuration, provenance in zip(configurations, provenances, strict=True)
         ],
     }
-    return document | ({"verified": verified} if verified else {})
+    return document | ({"verified": verified.as_dict()} if verified else {})
 
 
 def structured(form: str, document: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """The formats of an export, and who writes each."""
 
 from collections.abc import Callable
-from typing import Any
 
 from batchlaw.export.documents import as_document, csv_text, structured
 from batchlaw.export.lightning_module import lightning_module
@@ -12,7 +11,8 @@ from batchlaw.export.table import table_text
 from batchlaw.export.timm_flags import timm_flags
 from batchlaw.export.training_arguments import training_arguments
 from batchlaw.export.wandb_sweep import wandb_sweep
-from batchlaw.results.ranking import Configuration
+from batchlaw.results.configuration import Configuration
+from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec, TrainConfig
 
 _OF_ONE: dict[str, Callable[[TrainConfig, Provenance], str]] = {
@@ -30,7 +30,7 @@ def render(
     spec: StudySpec,
     configurations: list[Configuration],
     provenances: list[Provenance],
-    verified: dict[str, Any] | None,
+    verified: Verification | None,
 ) -> str:
     """The configurations in one of `FORMATS`, with the provenance of each; `verified` is the winner's test.
 

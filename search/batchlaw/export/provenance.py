@@ -1,13 +1,14 @@
 """Where an exported configuration comes from, how sure its score is, and for what it holds."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
 from batchlaw.recipe.result import ENDED, Outcome
-from batchlaw.results.ranking import Configuration
+from batchlaw.results.configuration import Configuration, ErrorSource, Predicted
 from batchlaw.results.records import TrialRecord
+from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec, TrainConfig, fingerprint
 
 _CONFIDENCE = 0.95
@@ -24,27 +25,30 @@ class Provenance:
     direction: str
     value: float  # NaN of one that was predicted, not trained
     standard_error: float | None
-    standard_error_of: str
+    standard_error_of: ErrorSource
     ci_low: float | None  # 95 %, of this configuration alone: that it was chosen as the best of n_complete is not in it
     ci_high: float | None
     n_seeds: int
     seeds: tuple[int, ...]
     n_complete: int  # trials of the study that trained to their end
-    versions: dict[str, str]  # that the trial was computed with
+    versions: Mapping[str, str]  # that the trial was computed with
     device: str | None
     exported: str  # UTC, ISO 8601
     batch_sizes: tuple[int, int]  # smallest and largest that the study trained with this optimizer
     peak_lrs: tuple[float, float]  # likewise
     train_size: int
     budget: dict[str, float]
-    verified: dict[str, Any] | None = None  # this trial on fresh seeds and test data
-    predicted: dict[str, Any] | None = None  # for another batch size than the trial's
+    verified: Verification | None = None  # this trial on fresh seeds and test data
+    predicted: Predicted | None = None  # for another batch size than the trial's
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, YAML, TOML and CSV; without `verified` and `predicted` where it was not."""
-        optional = ("verified", "predicted")
-        facts = {name: value for name, value in asdict(self).items() if name not in optional or value}
-        return facts | ({"value": None} if self.predicted else {})
+        facts = {name: value for name, value in vars(self).items() if name not in ("verified", "predicted")}
+        if self.verified:
+            facts["verified"] = self.verified.as_dict()
+        if self.predicted:
+            facts |= {"predicted": self.predicted.as_dict(), "value": None}
+        return facts
 
     def score(self) -> str:
         """The metric with its error and interval, on one line."""
@@ -73,8 +77,8 @@ class Provenance:
             f"exported by batchlaw at {self.exported}",
         ]
         if self.predicted:
-            told.insert(1, prediction_line(self.predicted))
-        return [*told, verification_line(self.verified)] if self.verified else told
+            told.insert(1, self.predicted.line())
+        return [*told, self.verified.line()] if self.verified else told
 
     def comment(self) -> str:
         """The lines as a block of `#` comments, which Python, YAML and shells share."""
@@ -88,7 +92,7 @@ def provenances_of(
     spec: StudySpec,
     *,
     exported: str,
-    verified: dict[str, Any] | None,
+    verified: Verification | None,
 ) -> list[Provenance]:
     """The provenance of each configuration.
 
@@ -128,7 +132,7 @@ def provenances_of(
                 peak_lrs=peak_lrs,
                 train_size=config.train_size,
                 budget=spec.budget.model_dump(exclude_none=True),
-                verified=verified if verified and verified["trial"] == configuration.trial else None,
+                verified=verified if verified and verified.trial == configuration.trial else None,
                 predicted=configuration.predicted,
             )
         )
@@ -161,30 +165,3 @@ def interval_of(configuration: Configuration) -> tuple[float | None, float | Non
         errors = NormalDist().inv_cdf(quantile)
     width = errors * configuration.standard_error
     return configuration.value - width, configuration.value + width
-
-
-def prediction_line(predicted: dict[str, Any]) -> str:
-    """One sentence on where the learning rate of a batch size that was not tried comes from."""
-    low, high, seen = predicted["ci_low"], predicted["ci_high"], predicted["seen"]
-    interval = "" if low is None else f"; the law's interval is [{low:.3g}, {high:.3g}]"
-    by = "by the law" if predicted["carried_by"] == "law" else f"by the {predicted['carried_by']} rule"
-    return (
-        f"Predicted {by} for batch size {predicted['batch_size']}: peak learning rate {predicted['peak_lr']:.4g}"
-        f"{interval}; all else is trial {predicted['from_trial']}'s, at batch size {predicted['from_batch_size']}; "
-        f"seen from batch size {seen['low']:g} to {seen['high']:g}."
-    )
-
-
-def verification_line(verified: dict[str, Any]) -> str:
-    """One sentence on fresh seeds and test data."""
-    metric = verified["metric"]
-    line = (
-        f"Verified on {verified['n_seeds']} fresh seeds: {metric} {_value_and_error(verified['fresh'])}; "
-        f"the search reported {verified['search_value']:.4f}, an optimism of {_value_and_error(verified['optimism'])}"
-    )
-    test = verified.get("test")
-    return line + (f"; {test['metric']} {_value_and_error(test)}" if test else "") + "."
-
-
-def _value_and_error(part: dict[str, Any]) -> str:
-    return f"{part['value']:.4f} ± {part['standard_error']:.4f}"

@@ -1,14 +1,13 @@
 """The configurations as a table for people."""
 
 import io
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from batchlaw.export.provenance import prediction_line, verification_line
-from batchlaw.results.ranking import Configuration
+from batchlaw.results.configuration import Configuration
+from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec
 
 
@@ -38,7 +37,7 @@ def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
 def footnote(configurations: list[Configuration]) -> str:
     """What the ± means, and the caution that the best of many is flattered by its selection; or what was predicted."""
     if (predicted := configurations[0].predicted) is not None:
-        return prediction_line(predicted)
+        return predicted.line()
     told = "= marks what cannot be told from the best at the 5 % level."
     source = {
         "seeds": f"± is the standard error over the seeds of a trial; {told}",
@@ -51,13 +50,13 @@ def footnote(configurations: list[Configuration]) -> str:
     )
 
 
-def table_text(spec: StudySpec, configurations: list[Configuration], verified: dict[str, Any] | None) -> str:
+def table_text(spec: StudySpec, configurations: list[Configuration], verified: Verification | None) -> str:
     """The table, its footnote and the verification as plain text."""
     console = Console(file=io.StringIO(), width=120, highlight=False)
     console.print(table(spec, configurations))
     console.print(footnote(configurations))
     if verified:
-        console.print(verification_line(verified))
+        console.print(verified.line())
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 

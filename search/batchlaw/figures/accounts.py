@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from batchlaw.claims.designed import Block
-from batchlaw.export import Configuration, select, with_ties
 from batchlaw.laws import StudyLaw
+from batchlaw.results.configuration import Configuration
+from batchlaw.results.ranking import select, with_ties
 from batchlaw.results.records import TrialRecord
 from batchlaw.results.status import StudyStatus
 from batchlaw.spec import StudySpec

@@ -5,12 +5,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from batchlaw.export import Configuration, best_per, with_ties
 from batchlaw.export.provenance import interval_of
 from batchlaw.figures.labels import settings_line
 from batchlaw.figures.style import BLUE, GRAY, batch_axis, digits, finish, score_axis
 from batchlaw.recipe.result import ENDED, Outcome
-from batchlaw.results.records import TrialRecord, best_first
+from batchlaw.results.configuration import Configuration
+from batchlaw.results.ranking import best_first, best_per, with_ties
+from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
 

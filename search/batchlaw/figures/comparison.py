@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from batchlaw.export import Configuration
 from batchlaw.figures.bests import best_of, errors_of
 from batchlaw.figures.style import BLUE, batch_axis, digits, finish, score_axis, words
+from batchlaw.results.configuration import Configuration
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 

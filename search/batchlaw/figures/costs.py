@@ -10,10 +10,10 @@ from statistics import median_high, median_low
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from batchlaw.export import best_per
 from batchlaw.figures.style import BLUE, FINE_LOG, GRAY, OUTCOME_COLORS, batch_axis, digits, finish, words
 from batchlaw.recipe.schedule import schedule_of
-from batchlaw.results.records import TrialRecord, best_first
+from batchlaw.results.ranking import best_first, best_per
+from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec, TrainConfig
 
 _MOST = 2500  # trials on the timeline, so that it stays below 60 KB

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchlaw.claims.designed import Block
-from batchlaw.export import Configuration
 from batchlaw.export.provenance import interval_of
 from batchlaw.figures.accounts import Account
 from batchlaw.figures.batches import outcomes_by_batch_size
@@ -17,6 +16,7 @@ from batchlaw.figures.parts import part_of, pooled, verdict_of_each
 from batchlaw.figures.ridges import figures
 from batchlaw.figures.style import words
 from batchlaw.recipe.result import ENDINGS
+from batchlaw.results.configuration import Configuration
 from batchlaw.results.status import counts_line
 from batchlaw.spec import fingerprint
 

@@ -24,7 +24,8 @@ from batchlaw.figures.style import (
 )
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.scaling import family_factor
-from batchlaw.results.records import TrialRecord, best_first
+from batchlaw.results.ranking import best_first
+from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec, extremes
 
 _MOST_ON_MAP = 500  # trials, so that it stays below 60 KB

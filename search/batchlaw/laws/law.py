@@ -8,8 +8,8 @@ import numpy as np
 from batchlaw.errors import StudyError
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
-from batchlaw.results.ranking import best_per
-from batchlaw.results.records import TrialRecord, best_first
+from batchlaw.results.ranking import best_first, best_per
+from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec, extremes, levels_of
 from batchlaw.spec.families import FAMILIES
 from batchlaw.stats.curves import MCCANDLISH, SURGE

@@ -7,8 +7,9 @@ from typing import Any
 from batchlaw.errors import BatchlawError, StudyError
 from batchlaw.laws.law import StudyLaw
 from batchlaw.recipe.schedule import schedule_of
-from batchlaw.results.ranking import Configuration, with_ties
-from batchlaw.results.records import TrialRecord, best_first
+from batchlaw.results.configuration import Configuration
+from batchlaw.results.ranking import best_first, with_ties
+from batchlaw.results.records import TrialRecord
 from batchlaw.results.step_time import Profile
 from batchlaw.spec import StudySpec, TrainConfig
 

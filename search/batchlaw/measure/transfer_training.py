@@ -10,12 +10,10 @@ from batchlaw.laws.prediction import TARGETS
 from batchlaw.laws.transfer import Transfer, ranked
 from batchlaw.objectives.builtin import train_config
 from batchlaw.objectives.runtime import Runtime
-from batchlaw.recipe.derive import derive, run_seeds
-from batchlaw.recipe.scaling import family_factor
+from batchlaw.recipe.derive import derive_moved, run_seeds
 from batchlaw.recipe.space import point_of
 from batchlaw.spec import StudySpec, TrainConfig
 from batchlaw.spec.families import families_with
-from batchlaw.spec.knobs import ScalingRule
 from batchlaw.stats.law import left_out
 from batchlaw.stats.surface import Floats
 from batchlaw.stats.transfer import Transferred, scores_at, tuned_rates
@@ -90,13 +88,18 @@ def _scores(
 def _config(spec: StudySpec, law: StudyLaw, reference: int, name: str, batch_size: int, peak_lr: float) -> TrainConfig:
     """The configuration of the stratum at a batch size and a rate; the sde rule moves more than the rate."""
     assert law.ridge is not None
-    point = point_of(law.records[0].params, spec.space)
-    factor = family_factor(point.optimizer, point.momentum) if spec.space.family_factors else 1.0
-    rule: ScalingRule = "sde" if name == "sde" else "constant"
-    at = float(2 ** law.ridge.best[reference]) if rule == "sde" else peak_lr
-    space = spec.space.model_copy(update={"reference_batch_size": int(law.ridge.given[reference])})
-    moved = point.model_copy(update={"batch_size": batch_size, "base_lr": at / factor, "scaling_rule": rule})
-    return derive(spec.model_copy(update={"space": space}), moved, run_seeds(spec.arm.seed, spec.arm.replicates))
+    given = law.ridge.given[reference]
+    trial = next(record for record in law.records if record.known_config.batch_size == given)
+    sde = name == "sde"
+    return derive_moved(
+        spec,
+        point_of(trial.params, spec.space),
+        trial.known_config,
+        batch_size=batch_size,
+        peak_lr=float(2 ** law.ridge.best[reference]) if sde else peak_lr,
+        rule="sde" if sde else "constant",
+        seeds=run_seeds(spec.arm.seed, spec.arm.replicates),
+    )
 
 
 def n_trainings(transfer: Transfer) -> int:

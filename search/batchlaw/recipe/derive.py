@@ -12,7 +12,7 @@ from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import Budget, StudySpec, TrainConfig, extremes, levels_of
 from batchlaw.spec.arms import Measure
 from batchlaw.spec.families import FAMILIES
-from batchlaw.spec.knobs import KNOBS, Point
+from batchlaw.spec.knobs import KNOBS, Point, ScalingRule
 
 
 def run_seeds(study_seed: int, replicates: int) -> tuple[int, ...]:
@@ -101,6 +101,42 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         lr_per_example=peak_lr / point.batch_size,
         noise_scale=noise_scale(peak_lr, point.batch_size, n_train, values["momentum"]),
     )
+
+
+def derive_moved(
+    spec: StudySpec,
+    point: Point,
+    trained: TrainConfig,
+    *,
+    batch_size: int,
+    peak_lr: float,
+    rule: ScalingRule,
+    seeds: tuple[int, ...],
+) -> TrainConfig:
+    """Everything that follows from a point at another batch size than it was trained with.
+
+    Args:
+        spec: the study.
+        point: the hyperparameters; its batch size and learning rate are replaced.
+        trained: the configuration from which the rule goes on: its batch size is the reference, and its averages β₁ and
+            β₂ and its eps are those that the sde rule scales.
+        batch_size: to move to.
+        peak_lr: at the reference; the rule scales it.
+        rule: by which to scale.
+        seeds: one a replicate.
+
+    Raises:
+        ConfigError: the moved point cannot be trained.
+    """
+    second_moment = FAMILIES[trained.optimizer].second_moment or "beta2"
+    settings = {
+        "reference_batch_size": trained.batch_size, "beta1": trained.beta1, second_moment: trained.beta2,
+        "eps": trained.eps,
+    }  # fmt: skip
+    space = spec.space.model_copy(update=settings)
+    factor = family_factor(point.optimizer, point.momentum) if space.family_factors else 1.0
+    moved = point.model_copy(update={"batch_size": batch_size, "base_lr": peak_lr / factor, "scaling_rule": rule})
+    return derive(spec.model_copy(update={"space": space}), moved, seeds)
 
 
 def _measures(spec: StudySpec) -> tuple[Measure, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
@@ -61,9 +61,6 @@ class TrialRecord(TrialBrief):
         if self.config is None:
             raise StudyError(f"trial {self.number} is {self.outcome} and has no configuration")
         return self.config
-
-
-Brief = TypeVar("Brief", bound=TrialBrief)
 
 
 def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
@@ -154,13 +151,6 @@ def _outcome(number: int, state: TrialState, named: str | None) -> Outcome:
         return _OF_NAME[named]
     except KeyError:
         raise StudyError(f"trial {number}: outcome as stored is {named!r}; known are {', '.join(Outcome)}") from None
-
-
-def best_first(records: Iterable[Brief], direction: str) -> list[Brief]:
-    """Completed trials, the best first; of equals the earlier."""
-    sign = -1 if direction == "maximize" else 1
-    complete = [record for record in records if record.outcome == Outcome.COMPLETE and record.value is not None]
-    return sorted(complete, key=lambda record: (sign * (record.value or 0.0), record.number))
 
 
 def outcome_counts(records: Iterable[TrialBrief]) -> dict[str, int]:

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from batchlaw.recipe.result import ENDED, ENDINGS
-from batchlaw.results.records import TrialRecord, best_first, briefs_of, outcome_counts, record_at
+from batchlaw.results.ranking import best_first
+from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at
 from batchlaw.spec import StudySpec, fingerprint
 from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, with_retries, workers_of
 

@@ -10,7 +10,7 @@ import torch
 import yaml
 from batchlaw.cli import exporting
 from batchlaw.errors import BatchlawError
-from batchlaw.export import FORMATS, best_per, provenances_of, select, with_ties
+from batchlaw.export import FORMATS, provenances_of
 from batchlaw.export.accumulation import micro_batches
 from batchlaw.export.snippet import python_snippet
 from batchlaw.export.timm_flags import timm_flags
@@ -18,8 +18,10 @@ from batchlaw.export.training_arguments import training_arguments
 from batchlaw.export.wandb_sweep import wandb_sweep
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.schedule import schedule_of
+from batchlaw.results.ranking import best_per, select, with_ties
 from batchlaw.results.records import TrialRecord
 from batchlaw.results.result import TrialResult
+from batchlaw.results.verification import Estimate, Verification
 from batchlaw.stats.comparison import mean_and_error, welch_p_value
 from batchlaw.train import optimizers
 
@@ -158,11 +160,19 @@ def test_provenance_says_what_the_study_tried_with_the_same_optimizer():
 
 
 def test_a_verification_belongs_to_its_trial_alone():
-    part = {"value": 0.9, "standard_error": 0.01}
-    verified = {"trial": 2, "metric": "m", "n_seeds": 5, "search_value": 0.95, "fresh": part, "optimism": part}
+    fresh, optimism = Estimate(0.9, 0.01), Estimate(0.05, 0.01)
+    verified = Verification(trial=2, metric="m", n_seeds=5, search_value=0.95, fresh=fresh, optimism=optimism)
     other, tested = provenances([record(1, [0.97]), record(2, [0.95])], verified=verified)
-    assert "verified" not in other.as_dict() and tested.as_dict()["verified"] == verified
-    assert "5 fresh seeds: m 0.9000 ± 0.0100" in tested.comment() and "fresh" not in other.comment()
+    assert "verified" not in other.as_dict() and "fresh" not in other.comment()
+    assert tested.as_dict()["verified"] == {
+        "trial": 2, "metric": "m", "n_seeds": 5, "search_value": 0.95,
+        "fresh": {"value": 0.9, "standard_error": 0.01}, "optimism": {"value": 0.05, "standard_error": 0.01},
+    }  # fmt: skip
+    line = "5 fresh seeds: m 0.9000 ± 0.0100; the search reported 0.9500, an optimism of 0.0500 ± 0.0100."
+    assert line in tested.comment()
+    with_test = dataclasses.replace(verified, test=("test_accuracy", Estimate(0.8, 0.02)))
+    assert with_test.as_dict()["test"] == {"metric": "test_accuracy", "value": 0.8, "standard_error": 0.02}
+    assert with_test.line().endswith("; test_accuracy 0.8000 ± 0.0200.")
 
 
 def test_a_metric_of_any_text_stays_within_the_comment():
