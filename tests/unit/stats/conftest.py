@@ -5,7 +5,7 @@ from batchlaw.stats.surface import Surface
 
 
 def planted(slope, noise=0.1, seeds=5, n_given=8, n_tuned=9, seed=0, curve=lambda off: -((off / 2) ** 2), middle=None):
-    """A surface and its optima: log₂ optimum = middle + slope × (log₂ given - its mean), with levels an octave apart."""
+    """A surface and its optima, log₂: middle + slope × (log₂ given - its mean). Levels are an octave apart."""
     generator = np.random.default_rng(seed)
     x, y = np.arange(n_given) - 8.0, np.arange(n_tuned) + 1.0
     best = (y.mean() if middle is None else middle) + slope * (x - x.mean())
