@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batchlaw.objectives.trial import Trial
+    from batchlaw.study import Study
 
 __version__ = "0.1.0"
-__all__ = ["Trial"]
-_MODULES = {"Trial": "batchlaw.objectives.trial"}  # imported when a name is first used, so that the command starts fast
+__all__ = ["Study", "Trial"]
+# Imported when a name is first used, so that the command starts fast.
+_MODULES = {"Study": "batchlaw.study", "Trial": "batchlaw.objectives.trial"}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,8 @@ within a trial are shielded: a signal that arrives during one is raised after it
 """
 
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,20 +20,49 @@ class Interrupts:
     """Turns signals into exceptions of the training in progress."""
 
     def __init__(self) -> None:
-        self.stop_requested = False
+        self.stopped_by: int | None = None  # the signal that asked to stop
         self._installed = self._armed = False
         self._pending: Stop | None = None
+        self._deadline: float | None = None  # time.monotonic(), where no alarm can be set
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether a signal has asked to stop."""
+        return self.stopped_by is not None
 
     def install(self) -> None:
         """Handle the signals of this process; call it in the main thread."""
         for number in STOPPING:
-            signal.signal(number, lambda *_: self._arrive(Interrupted()))
+            signal.signal(number, self._stop)
         signal.signal(signal.SIGALRM, lambda *_: self._arrive(TimeLimit()))
         self._installed = True
 
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Take over the signals of somebody else's process for a while.
+
+        A request to stop is passed on at the end to whoever handled the signal before. In a thread other than the main
+        one no signal arrives, and the time limit is looked at between reports.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (*STOPPING, signal.SIGALRM)}
+        self.install()
+        try:
+            yield
+        finally:
+            self._installed = False
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if self.stopped_by is not None:
+            signal.raise_signal(self.stopped_by)
+
+    def _stop(self, number: int, _: object) -> None:
+        self.stopped_by = number
+        self._arrive(Interrupted())
+
     def _arrive(self, stop: Stop) -> None:
-        if isinstance(stop, Interrupted):
-            self.stop_requested = True
         if self._armed:
             self._armed = False
             raise stop
@@ -42,9 +73,11 @@ class Interrupts:
         """Train in this context: it may raise `Interrupted` anywhere inside, and `TimeLimit` after `seconds`."""
         if self.stop_requested:
             raise Interrupted
-        self._pending = None
+        self._pending = self._deadline = None
         if seconds is not None and self._installed:
             signal.setitimer(signal.ITIMER_REAL, seconds)
+        elif seconds is not None:
+            self._deadline = time.monotonic() + seconds
         self._armed = True
         try:
             yield
@@ -68,3 +101,6 @@ class Interrupts:
             if was_armed and self._pending is not None:
                 stop, self._pending, self._armed = self._pending, None, False
                 raise stop
+        if was_armed and self._deadline is not None and time.monotonic() >= self._deadline:
+            self._armed = False
+            raise TimeLimit

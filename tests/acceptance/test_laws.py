@@ -112,7 +112,10 @@ def test_the_pages_draw(read, tmp_path, name):
         (["recommend", "tiny", "--seconds", "0"], "--seconds: got 0; must be between 0.001 and"),
         (["export", "tiny", "--for-batch-size", "0"], "--for-batch-size: got 0; must be between 1 and"),
         (["export", "tiny", "--for-batch-size", "24", "--rule", "cube"], "--rule: got 'cube'; must be one of law"),
-        (["export", "tiny", "--rule", "sqrt"], "--rule: got 'sqrt'; goes with --for-batch-size"),
+        (
+            ["export", "tiny", "--rule", "sqrt"],
+            "--rule: got 'sqrt'; goes with a batch size to predict for",
+        ),
         (["export", "tiny", "--trial", "9999"], "--trial: got 9999; must be a completed trial"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -105,7 +105,7 @@ def test_the_python_form_runs_as_it_is(read, finished, tmp_path):
 
 def test_a_file_that_cannot_be_written_is_one_line(read):
     assert read("export", "tiny", "-o", "/no/such/folder/x", code=2).stderr.startswith(
-        "error: --output /no/such/folder/x:"
+        "error: --output: got '/no/such/folder/x'; No such file"
     )
 
 
@@ -186,7 +186,7 @@ def test_help_names_every_command(batchlaw):
         (["export", "tiny", "--format", "xml"], "--format: got 'xml'; must be one of table, json"),
         (["export", "tiny", "--per", "mood"], "--per: got 'mood'; must be one of batch_size"),
         (["export", "tiny", "--top", "0"], "--top: got 0; must be between 1"),
-        (["export", "tiny", "--top", "2", "--format", "timm"], "--top: got 2; must be 1, since --format timm"),
+        (["export", "tiny", "--top", "2", "--format", "timm"], "--top: got 2; must be 1; timm holds one configuration"),
         (["export", "tiny", "--per", "optimizer", "--format", "python"], "--per: got 'optimizer'; must not be given"),
         (["dashboard", "--port", "70000"], "--port: got 70000; must be between 0 and 65,535"),
         (["status", "tiny"], "--storage sqlite:///batchlaw.db: there is no such database"),

@@ -129,7 +129,7 @@ def test_figures_are_written_for_a_paper(report, tmp_path):
 BAD = [
     (("nothing",), "there is no study 'nothing' in the database; it holds first, hostile, tiny-claim, unfinished"),
     (("first", "first"), "STUDY: got first first; must not repeat a study"),
-    (("first", "-o", "missing/page.html"), "--output missing/page.html: No such file"),
+    (("first", "-o", "missing/page.html"), "--output: got 'missing/page.html'; No such file"),
     ((), "Missing argument 'STUDY…'"),
 ]
 

@@ -8,24 +8,33 @@ import typer
 from rich.console import Console
 
 from batchlaw.errors import BatchlawError
-
-DEFAULT_URL = "sqlite:///batchlaw.db"  # of the database, for --storage
+from batchlaw.study import DEFAULT_URL as DEFAULT_URL
 
 output = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 # Arguments of the library that are not called as their options are.
-_OPTIONS = {"data": "STUDY_OR_FILE", "reference_batch_size": "--reference"}
+_OPTIONS = {
+    "data": "STUDY_OR_FILE", "reference_batch_size": "--reference", "path": "--output", "number": "TRIAL",
+}  # fmt: skip
 _ADVICE = {  # by what the library names as the remedy
     "extrapolate": "--extrapolate goes beyond",
     "carried_by": "--rule sqrt or linear carries the best trial's rate untested",
+    "Study.create(name=…)": "--fork NEW_NAME starts a new study, and --trials extends this one",
 }
 
 
 def line_of(error: BatchlawError) -> str:
     """What the library refuses, in the words of the command: its options, and what to do."""
-    option = error.argument and _OPTIONS.get(error.argument, f"--{error.argument.replace('_', '-')}")
-    return error.line(option, _ADVICE[error.remedy] if error.remedy else None)
+    option = error.argument and _OPTIONS.get(error.argument, _option(error.argument))
+    advice = None
+    if error.remedy:
+        advice = _ADVICE.get(error.remedy, f"see {_option(error.remedy)}" if error.remedy.isidentifier() else None)
+    return error.line(option, advice)
+
+
+def _option(argument: str) -> str:
+    return f"--{argument.replace('_', '-')}"
 
 
 def within(option: str, low: float, high: float) -> Callable[[float | None], float | None]:

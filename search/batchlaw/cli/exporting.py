@@ -1,20 +1,14 @@
 """The command export. It never imports torch, but for `--verify`."""
 
-from datetime import UTC, datetime
+import warnings
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, within
-from batchlaw.errors import BatchlawError, StudyError
-
-if TYPE_CHECKING:
-    from batchlaw.laws.prediction import CarriedBy
-    from batchlaw.results.configuration import Configuration
-    from batchlaw.results.records import TrialRecord
-    from batchlaw.results.verification import Verification
-    from batchlaw.storage import StoredStudy
+from batchlaw.study import Study
 
 _FORMATS = "table, json, yaml, toml, csv, python, lightning, transformers, timm, wandb or optuna."
 
@@ -70,132 +64,20 @@ def export(
     ] = None,
 ) -> None:
     """Write out the best configurations, with their errors, ties and provenance."""
-    from batchlaw.results.ranking import select, with_ties
-    from batchlaw.results.records import records_of
-    from batchlaw.storage import load, open_storage
+    from batchlaw.study.exporting import Choice
 
-    _check(form, top, per)
-    _check_moving(form, top, per, trial, for_batch_size, rule, extrapolate, verify)
-    stored = load(open_storage(storage), study)
-    records = records_of(stored)
-    if for_batch_size is not None:
-        predicted = _predicted(stored, records, for_batch_size, rule, extrapolate)
-        _deliver(_text(form, stored, records, [predicted], None), file)
-        return
-    chosen = select(records, stored.spec, top=top, per=per)
-    if not chosen:
-        raise StudyError(f"study {study!r} has no finished trial to export yet")
-    best = select(records, stored.spec, top=1, per=None)[0]
-    if trial is not None:
-        chosen = [
-            record for record in select(records, stored.spec, top=len(records), per=None) if record.number == trial
-        ]
-        if not chosen:
-            raise BatchlawError(f"--trial: got {trial}; must be a completed trial of study {study!r}")
-    configurations = with_ties(chosen, best, stored.spec)
-    text = _text(form, stored, records, configurations, None)  # what a format refuses, it refuses before any training
-    if verify is not None:
-        verified = _verify(stored, chosen[0] if trial is not None else best, verify, device, data_dir, spec_file)
-        text = _text(form, stored, records, configurations, verified)
-    _deliver(text, file)
-
-
-def _deliver(text: str, file: Path | None) -> None:
+    choice = Choice(
+        format=form, top=top, per=per, trial=trial, for_batch_size=for_batch_size, rule=rule, extrapolate=extrapolate,
+        verify=verify,
+    )  # fmt: skip
+    choice.check()  # before the database is looked for
+    with warnings.catch_warnings(record=True) as cautions:
+        warnings.simplefilter("always", UserWarning)
+        found = Study.open(study, storage, file=spec_file)
+        text = found.export(path=file, device=device, data_dir=data_dir, **asdict(choice))
+    for caution in cautions:
+        errors.print(f"warning: {caution.message}", soft_wrap=True, markup=False)
     if file is None:
         typer.echo(text.rstrip("\n"))
-        return
-    try:
-        file.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-    except OSError as error:
-        raise BatchlawError(f"--output {file}: {error.strerror or error}") from None
-    errors.print(f"wrote {file}", soft_wrap=True)
-
-
-def _check(form: str, top: int, per: str | None) -> None:
-    """Refuse a format or a knob that is none, and several configurations where the format holds one."""
-    from batchlaw.export import FORMATS, OF_ONE
-    from batchlaw.results.configuration import PER
-
-    for option, value, known in (("--format", form, FORMATS), ("--per", per, PER)):
-        if value is not None and value not in known:
-            raise BatchlawError(f"{option}: got {value!r}; must be one of {', '.join(known)}")
-    if form in OF_ONE and top > 1:
-        raise BatchlawError(f"--top: got {top}; must be 1, since --format {form} holds one configuration")
-    if form in OF_ONE and per is not None:
-        raise BatchlawError(f"--per: got {per!r}; must not be given, since --format {form} holds one configuration")
-
-
-def _check_moving(
-    form: str,
-    top: int,
-    per: str | None,
-    trial: int | None,
-    for_batch_size: int | None,
-    rule: str,
-    extrapolate: bool,
-    verify: int | None,
-) -> None:
-    """Refuse options that exclude each other, and a rule that is none."""
-    if trial is not None and (top > 1 or per is not None):
-        raise BatchlawError(f"--trial: got {trial}; must stand without --top and --per")
-    if for_batch_size is None:
-        if rule != "law":
-            raise BatchlawError(f"--rule: got {rule!r}; goes with --for-batch-size")
-        if extrapolate:
-            raise BatchlawError("--extrapolate: goes with --for-batch-size")
-        return
-    from batchlaw.laws.prediction import CARRIERS
-
-    if rule not in CARRIERS:
-        raise BatchlawError(f"--rule: got {rule!r}; must be one of {', '.join(CARRIERS)}")
-    others = {"--top": top > 1, "--per": per is not None, "--trial": trial is not None, "--verify": verify is not None}
-    if given := [option for option, is_given in others.items() if is_given]:
-        raise BatchlawError(f"--for-batch-size: got {for_batch_size}; must stand without {' and '.join(given)}")
-    if form == "optuna":
-        raise BatchlawError("--format: got 'optuna'; what is predicted need not be a point of the study's space")
-
-
-def _predicted(
-    stored: "StoredStudy", records: list["TrialRecord"], batch_size: int, rule: str, extrapolate: bool
-) -> "Configuration":
-    from batchlaw.laws import laws_of
-    from batchlaw.laws.prediction import predict
-
-    laws = laws_of(stored.spec, records)
-    found = predict(stored.spec, laws, batch_size, carried_by=cast("CarriedBy", rule), extrapolate=extrapolate)
-    assert found.predicted is not None
-    for warning in found.predicted.warnings:
-        errors.print(f"warning: {warning}", soft_wrap=True, markup=False)
-    return found
-
-
-def _text(
-    form: str,
-    stored: "StoredStudy",
-    records: list["TrialRecord"],
-    configurations: list["Configuration"],
-    verified: "Verification | None",
-) -> str:
-    from batchlaw.export import provenances_of, render
-
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    provenances = provenances_of(configurations, records, stored.spec, exported=now, verified=verified)
-    return render(form, stored.spec, configurations, provenances, verified)
-
-
-def _verify(
-    stored: "StoredStudy",
-    best: "TrialRecord",
-    n_seeds: int,
-    device: str,
-    data_dir: Path | None,
-    spec_file: Path | None,
-) -> "Verification":
-    from batchlaw.cli.machine import cores, runtime
-    from batchlaw.errors import Diverged, WorkFailed
-    from batchlaw.measure.replay import verify
-
-    try:
-        return verify(best, stored.spec, runtime(stored.spec, device, cores(), data_dir, spec_file), n_seeds)
-    except Diverged:
-        raise WorkFailed(f"--verify: trial {best.number} diverged on all of {n_seeds} fresh seeds") from None
+    else:
+        errors.print(f"wrote {file}", soft_wrap=True)

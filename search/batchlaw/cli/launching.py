@@ -11,8 +11,8 @@ from batchlaw.cli.machine import cores
 from batchlaw.errors import BatchlawError, WorkFailed
 
 if TYPE_CHECKING:
-    from batchlaw.cli.progress import Fleet
     from batchlaw.storage import StoredStudy
+    from batchlaw.study.progress import Fleet
 
 _PLACES = ("local", "slurm", "ray")
 
@@ -132,11 +132,11 @@ def _options(pairs: list[str] | None) -> dict[str, str]:
 
 def _follow(stored: "StoredStudy", fleet: "Fleet") -> bool:
     """Show progress until no worker is left; whether a person stopped it."""
-    from batchlaw.cli.progress import RunProgress
+    from batchlaw.study.progress import RunProgress
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    with RunProgress(stored, output, plain=False) as progress:
+    with RunProgress(stored, console=output) as progress:
         try:
             progress.follow(fleet)
         except KeyboardInterrupt:

@@ -1,15 +1,16 @@
 """Commands that read: status, reap, storage, schema. None of them imports torch."""
 
-import contextlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, StudyArgument, output
-from batchlaw.errors import BatchlawError, WorkFailed
+from batchlaw.errors import BatchlawError
+from batchlaw.study import Study
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -34,18 +35,8 @@ def status(
     json_: JsonOption = False,
 ) -> None:
     """Where a study stands and who works on it, from any terminal; what dead workers left is cleared up."""
-    from batchlaw.results.status import StudyStatus, status_of
-    from batchlaw.storage import load, open_storage
-    from batchlaw.workers.recovery import reap
-
-    stored = load(open_storage(storage), study)
-
-    def look() -> StudyStatus:
-        with contextlib.suppress(WorkFailed):  # one who may only read, sees
-            reap(stored)
-        return status_of(stored)
-
-    now = look()
+    found = Study.open(study, storage)
+    now = found.status()
     if json_:
         typer.echo(json.dumps(now.as_dict(), indent=2))
         return
@@ -54,10 +45,10 @@ def status(
         return
     from rich.live import Live
 
-    with contextlib.suppress(KeyboardInterrupt), Live(_overview(now), console=output, auto_refresh=False) as live:
+    with suppress(KeyboardInterrupt), Live(_overview(now), console=output, auto_refresh=False) as live:
         while now.slots.done < now.slots.total:
             time.sleep(_WATCH_SECONDS)
-            now = look()
+            now = found.status()
             live.update(_overview(now), refresh=True)
 
 

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, output
-from batchlaw.cli.machine import cores, runtime
-from batchlaw.errors import SpecError
+from batchlaw.study import Study
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -26,15 +25,7 @@ def replay(
     data_dir: DataDirOption = None,
 ) -> int:
     """Train a trial again from the database, and compare; on the CPU the scores are equal to the last bit."""
-    from batchlaw.measure.replay import replay as replay_trial
-    from batchlaw.results.records import records_of
-    from batchlaw.storage import load, open_storage
-
-    stored = load(open_storage(storage), study)
-    records = {record.number: record for record in records_of(stored)}
-    if trial not in records:
-        raise SpecError(f"TRIAL: got {trial}; study {study!r} has the trials 0 to {len(records) - 1}")
-    comparison = replay_trial(records[trial], stored.spec, runtime(stored.spec, device, cores(), data_dir, file))
+    comparison = Study.open(study, storage, file=file).replay(trial, device=device, data_dir=data_dir)
     for what, recorded, replayed in comparison.pairs:
         output.print(f"{what:>12}  recorded {recorded:.10g}  replayed {replayed:.10g}")
     if comparison.largest_difference == 0:

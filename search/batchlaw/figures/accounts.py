@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from batchlaw.claims.designed import Block
-from batchlaw.laws import StudyLaw
+from batchlaw.claims.designed import Block, findings_of
+from batchlaw.errors import StudyError
+from batchlaw.laws import StudyLaw, known_laws
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.ranking import select, with_ties
-from batchlaw.results.records import TrialRecord
-from batchlaw.results.status import StudyStatus
+from batchlaw.results.records import TrialRecord, records_of
+from batchlaw.results.status import StudyStatus, status_of
 from batchlaw.spec import StudySpec
+from batchlaw.storage import StoredStudy, with_retries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,20 @@ class Account:
             for name, version in record.result.versions.items():
                 seen.setdefault(name, []).append(version)
         return {name: _distinct(versions) for name, versions in seen.items()}
+
+
+def account_of(stored: StoredStudy) -> Account:
+    """What is known of a study; a designed one that has not ended has no verdicts yet."""
+    judged: list[Block] = []
+    lack = None
+    records = with_retries(lambda: records_of(stored))
+    if stored.spec.claim is not None:
+        try:
+            judged = findings_of(stored, None, seed=0, records=records)
+        except StudyError as error:
+            lack = str(error)
+    laws = known_laws(stored.spec, records)
+    return Account(status=status_of(stored), records=records, judged=judged, lack=lack, laws=laws)
 
 
 def _distinct(values: Iterable[str]) -> str:

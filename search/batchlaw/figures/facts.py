@@ -1,8 +1,6 @@
-"""A study's spec in words, and as the file that it was."""
+"""A study's spec in words."""
 
 from typing import Any
-
-import tomli_w
 
 from batchlaw.figures.style import words
 from batchlaw.spec import StudySpec
@@ -37,8 +35,3 @@ def _said(value: Any) -> str:
     if value is True:
         return "yes"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def toml_of(spec: StudySpec) -> str:
-    """A study file that gives this spec again; what is at its default is left out."""
-    return tomli_w.dumps(spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True))

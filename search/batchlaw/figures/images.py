@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -13,8 +14,11 @@ from batchlaw.figures.style import WIDTH
 _SCALE = 3  # of pixels: 680 px × 3 over the 7 inches of a page are about 290 dots an inch
 
 
-def check_images(option: str) -> None:
-    """Make sure that figures can be drawn.
+def check_images(kind: str) -> None:
+    """Make sure that figures can be drawn as files.
+
+    Args:
+        kind: the argument that asks for them, "png" or "svg".
 
     Raises:
         BatchlawError: kaleido or a browser is missing.
@@ -23,12 +27,13 @@ def check_images(option: str) -> None:
         import kaleido  # noqa: F401
         from choreographer.browsers.chromium import Chromium
     except ImportError:
-        raise BatchlawError(f"{option}: needs kaleido: pip install 'batchlaw[figures]'") from None
+        raise BatchlawError("needs kaleido: pip install 'batchlaw[figures]'", argument=kind) from None
     browser = Chromium.find_browser(skip_local=False)
     if browser is None or not os.access(browser, os.X_OK):
         found = f"BROWSER_PATH names {browser!r}, which cannot be run" if browser else "none was found"
         raise BatchlawError(
-            f"{option}: needs Chrome or Chromium, and {found}: apt-get install chromium, or name one in BROWSER_PATH"
+            f"needs Chrome or Chromium, and {found}: apt-get install chromium, or name one in BROWSER_PATH",
+            argument=kind,
         )
 
 
@@ -39,7 +44,8 @@ def write_images(figures: dict[Path, go.Figure], written: Callable[[], None]) ->
         figures: by the paths of files that may be there; their folders must be.
         written: called after each.
     """
-    asyncio.run(_write(figures, written))
+    with ThreadPoolExecutor(1) as pool:  # apart from the event loop that a notebook runs in this thread
+        pool.submit(asyncio.run, _write(figures, written)).result()
 
 
 async def _write(figures: dict[Path, go.Figure], written: Callable[[], None]) -> None:

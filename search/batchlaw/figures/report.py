@@ -8,7 +8,7 @@ from batchlaw.export.provenance import interval_of
 from batchlaw.figures.accounts import Account
 from batchlaw.figures.batches import outcomes_by_batch_size
 from batchlaw.figures.comparison import comparison
-from batchlaw.figures.facts import facts_of, toml_of
+from batchlaw.figures.facts import facts_of
 from batchlaw.figures.gallery import trial_figures
 from batchlaw.figures.labels import Labels, labels_of
 from batchlaw.figures.pages import drawings, page
@@ -18,7 +18,7 @@ from batchlaw.figures.style import words
 from batchlaw.recipe.result import ENDINGS
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.status import counts_line
-from batchlaw.spec import fingerprint
+from batchlaw.spec import fingerprint, toml_of
 
 _TOP = 5  # configurations
 _SOURCES = {

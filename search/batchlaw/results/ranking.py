@@ -1,15 +1,20 @@
 """Which trials are best, and which of them cannot be told from the best."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from math import floor, log10
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from batchlaw.recipe.result import Outcome
 from batchlaw.results.configuration import Configuration, ErrorSource
+from batchlaw.results.notebook import notebook_html
 from batchlaw.results.records import TrialBrief, TrialRecord
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
 from batchlaw.stats.comparison import mean_and_error, welch_p_value
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TIE_ALPHA = 0.05
 _BY_HALF_DECADES = {knob.name for knob in KNOBS if knob.scale == "log"}
@@ -96,3 +101,58 @@ def _error(record: TrialRecord, spec: StudySpec) -> tuple[float | None, ErrorSou
         return mean_and_error(values)[1], "seeds"
     error = record.result.validation_standard_errors.get(spec.arm.metric)
     return error, "validation sample" if error is not None else "unknown"
+
+
+@dataclass(frozen=True, repr=False)
+class Ranking(Sequence[Configuration]):
+    """The best configurations of a study, the best first: a sequence of `Configuration` that shows itself as a table.
+
+    `tied_with_best` says whether a configuration cannot be told from the best at the 5 % level (Welch's test).
+    """
+
+    study: str
+    metric: str
+    configurations: tuple[Configuration, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> Configuration: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Ranking": ...
+
+    def __getitem__(self, index: int | slice) -> "Configuration | Ranking":
+        found = self.configurations[index]
+        return replace(self, configurations=found) if isinstance(found, tuple) else found
+
+    def __len__(self) -> int:
+        return len(self.configurations)
+
+    @property
+    def frame(self) -> "pd.DataFrame":
+        """A row a configuration."""
+        import pandas as pd
+
+        rows = [
+            {
+                "trial": each.trial, self.metric: each.value, "standard_error": each.standard_error,
+                "tied_with_best": each.tied_with_best, "batch_size": each.config.batch_size, "peak_lr": each.peak_lr,
+                "optimizer": each.config.optimizer, "scaling_rule": each.config.scaling_rule,
+                "warmup_fraction": each.config.warmup_fraction, "decay": each.config.decay,
+            }
+            for each in self.configurations
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        if not self.configurations:
+            return f"study {self.study!r} has no completed trial yet"
+        return f"Best configurations of {self.study} by {self.metric}\n{self.frame.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(f"Best configurations of {self.study} by {self.metric}", (), self.frame)
+
+
+def ranking(records: Sequence[TrialRecord], spec: StudySpec, n: int) -> Ranking:
+    """The n best completed trials, or as many as there are."""
+    chosen = select(records, spec, top=n, per=None)
+    return Ranking(spec.name, spec.arm.metric, tuple(with_ties(chosen, chosen[0], spec) if chosen else ()))

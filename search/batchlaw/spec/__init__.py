@@ -2,12 +2,14 @@
 
 from batchlaw.spec.config import TrainConfig
 from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, levels_of
-from batchlaw.spec.reading import canonical_json, differing_fields, fingerprint, parse_spec, read_spec
+from batchlaw.spec.keywords import ASK, tables_of
+from batchlaw.spec.reading import canonical_json, differing_fields, fingerprint, parse_spec, read_spec, toml_of
 from batchlaw.spec.space import Space
 from batchlaw.spec.study import BUILTIN_METRICS, Budget, Claim, Schedule, Search, StudySpec
 from batchlaw.spec.task import DATASETS, DatasetFacts, ModelOptions, Task
 
 __all__ = [
+    "ASK",
     "BUILTIN_METRICS",
     "DATASETS",
     "Budget",
@@ -29,4 +31,6 @@ __all__ = [
     "levels_of",
     "parse_spec",
     "read_spec",
+    "tables_of",
+    "toml_of",
 ]

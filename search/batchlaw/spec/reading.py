@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
+import tomli_w
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -96,6 +97,11 @@ def _tables_in(annotation: Any) -> Iterator[type[Frozen]]:
 def canonical_json(spec: StudySpec) -> str:
     """The same text for the same study, whatever the order, spelling of defaults or layout of its file."""
     return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def toml_of(spec: StudySpec) -> str:
+    """A study file that gives this spec again; what is at its default is left out."""
+    return tomli_w.dumps(spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True))
 
 
 def fingerprint(spec: StudySpec) -> str:

@@ -64,7 +64,8 @@ class StudySpec(Frozen):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     question: Annotated[str, StringConstraints(min_length=1)]
     task: Task | None = None
-    objective: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
+    # "package.module:function", or "ask" where trials are asked for and told; see `Study.ask`
+    objective: Annotated[str, StringConstraints(pattern=r"^(ask|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")] | None = None
     command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # any program; see search/command.py
     train_size: Positive | None = None  # examples in an epoch of one's own objective or command
     budget: Budget

@@ -69,8 +69,8 @@ def register(
         differing = differing_fields(stored.spec, spec)
         if differing:
             raise StudyError(
-                f"study {spec.name!r} is stored with another spec; {'; '.join(differing)}; "
-                "--fork NEW_NAME starts a new study, and --trials extends this one"
+                f"study {spec.name!r} is stored with another spec; {'; '.join(differing)}",
+                remedy="Study.create(name=…)",
             ) from None
         if trials is not None:
             stored.slots.resize(trials)

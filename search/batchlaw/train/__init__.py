@@ -2,8 +2,17 @@
 
 from batchlaw.recipe.result import Report, TrainResult
 from batchlaw.train.checkpoint import Checkpoint
-from batchlaw.train.loop import device_name
+from batchlaw.train.device import device_name
 from batchlaw.train.stacking import configs_together
 from batchlaw.train.training import train, train_together
 
-__all__ = ["Checkpoint", "Report", "TrainResult", "configs_together", "device_name", "train", "train_together"]
+__all__ = [
+    "Checkpoint",
+    "Report",
+    "TrainResult",
+    "configs_together",
+    "device_name",
+    "device_named",
+    "train",
+    "train_together",
+]

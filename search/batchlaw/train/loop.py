@@ -15,6 +15,7 @@ from batchlaw.spec import TrainConfig
 from batchlaw.train import memory, networks
 from batchlaw.train.checkpoint import Checkpoint
 from batchlaw.train.data import Examples, load_parts
+from batchlaw.train.device import device_name
 from batchlaw.train.parallel_runs import Evaluation, ParallelRuns
 from batchlaw.train.stacking import can_stack, stack_size
 
@@ -257,13 +258,6 @@ class Run:
                 )
             )
         return results
-
-
-def device_name(device: torch.device) -> str:
-    """`cpu`, or the type with the product's name, such as `cuda (NVIDIA H100)`."""
-    if device.type != "cuda":
-        return device.type
-    return f"cuda ({torch.cuda.get_device_name(device)})"
 
 
 def _per_member(evaluations: list[Evaluation], part: str) -> list[dict[str, float]]:

@@ -37,18 +37,21 @@ class Heartbeat:
     They are apart because the first waits while the database is away.
     """
 
-    def __init__(self, stored: StoredStudy, registration: Registration) -> None:
+    def __init__(self, stored: StoredStudy, registration: Registration, *, embedded: bool = False) -> None:
+        """Prepare the threads; an `embedded` worker is in somebody else's process, which is never ended by force."""
         self._stored, self._registration = stored, registration
         self._running: Running | None = None
         self._lock = Lock()
         self._ended = Event()
         self.trials_done = 0
-        self._threads = [Thread(target=work, daemon=True) for work in (self._live, self._watch)]
+        self._embedded = embedded
+        work = (self._live,) if embedded else (self._live, self._watch)
+        self._threads = [Thread(target=target, daemon=True) for target in work]
         self._signals, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
 
     def __enter__(self) -> "Heartbeat":
-        self._woken_before = _wake_by_signals(self._wake)
+        self._woken_before = -1 if self._embedded else _wake_by_signals(self._wake)
         for thread in self._threads:
             thread.start()
         return self
@@ -58,7 +61,8 @@ class Heartbeat:
         os.write(self._wake, b"\0")  # so that the watch does not wait for its tick
         for thread in self._threads:
             thread.join()
-        _wake_by_signals(self._woken_before)
+        if not self._embedded:
+            _wake_by_signals(self._woken_before)
         os.close(self._signals)
         os.close(self._wake)
         with suppress(WorkFailed):

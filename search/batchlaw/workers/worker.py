@@ -3,7 +3,7 @@
 import math
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -53,6 +53,8 @@ class Worker:
     study_seed: int
     deadline: float | None = None  # time.monotonic() past which no trial starts
     figures: bool = False  # whether it draws the study's page when it is its turn
+    between: Callable[[], None] = lambda: None  # called between trials
+    embedded: bool = False  # in somebody else's process, which is never ended by force
     trials_done: int = 0
     _next_refresh: float = 0.0  # time.monotonic() from which it looks again whether it is its turn
     _failures: int = 0
@@ -70,7 +72,7 @@ class Worker:
             stored.storage.engine, stored.study._study_id,
             device=device_name(self.runtime.device), threads=torch.get_num_threads(),
         )  # fmt: skip
-        with Heartbeat(stored, registration) as self._heartbeat:
+        with Heartbeat(stored, registration, embedded=self.embedded) as self._heartbeat:
             while not self.runtime.interrupts.stop_requested:
                 if self.deadline is not None and time.monotonic() >= self.deadline:
                     break
@@ -83,6 +85,7 @@ class Worker:
                 else:
                     time.sleep(_IDLE_SECONDS)  # a slot is free again if its worker dies or hands it back
                 self._draw_between_trials()
+                self.between()
             self._draw_at_the_end()
 
     def _draw_between_trials(self) -> None:

@@ -11,11 +11,11 @@ import pytest
 from batchlaw.claims.hypotheses import CATALOGUE
 from batchlaw.claims.verdict import Finding
 from batchlaw.figures.comparison import comparison
-from batchlaw.figures.facts import facts_of, toml_of
+from batchlaw.figures.facts import facts_of
 from batchlaw.figures.gallery import gallery, surface_figures
 from batchlaw.figures.style import digits
 from batchlaw.recipe.result import Outcome
-from batchlaw.spec import fingerprint, parse_spec, read_spec
+from batchlaw.spec import fingerprint, parse_spec, read_spec, toml_of
 
 from tests.conftest import tiny_spec
 from tests.unit.figures.test_figures import FAMILIES, SPEC, claim_study, drawn, record, title, traces

@@ -7,6 +7,11 @@ import subprocess
 from batchlaw.errors import BatchlawError
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def local_devices() -> list[str]:
     """UUIDs of the NVIDIA GPUs of this machine, without importing torch or waking a GPU's context."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

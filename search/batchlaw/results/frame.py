@@ -1,0 +1,37 @@
+"""The trials of a study as a table for pandas."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from batchlaw.results.records import TrialRecord
+from batchlaw.spec.knobs import KNOBS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KNOBS = tuple(knob.name for knob in KNOBS)
+_DERIVED = ("peak_lr", "warmup_steps", "steps", "examples")
+_FIRST, _LAST = ("number", "outcome", "value"), ("seconds", "device", "started", "ended", "reason")
+_COUNTS = (*(knob.name for knob in KNOBS if knob.kind is int), "warmup_steps", "steps", "examples")
+
+
+def frame_of(records: Iterable[TrialRecord]) -> "pd.DataFrame":
+    """A row a trial, by number, with its hyperparameters as used and what follows from them.
+
+    Columns are the same for every study. A trial that did not come so far has missing values.
+    """
+    import pandas as pd
+
+    rows = [_row(record) for record in records]
+    frame = pd.DataFrame(rows, columns=[*_FIRST, *_KNOBS, *_DERIVED, *_LAST])
+    return frame.astype(dict.fromkeys(_COUNTS, "Int64"))  # whole numbers that may be missing
+
+
+def _row(record: TrialRecord) -> dict[str, Any]:
+    config = record.config
+    facts = {name: getattr(config, name) for name in (*_KNOBS, *_DERIVED)} if config else {}
+    return {
+        "number": record.number, "outcome": str(record.outcome), "value": record.value, **facts,
+        "seconds": record.result.seconds, "device": record.result.device,
+        "started": record.started, "ended": record.ended, "reason": record.reason,
+    }  # fmt: skip

@@ -1,0 +1,131 @@
+"""What `Study.export` chooses, and what it refuses before any training."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+from batchlaw.errors import BatchlawError, StudyError
+from batchlaw.export import FORMATS, OF_ONE, provenances_of, render
+from batchlaw.results.configuration import PER, Configuration
+from batchlaw.results.ranking import select, with_ties
+from batchlaw.results.records import TrialRecord, records_of
+from batchlaw.results.verification import Verification
+from batchlaw.storage import StoredStudy
+
+if TYPE_CHECKING:
+    from batchlaw.laws.prediction import CarriedBy
+
+Verify = Callable[[TrialRecord], Verification]  # a trial on fresh seeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which configurations to export, and how; the fields are the arguments of `Study.export`."""
+
+    format: str
+    top: int
+    per: str | None
+    trial: int | None
+    for_batch_size: int | None
+    rule: str
+    extrapolate: bool
+    verify: int | None
+
+    def check(self) -> None:
+        """Refuse unknown names and arguments that exclude each other.
+
+        Raises:
+            BatchlawError: names the argument, its value and what it may be.
+        """
+        for argument, value, known in (("format", self.format, FORMATS), ("per", self.per, PER)):
+            if value is not None and value not in known:
+                raise BatchlawError(f"must be one of {', '.join(known)}", argument=argument, got=value)
+        if self.top < 1:
+            raise BatchlawError("must be at least 1", argument="top", got=self.top)
+        if self.format in OF_ONE and self.top > 1:
+            raise BatchlawError(f"must be 1; {self.format} holds one configuration", argument="top", got=self.top)
+        if self.format in OF_ONE and self.per is not None:
+            raise BatchlawError(
+                f"must not be given; {self.format} holds one configuration", argument="per", got=self.per
+            )
+        if self.trial is not None and (self.top > 1 or self.per is not None):
+            raise BatchlawError("must stand without top and per", argument="trial", got=self.trial)
+        if self.for_batch_size is not None:
+            self._check_prediction()
+        elif self.rule != "law":
+            raise BatchlawError(
+                "goes with a batch size to predict for", argument="rule", got=self.rule, remedy="for_batch_size"
+            )
+        elif self.extrapolate:
+            raise BatchlawError(
+                "goes with a batch size to predict for", argument="extrapolate", got=True, remedy="for_batch_size"
+            )
+
+    def _check_prediction(self) -> None:
+        from batchlaw.laws.prediction import CARRIERS
+
+        if self.rule not in CARRIERS:
+            raise BatchlawError(f"must be one of {', '.join(CARRIERS)}", argument="rule", got=self.rule)
+        others = {"top": self.top > 1, "per": self.per, "trial": self.trial is not None, "verify": self.verify}
+        if given := [name for name, value in others.items() if value]:
+            raise BatchlawError(
+                f"must stand without {' and '.join(given)}", argument="for_batch_size", got=self.for_batch_size
+            )
+        if self.format == "optuna":
+            raise BatchlawError(
+                "a predicted configuration need not be a point of the study's space", argument="format", got="optuna"
+            )
+
+
+def export_text(stored: StoredStudy, choice: Choice, verify: Verify) -> tuple[str, Sequence[str]]:
+    """The chosen configurations as text, and warnings about a prediction.
+
+    Raises:
+        BatchlawError: the format cannot express the configuration, or there is no such trial or law.
+        StudyError: no trial has finished.
+    """
+    choice.check()
+    spec, records = stored.spec, records_of(stored)
+    if choice.for_batch_size is not None:
+        predicted, warnings = _predicted(stored, records, choice)
+        return _rendered(stored, records, choice, [predicted], None), warnings
+    ranked = select(records, spec, top=len(records), per=None)
+    if not ranked:
+        raise StudyError(f"study {spec.name!r} has no finished trial to export yet")
+    chosen = select(records, spec, top=choice.top, per=choice.per)
+    if choice.trial is not None:
+        chosen = [record for record in ranked if record.number == choice.trial]
+        if not chosen:
+            raise BatchlawError(f"must be a completed trial of study {spec.name!r}", argument="trial", got=choice.trial)
+    configurations = with_ties(chosen, ranked[0], spec)
+    text = _rendered(stored, records, choice, configurations, None)  # a format refuses before any training
+    if choice.verify is not None:
+        verified = verify(chosen[0] if choice.trial is not None else ranked[0])
+        text = _rendered(stored, records, choice, configurations, verified)
+    return text, ()
+
+
+def _predicted(stored: StoredStudy, records: list[TrialRecord], choice: Choice) -> tuple[Configuration, Sequence[str]]:
+    from batchlaw.laws import laws_of
+    from batchlaw.laws.prediction import predict
+
+    assert choice.for_batch_size is not None
+    found = predict(
+        stored.spec, laws_of(stored.spec, records), choice.for_batch_size,
+        carried_by=cast("CarriedBy", choice.rule), extrapolate=choice.extrapolate,
+    )  # fmt: skip
+    assert found.predicted is not None
+    return found, found.predicted.warnings
+
+
+def _rendered(
+    stored: StoredStudy,
+    records: list[TrialRecord],
+    choice: Choice,
+    configurations: list[Configuration],
+    verified: Verification | None,
+) -> str:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    provenances = provenances_of(configurations, records, stored.spec, exported=now, verified=verified)
+    return render(choice.format, stored.spec, configurations, provenances, verified)

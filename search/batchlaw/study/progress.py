@@ -1,0 +1,135 @@
+"""Progress of a run: a live display on a terminal, a bar in a notebook, plain lines elsewhere."""
+
+import time
+from datetime import datetime, timedelta
+from html import escape
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from batchlaw.results.status import StudyStatus, best_line, counts_line, status_of
+from batchlaw.storage import StoredStudy
+
+_LOOK_SECONDS = 1.0  # between looks at the database
+_PLAIN_SECONDS = 10.0  # between plain lines
+Shown = bool | Literal["plain"]  # "plain": lines even on a terminal or in a notebook
+
+
+class Fleet(Protocol):
+    """Workers, wherever they run."""
+
+    @property
+    def running(self) -> int:
+        """Workers that have not ended."""
+        ...
+
+    def stop(self) -> None:
+        """Ask every worker to hand its trial back and end."""
+        ...
+
+
+class _Display(Protocol):
+    def show(self, status: StudyStatus, *, last: bool = False) -> None: ...
+
+
+class _Bar:
+    """On a terminal: a few lines that are drawn again in place."""
+
+    def __init__(self, study: str, console: Console) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"),
+            console=console,
+        )  # fmt: skip
+        self._task = self._bar.add_task(study, total=None, pace="")
+        self._live = Live(console=console, refresh_per_second=4)
+        self._live.start()
+
+    def show(self, status: StudyStatus, *, last: bool = False) -> None:
+        self._bar.update(self._task, total=status.slots.total, completed=status.slots.done, pace=_pace(status))
+        self._live.update(Group(self._bar, Text(f"{counts_line(status)}\n{best_line(status)}", style="dim")))
+        if last:
+            self._live.stop()
+
+
+class _Cell:
+    """In a notebook: one output that is replaced. IPython does this by itself; rich would need ipywidgets."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._output: Any = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def show(self, status: StudyStatus, *, last: bool = False) -> None:
+        slots, line = status.slots, f"{counts_line(status)} · {_pace(status)}"
+        html = (
+            f'{escape(status.spec.name)} <progress value="{slots.done}" max="{slots.total}"></progress> '
+            f"{escape(line)}<br>{escape(best_line(status))}"
+        )
+        self._output.update({"text/plain": f"{line} · {best_line(status)}", "text/html": html}, raw=True)
+
+
+class _Lines:
+    """Elsewhere: a line now and then. The last is left out: whoever started the run says how it ended."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._next = console, time.monotonic() + _PLAIN_SECONDS
+
+    def show(self, status: StudyStatus, *, last: bool = False) -> None:
+        if time.monotonic() >= self._next and not last:
+            self._next = time.monotonic() + _PLAIN_SECONDS
+            self._console.print(f"{counts_line(status)} · {_pace(status)} · {best_line(status)}", soft_wrap=True)
+
+
+class RunProgress:
+    """Shows how a study goes on for as long as the context lasts."""
+
+    def __init__(self, stored: StoredStudy, shown: Shown = True, console: Console | None = None) -> None:
+        """Say what to show, and where.
+
+        Args:
+            stored: the study.
+            shown: whether to show anything, or "plain" for lines.
+            console: where to show it; None is standard error, or the cell of a notebook.
+        """
+        self._stored, self._shown, self._since = stored, shown, datetime.now()
+        self._console = console or Console(stderr=True, highlight=False)
+        self._display: _Display | None = None
+        self._next_look = 0.0
+
+    def __enter__(self) -> "RunProgress":
+        if self._shown is True and self._console.is_jupyter:
+            self._display = _Cell()
+        elif self._shown is True and self._console.is_terminal:
+            self._display = _Bar(self._stored.spec.name, self._console)
+        elif self._shown:
+            self._display = _Lines(self._console)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._display:
+            self._display.show(status_of(self._stored, self._since), last=True)
+
+    def look(self) -> None:
+        """Show the state of the study, unless it was shown a moment ago."""
+        if self._display and time.monotonic() >= self._next_look:
+            self._display.show(status_of(self._stored, self._since))
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+
+    def follow(self, fleet: Fleet) -> None:
+        """Return when no worker is left."""
+        while fleet.running:
+            self.look()
+            time.sleep(0.1)
+
+
+def _pace(status: StudyStatus) -> str:
+    if status.trials_a_minute is None or status.seconds_left is None:
+        return "starting"
+    left = timedelta(seconds=round(status.seconds_left))
+    return f"{status.trials_a_minute:.0f} trials/min, ETA {left}"

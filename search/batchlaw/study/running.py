@@ -1,0 +1,152 @@
+"""Running a study: by worker processes of this machine, or in this process."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from batchlaw import __version__
+from batchlaw.errors import BatchlawError
+from batchlaw.spec import StudySpec
+from batchlaw.storage import StoredStudy, note_run
+from batchlaw.study.progress import RunProgress, Shown
+from batchlaw.study.registration import Code, check_budget
+from batchlaw.workers.launch import LocalFleet, cores, local_devices, shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run; the fields are arguments of `Study.run`."""
+
+    device: str
+    seed: int | None
+    timeout: float | None
+    trials: int | None
+    data_dir: Path | None
+
+    def check_device(self) -> None:
+        """Refuse a device that this machine does not have.
+
+        Raises:
+            BatchlawError: names the argument and its value.
+        """
+        from batchlaw.train.device import device_named
+
+        device_named(self.device)
+
+    def check(self, spec: StudySpec) -> None:
+        """Refuse what a designed study fixes.
+
+        Raises:
+            BatchlawError: names the argument and its value.
+        """
+        if spec.claim is not None and self.seed is not None:
+            raise BatchlawError("the cells of a designed study share its own seeds", argument="seed", got=self.seed)
+        check_budget(spec, self.trials)
+
+    def as_arguments(self) -> list[str]:
+        """For `batchlaw worker`."""
+        given = {"seed": self.seed, "timeout": self.timeout, "data-dir": self.data_dir}
+        pairs = [(f"--{name}", str(value)) for name, value in given.items() if value is not None]
+        return ["--device", self.device, *(part for pair in pairs for part in pair)]
+
+    def as_record(self) -> dict[str, Any]:
+        """For the database; what was not given is left out."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+
+def gpus_for(device: str) -> list[str]:
+    """The GPUs that local workers share where they train on a device."""
+    return local_devices() if device in ("auto", "cuda") else []
+
+
+def n_workers(gpus: Sequence[str]) -> int:
+    """How many workers this machine has room for: one a GPU, else one a core."""
+    return len(gpus) or cores()
+
+
+def run_study(
+    stored: StoredStudy,
+    url: str,
+    code: Code,
+    options: Options,
+    *,
+    workers: int | None,
+    progress: Shown | RunProgress,
+) -> None:
+    """See `Study.run`."""
+    options.check_device()
+    options.check(stored.spec)
+    if workers is not None and workers < 0:
+        raise BatchlawError("must be at least 0", argument="workers", got=workers)
+    if workers is None:
+        workers = n_workers(gpus_for(options.device)) if code.is_importable(stored.spec) else 0
+    if options.trials is not None:
+        stored.slots.resize(options.trials)
+    note_run(
+        stored,
+        datetime.now(UTC).isoformat(),
+        {"batchlaw": __version__, "workers": workers, **options.as_record()},
+    )
+    shown = progress if isinstance(progress, RunProgress) else RunProgress(stored, progress)
+    if workers == 0:
+        _run_here(stored, code, options, shown)
+    else:
+        _run_processes(stored, url, code, options, workers, shown)
+
+
+def _run_processes(
+    stored: StoredStudy, url: str, code: Code, options: Options, workers: int, progress: RunProgress
+) -> None:
+    """Start workers, and return when they have ended.
+
+    Raises:
+        KeyboardInterrupt: after the workers have handed their trials back.
+        WorkFailed: the workers ended with trials to go, because of errors.
+    """
+    spread = shares(gpus_for(options.device), workers, gpus_per_worker=None, workers_per_gpu=None)
+    with (
+        code.worker_arguments(stored.spec) as arguments,
+        LocalFleet([*arguments, *options.as_arguments()], storage_url=url, workers=workers, gpus=spread) as fleet,
+        progress,
+    ):
+        try:
+            progress.follow(fleet)
+        except KeyboardInterrupt:
+            fleet.stop()
+            progress.follow(fleet)
+            raise
+        counts = stored.slots.counts()
+        if counts.done < counts.total:
+            fleet.check()
+
+
+def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunProgress) -> None:
+    """Run trials in this process until the budget is spent.
+
+    Raises:
+        KeyboardInterrupt: after the trial in progress was handed back.
+        WorkFailed: several trials in a row failed, or the database is out of reach.
+    """
+    from batchlaw.train.checkpoint import default_checkpoint_dir
+    from batchlaw.workers.worker import Worker
+
+    runtime = replace(
+        code.runtime(stored.spec, options.device, options.data_dir), checkpoint_dir=default_checkpoint_dir()
+    )
+    arm = stored.spec.arm
+    seconds = arm.study_seconds if options.timeout is None else options.timeout
+    worker = Worker(
+        stored,
+        runtime,
+        study_seed=arm.seed if options.seed is None else options.seed,
+        deadline=None if seconds is None else time.monotonic() + seconds,
+        figures=True,
+        between=progress.look,
+        embedded=True,
+    )
+    with progress, runtime.interrupts.installed():
+        worker.work()

@@ -1,0 +1,31 @@
+"""Devices to train on, by name."""
+
+import torch
+
+from batchlaw.errors import BatchlawError
+
+
+def device_named(name: str) -> torch.device:
+    """The device of a name; "auto" is the accelerator of this machine, else the CPU.
+
+    Raises:
+        BatchlawError: this machine has no such device.
+    """
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if name == "auto":
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BatchlawError("must be auto, cpu or an accelerator such as cuda", argument="device", got=name) from None
+    if device.type != "cpu" and (accelerator is None or device.type != accelerator.type):
+        has = accelerator.type if accelerator else "cpu only"
+        raise BatchlawError(f"this machine has {has}", argument="device", got=name)
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu`, or the type with the product's name, such as `cuda (NVIDIA H100)`."""
+    if device.type != "cuda":
+        return device.type
+    return f"cuda ({torch.cuda.get_device_name(device)})"
