@@ -4,8 +4,8 @@
     python tests/benchmarks/beside.py /tmp/before overhead [--rounds 3] [--json FILE] [-- OPTIONS OF THE BENCHMARK]
     python tests/benchmarks/beside.py /tmp/before train_speed -- --rounds 3
 
-The two take turns, in the same environment, so that a machine that slows down slows both. The table has the medians over
-the rounds, and their ratio, this checkout's over the other's.
+The two take turns, in the same environment, so that a machine that slows down slows both. The table has the medians
+over the rounds, and their ratio, this checkout's over the other's.
 """
 
 import argparse
@@ -25,7 +25,9 @@ from rich.table import Table
 HERE = Path(__file__).parents[2]
 # Of each benchmark: what names a row of its JSON, and the numbers to compare.
 ROWS = {
-    "overhead": (("database", "stored", "workers", "trial_seconds"), ("overhead", "beside_ms", "processor_ms", "median")),
+    "overhead": (
+        ("database", "stored", "workers", "trial_seconds"), ("overhead", "beside_ms", "processor_ms", "median")
+    ),
     "train_speed": (("task", "batch_size", "optimizer"), ("steps", "whole")),
 }  # fmt: skip
 
