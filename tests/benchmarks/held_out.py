@@ -25,6 +25,7 @@ from batchlaw.results.records import records_of
 from batchlaw.storage import load, open_storage
 from batchlaw.train.data import default_data_dir
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--reference", type=int)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    console, rows = Console(width=120), []
+    console, transfers, rows = Console(width=120), [], []
     torch.set_num_threads(1)  # as the study's workers had
     runtime = Runtime(torch.device("cpu"), default_data_dir())
     for name in options.studies:
@@ -46,20 +47,20 @@ def main() -> None:
             with Progress(console=console, transient=True) as progress:
                 task = progress.add_task(name, total=n_trainings(transfer))
                 found = trained(stored.spec, transfer, runtime, done=lambda p=progress, t=task: p.advance(t))
-            rows.append({"study": name, **found.as_dict()})
+            transfers.append(found)
     grid = Table("study", "rule", "mean regret", "median regret / SE", "batch sizes within 1 SE")
-    for row in rows:
-        label = " ".join([row["study"], *map(str, row["stratum"].values())])
-        for rule in row["rules"]:
-            away = [b for b in rule["per_batch_size"] if b["batch_size"] != row["reference_batch_size"]]
-            ratios = [b["regret"] / b["standard_error"] for b in away]
-            rule["median_in_standard_errors"] = float(np.median(ratios))
-            regret = rule["regret"]
+    for found in transfers:
+        label = " ".join([found.law.title, *map(str, found.law.stratum.values())])
+        away = np.arange(len(found.errors)) != found.reference
+        ratios = {rule.name: (rule.carried.regrets.mean(axis=1) / found.errors)[away] for rule in found.rules}
+        for rule in found.rules:
+            of_rule = ratios[rule.name]
             grid.add_row(
-                label, rule["rule"],
-                f"{regret['value']:+.4f} \\[{regret['ci_low']:+.4f}, {regret['ci_high']:+.4f}]",
-                f"{np.median(ratios):+.2f}", f"{sum(ratio <= 1 for ratio in ratios)} of {len(ratios)}",
+                label, rule.name, escape(str(rule.regret)), f"{np.median(of_rule):+.2f}",
+                f"{(of_rule <= 1).sum()} of {len(of_rule)}",
             )  # fmt: skip
+        medians = {name: float(np.median(of_rule)) for name, of_rule in ratios.items()}
+        rows.append(found.as_dict() | {"standard_errors": found.errors.tolist(), "medians_in_standard_errors": medians})
     console.print(grid)
     if options.json:
         machine = {"cpu": platform.processor() or platform.machine(), "torch": version("torch")}

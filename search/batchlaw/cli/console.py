@@ -19,7 +19,8 @@ _OPTIONS = {
 }  # fmt: skip
 _ADVICE = {  # by what the library names as the remedy
     "extrapolate": "--extrapolate goes beyond",
-    "carried_by": "--rule sqrt or linear carries the best trial's rate untested",
+    "rule": "--rule sqrt or linear moves the best trial's rate untested",
+    "profile": "batchlaw profile STUDY.toml measures one",
     "Study.create(name=…)": "--fork NEW_NAME starts a new study, and --trials extends this one",
 }
 

@@ -1,6 +1,7 @@
-"""Commands that carry a result to another batch size: law, transfer, recommend. None but `transfer --train` trains."""
+"""Commands that move a result to another batch size: law, transfer, recommend. Only `transfer --train` trains."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,19 +20,38 @@ from batchlaw.cli.console import (
     output,
     within,
 )  # fmt: skip
+from batchlaw.cli.tables import (
+    AlphaOption,
+    BatchSizeOption,
+    BootstrapSeedOption,
+    DirectionOption,
+    LrOption,
+    ScoreOption,
+    SeedOption,
+    StudyOrFileArgument,
+    WhereOption,
+    check_none_of_a_file,
+    is_file,
+    of_a_file,
+)
 from batchlaw.errors import BatchlawError
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from batchlaw.laws import StudyLaw
+    from batchlaw.laws import Law
     from batchlaw.laws.recommendation import Candidate, Recommendation
     from batchlaw.laws.transfer import Transfer
-    from batchlaw.results.step_time import Profile
     from batchlaw.storage import StoredStudy
 
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write the figure, one file that needs no network.")
+]
+ByOption = Annotated[
+    str | None, typer.Option("--by", metavar="COL,…", help="Columns such as the optimizer; a law for each level.")
+]
+OptimizerOption = Annotated[
+    str | None, typer.Option("--optimizer", help="Of the runs of a file, where --by names no column of it; sgd.")
 ]
 
 
@@ -43,33 +63,69 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def law(
-    study: StudyArgument,
+    data: StudyOrFileArgument,
     storage: StorageOption = DEFAULT_URL,
+    lr: LrOption = None,
+    batch_size: BatchSizeOption = None,
+    score: ScoreOption = None,
+    seed: SeedOption = None,
+    by: ByOption = None,
+    where: WhereOption = None,
+    direction: DirectionOption = None,
+    optimizer: OptimizerOption = None,
+    alpha: AlphaOption = None,
+    bootstrap_seed: BootstrapSeedOption = 0,
     html: HtmlOption = None,
     json_: JsonOption = False,
 ) -> None:
     """How the best learning rate moves with the batch size, by optimizer: curve, exponent, critical batch size."""
-    stored, laws = _laws(study, storage)
-    if json_:
-        typer.echo(json.dumps({"study": study, "laws": [found.as_dict() for found in laws]}, indent=2))
+    from batchlaw.laws.law import law_of_study
+    from batchlaw.laws.tables import law as law_of_table
+
+    columns = {
+        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
+        "direction": direction, "optimizer": optimizer, "alpha": alpha,
+    }  # fmt: skip
+    question = ""
+    if is_file(data):
+        found = law_of_table(data, **of_a_file(data, **columns), bootstrap_seed=bootstrap_seed)
     else:
-        for found in laws:
-            _show_law(found, stored.spec.name)
-        if any(found.law for found in laws):
-            output.print(f"Another batch size:  batchlaw export {study} --for-batch-size B", soft_wrap=True)
+        check_none_of_a_file(data, **columns)
+        stored = _stored(data, storage)
+        question = stored.spec.question
+        found = law_of_study(stored, bootstrap_seed=bootstrap_seed)
+    if json_:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        for part in found.strata:
+            _show_law(part)
+        if any(part.fitted for part in found.strata) and not is_file(data):
+            output.print(f"Another batch size:  batchlaw export {data} --for-batch-size B", soft_wrap=True)
     if html is not None:
         from batchlaw.figures.laws import law_figure
 
-        _write(html, stored, "law", {"law": law_figure(stored.spec, laws)})
+        _write(html, found.title, question, "law", {"law": law_figure(found.strata)})
 
 
 def transfer(
-    study: StudyArgument,
+    data: StudyOrFileArgument,
     storage: StorageOption = DEFAULT_URL,
+    lr: LrOption = None,
+    batch_size: BatchSizeOption = None,
+    score: ScoreOption = None,
+    seed: SeedOption = None,
+    by: ByOption = None,
+    where: WhereOption = None,
+    direction: DirectionOption = None,
+    optimizer: OptimizerOption = None,
+    alpha: AlphaOption = None,
+    bootstrap_seed: BootstrapSeedOption = 0,
     reference: Annotated[
         int | None,
         typer.Option(
-            "--reference", callback=within("--reference", 1, 1e9), help="Batch size whose rate is carried; the study's."
+            "--reference",
+            callback=within("--reference", 1, 1e9),
+            help="Batch size whose rate is moved; the study's, or the middle one of a file.",
         ),
     ] = None,
     train: Annotated[
@@ -80,23 +136,37 @@ def transfer(
     html: HtmlOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """What each scaling rule costs where a tuned rate is carried to the other batch sizes of a designed study."""
-    from batchlaw.laws.transfer import transfers_of
+    """What each scaling rule costs where a tuned learning rate is moved to the other batch sizes."""
+    from batchlaw.laws.tables import transfer as transfer_of_table
+    from batchlaw.laws.transfer import transfer_of_study
 
-    stored, laws = _laws(study, storage)
-    found = transfers_of(stored.spec, laws, reference=reference)
-    if train:
-        found = _trained(stored, found, device, data_dir)
-    if json_:
-        typer.echo(json.dumps({"study": study, "transfers": [part.as_dict() for part in found]}, indent=2))
+    columns = {
+        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
+        "direction": direction, "optimizer": optimizer, "alpha": alpha,
+    }  # fmt: skip
+    question, metric = "", "score"
+    if is_file(data):
+        if train:
+            raise BatchlawError(f"--train: goes with a study, and {data} is a file")
+        options = of_a_file(data, **columns)
+        found = transfer_of_table(data, **options, bootstrap_seed=bootstrap_seed, reference_batch_size=reference)
     else:
-        for part in found:
-            _show_transfer(part, stored.spec.arm.metric)
+        check_none_of_a_file(data, **columns)
+        stored = _stored(data, storage)
+        question, metric = stored.spec.question, stored.spec.arm.metric
+        found = transfer_of_study(stored, reference_batch_size=reference, bootstrap_seed=bootstrap_seed)
+        if train:
+            found = _trained(stored, found, device, data_dir)
+    if json_:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        for part in found.strata:
+            _show_transfer(part, metric)
     if html is not None:
         from batchlaw.figures.laws import transfer_figure
 
-        figures = {f"transfer-{number}": transfer_figure(stored.spec, part) for number, part in enumerate(found)}
-        _write(html, stored, "what a rule costs", dict(figures))
+        figures = {f"transfer-{number}": transfer_figure(metric, part) for number, part in enumerate(found.strata)}
+        _write(html, found.law.title, question, "what a rule costs", dict(figures))
 
 
 def recommend(
@@ -116,48 +186,28 @@ def recommend(
     json_: JsonOption = False,
 ) -> None:
     """The fastest configuration whose score is within one standard error of the best, by the law and the profile."""
-    from batchlaw.laws import known_laws
-    from batchlaw.laws.recommendation import recommend as weigh
-    from batchlaw.results.records import records_of
-    from batchlaw.storage import load, open_storage
+    from batchlaw.laws.recommendation import recommendation_of_study
 
-    stored = load(open_storage(storage), study)
-    records = records_of(stored)
-    found = weigh(
-        stored.spec, records, known_laws(stored.spec, records), _profile(stored, on), seconds=seconds, devices=devices
-    )
+    stored = _stored(study, storage)
+    found = recommendation_of_study(stored, seconds=seconds, devices=devices, on=on)
     if json_:
-        typer.echo(json.dumps({"study": study, "metric": stored.spec.arm.metric, **found.as_dict()}, indent=2))
+        typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
         _show_recommendation(found, stored)
     if html is not None:
         from batchlaw.figures.laws import front_figure
 
-        _write(html, stored, "score against time", {"front": front_figure(stored.spec, found)})
+        figures = {"front": front_figure(stored.spec, found)}
+        _write(html, study, stored.spec.question, "score against time", dict(figures))
 
 
-def _laws(study: str, storage: str) -> "tuple[StoredStudy, list[StudyLaw]]":
-    from batchlaw.laws import laws_of
-    from batchlaw.results.records import records_of
+def _stored(study: str, storage: str) -> "StoredStudy":
     from batchlaw.storage import load, open_storage
 
-    stored = load(open_storage(storage), study)
-    return stored, laws_of(stored.spec, records_of(stored))
+    return load(open_storage(storage), study)
 
 
-def _profile(stored: "StoredStudy", on: str | None) -> "Profile | None":
-    from batchlaw.results.step_time import Profile
-    from batchlaw.storage import profiles_of
-
-    profiles = [Profile.from_record(record) for record in profiles_of(stored)]
-    chosen = [profile for profile in profiles if on is None or on in profile.device]
-    if on is not None and not chosen:
-        known = ", ".join(profile.device for profile in profiles) or "none"
-        raise BatchlawError(f"--on: got {on!r}; study {stored.spec.name!r} has profiles of: {known}")
-    return max(chosen, key=lambda profile: profile.measured_at, default=None)
-
-
-def _trained(stored: "StoredStudy", found: "list[Transfer]", device: str, data_dir: Path | None) -> "list[Transfer]":
+def _trained(stored: "StoredStudy", found: "Transfer", device: str, data_dir: Path | None) -> "Transfer":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from batchlaw.cli.machine import cores, runtime
@@ -169,29 +219,30 @@ def _trained(stored: "StoredStudy", found: "list[Transfer]", device: str, data_d
             f"--train: study {spec.name!r} runs {spec.user_code!r}; only a [task] can be trained by name"
         )
     # As many threads as the trials had that these runs stand beside.
-    threads = [record.result.threads or 0 for part in found for record in part.law.records]
+    threads = [record.result.threads or 0 for part in found.strata for record in part.law.records]
     machine = runtime(spec, device, max(threads, default=0) or cores(), data_dir, None)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("training", total=sum(map(n_trainings, found)))
-        return [trained(spec, part, machine, done=lambda: bar.advance(task)) for part in found]
+        task = bar.add_task("training", total=sum(map(n_trainings, found.strata)))
+        parts = [trained(spec, part, machine, done=lambda: bar.advance(task)) for part in found.strata]
+    best = next(part for part in parts if part.law.stratum == found.law.stratum)
+    return replace(best, strata=tuple(parts))
 
 
-def _show_law(found: "StudyLaw", study: str) -> None:
-    name = escape(f"{study}, {found.name}" if found.name else study)
-    if found.law is None:
+def _show_law(found: "Law") -> None:
+    name = escape(", ".join(filter(None, (found.title, found.name))))
+    if found.fitted is None:
         output.print(f"[bold]{name}[/]: no law; {found.lack}", soft_wrap=True)
         return
-    told = found.as_dict()
     grid = Table("batch size", "best rate", "interval", "by the law", "interval", box=None)
-    for row, predicted in zip(told["per_batch_size"], told["law"]["predicted"], strict=True):
-        bounds = [None if row[end] is None else f"{row[end]:.3g}" for end in ("ci_low", "ci_high")]
-        sign = {"left_censored": "≤ ", "right_censored": "≥ "}.get(row["status"], "")
-        known = row["status"] == "identified"
+    for row in found.levels.itertuples():
+        bounds = [None if end != end else f"{end:.3g}" for end in (row.low, row.high)]
+        sign = {"left_censored": "≤ ", "right_censored": "≥ "}.get(row.status, "")
+        known = row.status == "identified"
         grid.add_row(
-            f"{row['batch_size']:g}", f"{row['lr_opt']:.3g}" if known else "",
+            f"{row.batch_size:g}", f"{row.best:.3g}" if known else "",
             escape(f"[{bounds[0]}, {bounds[1]}]") if known else f"{sign}{bounds[0] or bounds[1] or '?'}",
-            f"{predicted['lr']:.3g}", escape(f"[{predicted['ci_low']:.3g}, {predicted['ci_high']:.3g}]"),
+            f"{row.predicted:.3g}", escape(f"[{row.predicted_low:.3g}, {row.predicted_high:.3g}]"),
         )  # fmt: skip
     output.print(f"[bold]{name}[/]: the best peak learning rate at each batch size")
     output.print(grid)
@@ -202,7 +253,7 @@ def _show_law(found: "StudyLaw", study: str) -> None:
 def _show_transfer(part: "Transfer", metric: str) -> None:
     where = f", {part.law.name}" if part.law.name else ""
     output.print(
-        f"[bold]The rate tuned at batch size {part.surface.given[part.reference]:g}, carried to the others[/]"
+        f"[bold]The rate tuned at batch size {part.reference_batch_size:g}, moved to the others[/]"
         f"{escape(where)}: {metric.replace('_', ' ')} lost against tuning anew", soft_wrap=True,
     )  # fmt: skip
     grid = Table("rule", "mean", "interval", "worst", "at batch size", "p", box=None)
@@ -236,8 +287,7 @@ def _show_recommendation(found: "Recommendation", stored: "StoredStudy") -> None
     output.print("= within one standard error of the best; the others are the front of score and time.", style="dim")
     chosen = found.chosen
     if chosen.lr_by_law:
-        value, low, high = chosen.lr_by_law
-        output.print(f"The law puts the best rate there at {value:.3g} \\[{low:.3g}, {high:.3g}].", soft_wrap=True)
+        output.print(escape(f"The law puts the best rate there at {chosen.lr_by_law}."), soft_wrap=True)
     for line in found.left_out:
         output.print(f"left out: {line}", soft_wrap=True, style="dim", markup=False)
     output.print(f"Take it away:  batchlaw export {spec.name} --trial {chosen.configuration.trial} --format python")
@@ -252,15 +302,14 @@ def _cells(candidate: "Candidate") -> list[str]:
     ]  # fmt: skip
 
 
-def _write(html: Path, stored: "StoredStudy", what: str, figures: "dict[str, go.Figure | None]") -> None:
+def _write(html: Path, title: str, question: str, what: str, figures: "dict[str, go.Figure | None]") -> None:
     """A page of the figures that there are."""
     from batchlaw.figures.pages import drawings, page
 
     drawn = {name: figure for name, figure in figures.items() if figure is not None}
     if not drawn:
-        raise BatchlawError(f"--html {html}: study {stored.spec.name!r} shows no law to draw")
-    text = page("figures.html", title=f"{stored.spec.name}: {what}", question=stored.spec.question,
-                drawings=drawings(drawn, "figure"))  # fmt: skip
+        raise BatchlawError(f"--html {html}: {title} shows no law to draw")
+    text = page("figures.html", title=f"{title}: {what}", question=question, drawings=drawings(drawn, "figure"))
     try:
         html.write_text(text, encoding="utf-8")
     except OSError as error:

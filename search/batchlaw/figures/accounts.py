@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from batchlaw.claims.designed import Block, findings_of
 from batchlaw.errors import StudyError
-from batchlaw.laws import StudyLaw, known_laws
+from batchlaw.laws import Law, known_laws
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.ranking import select, with_ties
 from batchlaw.results.records import TrialRecord, records_of
@@ -23,7 +23,7 @@ class Account:
     records: list[TrialRecord]
     judged: list[Block]  # empty for a search, and where `lack` says why
     lack: str | None  # why a designed study has no verdicts
-    laws: list[StudyLaw]  # how its best learning rate moves with the batch size
+    laws: list[Law]  # how its best learning rate moves with the batch size
 
     @property
     def spec(self) -> StudySpec:

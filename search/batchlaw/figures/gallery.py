@@ -19,11 +19,11 @@ from batchlaw.spec.knobs import KNOBS
 
 if TYPE_CHECKING:
     from batchlaw.claims.designed import Block
-    from batchlaw.laws import StudyLaw
+    from batchlaw.laws import Law
 
 
 def gallery(
-    spec: StudySpec, records: list[TrialRecord], judged: "list[Block]", laws: "Sequence[StudyLaw]" = ()
+    spec: StudySpec, records: list[TrialRecord], judged: "list[Block]", laws: "Sequence[Law]" = ()
 ) -> dict[str, go.Figure]:
     """The figures by their names, leaving out those that have nothing to draw.
 
@@ -39,7 +39,7 @@ def gallery(
 
 
 def trial_figures(
-    spec: StudySpec, records: list[TrialRecord], laws: "Sequence[StudyLaw]", *, with_map: bool
+    spec: StudySpec, records: list[TrialRecord], laws: "Sequence[Law]", *, with_map: bool
 ) -> dict[str, go.Figure]:
     """Those that any study has; `with_map` where no surface shows learning rate and batch size better."""
     of_laws: dict[str, go.Figure] = {}

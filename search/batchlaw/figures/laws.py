@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from batchlaw.errors import BatchlawError
 from batchlaw.figures.style import BLACK, FINE_LOG, GRAY, GREEN, TEMPLATE, batch_axis, digits, finish, log_axis, words
-from batchlaw.laws.law import StudyLaw
+from batchlaw.laws.law import Law
 from batchlaw.laws.recommendation import Recommendation, recommend
 from batchlaw.laws.transfer import Transfer, transfers_of
 from batchlaw.results.records import TrialRecord
@@ -19,18 +19,18 @@ _PLACES = 40  # of a curve between the smallest and the largest batch size
 _SYMBOLS = {"identified": "circle", "left_censored": "triangle-down-open", "right_censored": "triangle-up-open"}
 
 
-def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[StudyLaw]) -> dict[str, go.Figure]:
+def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[Law]) -> dict[str, go.Figure]:
     """Those that there are: the law, of a designed study what rules cost, and score against time.
 
     Of a study of many strata the first are drawn, as many as there are colours.
     """
     drawn = {}
-    first = [law for law in laws if law.law][: len(TEMPLATE.layout.colorway)]
-    if (law := law_figure(spec, first)) is not None:
+    first = [law for law in laws if law.fitted][: len(TEMPLATE.layout.colorway)]
+    if (law := law_figure(first)) is not None:
         drawn["law"] = law
     for transfer in transfers_of(spec, first) if spec.claim else []:
         suffix = "".join(f"-{key}-{value}" for key, value in transfer.law.stratum.items()).replace(".", "_")
-        drawn[f"transfer{suffix}"] = transfer_figure(spec, transfer)
+        drawn[f"transfer{suffix}"] = transfer_figure(spec.arm.metric, transfer)
     with suppress(BatchlawError):  # no trial has finished, or none has recorded its time
         found = recommend(spec, records, laws, None)
         if len(found.candidates) > 1:
@@ -38,23 +38,23 @@ def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[Stud
     return drawn
 
 
-def law_figure(spec: StudySpec, laws: Sequence[StudyLaw]) -> go.Figure | None:
+def law_figure(laws: Sequence[Law]) -> go.Figure | None:
     """The optima with their intervals, the curve of each stratum, and the band in which a further optimum would lie."""
-    shown = [law for law in laws if law.ridge is not None and law.law is not None]
+    shown = [law for law in laws if law.ridge is not None and law.fitted is not None]
     if not shown:
         return None
     figure = go.Figure()
-    for study_law, color in zip(shown, TEMPLATE.layout.colorway, strict=False):
-        ridge, law = study_law.ridge, study_law.law
-        assert ridge is not None and law is not None
-        name = study_law.name or "best rate"
+    for law, color in zip(shown, TEMPLATE.layout.colorway, strict=False):
+        ridge, fitted = law.ridge, law.fitted
+        assert ridge is not None and fitted is not None
+        name = law.name or "best rate"
         x = np.geomspace(ridge.given[0], ridge.given[-1], _PLACES)
-        middle, low, high = np.array([law.predict(batch_size) for batch_size in x]).T
+        middle, low, high = np.array([fitted.predict(batch_size) for batch_size in x]).T
         figure.add_scatter(
             x=digits([*x, *x[::-1]]), y=digits([*high, *low[::-1]]), fill="toself", fillcolor=color, opacity=0.15,
             line={"width": 0}, hoverinfo="skip", showlegend=False,
         )  # fmt: skip
-        label = f"{name}, {law.fit.curve.name}"
+        label = f"{name}, {fitted.fit.curve.name}"
         figure.add_scatter(x=digits(x), y=digits(middle), mode="lines", name=label, line={"color": color, "width": 2})
         for status, symbol in _SYMBOLS.items():
             rows = np.flatnonzero([found == status for found in ridge.status])
@@ -71,8 +71,8 @@ def law_figure(spec: StudySpec, laws: Sequence[StudyLaw]) -> go.Figure | None:
                 } if exact else None,
                 hovertemplate=f"{name}<br>batch size %{{x}}<br>best rate %{{y:.3g}}<br>{words(status)}<extra></extra>",
             )  # fmt: skip
-        if law.fit.curve.bends:
-            figure.add_vline(x=law.critical_batch_size.value, line={"color": color, "dash": "dot", "width": 1})
+        if fitted.fit.curve.bends:
+            figure.add_vline(x=fitted.critical_batch_size.value, line={"color": color, "dash": "dot", "width": 1})
     subtitle = "points: optima with their intervals (triangles: at or beyond); band: where a further one would lie"
     return finish(
         figure, "The best learning rate by batch size", subtitle,
@@ -81,7 +81,7 @@ def law_figure(spec: StudySpec, laws: Sequence[StudyLaw]) -> go.Figure | None:
     )  # fmt: skip
 
 
-def transfer_figure(spec: StudySpec, transfer: Transfer) -> go.Figure:
+def transfer_figure(metric: str, transfer: Transfer) -> go.Figure:
     """The regret of each rule against batch size, with one standard error of the tuned score as a band."""
     figure, sizes = go.Figure(), transfer.surface.given.tolist()
     figure.add_scatter(
@@ -95,9 +95,7 @@ def transfer_figure(spec: StudySpec, transfer: Transfer) -> go.Figure:
         )  # fmt: skip
     reference = transfer.surface.given[transfer.reference]
     where = f" ({transfer.law.name})" if transfer.law.name else ""
-    subtitle = (
-        f"{words(spec.arm.metric)} lost where the rate tuned at {reference:g} is carried by a rule, not tuned anew"
-    )
+    subtitle = f"{words(metric)} lost where the rate tuned at {reference:g} is carried by a rule, not tuned anew"
     axis: dict[str, object] = {"title": {"text": "regret"}}
     # One rule that goes astray would flatten all others.
     *others, worst = sorted(float(rule.carried.regrets.mean(axis=1).max()) for rule in transfer.rules)

@@ -64,7 +64,7 @@ def _study(account: Account) -> dict[str, Any]:
         "metric": words(spec.arm.metric),
         "counts": counts_line(account.status),
         "lack": account.lack,
-        "laws": [(law.name, law.lines()) for law in account.laws if law.law or account.spec.claim],
+        "laws": [(law.name, law.lines()) for law in account.laws if law.fitted or account.spec.claim],
         "parts": _parts(account.judged, labels_of(spec), spec.name),
         "pooled": pooled(account.judged),
         "best": [(configuration, _interval(configuration)) for configuration in best],

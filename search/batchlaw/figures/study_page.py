@@ -17,7 +17,7 @@ from batchlaw.storage import StoredStudy, with_retries
 
 if TYPE_CHECKING:
     from batchlaw.claims.designed import Block
-    from batchlaw.laws import StudyLaw
+    from batchlaw.laws import Law
 
 _OURS = SYSTEM_ATTR_PLOT_DATA + "batchlaw-"
 # Characters in an attribute: a fifth of the dashboard's own pieces, which it goes through again for every trial. Each
@@ -68,7 +68,7 @@ def _findings(stored: StoredStudy, records: list[TrialRecord]) -> "list[Block]":
         return []
 
 
-def _laws(spec: StudySpec, records: list[TrialRecord]) -> "list[StudyLaw]":
+def _laws(spec: StudySpec, records: list[TrialRecord]) -> "list[Law]":
     """How the best learning rate moves with the batch size, if there are trials enough to tell."""
     if sum(record.outcome == Outcome.COMPLETE for record in records) < FEWEST_OF_A_LAW:
         return []

@@ -1,11 +1,12 @@
 """The configuration for a batch size that was never tried: the best trial's, with the learning rate moved."""
 
+from collections.abc import Sequence
 from functools import partial
 from math import nan
 from typing import Literal, get_args
 
 from batchlaw.errors import BatchlawError, ConfigError
-from batchlaw.laws.law import StudyLaw
+from batchlaw.laws.law import Law
 from batchlaw.recipe.derive import derive_moved
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
@@ -23,48 +24,48 @@ TARGETS = {"constant": 0.0, "sqrt": 0.5, "sde": 0.5, "linear": 1.0}  # slope of 
 
 def predict(
     spec: StudySpec,
-    laws: list[StudyLaw],
+    laws: Sequence[Law],
     for_batch_size: int,
     *,
-    carried_by: CarriedBy = "law",
+    rule: CarriedBy = "law",
     extrapolate: bool = False,
 ) -> Configuration:
     """The configuration of the best trial with its learning rate moved to another batch size.
 
     Args:
         spec: the study.
-        laws: of its strata; that of the best trial is used.
+        laws: of all its strata; that of the best trial is used.
         for_batch_size: to move to.
-        carried_by: what moves the learning rate: the law, or a scaling rule from the best trial on.
+        rule: what moves the learning rate: the law, or a scaling rule from the best trial on.
         extrapolate: beyond the batch sizes that the law, or the stratum, was seen at.
 
     Raises:
         BatchlawError: the batch size lies outside what was seen, or exceeds the training size, there is no law, or the
             rule cannot be applied; one line.
     """
-    study_law = _of_the_best(spec, laws)
-    source = best_first(study_law.records, spec.direction)[0]
-    law = study_law.law
+    law = _of_the_best(spec, laws)
+    source = best_first(law.records, spec.direction)[0]
+    fitted = law.fitted
     refused = partial(BatchlawError, argument="for_batch_size", got=for_batch_size)
     if for_batch_size > spec.n_train:
         raise refused(f"must be at most {spec.n_train}, the training examples of an epoch")
-    if carried_by == "law" and law is None:
-        raise refused(f"study {spec.name!r} shows no law{_of(study_law)}: {study_law.lack}", remedy="carried_by")
-    tried = [record.known_config.batch_size for record in study_law.records if record.outcome == Outcome.COMPLETE]
-    low, high = seen = law.seen if law and carried_by == "law" else (float(min(tried)), float(max(tried)))
+    if rule == "law" and fitted is None:
+        raise refused(f"study {spec.name!r} shows no law{_of(law)}: {law.lack}", remedy="rule")
+    tried = [record.known_config.batch_size for record in law.records if record.outcome == Outcome.COMPLETE]
+    low, high = seen = fitted.seen if fitted and rule == "law" else (float(min(tried)), float(max(tried)))
     warnings = []
     if not low <= for_batch_size <= high:
         if not extrapolate:
-            what = "the law was seen" if carried_by == "law" else "trials ran"
-            raise refused(f"{what} from {low:g} to {high:g}{_of(study_law)}", remedy="extrapolate")
+            what = "the law was seen" if rule == "law" else "trials ran"
+            raise refused(f"must be from {low:g} to {high:g}, where {what}{_of(law)}", remedy="extrapolate")
         warnings.append(f"batch size {for_batch_size} lies outside {low:g} to {high:g}, where it was seen")
-    if study_law.arm == "search":
-        warnings.append("searched trials are a guide to the law, not a test of it")
-    if carried_by != "law" and law and (refuted := _refuted(law.exponent, carried_by, spec)):
+    if law.grade == "fitted":
+        warnings.append("searched trials are a guide to the law and do not test it")
+    if rule != "law" and fitted and (refuted := _refuted(fitted.exponent, rule, spec)):
         warnings.append(refuted)
-    lr, lr_low, lr_high = law.predict(for_batch_size) if law else (None, None, None)
+    lr, lr_low, lr_high = fitted.predict(for_batch_size) if fitted else (None, None, None)
     try:
-        config = _moved(spec, source, for_batch_size, carried_by, lr)
+        config = _moved(spec, source, for_batch_size, rule, lr)
     except ConfigError as error:
         raise refused(str(error)) from None
     return Configuration(
@@ -85,7 +86,7 @@ def predict(
             peak_lr=config.peak_lr,
             ci_low=lr_low,
             ci_high=lr_high,
-            carried_by=carried_by,
+            carried_by=rule,
             from_trial=source.number,
             from_batch_size=source.known_config.batch_size,
             seen=seen,
@@ -94,11 +95,11 @@ def predict(
     )
 
 
-def _of(study_law: StudyLaw) -> str:
-    return f" of {study_law.name}" if study_law.stratum else ""
+def _of(law: Law) -> str:
+    return f" of {law.name}" if law.stratum else ""
 
 
-def _of_the_best(spec: StudySpec, laws: list[StudyLaw]) -> StudyLaw:
+def _of_the_best(spec: StudySpec, laws: Sequence[Law]) -> Law:
     """The stratum that the best trial belongs to."""
     bests = [(best[0], law) for law in laws if (best := best_first(law.records, spec.direction))]
     if not bests:

@@ -1,17 +1,24 @@
 """The fastest configuration that is as good as the best, by one standard error, for a time or a number of devices."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from batchlaw.errors import BatchlawError, StudyError
-from batchlaw.laws.law import StudyLaw
+from batchlaw.laws.law import Law, known_laws
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.results.configuration import Configuration
+from batchlaw.results.interval import Interval
+from batchlaw.results.notebook import notebook_html
 from batchlaw.results.ranking import best_first, with_ties
-from batchlaw.results.records import TrialRecord
+from batchlaw.results.records import TrialRecord, records_of
 from batchlaw.results.step_time import Profile
 from batchlaw.spec import StudySpec, TrainConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from batchlaw.storage import StoredStudy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +31,7 @@ class Candidate:
     seconds: float  # of training until then
     within: bool  # one standard error of the best
     on_front: bool  # no other is both faster and better
-    lr_by_law: tuple[float, float, float] | None  # with its interval
+    lr_by_law: Interval | None
 
     @property
     def config(self) -> TrainConfig:
@@ -33,13 +40,12 @@ class Candidate:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        law = self.lr_by_law
         return {
             "trial": self.configuration.trial,
             "optimizer": self.config.optimizer,
             "batch_size": self.config.batch_size,
             "peak_lr": self.config.peak_lr,
-            "lr_by_law": law and dict(zip(("value", "ci_low", "ci_high"), law, strict=True)),
+            "lr_by_law": asdict(self.lr_by_law) if self.lr_by_law else None,
             "value": self.value,
             "standard_error": self.configuration.standard_error,
             "progress": self.progress,
@@ -49,12 +55,14 @@ class Candidate:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recommendation:
-    """The candidates, the fastest first, and the one to take."""
+    """The fastest configuration that is as good as the best, by one standard error, among the candidates."""
 
-    candidates: tuple[Candidate, ...]
-    chosen: Candidate
+    study: str
+    metric: str
+    candidates: tuple[Candidate, ...]  # the fastest first
+    chosen: Candidate  # the one to take
     best: Candidate
     clock: str  # what the seconds are of
     devices: int
@@ -63,6 +71,8 @@ class Recommendation:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
+            "study": self.study,
+            "metric": self.metric,
             "clock": self.clock,
             "devices": self.devices,
             "chosen": self.chosen.as_dict(),
@@ -71,11 +81,76 @@ class Recommendation:
             "left_out": list(self.left_out),
         }
 
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row for each candidate, the fastest first, with its trial, configuration, seconds and score (value)."""
+        import pandas as pd  # which a search does without
+
+        rows = [candidate.as_dict() for candidate in self.candidates]
+        return pd.DataFrame([{name: row[name] for name in row if name != "lr_by_law"} for row in rows])
+
+    def __repr__(self) -> str:
+        return "\n  ".join([self._heading, *self._lines])
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._heading, self._lines, self.table)
+
+    @property
+    def _heading(self) -> str:
+        config = self.chosen.config
+        return (
+            f"Recommendation of {self.study}: {config.optimizer}, batch size {config.batch_size}, peak learning rate "
+            f"{config.peak_lr:.3g}, trial {self.chosen.configuration.trial}"
+        )
+
+    @property
+    def _lines(self) -> list[str]:
+        chosen, best = self.chosen, self.best
+        lines = [
+            f"{self.metric} {chosen.value:.4g} in {chosen.seconds:.3g} s, by {self.clock}",
+            f"the best: {best.value:.4g} in {best.seconds:.3g} s at batch size {best.config.batch_size}",
+        ]
+        if chosen.lr_by_law:
+            lines.append(f"the law puts the best learning rate there at {chosen.lr_by_law}")
+        return lines + [f"left out: {line}" for line in self.left_out]
+
+
+def recommendation_of_study(
+    stored: "StoredStudy", *, seconds: float | None = None, devices: int = 1, on: str | None = None
+) -> Recommendation:
+    """The fastest configuration of a study that is as good as its best.
+
+    Args:
+        stored: the study.
+        seconds: of training, at most; None sets no limit.
+        devices: that share every batch.
+        on: part of the name of the device whose profile tells the times; None takes the latest profile, or the trials'
+            own times where there is none.
+
+    Raises:
+        StudyError: no trial has finished.
+        BatchlawError: no profile is of such a device; or see `recommend`.
+    """
+    spec, records = stored.spec, records_of(stored)
+    return recommend(spec, records, known_laws(spec, records), _profile(stored, on), seconds=seconds, devices=devices)
+
+
+def _profile(stored: "StoredStudy", on: str | None) -> Profile | None:
+    """The latest profile of a device; None where there is none of any."""
+    from batchlaw.storage import profiles_of
+
+    profiles = [Profile.from_record(record) for record in profiles_of(stored)]
+    chosen = [profile for profile in profiles if on is None or on in profile.device]
+    if on is not None and not chosen:
+        known = ", ".join(profile.device for profile in profiles) or "none"
+        raise BatchlawError(f"study {stored.spec.name!r} has profiles of: {known}", argument="on", got=on)
+    return max(chosen, key=lambda profile: profile.measured_at, default=None)
+
 
 def recommend(
     spec: StudySpec,
     records: Sequence[TrialRecord],
-    laws: Sequence[StudyLaw],
+    laws: Sequence[Law],
     profile: Profile | None,
     *,
     seconds: float | None = None,
@@ -101,7 +176,12 @@ def recommend(
             reported by then.
     """
     if devices > 1 and profile is None:
-        raise BatchlawError(f"--devices: got {devices}; how steps share out takes batchlaw profile STUDY.toml first")
+        raise BatchlawError(
+            "sharing steps among devices needs a profile of the study",
+            argument="devices",
+            got=devices,
+            remedy="profile",
+        )
     ordered = best_first(records, spec.direction)
     if not ordered:
         raise StudyError(f"study {spec.name!r} has no finished trial yet")
@@ -110,8 +190,9 @@ def recommend(
         bests.setdefault((record.known_config.optimizer, record.known_config.batch_size), record)
     timed, left_out = _timed(spec, list(bests.values()), ordered[0], profile, seconds=seconds, devices=devices)
     if not timed:
-        what = "no time of a step is known for them" if seconds is None else f"none reports within {seconds:g} s"
-        raise BatchlawError(f"{'--seconds' if seconds else 'profile'}: of {len(bests)} candidates {what}")
+        if seconds is not None:
+            raise BatchlawError(f"none of {len(bests)} candidates reports by then", argument="seconds", got=seconds)
+        raise BatchlawError(f"no time is known of any of {len(bests)} candidates", remedy="profile")
     sign = 1 if spec.direction == "maximize" else -1
     best = max(timed, key=lambda run: sign * run.value)
     threshold = sign * best.value - (best.configuration.standard_error or 0.0)
@@ -127,6 +208,8 @@ def recommend(
         so_far = max(so_far, sign * run.value)
     clock = "the trials' own clocks" if profile is None else f"a profile {profile.where()}"
     return Recommendation(
+        study=spec.name,
+        metric=spec.arm.metric,
         candidates=tuple(candidates),
         chosen=next(candidate for candidate in candidates if candidate.within),
         best=next(candidate for candidate in candidates if candidate.configuration is best.configuration),
@@ -172,7 +255,7 @@ def _seconds(record: TrialRecord, config: TrainConfig, profile: Profile | None, 
     if profile is None:
         taken = record.result.train_seconds
         if taken is None:
-            raise BatchlawError("its trial recorded no time; batchlaw profile STUDY.toml measures it")
+            raise BatchlawError("its trial recorded no time, and the study has no profile")
         return taken / max(len(config.seeds), 1)
     phases = schedule_of(config).phases
     if phases[0].batch_size < devices:
@@ -190,11 +273,11 @@ def _value_at(record: TrialRecord, metric: str, share: float) -> float | None:
     return reached[-1] if reached else None
 
 
-def _by_law(laws: Sequence[StudyLaw], configuration: Configuration) -> tuple[float, float, float] | None:
-    """The rate by the law of the configuration's stratum, where that was seen at its batch size."""
-    for study_law in laws:
-        if study_law.law and any(record.number == configuration.trial for record in study_law.records):
-            low, high = study_law.law.seen
+def _by_law(laws: Sequence[Law], configuration: Configuration) -> Interval | None:
+    """The learning rate by the law of the configuration's stratum, where that was seen at its batch size."""
+    for law in laws:
+        if law.fitted and any(record.number == configuration.trial for record in law.records):
+            low, high = law.fitted.seen
             batch_size = configuration.config.batch_size
-            return study_law.law.predict(batch_size) if low <= batch_size <= high else None
+            return law.predict(batch_size) if low <= batch_size <= high else None
     return None

@@ -1,107 +1,226 @@
-"""Which rule to carry a learning rate by: what each costs on the runs of a designed study."""
+"""What each scaling rule costs where a tuned learning rate is moved to other batch sizes."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from batchlaw.errors import BatchlawError, StudyError
-from batchlaw.laws.law import StudyLaw
+from batchlaw.laws.law import Grade, Law, best_score, laws_of
 from batchlaw.laws.prediction import TARGETS
+from batchlaw.results.notebook import notebook_html
+from batchlaw.results.plain import plain
+from batchlaw.results.records import records_of
 from batchlaw.spec import StudySpec
 from batchlaw.stats.contrast import Contrast
 from batchlaw.stats.curves import LINE
 from batchlaw.stats.holm import holm
-from batchlaw.stats.surface import Surface
+from batchlaw.stats.surface import Floats, Surface
 from batchlaw.stats.transfer import Transferred, difference, seed_error, transfer_by_law, transfer_by_rule
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from batchlaw.storage import StoredStudy
 
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """What one rule costs, in the study's metric; regrets are positive where it is worse than tuning anew."""
+    """What one rule costs."""
 
     name: str
     carried: Transferred
-    regret: Contrast  # mean over batch sizes
-    worst: int  # row of the batch size with the largest mean regret
+    regret: Contrast  # mean cost over the batch sizes beside the reference
+    worst: int  # row of the batch size with the largest mean cost
     excess: Contrast | None  # over the least costly rule; None for that rule
     p_adjusted: float | None  # Holm's, of that excess
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Transfer:
-    """Of one stratum."""
+    """What it costs to move a tuned learning rate to other batch sizes by a rule, in place of tuning it there.
 
-    law: StudyLaw
-    surface: Surface  # the batch size given
-    reference: int  # row
-    rules: tuple[Rule, ...]  # the least costly first
-    unmeasured: dict[str, str]  # rules that the stored runs cannot tell of, and why
-    errors: np.ndarray  # standard error over seeds of the score after tuning, at each batch size
+    A cost is a loss of score, in the unit of the score and positive where the rule is worse than tuning anew. The
+    transfer of a study or table with several strata is that of the one with the best score; `strata` has them all.
+
+    Attributes:
+        law: of the stratum.
+        surface: the scores, the batch size given and the learning rate tuned.
+        reference: the row of the batch size whose rate is moved.
+        rules: the least costly first.
+        unmeasured: rules that the runs cannot tell of, and why.
+        errors: standard error over seeds of the score after tuning, at each batch size.
+        strata: the transfer in every stratum.
+    """
+
+    law: Law
+    surface: Surface
+    reference: int
+    rules: tuple[Rule, ...]
+    unmeasured: dict[str, str]
+    errors: Floats
+    strata: tuple["Transfer", ...] = ()
+
+    @property
+    def grade(self) -> Grade:
+        """As `batchlaw.Law.grade`."""
+        return self.law.grade
+
+    @property
+    def reference_batch_size(self) -> float:
+        """The batch size whose tuned learning rate is moved, in examples."""
+        return float(self.surface.given[self.reference])
+
+    @property
+    def costs(self) -> "pd.DataFrame":
+        """What each rule costs at each batch size, a row each.
+
+        Columns: rule; batch_size; lr, the learning rate by the rule; cost, with its interval over seeds from low to
+        high; at_least, where the rate lies beyond those tried and counts as the last of them.
+        """
+        import pandas as pd
+
+        rows = []
+        for rule in self.rules:
+            for row, batch_size in enumerate(self.surface.given.tolist()):
+                found = rule.carried.mean(np.array([row]))
+                rows.append(
+                    {
+                        "rule": rule.name, "batch_size": batch_size,
+                        "lr": float(2 ** rule.carried.rates[row].mean()), "cost": found.difference,
+                        "low": found.ci_low, "high": found.ci_high, "at_least": bool(rule.carried.beyond[row]),
+                    }
+                )  # fmt: skip
+        return pd.DataFrame(rows)
+
+    @property
+    def means(self) -> "pd.DataFrame":
+        """What each rule costs as a mean over the batch sizes beside the reference, the least costly first.
+
+        Columns: rule; cost, with its interval over seeds from low to high; worst, the largest cost at a batch size, and
+        worst_batch_size; excess over the first rule, from excess_low to excess_high; p_adjusted, that it costs no more
+        than the first (Holm).
+        """
+        import pandas as pd
+
+        rows = []
+        for rule in self.rules:
+            excess = rule.excess
+            rows.append(
+                {
+                    "rule": rule.name, "cost": rule.regret.difference, "low": rule.regret.ci_low,
+                    "high": rule.regret.ci_high, "worst": float(rule.carried.regrets[rule.worst].mean()),
+                    "worst_batch_size": float(self.surface.given[rule.worst]),
+                    "excess": excess and excess.difference, "excess_low": excess and excess.ci_low,
+                    "excess_high": excess and excess.ci_high, "p_adjusted": rule.p_adjusted,
+                }
+            )  # fmt: skip
+        frame = pd.DataFrame(rows)
+        return frame.astype({name: float for name in frame.columns if name != "rule"})
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {
-            "stratum": self.law.stratum,
-            "reference_batch_size": float(self.surface.given[self.reference]),
-            "rules": [self._rule(rule) for rule in self.rules],
-            "unmeasured": self.unmeasured,
-        }
+        record: dict[str, Any] = plain(
+            {
+                "title": self.law.title,
+                "stratum": self.law.stratum,
+                "grade": self.grade,
+                "reference_batch_size": self.reference_batch_size,
+                "costs": self.costs.to_dict("records"),
+                "means": self.means.to_dict("records"),
+                "unmeasured": self.unmeasured,
+            }
+        )
+        return record | ({"strata": [part.as_dict() for part in self.strata]} if self.strata else {})
 
-    def _rule(self, rule: Rule) -> dict[str, Any]:
-        regret, excess = rule.regret, rule.excess
-        return {
-            "rule": rule.name,
-            "regret": {"value": regret.difference, "ci_low": regret.ci_low, "ci_high": regret.ci_high},
-            "excess": excess
-            and {
-                "value": excess.difference, "ci_low": excess.ci_low, "ci_high": excess.ci_high,
-                "p_adjusted": rule.p_adjusted,
-            },
-            "per_batch_size": [
-                {
-                    "batch_size": float(batch_size),
-                    "lr": float(2 ** rate),
-                    "regret": float(regret_),
-                    "standard_error": float(error),
-                    "at_least": bool(beyond),
-                }
-                for batch_size, rate, regret_, error, beyond in zip(
-                    self.surface.given, rule.carried.rates.mean(axis=1), rule.carried.regrets.mean(axis=1),
-                    self.errors, rule.carried.beyond, strict=True,
-                )
-            ],
-        }  # fmt: skip
+    def __repr__(self) -> str:
+        return "\n  ".join([self._heading, *self._lines])
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._heading, self._lines, self.means, self.costs)
+
+    @property
+    def _heading(self) -> str:
+        where = ", ".join(filter(None, (self.law.title, self.law.name)))
+        moved = f"the learning rate tuned at batch size {self.reference_batch_size:g}, moved to the others"
+        return f"Transfer on {where}: {moved} ({self.grade})"
+
+    @property
+    def _lines(self) -> list[str]:
+        lines = [f"{rule.name}: mean cost {rule.regret}" for rule in self.rules]
+        lines += [f"{name}: not measured; {reason}" for name, reason in self.unmeasured.items()]
+        return lines + [part._heading for part in self.strata if part.law.stratum != self.law.stratum]
 
 
-def transfers_of(spec: StudySpec, laws: list[StudyLaw], *, reference: int | None = None) -> list[Transfer]:
-    """The regret of the constant, square root and linear rules and of the law, on each stratum.
+def transfer_of_study(
+    stored: "StoredStudy", *, reference_batch_size: int | None = None, bootstrap_seed: int = 0
+) -> Transfer:
+    """What each scaling rule costs on the runs of a designed study.
 
-    Rates are tuned on the other seeds than those scored, the law on the other batch sizes as well.
+    Args:
+        stored: the study.
+        reference_batch_size: whose tuned learning rate is moved; None takes the study's, or the nearest to it.
+        bootstrap_seed: of the bootstraps, 0 or more.
 
     Raises:
-        StudyError: the study is no designed one.
+        StudyError: the study was searched, or has cells without a result.
         BatchlawError: the reference is none of its batch sizes.
     """
+    spec = stored.spec
     if spec.claim is None:
         raise StudyError(
             f"study {spec.name!r} was searched: what a rule costs shows where every batch size has every rate; "
             "a study file with [claim] in the place of [search] does"
         )
-    return [_transfer(spec, law, reference) for law in laws]
+    laws = laws_of(spec, records_of(stored), seed=bootstrap_seed)
+    score_of = best_score(spec)
+    return joined(transfers_of(spec, laws, reference=reference_batch_size), lambda part: score_of(part.law))
 
 
-def _transfer(spec: StudySpec, law: StudyLaw, reference: int | None) -> Transfer:
+def joined(parts: list[Transfer], score_of: Callable[[Transfer], float]) -> Transfer:
+    """The transfer in the stratum with the best score, with those in all."""
+    return replace(max(parts, key=score_of), strata=tuple(parts))
+
+
+def transfers_of(spec: StudySpec, laws: Sequence[Law], *, reference: int | None = None) -> list[Transfer]:
+    """The transfer in each stratum of a designed study.
+
+    Raises:
+        BatchlawError: the reference is none of its batch sizes.
+    """
+    found = []
+    for law in laws:
+        assert law.surface is not None
+        found.append(transfer_of(law, reference, nearest=spec.space.reference_batch_size))
+    return found
+
+
+def transfer_of(law: Law, reference: float | None, *, nearest: float) -> Transfer:
+    """The costs of the constant, square root and linear rules and of the law, on the surface of a law.
+
+    Rates are tuned on other seeds than those scored, the law on other batch sizes as well.
+
+    Args:
+        law: with a surface of paired seeds, three or more.
+        reference: the batch size whose rate is moved.
+        nearest: the one that it lies nearest to, where it is None.
+
+    Raises:
+        BatchlawError: the reference is none of the batch sizes.
+    """
     surface = law.surface
-    assert surface is not None
+    assert surface is not None and surface.paired
     sizes = surface.given.tolist()
-    wanted = reference or spec.space.reference_batch_size
     if reference is not None and reference not in sizes:
-        raise BatchlawError(f"--reference: got {reference}; must be one of {', '.join(f'{size:g}' for size in sizes)}")
-    row = int(np.abs(np.log2(surface.given) - np.log2(wanted)).argmin())
+        raise BatchlawError(
+            f"must be one of {', '.join(f'{size:g}' for size in sizes)}",
+            argument="reference_batch_size", got=reference,
+        )  # fmt: skip
+    row = int(np.abs(np.log2(surface.given) - np.log2(reference or nearest)).argmin())
     carried = {name: transfer_by_rule(surface, row, slope) for name, slope in TARGETS.items() if name != "sde"}
-    unmeasured = {"sde": "it moves Adam's averages with the rate, which no run of this study does; --train runs it"}
-    by_law = transfer_by_law(surface, law.law.fit.curve if law.law else LINE)
+    unmeasured = {"sde": "it moves Adam's averages with the rate, which no run here does; training at its rates tells"}
+    by_law = transfer_by_law(surface, law.fitted.fit.curve if law.fitted else LINE)
     if by_law is None:
         unmeasured["law"] = law.lack or "without one seed too few batch sizes have an identified optimum"
     else:
@@ -109,7 +228,7 @@ def _transfer(spec: StudySpec, law: StudyLaw, reference: int | None) -> Transfer
     return ranked(law, row, carried, unmeasured)
 
 
-def ranked(law: StudyLaw, reference: int, carried: dict[str, Transferred], unmeasured: dict[str, str]) -> Transfer:
+def ranked(law: Law, reference: int, carried: dict[str, Transferred], unmeasured: dict[str, str]) -> Transfer:
     """Order rules by their mean regret over the batch sizes beside the reference, and compare each with the first."""
     assert law.surface is not None
     rows = np.array([row for row in range(len(law.surface.given)) if row != reference])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from batchlaw.errors import ConfigError, Diverged
-from batchlaw.laws.law import StudyLaw
+from batchlaw.laws.law import Law
 from batchlaw.laws.prediction import TARGETS
 from batchlaw.laws.transfer import Transfer, ranked
 from batchlaw.objectives.builtin import train_config
@@ -53,7 +53,7 @@ def trained(
     return ranked(law, reference, carried, unmeasured)
 
 
-def rates_of(law: StudyLaw, reference: int) -> dict[str, Floats]:
+def rates_of(law: Law, reference: int) -> dict[str, Floats]:
     """What each rule that applies makes of the rate at the reference, log₂, at each batch size (n_given,)."""
     assert law.ridge is not None
     ridge, x = law.ridge, np.log2(law.ridge.given)
@@ -63,14 +63,14 @@ def rates_of(law: StudyLaw, reference: int) -> dict[str, Floats]:
         for name, slope in TARGETS.items()
         if name != "sde" or family in families_with("beta2")
     }
-    if law.law is not None:
-        fitted = law.law.fit
+    if law.fitted is not None:
+        fitted = law.fitted.fit
         rates["law"] = left_out(ridge, fitted.curve, fitted.parameters, fitted.scatter)
     return rates
 
 
 def _scores(
-    spec: StudySpec, law: StudyLaw, reference: int, name: str, row: int, rates: Floats, runtime: Runtime,
+    spec: StudySpec, law: Law, reference: int, name: str, row: int, rates: Floats, runtime: Runtime,
     done: Callable[[], None],
 ) -> Floats:  # fmt: skip
     """Of each seed, higher is better, after training at the rate of a rule for one batch size."""
@@ -85,7 +85,7 @@ def _scores(
     return sign * np.array(values, dtype=float)
 
 
-def _config(spec: StudySpec, law: StudyLaw, reference: int, name: str, batch_size: int, peak_lr: float) -> TrainConfig:
+def _config(spec: StudySpec, law: Law, reference: int, name: str, batch_size: int, peak_lr: float) -> TrainConfig:
     """The configuration of the stratum at a batch size and a rate; the sde rule moves more than the rate."""
     assert law.ridge is not None
     given = law.ridge.given[reference]

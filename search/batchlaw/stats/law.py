@@ -31,7 +31,7 @@ class CriticalBatchSize:
 
 
 @dataclass(frozen=True, eq=False)
-class Law:
+class FittedLaw:
     """The best learning rate ε_opt as a function of the batch size B, from one ridge."""
 
     ridge: Ridge  # B is given, ε is tuned
@@ -56,7 +56,7 @@ class Law:
         return float(2 ** self.fit.mean(x)[0]), float(2 ** low[0]), float(2 ** high[0])
 
 
-def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> Law:
+def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
     """Fit a line and a curve that bends, and prefer the line unless the other predicts better.
 
     Each identified batch size is left out in turn and predicted from the others. The bent curve is preferred if its
@@ -74,7 +74,7 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> Law:
     gain = missed[LINE.name] ** 2 - missed[bending.name] ** 2
     critical = _critical_batch_size(bent, alpha)
     clear = len(gain) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
-    return Law(
+    return FittedLaw(
         ridge=ridge,
         fit=bent if clear and critical.known else line,
         line=line,

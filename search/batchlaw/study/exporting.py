@@ -113,7 +113,7 @@ def _predicted(stored: StoredStudy, records: list[TrialRecord], choice: Choice) 
     assert choice.for_batch_size is not None
     found = predict(
         stored.spec, laws_of(stored.spec, records), choice.for_batch_size,
-        carried_by=cast("CarriedBy", choice.rule), extrapolate=choice.extrapolate,
+        rule=cast("CarriedBy", choice.rule), extrapolate=choice.extrapolate,
     )  # fmt: skip
     assert found.predicted is not None
     return found, found.predicted.warnings

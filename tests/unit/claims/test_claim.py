@@ -28,7 +28,8 @@ def found(runs):
 
 
 def test_the_example_of_its_docstring():
-    assert doctest.testmod(module) == (0, 7)
+    ran = doctest.testmod(module)
+    assert ran.failed == 0 and ran.attempted > 5
 
 
 def test_the_planted_slope_is_supported(found):

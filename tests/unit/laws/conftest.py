@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
@@ -14,6 +15,7 @@ from batchlaw.spec import parse_spec
 from tests.conftest import tiny_study
 
 SEEDS = (1, 2, 3, 4, 5)
+COLUMNS = {"score": "loss", "direction": "minimize", "seed": "seed"}  # of `sqrt_table`
 
 
 def designed(**space):
@@ -61,3 +63,13 @@ def sqrt_study():
     """A designed study in which the square root rule holds."""
     spec = designed(optimizer="momentum")
     return spec, planted(spec)
+
+
+@pytest.fixture(scope="session")
+def sqrt_table(sqrt_study):
+    """The scores of the same study, a row a run."""
+    return pd.DataFrame(
+        {"lr": record.config.peak_lr, "batch_size": record.config.batch_size, "seed": seed, "loss": value}
+        for record in sqrt_study[1]
+        for seed, value in enumerate(record.replicate_values)
+    )

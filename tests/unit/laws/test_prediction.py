@@ -4,7 +4,6 @@ import pytest
 from batchlaw.errors import BatchlawError
 from batchlaw.laws import laws_of
 from batchlaw.laws.prediction import predict
-from batchlaw.laws.transfer import transfers_of
 
 from tests.unit.laws.conftest import designed, planted
 
@@ -23,7 +22,7 @@ def test_the_rate_moves_and_all_else_follows_from_the_best_trial(sqrt_study):
 @pytest.mark.parametrize(("rule", "power"), [("constant", 0.0), ("sqrt", 0.5), ("linear", 1.0)])
 def test_a_rule_carries_the_best_trials_rate(sqrt_study, rule, power):
     spec, records = sqrt_study
-    found = predict(spec, laws_of(spec, records), 48, carried_by=rule)
+    found = predict(spec, laws_of(spec, records), 48, rule=rule)
     best = records[found.trial].config
     assert found.config.peak_lr == pytest.approx(best.peak_lr * (48 / best.batch_size) ** power)
     refuted = any("speaks against the" in warning for warning in found.predicted.warnings)
@@ -33,8 +32,9 @@ def test_a_rule_carries_the_best_trials_rate(sqrt_study, rule, power):
 def test_outside_of_what_was_seen_it_is_refused_unless_told(sqrt_study):
     spec, records = sqrt_study
     laws = laws_of(spec, records)
-    with pytest.raises(BatchlawError, match=r"for_batch_size: got 1024; the law was seen from .* extrapolate"):
+    with pytest.raises(BatchlawError, match=r"for_batch_size: got 1024; must be from 2 to 256") as refusal:
         predict(spec, laws, 1024)
+    assert (refusal.value.argument, refusal.value.got, refusal.value.remedy) == ("for_batch_size", 1024, "extrapolate")
     found = predict(spec, laws, 1024, extrapolate=True)
     assert "lies outside" in found.predicted.warnings[0] and found.config.batch_size == 1024
     with pytest.raises(BatchlawError, match="must be at most 4096"):
@@ -44,7 +44,7 @@ def test_outside_of_what_was_seen_it_is_refused_unless_told(sqrt_study):
 def test_the_sde_rule_moves_the_averages_too():
     spec = designed(optimizer="adam")
     records = planted(spec)
-    found = predict(spec, laws_of(spec, records), 48, carried_by="sde")
+    found = predict(spec, laws_of(spec, records), 48, rule="sde")
     best = records[found.trial].config
     kappa = 48 / best.batch_size
     assert found.config.beta2 == pytest.approx(1 - kappa * (1 - 0.999))
@@ -54,16 +54,4 @@ def test_the_sde_rule_moves_the_averages_too():
 def test_the_sde_rule_is_refused_where_it_was_not_derived(sqrt_study):
     spec, records = sqrt_study
     with pytest.raises(BatchlawError, match="the sde rule is derived for rmsprop, adam, adamw only"):
-        predict(spec, laws_of(spec, records), 48, carried_by="sde")
-
-
-def test_rules_are_ranked_by_what_they_cost(sqrt_study):
-    spec, records = sqrt_study
-    (found,) = transfers_of(spec, laws_of(spec, records))
-    names = [rule.name for rule in found.rules]
-    assert set(names[:2]) == {"law", "sqrt"} and found.rules[0].excess is None
-    by_name = {rule.name: rule for rule in found.rules}
-    assert by_name["constant"].p_adjusted < 0.001 and by_name["linear"].regret.ci_low > 0
-    assert "sde" in found.unmeasured
-    with pytest.raises(BatchlawError, match="--reference: got 3; must be one of 2, 4, 8"):
-        transfers_of(spec, laws_of(spec, records), reference=3)
+        predict(spec, laws_of(spec, records), 48, rule="sde")

@@ -1,5 +1,7 @@
 """The trade of score against time, worked out by hand."""
 
+import json
+
 import pytest
 from batchlaw.errors import BatchlawError
 from batchlaw.laws import laws_of
@@ -69,7 +71,9 @@ def test_devices_share_a_batch():
     assert found.left_out == ("momentum at 2: a batch of 2 does not share out among 4 devices",)
     four = next(c for c in found.candidates if c.config.batch_size == 4)
     assert four.seconds == pytest.approx(SPEC.budget.epochs * 4096 / 4 * 1e-3)  # a step of one example
-    with pytest.raises(BatchlawError, match="--devices: got 4; how steps share out takes batchlaw profile"):
+    with pytest.raises(
+        BatchlawError, match="devices: got 4; sharing steps among devices needs a profile of the study; see profile"
+    ):
         recommend(SPEC, records(), [], None, devices=4)
 
 
@@ -84,8 +88,16 @@ def test_the_law_tells_the_rate(sqrt_study):
     found = recommend(spec, stored, laws_of(spec, stored), None)
     value, low, high = found.chosen.lr_by_law
     assert low < value < high
+    assert f"the law puts the best learning rate there at {value:.4g}" in repr(found)
+
+
+def test_it_shows_itself():
+    found = recommend(SPEC, records(), [], profile())
+    assert repr(found).startswith("Recommendation of tiny: momentum, batch size 4, peak learning rate 0.0312, trial 1")
+    assert list(found.table["batch_size"]) == [32, 16, 8, 4, 2] and "<table" in found._repr_html_()
+    assert json.loads(json.dumps(found.as_dict()))["chosen"]["batch_size"] == 4
 
 
 def test_a_time_in_which_nothing_reports_is_refused():
-    with pytest.raises(BatchlawError, match=r"--seconds: of 5 candidates none reports within 1e-06 s"):
+    with pytest.raises(BatchlawError, match=r"seconds: got 1e-06; none of 5 candidates reports by then"):
         recommend(SPEC, records(), [], profile(), seconds=1e-6)

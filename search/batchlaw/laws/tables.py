@@ -1,0 +1,163 @@
+"""Laws and transfers of a table of runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from batchlaw.errors import BatchlawError, DataError
+from batchlaw.laws.law import Law, bending, with_strata
+from batchlaw.laws.transfer import Transfer, joined, transfer_of
+from batchlaw.spec.families import FAMILIES
+from batchlaw.stats.law import law_of
+from batchlaw.stats.optimum import ridge
+from batchlaw.stats.slope import shortfall
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FEWEST_SEEDS = 3  # one is scored, and those left have a deviation
+
+
+def law(
+    data: "pd.DataFrame | str | Path",
+    *,
+    score: str | Sequence[str],
+    lr: str = "lr",
+    batch_size: str = "batch_size",
+    direction: str = "maximize",
+    seed: str | None = None,
+    by: str | Sequence[str] | None = None,
+    where: str | None = None,
+    optimizer: str = "sgd",
+    alpha: float = 0.05,
+    bootstrap_seed: int = 0,
+) -> Law:
+    """How the best learning rate moves with the batch size, from a table of runs: a full grid with several seeds.
+
+    Args:
+        data: a DataFrame, or the path of a CSV or CSV.gz file; a row a run, or a row a cell with a score column a seed.
+        score: the column of the score, or several, a seed each (a list, or "a,b"); NaN and infinity are runs that
+            diverged.
+        lr: the column of the learning rate.
+        batch_size: the column of the batch size, in examples.
+        direction: "maximize" or "minimize" the score.
+        seed: the column that names the seed of a row. Without it repeated rows are independent runs.
+        by: a column, or several, such as the optimizer; each of their levels has its own law, in `strata`.
+        where: an expression of `DataFrame.query` for the rows to keep.
+        optimizer: of the runs, where no column of `by` is called so. It decides which curve with a critical batch size
+            is tried beside a straight line.
+        alpha: one less the confidence of every interval.
+        bootstrap_seed: of the bootstraps over seeds, 0 or more; the same seed gives the same result.
+
+    Raises:
+        DataError: the file cannot be read, a column is missing, or the grid has holes or no replicates.
+        BatchlawError: an argument has a value that cannot be used.
+
+    >>> import numpy as np, pandas as pd
+    >>> cells = [(2.0**i, 2.0**j, s) for i in range(-10, 0) for j in range(2, 10) for s in range(5)]
+    >>> runs = pd.DataFrame(cells, columns=["lr", "batch_size", "seed"])
+    >>> off = np.log2(runs.lr) - 0.5 * np.log2(runs.batch_size) + 8  # the best learning rate is √batch size / 256
+    >>> runs["loss"] = 1 + 0.1 * off**2 + 0.01 * np.random.default_rng(0).normal(size=len(runs))
+    >>> found = law(runs, score="loss", direction="minimize", seed="seed")
+    >>> round(found.exponent, 1), found.grade
+    (0.5, 'replicated')
+    >>> predicted = found.predict(batch_size=100)
+    >>> predicted.low < 10 / 256 < predicted.high
+    True
+    """
+    laws = _laws(
+        data, optimizer, alpha, bootstrap_seed, where,
+        lr=lr, batch_size=batch_size, score=score, direction=direction, seed=seed, by=by,
+    )  # fmt: skip
+    return with_strata(laws, _best_score)
+
+
+def transfer(
+    data: "pd.DataFrame | str | Path",
+    *,
+    score: str | Sequence[str],
+    lr: str = "lr",
+    batch_size: str = "batch_size",
+    direction: str = "maximize",
+    seed: str | None = None,
+    by: str | Sequence[str] | None = None,
+    where: str | None = None,
+    optimizer: str = "sgd",
+    alpha: float = 0.05,
+    bootstrap_seed: int = 0,
+    reference_batch_size: float | None = None,
+) -> Transfer:
+    """What each scaling rule costs where a tuned learning rate is moved to other batch sizes, from a table of runs.
+
+    The cost is the score at the rate that the rule gives, less the score at the rate tuned there; both are scored on
+    other seeds than those tuned on. So the table needs three seeds or more, each of them in every cell.
+
+    Args:
+        data: as for `law`, and so are the other arguments.
+        score: see `law`.
+        lr: see `law`.
+        batch_size: see `law`.
+        direction: see `law`.
+        seed: see `law`; it is needed where a cell has several rows.
+        by: see `law`.
+        where: see `law`.
+        optimizer: see `law`.
+        alpha: see `law`.
+        bootstrap_seed: see `law`.
+        reference_batch_size: the batch size whose tuned learning rate is moved; None takes the middle one.
+
+    Raises:
+        DataError: as `law`; or the seeds are fewer than three, or not known.
+        BatchlawError: an argument has a value that cannot be used.
+    """
+    laws = _laws(
+        data, optimizer, alpha, bootstrap_seed, where,
+        lr=lr, batch_size=batch_size, score=score, direction=direction, seed=seed, by=by,
+    )  # fmt: skip
+    parts = []
+    for found in laws:
+        assert found.surface is not None
+        if not found.surface.paired:
+            raise DataError("is needed, since a cell has several rows", argument="seed")
+        if found.surface.n_replicates < _FEWEST_SEEDS:
+            raise DataError(f"the table has {found.surface.n_replicates} seeds; a cost needs {_FEWEST_SEEDS}")
+        given = found.surface.given
+        parts.append(transfer_of(found, reference_batch_size, nearest=float(given[len(given) // 2])))
+    return joined(parts, lambda part: _best_score(part.law))
+
+
+def _laws(
+    data: "pd.DataFrame | str | Path", optimizer: str, alpha: float, bootstrap_seed: int, where: str | None,
+    **columns: Any,
+) -> list[Law]:  # fmt: skip
+    """The law of each group."""
+    from batchlaw.claims.tables import Columns, read_table, surfaces, title_of
+
+    if optimizer not in FAMILIES:
+        raise BatchlawError(f"must be one of {', '.join(FAMILIES)}", argument="optimizer", got=optimizer)
+    if not 0 < alpha < 1:
+        raise BatchlawError("must lie between 0 and 1", argument="alpha", got=alpha)
+    chosen = Columns.of(**columns)
+    laws = []
+    for group, grid in surfaces(read_table(data, chosen, where), chosen):
+        # The same draws as for the slope of ε_opt(B) in `claim`.
+        _, generator = np.random.default_rng(bootstrap_seed).spawn(2)
+        surface = grid.transposed()
+        found = ridge(surface, generator, alpha=alpha)
+        lack, family = shortfall(found), str(group.get("optimizer", optimizer))
+        curve = bending(family if family in FAMILIES else optimizer)
+        laws.append(
+            Law(
+                title=title_of(data), stratum=group, grade="replicated", lack=lack, ridge=found, surface=surface,
+                fitted=None if lack else law_of(found, curve, alpha=alpha),
+            )
+        )  # fmt: skip
+    return laws
+
+
+def _best_score(law: Law) -> float:
+    """By which groups are compared, higher is better."""
+    assert law.surface is not None
+    return float(law.surface.means.max())
