@@ -101,7 +101,7 @@ def test_naming_a_hypothesis_does_not_undo_the_correction_for_the_studys_own(sto
     assert named.p_adjusted == pytest.approx(2 * named.p_value)
     assert not named.preregistered
     (((_, (own,)),),) = findings_of(stored, ["H6"], seed=0)
-    assert own.preregistered and named.as_dict()["preregistered"] is False
+    assert own.preregistered and named.preregistered is False
 
 
 def test_further_factors_are_judged_level_by_level(storage):
@@ -354,8 +354,8 @@ def test_every_given_factor_has_its_surface(storage):
     (((stratum, (finding,)), *_),) = findings_of(work(storage, spec, objective), None, seed=0)
     assert stratum == {"momentum": 0.0}
     assert finding.verdict == "supported" and finding.slope.slope == pytest.approx(1, abs=0.1)
-    assert finding.as_dict()["per_train_size"][0]["train_size"] == 128
-    assert "reverse" not in finding.as_dict()
+    assert finding.evidence.as_dict()["per_train_size"][0]["train_size"] == 128
+    assert "reverse" not in finding.evidence.as_dict()
 
 
 def test_momentum_is_read_as_damping(storage):
@@ -391,10 +391,10 @@ def test_training_sizes_are_trained_with(storage):
         assert replay(record, spec, Runtime(CPU, None)).largest_difference == 0.0
 
 
-def test_a_plan_counts_cells_and_measures(storage):
+def test_the_cost_counts_cells_and_measures(storage):
     plan = cost_of(claim_spec(task={"train_size": 128}, claim={"replicates": 6}), Runtime(CPU, None), workers=2)
     assert (plan.cells, plan.runs) == (64, 384) and 0 < plan.seconds < 600
     more = cost_of(own_spec(replicates=20), Runtime(CPU, None, bowl), workers=2)
     assert more.seconds is None and more.slope_half_widths < plan.slope_half_widths
-    with pytest.raises(StudyError, match="no \\[claim\\]"):
+    with pytest.raises(StudyError, match="was searched; only a designed study"):
         cost_of(parse_spec(tiny_study(), "test"), Runtime(CPU, None), workers=2)

@@ -79,7 +79,7 @@ def law(
     json_: JsonOption = False,
 ) -> None:
     """How the best learning rate moves with the batch size, by optimizer: curve, exponent, critical batch size."""
-    from batchlaw.laws.law import law_of_study
+    from batchlaw.laws.studies import law_of_study
     from batchlaw.laws.tables import law as law_of_table
 
     columns = {

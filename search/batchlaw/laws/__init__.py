@@ -1,5 +1,6 @@
-"""What a study says about moving from one batch size to another: its law, and the practical answers that follow."""
+"""How the best learning rate moves with the batch size, and what follows for batch sizes that were not tried."""
 
-from batchlaw.laws.law import Law, known_laws, laws_of
+from batchlaw.laws.law import Law
+from batchlaw.laws.studies import known_laws, laws_of
 
 __all__ = ["Law", "known_laws", "laws_of"]

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchlaw.errors import BatchlawError, StudyError
-from batchlaw.laws.law import Law, known_laws
+from batchlaw.laws.law import Law
+from batchlaw.laws.studies import known_laws
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.interval import Interval

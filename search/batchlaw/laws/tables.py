@@ -120,7 +120,7 @@ def transfer(
     for found in laws:
         assert found.surface is not None
         if not found.surface.paired:
-            raise DataError("is needed, since a cell has several rows", argument="seed")
+            raise DataError("is needed, or a narrower `where`, since a cell has several rows", argument="seed")
         if found.surface.n_replicates < _FEWEST_SEEDS:
             raise DataError(f"the table has {found.surface.n_replicates} seeds; a cost needs {_FEWEST_SEEDS}")
         given = found.surface.given

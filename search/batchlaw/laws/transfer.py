@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from batchlaw.errors import BatchlawError, StudyError
-from batchlaw.laws.law import Grade, Law, best_score, laws_of
+from batchlaw.laws.law import Grade, Law
 from batchlaw.laws.prediction import TARGETS
+from batchlaw.laws.studies import best_score, laws_of
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.plain import plain
 from batchlaw.results.records import records_of

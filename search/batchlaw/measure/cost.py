@@ -67,7 +67,7 @@ def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
         StudyError: the study has no [claim], or an adaptive one, whose batch sizes are not known beforehand.
     """
     if spec.claim is None:
-        raise StudyError(f"study {spec.name!r} was searched; the cost of a designed one, with [claim], is known")
+        raise StudyError(f"study {spec.name!r} was searched; only a designed study, with [claim], has a known cost")
     if spec.claim.design == "adaptive":
         raise StudyError(f"study {spec.name!r} has an adaptive design, whose batch sizes are not known beforehand")
     n = spec.claim.replicates

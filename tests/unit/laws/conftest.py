@@ -71,5 +71,5 @@ def sqrt_table(sqrt_study):
     return pd.DataFrame(
         {"lr": record.config.peak_lr, "batch_size": record.config.batch_size, "seed": seed, "loss": value}
         for record in sqrt_study[1]
-        for seed, value in enumerate(record.replicate_values)
+        for seed, value in enumerate(record.result.replicate_values)
     )

@@ -1,0 +1,143 @@
+"""The laws of a stored study."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from batchlaw.errors import StudyError
+from batchlaw.laws.law import Law, bending, with_strata
+from batchlaw.recipe.result import Outcome
+from batchlaw.recipe.space import point_of
+from batchlaw.results.ranking import best_first, best_per
+from batchlaw.results.records import TrialRecord, records_of
+from batchlaw.spec import StudySpec, extremes, levels_of
+from batchlaw.stats.law import law_of
+from batchlaw.stats.noise import NoiseScale, simple_noise_scale
+from batchlaw.stats.optimum import Ridge, ridge
+from batchlaw.stats.slope import shortfall
+from batchlaw.stats.smoothed import FEWEST_POINTS, scattered_ridge
+from batchlaw.stats.surface import Floats, Surface
+
+if TYPE_CHECKING:
+    from batchlaw.storage import StoredStudy
+
+
+def laws_of(spec: StudySpec, records: list[TrialRecord], *, seed: int = 0) -> list[Law]:
+    """The law of each stratum, with the reason where there is none.
+
+    A designed study gives its surfaces. Of a search the completed trials of each optimizer are taken as they lie, which
+    makes a guide and no verdict.
+
+    Raises:
+        StudyError: cells of a designed study have not been run, or it has too few learning rates.
+    """
+    if spec.claim is None:
+        return [_of_trials(spec, str(family), records, seed) for family in extremes(spec.space.optimizer)]
+    if len(levels_of(spec.space.base_lr)) < 3 or len(levels_of(spec.space.batch_size)) < 3:
+        raise StudyError(f"study {spec.name!r} has too few learning rates or batch sizes for a law; 3 of each or more")
+    from batchlaw.claims.designed import surfaces_of  # pandas, which a search does without
+    from batchlaw.claims.runs import runs_of, varied_factors
+
+    laws = []
+    parts = _strata(records, spec, [name for name in varied_factors(spec) if name not in ("batch_size", "base_lr")])
+    for stratum, surface in surfaces_of(spec, runs_of(spec, records), "lr"):
+        # The same draws as for the slope of ε_opt(B) in `claim`.
+        _, generator = np.random.default_rng(seed).spawn(2)
+        found = ridge(surface.transposed(), generator, alpha=spec.claim.alpha)
+        laws.append(_law(spec, stratum, parts[tuple(stratum.items())], found, surface.transposed()))
+    return laws
+
+
+def law_of_study(stored: "StoredStudy", *, bootstrap_seed: int = 0) -> Law:
+    """The law of a study, of the stratum with the best trial.
+
+    Args:
+        stored: a designed study, or a searched one, whose law is a guide.
+        bootstrap_seed: of the bootstraps, 0 or more.
+
+    Raises:
+        StudyError: cells of a designed study have no result, or it has too few learning rates or batch sizes.
+    """
+    spec = stored.spec
+    return with_strata(laws_of(spec, records_of(stored), seed=bootstrap_seed), best_score(spec))
+
+
+def best_score(spec: StudySpec) -> Callable[[Law], float]:
+    """By which the strata of a study are compared, higher is better."""
+    sign = 1 if spec.direction == "maximize" else -1
+
+    def score(law: Law) -> float:
+        best = best_first(law.records, spec.direction)
+        return sign * (best[0].value or 0.0) if best else -float("inf")
+
+    return score
+
+
+def known_laws(spec: StudySpec, records: list[TrialRecord]) -> list[Law]:
+    """The laws, or none of a study that is too small for one or has cells to go."""
+    try:
+        return laws_of(spec, records)
+    except StudyError:
+        return []
+
+
+def _strata(
+    records: list[TrialRecord], spec: StudySpec, names: list[str]
+) -> dict[tuple[tuple[str, Any], ...], list[TrialRecord]]:
+    """Records by the levels of the further factors as suggested; what is derived may differ (adam has no momentum)."""
+    parts: dict[tuple[tuple[str, Any], ...], list[TrialRecord]] = {}
+    for record in records:
+        if record.config:
+            point = point_of(record.params, spec.space)
+            parts.setdefault(tuple((name, getattr(point, name)) for name in names), []).append(record)
+    return parts
+
+
+def _of_trials(spec: StudySpec, family: str, records: list[TrialRecord], seed: int) -> Law:
+    stratum = {"optimizer": family} if len(extremes(spec.space.optimizer)) > 1 else {}
+    part = [record for record in records if record.config and record.config.optimizer == family]
+    complete = [record for record in part if record.outcome == Outcome.COMPLETE and record.value is not None]
+    sign = 1 if spec.direction == "maximize" else -1
+    found = None
+    if len(complete) >= FEWEST_POINTS:
+        found = scattered_ridge(
+            np.array([record.known_config.batch_size for record in complete], dtype=float),
+            np.array([record.known_config.peak_lr for record in complete]),
+            np.array([sign * (record.value or 0.0) for record in complete]),
+            np.random.default_rng(seed),
+        )
+    if found is None:
+        lack = f"{len(complete)} completed trials; a law needs {FEWEST_POINTS} or more, three or more at a batch size"
+        return Law(
+            title=spec.name, stratum=stratum, grade="fitted", lack=lack, records=tuple(part),
+            noise_scale=_noise_scale(part, spec.direction),
+        )  # fmt: skip
+    return _law(spec, stratum, part, found, None)
+
+
+def _law(
+    spec: StudySpec, stratum: dict[str, Any], part: list[TrialRecord], found: Ridge, surface: Surface | None
+) -> Law:
+    family = str(stratum.get("optimizer", extremes(spec.space.optimizer)[0]))
+    lack, alpha = shortfall(found), spec.claim.alpha if spec.claim else 0.05
+    return Law(
+        title=spec.name, stratum=stratum, grade="designed" if spec.claim else "fitted", lack=lack, records=tuple(part),
+        ridge=found, surface=surface, fitted=None if lack else law_of(found, bending(family), alpha=alpha),
+        noise_scale=_noise_scale(part, spec.direction),
+    )  # fmt: skip
+
+
+def _noise_scale(records: list[TrialRecord], direction: str) -> NoiseScale | None:
+    """B_simple over the best run of each batch size, where it was measured; it is another early in a run than late."""
+    bests = best_per(best_first(records, direction), "batch_size")
+    curves = [[point.metrics for point in record.result.curve] for record in bests]
+    curves = [curve for curve in curves if any("gradient_norm2" in metrics for metrics in curve)]
+    if not curves:
+        return None
+    longest = max(map(len, curves))
+
+    def column(name: str) -> Floats:
+        return np.array([[m.get(name, np.nan) for m in curve] + [np.nan] * (longest - len(curve)) for curve in curves])
+
+    return simple_noise_scale(column("gradient_norm2"), column("gradient_variance"))
