@@ -109,11 +109,11 @@ def test_a_verdict_waits_for_its_runs(storage):
 @pytest.mark.parametrize(
     ("space", "claim", "message"),
     [
-        ({}, {"hypotheses": ["H9", "H8"]}, 'claim.hypotheses: an adaptive design can judge H9 alone; got "H8"'),
+        ({}, {"hypotheses": ["H9", "H8"]}, 'claim.hypotheses: an adaptive design can judge H9 only; got "H8"'),
         ({}, {"runs": None}, 'claim.runs: is required with design = "adaptive"; got null'),
         ({}, {"runs": 63}, "claim.runs: must be at least 64, 8 for each learning rate; got 63"),
         ({}, {"design": "factorial", "replicates": 5}, 'claim.runs: belongs to design = "adaptive"'),
-        ({"momentum": [0.0, 0.9]}, {}, "space.momentum: an adaptive design varies batch_size and base_lr alone"),
+        ({"momentum": [0.0, 0.9]}, {}, "space.momentum: an adaptive design varies batch_size and base_lr only"),
         ({"base_lr": RATES[:5]}, {}, "space.base_lr: H9 needs 6 levels or more over 5 octaves"),
     ],
 )

@@ -82,7 +82,7 @@ def test_of_a_study_that_is_deleted_nothing_stays(storage, study_id):
     cache.create_new_trial(study_id, create_trial(value=1.0))
     assert len(cache.get_all_trials(study_id, states=(TrialState.COMPLETE,))) == 1
     cache.delete_study(study_id)
-    assert cache._ordered.get(study_id) is None and not cache._chosen
+    assert cache._ordered.get(study_id) is None and not cache._filters
 
 
 def test_a_trial_that_has_ended_is_asked_about_once():
@@ -97,17 +97,17 @@ def test_a_trial_that_has_ended_is_asked_about_once():
     running = study.ask()
     study.add_trial(create_trial(value=0.0))
     for expected in ([0, 2, 4], [0, 2, 4]):
-        assert [trial.number for trial in chosen.among(study.get_trials())] == expected
+        assert [trial.number for trial in chosen.matches(study.get_trials())] == expected
     assert asked == [0, 1, 2, 3, 4, 3, 4]  # what lies past one that runs is asked about again
     study.tell(running, 1.0)
-    chosen.among([*study.get_trials(), None])  # a number whose trial was not seen yet
-    chosen.among(study.get_trials())
+    chosen.matches([*study.get_trials(), None])  # a number whose trial was not seen yet
+    chosen.matches(study.get_trials())
     assert asked.count(3) == asked.count(4) == 3
 
 
 @pytest.mark.parametrize("storage_url", ["postgresql", "mysql"], indirect=True)
 def test_a_link_that_was_cut_while_it_rested_is_replaced(storage, storage_url, study_id, monkeypatch):
-    monkeypatch.setattr(engine, "_REST_SECONDS", 0.0)
+    monkeypatch.setattr(engine, "_IDLE_SECONDS", 0.0)
     opened = open_storage(storage_url)
     assert opened.get_all_studies()
     other = create_engine(opened.engine.url)

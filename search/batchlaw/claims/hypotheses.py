@@ -5,7 +5,7 @@ from typing import Literal
 
 from batchlaw.errors import BatchlawError
 from batchlaw.spec import Claim
-from batchlaw.spec.arms import NEAR_SADDLE, NEEDS, HypothesisName
+from batchlaw.spec.needs import NEAR_SADDLE, NEEDS, HypothesisName
 
 MARGIN = 0.25  # of a slope: half of what separates the linear rule from the square root, the default of a study
 

@@ -1,1 +1,1 @@
-"""From a point of the search space to everything that decides one training run. Never imports torch."""
+"""From a point of the search space to the configuration of a training run. Never imports torch."""

@@ -1,6 +1,6 @@
-"""From a point of the space to everything that decides its training: the one chain batch size → learning rate → steps.
+"""From a point of the search space to the configuration of its trial: batch size → learning rate → steps.
 
-Pure: neither torch nor Optuna. The objective, the replay and the checks of a study file share it.
+Pure functions, without torch and Optuna.
 """
 
 from itertools import product
@@ -10,21 +10,21 @@ from batchlaw.recipe.scaling import beta2_of_half_life, family_factor, noise_sca
 from batchlaw.recipe.schedule import Schedule, plan
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import Budget, StudySpec, TrainConfig, extremes, levels_of
-from batchlaw.spec.arms import Measure
 from batchlaw.spec.families import FAMILIES
 from batchlaw.spec.knobs import KNOBS, Point, ScalingRule
+from batchlaw.spec.needs import Measure
 
 
 def run_seeds(study_seed: int, replicates: int) -> tuple[int, ...]:
-    """Seeds of the replicates of a study's trials: common to all of them, so that they compare like with like."""
+    """The seeds of the replicates, the same for all trials of a study, so that trials differ in their point only."""
     return tuple(derive_seed(study_seed, "run", replicate) for replicate in range(replicates))
 
 
 def slot_seeds(spec: StudySpec, study_seed: int, slot: int) -> tuple[int, ...]:
-    """Seeds of the replicates of the trial in a slot: those of the study; in an adaptive design those of its round.
+    """The seeds of the replicates of the trial in a slot: `run_seeds`; in an adaptive design those of its round.
 
-    A round is one slot for each learning rate. All of its trials share their seeds, so that what these do to a score
-    can be told from the rates; another round has others, so that no run repeats another.
+    A round is one slot for each learning rate. Its trials share their seeds, so that the effect of the seeds can be
+    separated from that of the rates. Rounds have different seeds, so that no run repeats another.
     """
     replicates = spec.arm.replicates
     if spec.claim is None or spec.claim.design == "factorial":
@@ -34,10 +34,18 @@ def slot_seeds(spec: StudySpec, study_seed: int, slot: int) -> tuple[int, ...]:
 
 
 def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig:
-    """Everything that follows from a point of the space.
+    """The configuration of a trial at a point of the space.
+
+    `peak_lr = base_lr × family_factor × rule(batch_size / reference_batch_size)`; see `recipe.scaling`.
+
+    Args:
+        spec: the study.
+        point: the suggested values.
+        seeds: one for each replicate.
 
     Raises:
-        ConfigError: the point cannot be trained (an impossible rule, a budget below one step, a warmup past the decay).
+        ConfigError: the point cannot be trained: an impossible rule, a budget below one step, or a warmup that does not
+            fit.
     """
     space, family = spec.space, point.optimizer
     kappa = point.batch_size / space.reference_batch_size
@@ -63,15 +71,15 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
     )
     constant_steps = budget_examples // point.batch_size
     if space.warmup == "untuned":
-        # Ma & Yarats (2021): linear over 2/(1-β₂) steps; families without a second moment have nothing to warm up.
+        # Ma & Yarats (2021): linear over 2/(1-β₂) steps, for optimizers with a second moment.
         warmup_steps = round(2 / (1 - beta2)) if second_moment else 0
     else:
-        # Rounded down, like the milestones, so that a warmup that fits the budget fits it at every batch size.
+        # Rounded down like the milestones: a warmup that fits the budget then fits it at every batch size.
         warmup_steps = int(point.warmup_fraction * constant_steps + 1e-6)
     schedule = Schedule(phases, warmup_steps, point.decay)
     _check_warmup(schedule, point)
     values = dict(point)
-    # A number that the optimizer has no use for is recorded as 0.
+    # Hyperparameters that the optimizer does not use are recorded as 0.
     values |= {knob.name: 0.0 for knob in KNOBS if knob.families is not None and family not in knob.families}
     values |= {"train_size": n_train}
     if space.warmup == "untuned":
@@ -113,17 +121,17 @@ def derive_moved(
     rule: ScalingRule,
     seeds: tuple[int, ...],
 ) -> TrainConfig:
-    """Everything that follows from a point at another batch size than it was trained with.
+    """The configuration of a trained point at another batch size.
 
     Args:
         spec: the study.
         point: the hyperparameters; its batch size and learning rate are replaced.
-        trained: the configuration from which the rule goes on: its batch size is the reference, and its averages β₁ and
-            β₂ and its eps are those that the sde rule scales.
-        batch_size: to move to.
-        peak_lr: at the reference; the rule scales it.
-        rule: by which to scale.
-        seeds: one a replicate.
+        trained: the configuration that was trained. Its batch size is the reference of the rule; the sde rule scales
+            its β₁, β₂ and eps.
+        batch_size: the new one.
+        peak_lr: of the trained batch size; the rule scales it.
+        rule: a scaling rule.
+        seeds: one for each replicate.
 
     Raises:
         ConfigError: the moved point cannot be trained.
@@ -140,13 +148,13 @@ def derive_moved(
 
 
 def _measures(spec: StudySpec) -> tuple[Measure, ...]:
-    """What the hypotheses ask for, and what the study asks for itself."""
-    asked = spec.claim.measures if spec.claim else ()
-    return (*asked, "noise-scale") if spec.arm.noise_scale else asked
+    """What the hypotheses and the key `noise_scale` ask to be measured."""
+    measures = spec.claim.measures if spec.claim else ()
+    return (*measures, "noise-scale") if spec.arm.noise_scale else measures
 
 
 def _budget(budget: Budget, train_size: int, batch_size: int, peak_lr: float) -> tuple[int, bool]:
-    """The budget in examples, and whether lr_time was clipped; steps are counted at the first batch size."""
+    """The budget in examples, and whether lr_time was clipped. Steps are counted at the first batch size."""
     if budget.epochs is not None:
         return int(budget.epochs * train_size + 1e-6), False
     if budget.examples is not None:
@@ -160,7 +168,7 @@ def _budget(budget: Budget, train_size: int, batch_size: int, peak_lr: float) ->
 
 
 def _check_warmup(schedule: Schedule, point: Point) -> None:
-    """Warmup must end within the first phase, and before the last step where the rate then decays to zero."""
+    """Check that the warmup ends in the first phase, and before the last step if the rate decays to zero."""
     room = schedule.phases[0].steps - (schedule.decay in ("cosine", "linear"))
     if schedule.warmup_steps > room and schedule.warmup_steps > 0:
         raise ConfigError(
@@ -169,16 +177,16 @@ def _check_warmup(schedule: Schedule, point: Point) -> None:
         )
 
 
-# The knobs on which a derivation can fail; the others may have any of their values.
+# `derive` can fail on these knobs only.
 _DECISIVE = (
     "batch_size", "base_lr", "scaling_rule", "warmup_fraction", "optimizer", "decay", "momentum", "train_size"
 )  # fmt: skip
 
 
 def check_space(spec: StudySpec) -> None:
-    """Derive every corner of the space, so that no trial meets an impossible configuration.
+    """Check that every point of a space can be trained, by deriving its corners.
 
-    What can fail is monotone in each number, so the smallest and the largest of each are enough.
+    Every bound in `derive` is monotone in each number, so the smallest and the largest value of each are enough.
 
     Raises:
         SpecError: a corner cannot be trained.

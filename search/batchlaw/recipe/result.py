@@ -25,40 +25,40 @@ ENDINGS = (*ENDED, Outcome.FAILED, Outcome.LOST)
 
 
 class Report(Protocol):
-    """Called at equal shares of the budget; raises when the trial is pruned or interrupted."""
+    """Called at equal fractions of the budget. It raises a `Stop` to end the training."""
 
     def __call__(self, progress: float, metrics: Mapping[str, float]) -> None:
-        """Report the metrics after `progress` (0 < progress <= 1) of the budget."""
+        """Report metrics; `progress` is the fraction of the budget that is done, 0 < progress <= 1."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """One finished run of all replicates of a configuration.
+    """The result of a configuration, over all of its replicates.
 
-    A diverged replicate carries the metrics of its untrained network.
+    A diverged replicate has the metrics of its untrained network.
     """
 
     metrics: dict[str, float]  # means over replicates
     replicates: list[dict[str, float]]  # the metrics of each seed, in the order of config.seeds
-    validation_standard_errors: dict[str, float]  # of one replicate's metrics, from the finite validation set
+    validation_standard_errors: dict[str, float]  # sampling error of one replicate's metrics, by the validation set
     diverged: list[bool]  # of each seed
-    tail_loss_variance: list[float]  # of each seed: from step to step, over the last fifth of the steps
-    # Where config.measures asks for them: at each report the progress and, of each seed, losses and sharpness …
+    tail_loss_variance: list[float]  # of each seed: variance of the training loss over the last fifth of the steps
+    # If config.measures asks for them: at each report the progress and, for each seed, losses and sharpness …
     curves: list[dict[str, Any]]
-    plateau_steps: list[float | None]  # … and of each seed the steps until the loss left its first plateau, if it did
-    train_seconds: float  # without evaluation; where several configurations trained together, its share
+    plateau_steps: list[float | None]  # … and for each seed the steps until the loss leaves its first plateau, if ever
+    train_seconds: float  # without evaluation; of configurations that trained together, its share
     examples_per_second: float  # of all replicates together
     device: str
     threads: int
     stacked: bool
-    stack_size: int  # runs that trained as one network: 1, all seeds, or those of several learning rates …
-    stacked_base_lrs: list[float]  # … which are these, in the order of the stack
+    stack_size: int  # runs that trained as one network: 1, all seeds, or all seeds of several learning rates
+    stacked_base_lrs: list[float]  # these learning rates, in the order of the stack
     micro_batch_size: int
     grad_accum_steps: int
     peak_memory_bytes: int  # of the accelerator, or of the process on the CPU
     flags: list[str] = field(default_factory=list)
 
     def as_record(self) -> dict[str, Any]:
-        """For the database."""
+        """The fields by name, as stored in the database."""
         return dict(vars(self))

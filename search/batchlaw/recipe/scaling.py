@@ -1,6 +1,6 @@
-"""How a learning rate tuned for one batch size and optimizer is carried to another. Pure functions, no torch.
+"""Scaling rules: from a base learning rate to the peak learning rate of another batch size and optimizer.
 
-`peak_lr = base_lr × family_factor(family) × rule(kappa)`, with kappa = batch_size / reference_batch_size.
+`peak_lr = base_lr × family_factor(family) × rule(κ)` with κ = batch_size / reference_batch_size. Pure functions.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from batchlaw.spec.knobs import ScalingRule
 
 @dataclass(frozen=True)
 class Scaled:
-    """Hyperparameters after a rule: `lr_factor` multiplies the learning rate, the others replace their values."""
+    """The result of a rule: `lr_factor` multiplies the learning rate, the other values replace those given."""
 
     lr_factor: float
     beta1: float
@@ -22,7 +22,7 @@ class Scaled:
 
 
 def family_factor(family: OptimizerFamily, momentum: float) -> float:
-    """The learning rate of `family` that does the work of 1.0 in plain SGD; `spec.families` has the sources."""
+    """The best learning rate of an optimizer relative to that of plain SGD; `spec/families.py` has the sources."""
     factor = FAMILIES[family].factor
     return 1.0 - momentum if factor is None else factor
 
@@ -30,10 +30,18 @@ def family_factor(family: OptimizerFamily, momentum: float) -> float:
 def scale(
     rule: ScalingRule, kappa: float, *, family: OptimizerFamily, beta1: float, beta2: float, eps: float
 ) -> Scaled:
-    """Apply a scaling rule for a batch `kappa` times the reference.
+    """Apply a scaling rule to the learning rate ε, the smoothing constants β and eps.
 
     constant: ε. sqrt: ε√κ (Krizhevsky 2014). linear: εκ (Goyal et al. 2017).
-    sde: ε√κ, β → 1 - κ(1-β), eps → eps/√κ (Malladi et al. 2022, Adam and RMSprop).
+    sde: ε√κ, β → 1 - κ(1-β), eps → eps/√κ (Malladi et al. 2022, for Adam and RMSprop).
+
+    Args:
+        rule: its name.
+        kappa: κ = batch_size / reference_batch_size.
+        family: the optimizer.
+        beta1: smoothing constant of the first moment at the reference batch size.
+        beta2: smoothing constant of the second moment there.
+        eps: of the optimizer, there.
 
     Raises:
         ConfigError: the sde rule would need κ(1-β) >= 1, an average over less than one step.
@@ -46,20 +54,20 @@ def scale(
         return Scaled(kappa, beta1, beta2, eps)
     averages = {name: beta for name, beta in (("beta1", beta1), ("beta2", beta2)) if name in FAMILIES[family].fields}
     for name, beta in averages.items():
-        if kappa * (1 - beta) >= 1 - 1e-9:  # 10·(1-0.9) is 1 but for rounding
+        if kappa * (1 - beta) >= 1 - 1e-9:  # allows for rounding: 10·(1-0.9) is 1
             raise ConfigError(
                 f"scaling_rule sde: κ(1-{name}) = {kappa:g}·{1 - beta:.3g} = {kappa * (1 - beta):.3g} must be below 1 "
                 f"for {family}; κ = batch_size / reference_batch_size"
             )
-    carried = {name: 1 - kappa * (1 - beta) for name, beta in averages.items()}
-    return Scaled(sqrt(kappa), carried.get("beta1", beta1), carried["beta2"], eps / sqrt(kappa))
+    scaled = {name: 1 - kappa * (1 - beta) for name, beta in averages.items()}
+    return Scaled(sqrt(kappa), scaled.get("beta1", beta1), scaled["beta2"], eps / sqrt(kappa))
 
 
 def beta2_of_half_life(half_life_examples: float, batch_size: int) -> float:
-    """β₂ whose average halves after `half_life_examples`: β₂ = 2^(-B/h), so β₂' = β₂^(B'/B) (Marek et al. 2025)."""
+    """β₂ with a half-life of h examples: β₂ = 2^(-B/h), so that β₂' = β₂^(B'/B) at batch B' (Marek et al. 2025)."""
     return float(0.5 ** (batch_size / half_life_examples))
 
 
 def noise_scale(peak_lr: float, batch_size: int, train_size: int, momentum: float) -> float:
-    """εN/(B(1-m)), Smith & Le 2017 (arXiv:1710.06451) for B ≪ N; m is 0 for families without momentum."""
+    """εN/(B(1-m)) for B ≪ N (Smith & Le 2017, arXiv:1710.06451); m is 0 for optimizers without momentum."""
     return peak_lr * train_size / (batch_size * (1 - momentum))

@@ -1,6 +1,6 @@
-"""Learning rate and batch size of every step, as pure functions of the progress through the budget. No torch.
+"""Learning rate and batch size of every step, as pure functions of the progress through the budget.
 
-Progress is the share of the budget's examples seen before a step, so that every batch size decays at the same places.
+Progress is the fraction of the budget's examples seen before a step, so that all batch sizes decay at the same points.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from batchlaw.spec.knobs import Decay
 
 @dataclass(frozen=True)
 class Phase:
-    """A run of steps with one batch size; `lr_factor` multiplies the peak learning rate."""
+    """Consecutive steps with one batch size; `lr_factor` multiplies the peak learning rate."""
 
     batch_size: int
     steps: int
@@ -33,12 +33,12 @@ class Schedule:
 
     @property
     def steps(self) -> int:
-        """Optimizer updates."""
+        """The number of optimizer updates."""
         return sum(phase.steps for phase in self.phases)
 
     @property
     def examples(self) -> int:
-        """Examples that all steps together see."""
+        """The number of examples that all steps see."""
         return sum(phase.steps * phase.batch_size for phase in self.phases)
 
     def batch_sizes(self) -> NDArray[np.int64]:
@@ -46,9 +46,10 @@ class Schedule:
         return np.repeat([phase.batch_size for phase in self.phases], [phase.steps for phase in self.phases])
 
     def lr_multipliers(self) -> NDArray[np.float64]:
-        """Learning rate of each step over the peak learning rate, shape (steps,).
+        """Learning rate of each step divided by the peak learning rate, shape (steps,).
 
-        Warmup is linear, (t+1)/warmup_steps for t = 0, 1, …; cosine and linear decay run from its end to the budget's.
+        Warmup is linear, (t+1)/warmup_steps for t = 0, 1, …; cosine and linear decay follow until the end of the
+        budget.
         """
         batch_sizes = self.batch_sizes()
         seen = np.cumsum(batch_sizes) - batch_sizes
@@ -62,9 +63,9 @@ class Schedule:
         return multipliers
 
     def report_steps(self, reports: int) -> tuple[int, ...]:
-        """Steps done at report 1 … `reports`: the first step boundary at or past each equal share of the examples.
+        """Steps done at report 1 … `reports`: at the end of the step that completes each equal share of the examples.
 
-        With fewer steps than reports, several fall on one boundary.
+        With fewer steps than reports, several reports have the same step.
         """
         seen = np.cumsum(self.batch_sizes())
         due = [ceil(self.examples * report / reports) for report in range(1, reports + 1)]
@@ -74,14 +75,22 @@ class Schedule:
 def plan(
     *, batch_size: int, examples: int, decay: Decay, milestones: tuple[float, ...], factor: int, max_batch_size: int
 ) -> tuple[Phase, ...]:
-    """Split a budget of examples into phases of whole steps; a remainder smaller than a step passes to the next phase.
+    """Split a budget of examples into phases of whole steps; a remainder smaller than a step goes to the next phase.
 
-    `step` divides the learning rate by `factor` at each milestone. `batch-growth` multiplies the batch there instead
-    (Smith et al. 2018), as far as `max_batch_size` allows, and divides the rate by what growth leaves of the factor, so
-    that ε/B is the same as under `step`.
+    `step` divides the learning rate by `factor` at each milestone. `batch-growth` multiplies the batch size instead
+    (Smith et al. 2018), up to `max_batch_size`; what is left of the factor divides the rate, so that ε/B is the same as
+    with `step`.
+
+    Args:
+        batch_size: of the first phase.
+        examples: the budget.
+        decay: its name.
+        milestones: increasing fractions of the budget.
+        factor: above 1.
+        max_batch_size: the batch does not grow beyond it.
 
     Raises:
-        ConfigError: the budget, or what comes before the first milestone, is smaller than one step.
+        ConfigError: the budget, or its part before the first milestone, is smaller than one step.
     """
     if examples < batch_size:
         raise ConfigError(f"batch_size: the budget of {examples} examples is less than one step of {batch_size}")
@@ -103,12 +112,12 @@ def plan(
 
 
 def floor_examples(examples: int, fraction: float) -> int:
-    """Whole examples in a fraction of a budget, safe from 0.3 × 10 = 2.999…"""
+    """The whole examples in a fraction of a budget; 1e-6 is added against rounding, as in 0.3 × 10 = 2.999…"""
     return int(examples * fraction + 1e-6)
 
 
 def schedule_of(config: TrainConfig) -> Schedule:
-    """The schedule that a configuration was derived with."""
+    """The schedule of a configuration."""
     phases = plan(
         batch_size=config.batch_size,
         examples=config.budget_examples,

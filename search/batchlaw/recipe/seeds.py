@@ -1,11 +1,11 @@
-"""The one place where seeds come from: every stream of randomness has a name, and no two share numbers."""
+"""Seeds of all random numbers. Each use has a name, so that no two share their numbers."""
 
 import hashlib
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 32-bit seed from the names of a stream, such as `derive_seed(study_seed, "run", replicate)`.
+    """A 32-bit seed from the parts of a name, such as `derive_seed(study_seed, "run", replicate)`.
 
-    SHA-256 rather than `hash()`, which differs between processes; 32 bits because NumPy's RandomState takes no more.
+    By SHA-256, because `hash()` differs between processes. NumPy's RandomState takes at most 32 bits.
     """
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:4], "big")

@@ -1,7 +1,7 @@
-"""The only caller of `suggest_*`: a trial to a point of the space, the same parameters in every trial.
+"""From an Optuna trial to a point of the search space. No other module calls `suggest_*`.
 
-Families share their dimensions and ignore what they have no use for; a parameter that came and went with the family
-would fall out of TPE's joint space silently.
+Every trial suggests the same parameters; optimizers ignore those they do not use. TPE would silently drop a parameter
+that only some trials have from its joint model.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from batchlaw.spec.knobs import KNOBS, Knob, Point
 
 
 class Suggests(Protocol):
-    """What a live trial, `optuna.trial.FixedTrial` and `Suggested` have in common."""
+    """The interface of a running trial, of `optuna.trial.FixedTrial` and of `Suggested`."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         """A real number."""
@@ -34,25 +34,25 @@ class Suggests(Protocol):
 
 @dataclass(frozen=True)
 class Suggested:
-    """Parameters as suggested before. Optuna's `FixedTrial` checks their bounds, in six times the time (measured)."""
+    """Stored parameters. Optuna's `FixedTrial` checks their bounds and takes six times as long (measured)."""
 
     params: Mapping[str, Any]
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """As it was."""
+        """The stored value."""
         return float(self.params[name])
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """As it was."""
+        """The stored value."""
         return int(self.params[name])
 
     def suggest_categorical(self, name: str, choices: Any) -> Any:
-        """As it was."""
+        """The stored value."""
         return self.params[name]
 
 
-class _Noted:
-    """Notes the distribution of each parameter that is asked for."""
+class _DistributionRecorder:
+    """Records the distribution of each parameter that `suggest` asks for."""
 
     def __init__(self) -> None:
         self.distributions: dict[str, BaseDistribution] = {}
@@ -71,14 +71,14 @@ class _Noted:
 
 
 def distributions_of(space: Space) -> dict[str, BaseDistribution]:
-    """The parameters of every trial, as `suggest` asks for them."""
-    noted = _Noted()
-    suggest(noted, space)
-    return noted.distributions
+    """The distributions of the parameters of every trial, by name."""
+    recorder = _DistributionRecorder()
+    suggest(recorder, space)
+    return recorder.distributions
 
 
 def cells(space: Space) -> list[dict[str, Any]]:
-    """The parameters of every combination of levels, as `suggest` would name them; the longest to train first."""
+    """The parameters of every combination of levels, the smallest batch sizes first, since they train longest."""
     levels: dict[str, tuple[Any, ...]] = {}
     for knob in KNOBS:
         dimension = getattr(space, knob.name)
@@ -91,24 +91,24 @@ def cells(space: Space) -> list[dict[str, Any]]:
 
 
 def companions(space: Space, slot: int) -> list[int]:
-    """The slots of the cells that differ from a cell in the learning rate alone, in their order."""
+    """The other slots whose cells differ from that of `slot` in the learning rate only, in ascending order."""
     every = cells(space)
     own = every[slot] | {"base_lr": None}
     return [other for other, cell in enumerate(every) if other != slot and cell | {"base_lr": None} == own]
 
 
 def point_of(params: Mapping[str, Any], space: Space) -> Point:
-    """The point that stored parameters stand for."""
+    """The point of stored parameters."""
     return suggest(Suggested(params), space)
 
 
 def suggest(trial: Suggests, space: Space) -> Point:
-    """Draw every dimension that is not fixed."""
+    """The point of a trial; every dimension that is not fixed is suggested by the trial."""
     return Point(**{knob.name: _value(trial, knob, getattr(space, knob.name)) for knob in KNOBS})
 
 
 def _value(trial: Suggests, knob: Knob, dimension: Any) -> Any:
-    """One knob: a fixed value as it is, a choice, or a number of a range on the scale that is searched."""
+    """The value of one knob: fixed, one of a list, or a number of a range on the scale that is searched."""
     name = knob.name
     if isinstance(dimension, FloatRange) and knob.scale == "log(1-x)":
         return 1 - trial.suggest_float(f"one_minus_{name}", 1 - dimension.high, 1 - dimension.low, log=True)

@@ -45,5 +45,5 @@ class _Bracket:
         assert self._chosen is not None and not deepcopy and states is None
         storage, study_id = self._study._storage, self._study._study_id
         if isinstance(storage, TrialCache):
-            return self._chosen.among(storage.by_number(study_id))
-        return self._chosen.among(self._study.get_trials(deepcopy=False))
+            return self._chosen.matches(storage.by_number(study_id))
+        return self._chosen.matches(self._study.get_trials(deepcopy=False))

@@ -1,9 +1,11 @@
-"""The base of every table of a study file: frozen, strictly typed, closed to unknown keys."""
+"""The base of every table of a study file: frozen, strictly typed, without unknown keys."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+Positive = Annotated[int, Field(ge=1)]
 
 
 class Frozen(BaseModel):
@@ -13,5 +15,11 @@ class Frozen(BaseModel):
 
 
 def refuse(message: str, got: Any, field: str = "") -> PydanticCustomError:
-    """The error of a value out of bounds; `field` is its path below the table that is being validated."""
+    """The error of a wrong value, to be raised in a validator.
+
+    Args:
+        message: what must hold.
+        got: the value.
+        field: its path below the table that is being validated.
+    """
     return PydanticCustomError("refused", "{message}", {"message": message, "got": got, "field": field})

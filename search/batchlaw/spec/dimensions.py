@@ -1,4 +1,4 @@
-"""A dimension of the space: a number fixes it, a list is a choice, `{low, high, log}` a range."""
+"""A dimension of the space: a number or a name fixes it, a list is a choice, and `{low, high, log}` is a range."""
 
 from collections.abc import Callable
 from math import log2
@@ -11,7 +11,7 @@ from batchlaw.spec.knobs import Knob
 
 
 class FloatRange(Frozen):
-    """Every real number from `low` to `high`, uniform on a linear or a logarithmic scale."""
+    """The real numbers from `low` to `high`, searched on a linear or a logarithmic scale."""
 
     low: float
     high: float
@@ -27,7 +27,7 @@ class FloatRange(Frozen):
 
 
 class IntRange(Frozen):
-    """Whole numbers from `low` to `high`; `log2` takes only powers of two."""
+    """The whole numbers from `low` to `high`; with `log2` only the powers of two."""
 
     low: int
     high: int
@@ -70,7 +70,7 @@ Choices = Annotated[tuple[Value, ...], AfterValidator(_distinct)]
 
 
 def dimension(knob: Knob) -> Any:
-    """The type of a knob's key in [space]: one value, a choice or, of a number, a range; each within its bounds."""
+    """The type of a knob's key in [space]: a value, a list or, for numbers, a range, all within the knob's bounds."""
     values: Any = knob.values
     forms: list[Any] = [Annotated[values, Tag("one")], Annotated[Choices[values], Tag("choices")]]
     if knob.kind is not str:
@@ -85,8 +85,14 @@ def extremes(dimension: Any) -> tuple[Any, ...]:
     return dimension if isinstance(dimension, tuple) else (dimension,)
 
 
+def fields_of(dimension: Any, field: str) -> list[tuple[str, Any]]:
+    """The values of `extremes`, each with its place in a study file: `field`, or in a range its `low` or `high`."""
+    ends = (".low", ".high") if isinstance(dimension, FloatRange | IntRange) else ("",) * len(extremes(dimension))
+    return [((field + end).lstrip("."), value) for end, value in zip(ends, extremes(dimension), strict=True)]
+
+
 def levels_of(dimension: Any) -> tuple[Any, ...]:
-    """Every value of a dimension that has finitely many: fixed, choices, or the powers of two of a range."""
+    """Every value of a dimension with finitely many values: fixed, a choice, or a range of powers of two."""
     if isinstance(dimension, IntRange) and dimension.log2:
         return tuple(2**exponent for exponent in range(int(log2(dimension.low)), int(log2(dimension.high)) + 1))
     assert not isinstance(dimension, FloatRange | IntRange)
@@ -94,7 +100,7 @@ def levels_of(dimension: Any) -> tuple[Any, ...]:
 
 
 def _bounded(knob: Knob) -> AfterValidator:
-    """A validator that holds every value of a dimension to the bounds of its knob."""
+    """A validator that checks every value of a dimension against the bounds of its knob."""
     tests: list[tuple[Callable[[float], bool], str]] = []
     if (above := knob.above) is not None:
         tests.append((lambda value: value > above, f"must be above {above:g}"))
@@ -104,11 +110,10 @@ def _bounded(knob: Knob) -> AfterValidator:
         tests.append((lambda value: value < below, f"must be below {below:g}"))
 
     def check(dimension: Any) -> Any:
-        for position, value in enumerate(extremes(dimension)):
+        for field, value in fields_of(dimension, ""):
             for holds, message in tests:
                 if not holds(value):
-                    ranged = isinstance(dimension, FloatRange | IntRange)
-                    raise refuse(message, value, ("low", "high")[position] if ranged else "")
+                    raise refuse(message, value, field)
         return dimension
 
     return AfterValidator(check)

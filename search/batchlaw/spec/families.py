@@ -1,4 +1,4 @@
-"""The table of optimizers. Adding one of PyTorch's is one entry here; training, exports, scaling and laws read it."""
+"""The table of optimizers. One entry adds an optimizer of PyTorch; training, exports, scaling and laws read it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 class Family:
     """One optimizer: how PyTorch builds it, how its learning rate compares, and what other libraries call it.
 
-    `keywords` maps each keyword of the constructor to the field of a `TrainConfig` that it is given, to several fields
-    where it takes a tuple, or to a constant.
+    `keywords` maps each keyword of the constructor to a field of `TrainConfig`, to several fields if the keyword takes
+    a tuple, or to a constant.
     """
 
     torch: str  # class in torch.optim
     keywords: Mapping[str, str | tuple[str, ...] | bool]
-    factor: float | None  # its best learning rate over plain SGD's; None: 1 - momentum
-    decoupled_decay: bool = False  # weight decay apart from the gradient (Loshchilov & Hutter 2019); else an L2 term
-    second_moment: Literal["beta2", "rmsprop_alpha"] | None = None  # key of its β₂ in [space], if it has one
-    fused: tuple[str, ...] = ()  # device types for which PyTorch has it as one kernel (torch 2.9 to 2.14)
-    timm: str | None = None  # name in timm's --opt; None: timm does not have it
+    factor: float | None  # best learning rate relative to plain SGD; None: 1 - momentum
+    decoupled_decay: bool = False  # Loshchilov & Hutter 2019; False: weight decay is an L2 term of the loss
+    second_moment: Literal["beta2", "rmsprop_alpha"] | None = None  # key of its β₂ in [space]
+    fused: tuple[str, ...] = ()  # device types with a fused kernel in PyTorch (2.9 to 2.14)
+    timm: str | None = None  # name in timm; None: timm does not have it
     transformers: str | None = None  # value of TrainingArguments.optim; None: the Trainer does not have it
 
     @property
@@ -29,7 +29,7 @@ class Family:
         return tuple(name for value in values for name in ((value,) if isinstance(value, str) else value))
 
     def arguments(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The keywords of its constructor, but for learning rate and weight decay.
+        """The keyword arguments of its constructor, without learning rate and weight decay.
 
         Args:
             fields: the values of at least `self.fields`.

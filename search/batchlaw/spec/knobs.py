@@ -1,7 +1,7 @@
-"""The table of hyperparameters. Adding one is one field of `Point`; every room reads the table.
+"""The table of hyperparameters. One field of `Point` adds a hyperparameter; every room reads the table.
 
-From a field follow the key in [space] of a study file, the parameter of every trial, the field of a `TrainConfig`, the
-factor of a designed study, the placeholder of a command, and what exports, the dashboard and figures show of it.
+A field gives the key in [space] of a study file, the parameter of every trial, the field of `TrainConfig`, the factor
+of a designed study, the placeholder of a command, and the entries in exports, the dashboard and figures.
 """
 
 from dataclasses import dataclass, replace
@@ -19,39 +19,39 @@ Scale = Literal["linear", "log", "log2", "log(1-x)"]
 
 @dataclass(frozen=True, kw_only=True)
 class Knob:
-    """One hyperparameter: what is true of it wherever it is used."""
+    """The properties of one hyperparameter."""
 
-    label: str  # for people
+    label: str  # in figures and tables
     unit: str = ""
-    # On which its effect is even. A range is searched on log(1-x) whatever the study file says.
+    # On this scale equal steps have similar effects. A range is searched on log(1-x) whatever the study file says.
     scale: Scale = "linear"
-    above: float | None = None  # bounds of its values: above this,
+    above: float | None = None  # its values are above this,
     low: float | None = None  # at least this,
     below: float | None = None  # and below this
-    families: tuple[str, ...] | None = None  # that use it; None: all
+    families: tuple[str, ...] | None = None  # the optimizers that use it; None: all
     factor: bool = True  # may vary in a designed study
-    of_data: bool = False  # says what is trained on, so that exports leave it out
-    # Filled in from the field.
+    of_data: bool = False  # describes the data, so that exports leave it out
+    # The following are filled in from the field.
     name: str = ""
     kind: type = float  # int, float or str
-    values: Any = float  # type of a value, for checks
-    default: Any = ...  # of [space]; ... where a study file must give it
+    values: Any = float  # type of its values in a study file
+    default: Any = ...  # in [space]; ... if a study file must give it
 
     @property
     def parameter(self) -> str:
-        """The name of Optuna's parameter for a range on the knob's own scale."""
+        """The name of Optuna's parameter for a range on the knob's scale."""
         return {"log2": f"log2_{self.name}", "log(1-x)": f"one_minus_{self.name}"}.get(self.scale, self.name)
 
 
 class Point(BaseModel):
-    """One point of the search space: a value of each hyperparameter, as suggested."""
+    """A point of the search space: the suggested value of each hyperparameter."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    # Slots of designed studies number the combinations of levels in the order of these fields: append, never reorder.
+    # Append new fields, never reorder: slots of stored designed studies number the combinations in this order.
     batch_size: Annotated[int, Knob(label="batch size", unit="examples", scale="log2", low=1)]
     base_lr: Annotated[float, Knob(label="base learning rate", scale="log", above=0)]
-    # At one batch size a rule only relabels the base rate, so it is no factor of a claim.
+    # No factor of a claim: at one batch size a rule only relabels the base rate.
     scaling_rule: Annotated[ScalingRule, Knob(label="scaling rule", factor=False)] = "constant"
     warmup_fraction: Annotated[float, Knob(label="warmup", unit="of the budget", low=0, below=1)] = 0.0
     optimizer: Annotated[OptimizerFamily, Knob(label="optimizer")] = "momentum"

@@ -17,14 +17,14 @@ from batchlaw.errors import SpecError
 from batchlaw.spec.base import Frozen
 from batchlaw.spec.study import StudySpec
 
-_TAGS = {"one", "choices", "range"}  # the kinds of a dimension, which pydantic adds to an error's path
+_TAGS = {"one", "choices", "range"}  # kinds of a dimension; pydantic adds them to the path of an error
 
 
 def read_spec(path: Path) -> StudySpec:
     """Read and validate a study file.
 
     Raises:
-        SpecError: the file cannot be read, is no TOML, or breaks a rule; one line a person can act on.
+        SpecError: the file cannot be read, is not TOML, or breaks a rule; one line with field, value and bound.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -42,7 +42,7 @@ def parse_spec(table: dict[str, Any], origin: str) -> StudySpec:
         pruner = claim["pruner"]
         raise SpecError(f"{origin}: claim.pruner: a claim arm is never pruned and stands alone; got {pruner!r}")
     try:
-        # Through JSON, so that a TOML file and a stored spec take the same strict path (lists become tuples there).
+        # Through JSON, as stored specs are read; only then does strict validation accept lists for tuples.
         return StudySpec.model_validate_json(json.dumps(table, default=str))
     except ValidationError as error:
         details = error.errors(include_url=False)
@@ -51,7 +51,7 @@ def parse_spec(table: dict[str, Any], origin: str) -> StudySpec:
 
 
 def _line(error: ErrorDetails) -> str:
-    """`field.path: what must hold; got value`."""
+    """The line of one error: `field.path: what must hold; got value`."""
     context = error.get("ctx", {})
     path = [str(part) for part in error["loc"] if part not in _TAGS]
     shown_path = [part if part.isprintable() else json.dumps(part) for part in path]
@@ -80,7 +80,7 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 
 def _keys_beside(path: list[str]) -> list[str]:
-    """The keys that the table at the end of `path` does have."""
+    """The known keys of the table that `path` ends in."""
     tables: list[type[Frozen]] = [StudySpec]
     for part in path[:-1]:
         tables = [inner for table in tables for inner in _tables_in(table.model_fields[part].annotation)]
@@ -95,7 +95,7 @@ def _tables_in(annotation: Any) -> Iterator[type[Frozen]]:
 
 
 def canonical_json(spec: StudySpec) -> str:
-    """The same text for the same study, whatever the order, spelling of defaults or layout of its file."""
+    """JSON that is the same for equal studies, whatever the order, layout and spelled-out defaults of their files."""
     return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -110,7 +110,7 @@ def fingerprint(spec: StudySpec) -> str:
 
 
 def differing_fields(stored: StudySpec, given: StudySpec) -> list[str]:
-    """Paths with both values, such as `search.trials: stored 120, given 200`; the name is not compared."""
+    """The fields that differ, such as `search.trials: stored 120, given 200`; the name is not compared."""
 
     def leaves(value: Any, path: str) -> dict[str, Any]:
         if isinstance(value, dict):

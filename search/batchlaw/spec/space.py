@@ -28,16 +28,16 @@ else:
 
 
 class Space(_Dimensions):
-    """What is searched. A number or a name fixes a dimension, a list is a choice, `{low, high, log}` a range."""
+    """The search space: a number or a name fixes a dimension, a list is a choice, `{low, high, log}` is a range."""
 
-    reference_batch_size: Annotated[int, Field(ge=1)] = 32  # at which base_lr applies, to plain SGD
+    reference_batch_size: Annotated[int, Field(ge=1)] = 32  # base_lr is for plain SGD at this batch size
     warmup: Literal["fraction", "untuned"] = "fraction"  # untuned: 2/(1-beta2) steps (Ma & Yarats 2021)
-    family_factors: bool = True  # False: base_lr is the peak rate of every family and momentum
+    family_factors: bool = True  # False: base_lr is the peak rate of every optimizer at every momentum
     exempt_norms_and_biases: bool = False  # from weight decay
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    rmsprop_alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99  # RMSprop's beta2, at PyTorch's default
-    beta2_half_life_examples: Annotated[float, Field(gt=0)] | None = None  # sets beta2 and alpha (Marek et al. 2025)
+    rmsprop_alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99  # RMSprop's beta2; PyTorch's default
+    beta2_half_life_examples: Annotated[float, Field(gt=0)] | None = None  # sets beta2, alpha (Marek et al. 2025)
     eps: Annotated[float, Field(gt=0)] = 1e-8
 
     @model_validator(mode="after")
@@ -52,9 +52,6 @@ class Space(_Dimensions):
                 if family not in known:
                     raise refuse(f"the sde rule is derived for {', '.join(known)} only", family, "optimizer")
             if self.beta2_half_life_examples is not None:
-                raise refuse(
-                    "the sde rule scales beta2 itself; drop this key",
-                    self.beta2_half_life_examples,
-                    "beta2_half_life_examples",
-                )
+                message, field = "the sde rule scales beta2 itself; drop this key", "beta2_half_life_examples"
+                raise refuse(message, self.beta2_half_life_examples, field)
         return self

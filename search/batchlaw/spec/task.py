@@ -1,4 +1,4 @@
-"""The built-in task: a data set, a network, and how they are split and computed."""
+"""The [task] of a study file: a built-in data set and network."""
 
 from dataclasses import dataclass
 from math import log
@@ -14,9 +14,9 @@ ModelName = Literal["mlp", "cnn", "resnet18", "vit-tiny"]
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What is known of a data set before it is read: `n_train` examples to split into training and validation."""
+    """The properties of a data set."""
 
-    n_train: int
+    n_train: int  # to split into training and validation
     n_test: int
     n_classes: int
     channels: int
@@ -27,7 +27,7 @@ class DatasetFacts:
         return 1 / self.n_classes if metric == "validation_accuracy" else log(self.n_classes)
 
 
-# scikit-learn's digits have no official test set: a fifth of the 1797 is set aside (data.py does so by split_seed).
+# scikit-learn's 1797 digits have no official test set: train/data.py sets a fifth of them aside, by split_seed.
 DATASETS: dict[str, DatasetFacts] = {
     "digits": DatasetFacts(1438, 359, 10, 1, 8),
     "mnist": DatasetFacts(60_000, 10_000, 10, 1, 28),
@@ -38,15 +38,14 @@ DATASETS: dict[str, DatasetFacts] = {
 
 
 class ModelOptions(Frozen):
-    """Options of the built-in networks; those that the chosen network has no use for are refused."""
+    """Options of the built-in networks; a network refuses those of another."""
 
     widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None  # mlp
-    channels: Annotated[int, Field(ge=1)] | None = None  # cnn: of its first layer
+    channels: Annotated[int, Field(ge=1)] | None = None  # cnn: channels of the first layer
     norm: Literal["batch", "group"] | None = None  # resnet18
     patch_size: Annotated[int, Field(ge=1)] | None = None  # vit-tiny, pixels
-    init_scale: Annotated[float, Field(gt=0, le=1)] | None = (
-        None  # mlp, cnn: of the initial weights, near a saddle at 0
-    )
+    # mlp, cnn: multiplies the initial weights; small values start near the saddle point at 0
+    init_scale: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 OPTIONS_OF: dict[str, tuple[str, ...]] = {
@@ -63,22 +62,22 @@ class Task(Frozen):
     dataset: DatasetName
     model: ModelName
     model_options: ModelOptions = ModelOptions()
-    train_size: Annotated[int, Field(ge=1)] | None = None  # examples; None takes all that the split leaves
+    train_size: Annotated[int, Field(ge=1)] | None = None  # examples; None: all that the split leaves
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # of the data set's training part
     label_noise: Annotated[float, Field(ge=0, lt=1)] = 0.0  # fraction of training labels replaced by another class
     split_seed: Annotated[int, Field(ge=0)] = 0
     augment: bool = False  # random crop (padding 4) and horizontal flip, for CIFAR
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 by autocast
-    micro_batch_size: Annotated[int, Field(ge=1)] | None = None  # examples computed at once; None tries the whole batch
+    micro_batch_size: Annotated[int, Field(ge=1)] | None = None  # examples at once; None: the batch, if it fits
 
     @property
     def n_validation(self) -> int:
-        """Validation examples."""
+        """The number of validation examples."""
         return round(self.validation_fraction * DATASETS[self.dataset].n_train)
 
     @property
     def n_train(self) -> int:
-        """Training examples."""
+        """The number of training examples."""
         return self.train_size or DATASETS[self.dataset].n_train - self.n_validation
 
     @model_validator(mode="after")

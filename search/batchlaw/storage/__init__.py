@@ -1,7 +1,9 @@
-"""The database: opened here and nowhere else, with our slots beside Optuna's tables."""
+"""The database: Optuna's tables, and beside them batchlaw's slots, workers and pages."""
 
 from batchlaw.storage.cache import IncrementalFilter, TrialCache, cached_reads
-from batchlaw.storage.engine import absolute, batched_writes, open_storage, redacted, with_retries
+from batchlaw.storage.engine import absolute, open_storage, redacted
+from batchlaw.storage.retries import with_retries
+from batchlaw.storage.row_storage import batched_writes
 from batchlaw.storage.slots import Lease, SlotCounts, Slots
 from batchlaw.storage.studies import (
     StoredStudy,

@@ -1,4 +1,4 @@
-"""The budget of a study: one slot a trial, held under a lease. Our own table beside Optuna's.
+"""The budget of a study: one slot for each trial, held under a lease, in a table of batchlaw's own.
 
 A study of n trials has n slots, whatever the number of workers, restarts and kills:
 
@@ -6,7 +6,7 @@ A study of n trials has n slots, whatever the number of workers, restarts and ki
       ▲              │
       └──release─────┘   handed back by its worker, or its lease ran out
 
-A slot is done once a trial has ended in it, so n slots are n trials, and claiming reads one indexed row.
+A slot is done once a trial has ended in it, so n slots are n trials. Leasing a slot reads one indexed row.
 """
 
 import math
@@ -19,24 +19,24 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, not_, or_, select, update
 
-from batchlaw.storage.engine import PATIENCE_SECONDS, with_retries
-from batchlaw.storage.tables import create_tables, is_alive, lazily, now, process_space
+from batchlaw.storage.retries import RETRY_SECONDS, with_retries
+from batchlaw.storage.tables import asynchronous_commit, create_tables, is_alive, now, process_space
 from batchlaw.storage.tables import slots as _slots
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """The right to run one trial; `abandoned_trial_id` ran in the slot before, when its worker died."""
+    """The right to run one trial in a slot."""
 
     slot: int
-    holder: str
-    attempts: int  # this one included
-    abandoned_trial_id: int | None
+    holder: str  # a random id of this lease
+    attempts: int  # including this one
+    abandoned_trial_id: int | None  # the trial of the last holder, if its worker died
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlotCounts:
-    """Slots of a study by state."""
+    """The number of slots of a study in each state."""
 
     open: int
     held: int
@@ -53,24 +53,24 @@ class Slots:
 
     def __init__(self, engine: Engine, study_id: int, lease_seconds: float = 120.0) -> None:
         self._engine, self._study_id = engine, study_id
-        self.lease_seconds = lease_seconds  # past the last renewal another worker may take the slot
+        self.lease_seconds = lease_seconds  # this long after the last renewal another worker may take the slot
         self._mine = _slots.c.study_id == study_id
-        # What a crash of the server takes back is mended like the death of a worker: a lease that is gone makes its
-        # holder's result refused, and a slot that is held again though its trial has ended is found to be done.
-        self._lazily = lazily(engine.dialect.name)
+        # A crash of the server may lose a change; the result is like the death of a worker. If a lease is lost, its
+        # holder's result is refused. If the end of a trial is lost, recovery finds that the slot's trial has ended.
+        self._async_commit = asynchronous_commit(engine.dialect.name)
         self._now = now(engine)
-        self._renewed: dict[str, float] = {}  # when this process last claimed or renewed, by time.monotonic()
+        self._renewed: dict[str, float] = {}  # by holder: time.monotonic() of the last lease or renewal here
 
     def create(self, trials: int) -> None:
-        """Lay out the budget of a study that has just been created."""
+        """Make the open slots of a new study."""
         create_tables(self._engine)
         with self._engine.begin() as connection:
-            # A deleted study's number may come back, and its slots with it.
+            # Optuna may give the id of a deleted study again; its slots are still here.
             connection.execute(delete(_slots).where(self._mine))
             self._insert(connection, range(trials))
 
     def resize(self, trials: int) -> None:
-        """Set the budget: add open slots, or take away open ones; what is held or done stays."""
+        """Set the budget by adding or removing open slots; held and done slots stay."""
 
         def work() -> None:
             with self._engine.begin() as connection:
@@ -96,35 +96,39 @@ class Slots:
             connection.execute(insert(_slots), rows)
 
     def counts(self) -> SlotCounts:
-        """How many slots are open, held and done."""
+        """The number of open, held and done slots."""
         query = select(_slots.c.state, func.count()).where(self._mine).group_by(_slots.c.state)
         with self._engine.connect() as connection:
             found: dict[str, int] = {row.state: row[1] for row in connection.execute(query)}
         return SlotCounts(open=found.get("open", 0), held=found.get("held", 0), done=found.get("done", 0))
 
     def n_open(self, among: Sequence[int]) -> int:
-        """How many of these slots are open."""
+        """The number of these slots that are open."""
         query = select(func.count()).where(self._mine, _slots.c.state == "open", _slots.c.slot.in_(among))
         with self._engine.connect() as connection:
             return int(connection.scalar(query) or 0)
 
     def lease(self) -> Lease | None:
-        """Take an open slot, else one whose lease ran out or whose process here is gone, else None."""
+        """Lease an open slot, or else one whose lease ran out or whose process on this machine has gone.
+
+        Returns:
+            None if there is neither.
+        """
         return with_retries(self._lease)
 
     def _lease(self) -> Lease | None:
-        # Open slots first: an expired one starts with clearing up.
+        # Open slots first: for an expired one the worker has to clear up after the last holder.
         return self._take(_slots.c.state == "open") or self._take(self._expired())
 
     def lease_more(self, lease: Lease, among: Sequence[int], most: int) -> list[Lease]:
-        """Take further open slots beside a lease, for the same holder: at most so many of those named, in order."""
+        """Lease further open slots for the holder of `lease`, the lowest first: at most `most` of the slots `among`."""
 
         def work() -> list[Lease]:
             with self._engine.begin() as connection:
-                free = (self._mine, self._lazily, _slots.c.state == "open", _slots.c.slot.in_(among))
+                free = (self._mine, self._async_commit, _slots.c.state == "open", _slots.c.slot.in_(among))
                 query = select(_slots).where(*free).order_by(_slots.c.slot).limit(most)
                 rows = connection.execute(query.with_for_update(skip_locked=True)).all()
-                # Still open: of several claimants one succeeds.
+                # The condition includes the state, so that one of several workers gets a slot.
                 chosen = (self._mine, _slots.c.state == "open", _slots.c.slot.in_([row.slot for row in rows]))
                 values = self._held_by(lease.holder) | {"attempts": _slots.c.attempts + 1}
                 connection.execute(update(_slots).where(*chosen).values(**values))
@@ -144,19 +148,19 @@ class Slots:
         }  # fmt: skip
 
     def lease_expired(self) -> Lease | None:
-        """Take a slot whose lease ran out or whose process here is gone, to clear up after it; else None."""
+        """Lease a slot whose lease ran out or whose process on this machine has gone; None if there is none."""
         return with_retries(lambda: self._take(self._expired()))
 
     def running(self) -> tuple[set[int], bool]:
-        """The trials of held slots, and whether a live worker holds one without having named its trial yet."""
+        """The ids of the trials of held slots, and whether a live worker holds a slot and has not started its trial."""
 
         def work() -> tuple[set[int], bool]:
             expired = self._expired()
             with self._engine.connect() as connection:
                 held = select(_slots.c.trial_id).where(self._mine, _slots.c.state == "held")
-                named = set(connection.scalars(held.where(_slots.c.trial_id.is_not(None))))
-                unnamed = select(func.count()).where(self._mine, _slots.c.state == "held", _slots.c.trial_id.is_(None))
-                return named, bool(connection.scalar(unnamed.where(not_(expired))))
+                trial_ids = set(connection.scalars(held.where(_slots.c.trial_id.is_not(None))))
+                starting = select(func.count()).where(self._mine, _slots.c.state == "held", _slots.c.trial_id.is_(None))
+                return trial_ids, bool(connection.scalar(starting.where(not_(expired))))
 
         return with_retries(work)
 
@@ -164,7 +168,7 @@ class Slots:
         while True:
             began = time.monotonic()
             with self._engine.begin() as connection:
-                query = select(_slots).where(self._mine, self._lazily, free).order_by(_slots.c.slot).limit(1)
+                query = select(_slots).where(self._mine, self._async_commit, free).order_by(_slots.c.slot).limit(1)
                 row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
                 if row is None:
                     return None
@@ -174,7 +178,7 @@ class Slots:
                     attempts=row.attempts + 1,
                     abandoned_trial_id=row.trial_id if row.state == "held" else None,
                 )
-                # The state that was read is part of the condition, so that of several claimants one succeeds.
+                # The condition includes the state as read, so that one of several workers gets the slot.
                 unchanged = (_slots.c.state == row.state, _slots.c.holder.is_not_distinct_from(row.holder))
                 taken = connection.execute(
                     update(_slots)
@@ -186,7 +190,7 @@ class Slots:
                     return lease
 
     def _expired(self) -> ColumnElement[bool]:
-        """Held slots whose lease ran out, or whose process was on this machine and is gone."""
+        """The condition of held slots whose lease ran out, or whose process on this machine has gone."""
         here = and_(_slots.c.state == "held", _slots.c.process_space == process_space())
         with self._engine.connect() as connection:
             pids = connection.scalars(select(_slots.c.pid).where(self._mine, here).distinct()).all()
@@ -194,11 +198,11 @@ class Slots:
         return and_(_slots.c.state == "held", or_(_slots.c.lease_until < self._now, and_(here, _slots.c.pid.in_(gone))))
 
     def started(self, lease: Lease, trial_id: int) -> bool:
-        """Note which trial runs in a slot; False if the slot was lost to another worker."""
+        """Record which trial runs in a slot; False if another worker has the slot."""
         return self._write(lease, trial_id=trial_id)
 
-    def renew(self, lease: Lease, *, seconds: float = PATIENCE_SECONDS) -> bool:
-        """Extend a lease, trying for so many seconds; False if the slot was lost to another worker."""
+    def renew(self, lease: Lease, *, seconds: float = RETRY_SECONDS) -> bool:
+        """Extend a lease to `lease_seconds` from now, retrying for `seconds`; False if another worker has the slot."""
         began = time.monotonic()
         held = self._write(lease, seconds, lease_until=self._now + self.lease_seconds)
         if held:
@@ -206,24 +210,29 @@ class Slots:
         return held
 
     def holds(self, lease: Lease) -> bool:
-        """Whether a slot is still this lease's, and will be for a while; renews it where it might not be."""
+        """Whether the lease is valid for some time. Renews it if the last renewal is half of `lease_seconds` ago."""
         fresh = time.monotonic() - self._renewed.get(lease.holder, -math.inf) < self.lease_seconds / 2
         return fresh or self.renew(lease)
 
     def finish(self, lease: Lease) -> bool:
-        """A trial has ended in the slot; False if it was lost to another worker."""
+        """Mark a slot as done after its trial has ended; False if another worker has the slot."""
         return self._write(lease, state="done", holder=None)
 
     def release(self, lease: Lease, *, count_attempt: bool) -> bool:
-        """Open a slot again; `count_attempt` is False where its worker was merely asked to stop."""
+        """Open a slot again; False if another worker has it.
+
+        Args:
+            lease: of the slot.
+            count_attempt: False if the worker was asked to stop, so that the trial does not use up a retry.
+        """
         return self._write(
             lease, state="open", holder=None, trial_id=None, attempts=lease.attempts - (not count_attempt)
         )
 
-    def _write(self, lease: Lease, seconds: float = PATIENCE_SECONDS, /, **values: object) -> bool:
+    def _write(self, lease: Lease, seconds: float = RETRY_SECONDS, /, **values: object) -> bool:
         def work() -> bool:
             with self._engine.begin() as connection:
-                held = (self._mine, self._lazily, _slots.c.slot == lease.slot, _slots.c.holder == lease.holder)
+                held = (self._mine, self._async_commit, _slots.c.slot == lease.slot, _slots.c.holder == lease.holder)
                 return connection.execute(update(_slots).where(*held).values(**values)).rowcount == 1
 
         return with_retries(work, seconds=seconds)

@@ -1,4 +1,4 @@
-"""Studies in the database: registered with their spec, found by name, changed only on purpose."""
+"""Studies in the database: registration with their spec, loading by name, and the facts stored with them."""
 
 import json
 import traceback
@@ -17,7 +17,7 @@ from batchlaw.errors import StorageError, StudyError
 from batchlaw.recipe.space import cells
 from batchlaw.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
 from batchlaw.storage.cache import TrialCache
-from batchlaw.storage.engine import with_retries
+from batchlaw.storage.retries import with_retries
 from batchlaw.storage.slots import Slots
 from batchlaw.storage.study_page import StudyPage
 from batchlaw.storage.tables import SCHEMA, schema_version
@@ -30,7 +30,7 @@ _NOT_DRAWN = "batchlaw:not-drawn"
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study of ours as it lies in the database."""
+    """A study in the database."""
 
     spec: StudySpec
     study: optuna.Study
@@ -47,17 +47,18 @@ def register(
     version: str,
     preregistration: list[dict[str, str]] | None = None,
 ) -> StoredStudy:
-    """Create a study, or go on with it.
+    """Create a study, or open the stored study of the same name and spec.
 
     Args:
         storage: the database.
         spec: the study.
-        trials: a budget other than the spec's, for a new study or one that is gone on with.
-        version: of batchlaw, recorded with a new study.
-        preregistration: of a designed arm, what would support and what would contradict each claim.
+        trials: the number of trials, instead of the spec's; it also changes a stored study.
+        version: of batchlaw; recorded with a new study.
+        preregistration: of a designed arm: for each claim, what would support and what would contradict it.
 
     Raises:
-        StudyError: the name is taken by a study with another spec, or one that is not ours.
+        StudyError: a study of this name has another spec, or was not made by batchlaw.
+        StorageError: the tables of the database are of another version.
     """
     if with_retries(lambda: schema_version(storage.engine)):
         check_tables(storage)
@@ -77,7 +78,7 @@ def register(
         return stored
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names([spec.arm.metric])  # the dashboard's axes say it in place of "Objective 0"
+        study.set_metric_names([spec.arm.metric])  # else the dashboard shows "Objective 0"
     slots = Slots(storage.engine, study._study_id)
     page = StudyPage(storage.engine, study._study_id)
     slots.create(trials or n_trials(spec))
@@ -87,22 +88,22 @@ def register(
         _SPEC: canonical_json(spec),
     }  # fmt: skip
     for key, value in facts.items():
-        study.set_user_attr(key, value)  # the spec last: a study that has it is whole
+        study.set_user_attr(key, value)  # the spec is last: a study that has it is complete
     return StoredStudy(spec, study, storage, slots, page)
 
 
 def n_trials(spec: StudySpec) -> int:
-    """The budget that a specification asks for."""
+    """The number of trials of a study."""
     if spec.search is not None:
         return spec.search.trials
     return spec.claim.runs if spec.claim and spec.claim.runs else len(cells(spec.space))
 
 
 def check_tables(storage: RDBStorage) -> None:
-    """Make sure that our tables are of this version.
+    """Check that batchlaw's tables are of this version.
 
     Raises:
-        StorageError: they are missing, or older or newer.
+        StorageError: they are missing, older or newer.
     """
     found = with_retries(lambda: schema_version(storage.engine))
     if found > SCHEMA:
@@ -115,11 +116,11 @@ def check_tables(storage: RDBStorage) -> None:
 
 
 def load(storage: RDBStorage, name: str) -> StoredStudy:
-    """Find a study by name.
+    """Load a study by name.
 
     Raises:
-        StudyError: there is none of that name, or it was not made by batchlaw.
-        StorageError: our tables are of another version.
+        StudyError: there is no such study, or it was not made by batchlaw.
+        StorageError: the tables of the database are of another version.
     """
     names = with_retries(lambda: optuna.get_all_study_names(storage=storage))
     if name not in names:
@@ -128,7 +129,7 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
     study = with_retries(lambda: optuna.load_study(study_name=name, storage=TrialCache(storage)))
     text = study.user_attrs.get(_SPEC)
     if text is None:
-        raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was cut off")
+        raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was interrupted")
     check_tables(storage)
     spec = parse_spec(json.loads(text), f"stored study {name!r}")
     slots, page = Slots(storage.engine, study._study_id), StudyPage(storage.engine, study._study_id)
@@ -136,18 +137,20 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
 
 
 def folder_name(stored: StoredStudy) -> str:
-    """A name for the folder of a study's files; a study that is deleted and made again has another."""
-    identity = with_retries(lambda: stored.study.user_attrs).get(_ID) or fingerprint(stored.spec)  # none before 0.2
+    """A name for the folder of a study's files. A study that is deleted and made again gets another name."""
+    identity = with_retries(lambda: stored.study.user_attrs).get(_ID) or fingerprint(
+        stored.spec
+    )  # no id before version 0.2
     return f"{stored.spec.name}-{identity}"
 
 
 def note_run(stored: StoredStudy, key: str, facts: dict[str, Any]) -> None:
-    """Record how a run was started, with the options that overrode the spec."""
+    """Record how a run was started, with the options that override the spec."""
     with_retries(lambda: stored.study.set_user_attr(f"batchlaw:run:{key}", facts))
 
 
 def note_refresh_failure(stored: StoredStudy, error: Exception) -> None:
-    """Record when and why the page was last not drawn, where in the code, for those who look at its page."""
+    """Record the latest failure to draw the study's page: time, error and line of code."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     reason = f"{type(error).__name__}: {error}".splitlines()[0][:1000]
     line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {reason} ({Path(place.filename).name}:{place.lineno})"
@@ -155,11 +158,11 @@ def note_refresh_failure(stored: StoredStudy, error: Exception) -> None:
 
 
 def note_profile(stored: StoredStudy, profile: dict[str, Any]) -> None:
-    """Keep what a step costs on a device, in place of what was measured there before."""
+    """Record the measured step times of a device; they replace earlier ones of the same device."""
     with_retries(lambda: stored.study.set_user_attr(_PROFILE + profile["device"], profile))
 
 
 def profiles_of(stored: StoredStudy) -> list[dict[str, Any]]:
-    """What steps cost, a record a device, in the order of their names."""
-    kept = with_retries(lambda: stored.study.user_attrs)
-    return [kept[key] for key in sorted(kept) if key.startswith(_PROFILE)]
+    """The measured step times, one record for each device, in the order of the devices' names."""
+    attributes = with_retries(lambda: stored.study.user_attrs)
+    return [attributes[key] for key in sorted(attributes) if key.startswith(_PROFILE)]

@@ -1,4 +1,4 @@
-"""The page of a study: what its page shows beside Optuna's own figures. Drawn by one worker at a time, in its turn."""
+"""The page of a study in optuna-dashboard: batchlaw's figures and notes, drawn by one worker at a time."""
 
 import json
 import uuid
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select, update
 
-from batchlaw.storage.engine import with_retries
+from batchlaw.storage.retries import with_retries
 from batchlaw.storage.tables import now, pages, slots, study_attributes
 from batchlaw.storage.workers import BEAT_SECONDS
 
-_EVERY_SECONDS = 60.0  # at most, over all workers
-_HOLD_SECONDS = 120.0  # a drawer that took longer is gone; as long as the lease of a slot
-_REST = 20  # times what the last drawing took, until the next: a twentieth of one worker's time
+_EVERY_SECONDS = 60.0  # from one drawing to the next, over all workers
+_HOLD_SECONDS = 120.0  # a process that draws for longer counts as dead; as long as the lease of a slot
+_PAUSE_RATIO = 20  # the pause is at least 20 times the last drawing, so that drawing takes 5 % of one worker
 
 
 class StudyPage:
@@ -23,16 +23,22 @@ class StudyPage:
         self._mine = pages.c.study_id == study_id
 
     def create(self) -> None:
-        """Lay it out with its study; a deleted study's number may come back."""
+        """Make the row of a new study. Optuna may give the id of a deleted study again, so an old row is deleted."""
         with self._engine.begin() as connection:
             connection.execute(delete(pages).where(self._mine))
             connection.execute(insert(pages).values(**_fresh(self._engine, self._study_id)))
 
     def take(self, trials: int | None = None) -> str | None:
-        """The right to draw, if nobody does: a minute after the last drawing, or once at the end after `trials`.
+        """Take the right to draw the page, if it is due and nobody else draws.
+
+        Args:
+            trials: of a finished study, whose page is drawn once more; None while it runs.
+
+        Returns:
+            An id for `release`; None if the page is not due or another process draws.
 
         Raises:
-            WorkFailed: the database cannot be reached for the length of a beat.
+            WorkFailed: the database could not be reached for `BEAT_SECONDS`.
         """
         holder = uuid.uuid4().hex
         free = or_(pages.c.holder.is_(None), pages.c.held_until < self._now)
@@ -47,13 +53,18 @@ class StudyPage:
         return holder if with_retries(work, seconds=BEAT_SECONDS) else None
 
     def release(self, holder: str, *, seconds: float, trials: int | None) -> None:
-        """Drawing took so long, and has drawn the end after `trials`, or None of them.
+        """Give the right to draw back.
+
+        Args:
+            holder: the id from `take`.
+            seconds: how long drawing took.
+            trials: of the finished study that was drawn; None if it still runs or drawing failed.
 
         Raises:
-            WorkFailed: the database cannot be reached for the length of a beat.
+            WorkFailed: the database could not be reached for `BEAT_SECONDS`.
         """
-        rest = max(_EVERY_SECONDS, _REST * seconds)
-        values = {"holder": None, "due": self._now + rest - seconds} | ({} if trials is None else {"drawn": trials})
+        pause = max(_EVERY_SECONDS, _PAUSE_RATIO * seconds)
+        values = {"holder": None, "due": self._now + pause - seconds} | ({} if trials is None else {"drawn": trials})
 
         def work() -> None:
             with self._engine.begin() as connection:
@@ -62,26 +73,29 @@ class StudyPage:
         with_retries(work, seconds=BEAT_SECONDS)
 
     def replace(self, prefix: str, texts: Mapping[str, str], *, guard: str | None = None) -> bool:
-        """Put texts in the place of the study attributes whose keys begin with a prefix; only what changed is written.
+        """Replace the study attributes whose keys begin with a prefix; only changes are written.
 
-        In one transaction, so that nobody reads half a figure; Optuna's own functions need one for each piece, and
-        cannot take any away.
+        One transaction does this, so that nobody reads half a figure. Optuna's functions write each attribute in its
+        own transaction and cannot delete any.
 
         Args:
             prefix: of the keys.
-            texts: by their whole keys, none longer than a row of MySQL takes (64 KB).
-            guard: the key of a count that others raise when they write; the texts are theirs then, and False is
-                returned.
+            texts: by their whole keys; each at most 64 KB, the limit of MySQL.
+            guard: the key of a counter that optuna-dashboard raises when a person writes. If it is above 0, nothing
+                is replaced.
+
+        Returns:
+            False if the guard prevented the change.
 
         Raises:
-            WorkFailed: the database failed for good, or for longer.
+            WorkFailed: the database failed permanently, or for too long.
         """
         attributes, wanted = study_attributes, {key: json.dumps(text) for key, text in texts.items()}
         mine = attributes.c.study_id == self._study_id
 
         def work() -> bool:
             with self._engine.begin() as connection:
-                # One writer at a time: it locks the row of this page.
+                # Locks the row of the page, so that there is one writer at a time.
                 connection.execute(update(pages).where(self._mine).values(study_id=self._study_id))
                 if guard is not None and not self._is_untouched(connection, guard):
                     return False
@@ -99,7 +113,7 @@ class StudyPage:
         return with_retries(work)
 
     def _is_untouched(self, connection: Connection, guard: str) -> bool:
-        """Whether a count is 0, or comes to be; locks it, so that it stays so until the end of the transaction."""
+        """Whether a counter is 0; makes it if it is missing, and locks it until the end of the transaction."""
         attributes = study_attributes
         mine = and_(attributes.c.study_id == self._study_id, attributes.c.key == guard)
         untouched = connection.execute(update(attributes).where(mine, attributes.c.value_json == "0").values(key=guard))
@@ -116,13 +130,13 @@ class StudyPage:
 
 
 def _fresh(engine: Engine, study_id: int) -> dict[str, object]:
-    """The row of a page that has not been drawn; a minute is left to a study that ends within it."""
+    """The row of a page that has not been drawn. It is due in a minute: shorter studies are drawn at their end only."""
     clock = now(engine)
     return {"study_id": study_id, "held_until": clock, "due": clock + _EVERY_SECONDS, "drawn": 0}
 
 
 def create_missing(engine: Engine) -> None:
-    """Boards for the studies of a database that was made without them."""
+    """Make the rows of studies from a version of batchlaw without pages."""
     with engine.begin() as connection:
         known = select(pages.c.study_id)
         missing = select(slots.c.study_id).distinct().where(slots.c.study_id.not_in(known))

@@ -1,4 +1,4 @@
-"""Our tables beside Optuna's, their version, and the database's clock."""
+"""batchlaw's tables beside Optuna's, their version, and the database's clock."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ from sqlalchemy import (
     true,
 )
 
-SCHEMA = 2  # of the tables here; Optuna keeps the version of its own
+SCHEMA = 2  # version of the tables in this file; Optuna has its own for its tables
 
 metadata = MetaData()
 schema = Table("batchlaw_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
@@ -33,14 +33,14 @@ slots = Table(
     Column("study_id", Integer, primary_key=True, autoincrement=False),
     Column("slot", Integer, primary_key=True, autoincrement=False),
     Column("state", String(8), nullable=False),  # open | held | done
-    Column("trial_id", Integer),  # of the trial that runs or ran in it
-    Column("attempts", Integer, nullable=False),  # claims that were not handed back
-    Column("holder", String(32)),  # of this claim alone
-    Column("process_space", String(255)),  # within which `pid` names one process
+    Column("trial_id", Integer),  # the trial that runs or ran in the slot
+    Column("attempts", Integer, nullable=False),  # leases that were not handed back
+    Column("holder", String(32)),  # a random id of the lease
+    Column("process_space", String(255)),  # see `process_space`
     Column("pid", Integer),
     Column("lease_until", Float(53)),  # seconds since 1970 by the database's clock
 )
-# With the slot in it the first open one is the first row, however many there are.
+# The slot is in the index, so that the first open slot is found by reading one row.
 Index("batchlaw_slots_by_state", slots.c.study_id, slots.c.state, slots.c.slot)
 workers = Table(
     "batchlaw_workers",
@@ -53,7 +53,7 @@ workers = Table(
     Column("device", String(255), nullable=False),
     Column("threads", Integer, nullable=False),
     Column("state", String(8), nullable=False),  # idle | training | ended
-    Column("trial", Integer),  # the number of the one it runs
+    Column("trial", Integer),  # number of the trial it runs
     Column("trials_done", Integer, nullable=False),
     Column("started", Float(53), nullable=False),  # seconds since 1970 by the database's clock
     Column("last_seen", Float(53), nullable=False),
@@ -63,16 +63,16 @@ pages = Table(
     "batchlaw_boards",
     metadata,
     Column("study_id", Integer, primary_key=True, autoincrement=False),
-    Column("holder", String(32)),  # who draws at this moment
+    Column("holder", String(32)),  # a random id of the process that draws now
     Column("held_until", Float(53), nullable=False),  # seconds since 1970 by the database's clock
-    Column("due", Float(53), nullable=False),  # when it may be drawn next
-    Column("drawn", Integer, nullable=False),  # the number of trials of which the end was drawn; 0: of none
+    Column("due", Float(53), nullable=False),  # time of the next drawing
+    Column("drawn", Integer, nullable=False),  # trials at the last drawing of a finished study; 0: none
 )
 
-# Optuna's, where optuna-dashboard keeps figures and notes, in pieces.
+# Optuna's table, in which optuna-dashboard stores figures and notes, in pieces.
 study_attributes = table("study_system_attributes", column("study_id"), column("key"), column("value_json"))
 
-# The database's clock, so that hosts need not agree on the time.
+# All times are those of the database, so that the clocks of the hosts may differ.
 _NOW = {
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
     "postgresql": "extract(epoch from clock_timestamp())",
@@ -81,17 +81,20 @@ _NOW = {
 
 
 def now(engine: Engine) -> ColumnElement[float]:
-    """Seconds since 1970 by the database's clock, as an expression."""
+    """An SQL expression: seconds since 1970 by the database's clock."""
     return literal_column(_NOW[engine.dialect.name], Float)
 
 
-def lazily(dialect: str) -> ColumnElement[bool]:
-    """True; as a condition it keeps a transaction of PostgreSQL from waiting for its disk (5 ms, measured)."""
+def asynchronous_commit(dialect: str) -> ColumnElement[bool]:
+    """An SQL condition that is always true. On PostgreSQL its transaction commits without waiting for the disk.
+
+    This saves 5 ms (measured). A crash of the server may lose the transaction, but leaves no half of it.
+    """
     return func.set_config("synchronous_commit", "off", True) == "off" if dialect == "postgresql" else true()
 
 
 def create_tables(engine: Engine) -> None:
-    """Make the tables that are missing, and note their version."""
+    """Create the tables that are missing, and record their version in a new database."""
     metadata.create_all(engine)
     with engine.begin() as connection:
         if connection.scalar(select(schema.c.version)) is None:
@@ -99,7 +102,7 @@ def create_tables(engine: Engine) -> None:
 
 
 def schema_version(engine: Engine) -> int:
-    """Of our tables in a database; 0 where there are none."""
+    """The version of batchlaw's tables in a database; 0 if there are none."""
     if not inspect(engine).has_table(schema.name):
         return 0
     with engine.connect() as connection:
@@ -107,11 +110,11 @@ def schema_version(engine: Engine) -> int:
 
 
 def process_space() -> str:
-    """Names the host, its boot and its PID namespace: equal only where a PID means the same process."""
+    """The host, its boot and its PID namespace: where two are equal, a PID means the same process."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         namespace = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:  # not Linux: one boot and one namespace a host
+    except OSError:  # not Linux
         boot = namespace = ""
     return f"{socket.gethostname()[:150]} {boot} {namespace}"
 

@@ -1,4 +1,4 @@
-"""What is known of a database itself, and bringing it up to date. Optuna's tables are left to Optuna."""
+"""The health of a database, and its upgrade. Optuna upgrades its own tables."""
 
 import time
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from optuna.storages import RDBStorage
 from sqlalchemy import literal_column, select
 
-from batchlaw.storage.engine import with_retries
+from batchlaw.storage.retries import with_retries
 from batchlaw.storage.study_page import create_missing
 from batchlaw.storage.tables import SCHEMA, create_tables, now, schema, schema_version
 
@@ -17,23 +17,23 @@ _SERVER = {"sqlite": "sqlite_version()", "postgresql": "current_setting('server_
 class Health:
     """The state of a database."""
 
-    server: str  # with its version
-    optuna_schema: str
-    optuna_head: str  # what this Optuna wants
-    tables: int  # version of ours; 0 where there are none
-    tables_head: int
-    round_trip_seconds: float  # of the fastest of five
-    clock_skew_seconds: float  # the database's clock less this machine's; leases go by the database's alone
+    server: str  # name and version, such as "sqlite 3.45.1"
+    optuna_schema: str  # version of Optuna's tables
+    optuna_head: str  # the version that this Optuna needs
+    tables: int  # version of batchlaw's tables; 0: none
+    tables_head: int  # the version that this batchlaw needs
+    round_trip_seconds: float  # the fastest of five queries
+    clock_skew_seconds: float  # the database's clock minus this machine's; leases use the database's only
     writable: bool
 
     @property
     def current(self) -> bool:
-        """Whether nothing needs an upgrade."""
+        """Whether no upgrade is needed."""
         return self.optuna_schema == self.optuna_head and self.tables == self.tables_head
 
 
 def health_of(storage: RDBStorage) -> Health:
-    """Look at a database; writes nothing that stays."""
+    """Check a database. Changes nothing: the one write is rolled back."""
     engine, dialect = storage.engine, storage.engine.dialect.name
     with engine.connect() as connection:
         version = connection.scalar(select(literal_column(_SERVER[dialect])))
@@ -56,20 +56,20 @@ def health_of(storage: RDBStorage) -> Health:
 
 
 def _is_writable(storage: RDBStorage) -> bool:
-    """Whether a change of ours would be taken; it is rolled back. A database without our tables is not tried."""
+    """Whether the database accepts a write; True, untested, without batchlaw's tables."""
     if not schema_version(storage.engine):
         return True
     try:
         with storage.engine.connect() as connection:
             connection.execute(schema.update().values(version=schema.c.version))
             connection.rollback()
-    except Exception:  # whatever the driver says: it cannot be written
+    except Exception:  # drivers have different errors for this
         return False
     return True
 
 
 def upgrade(storage: RDBStorage) -> None:
-    """Bring Optuna's tables to its head, by Optuna, and ours to this version."""
+    """Upgrade Optuna's tables to the version of this Optuna, and batchlaw's to the version of this batchlaw."""
     with_retries(storage.upgrade)
     create_tables(storage.engine)
     create_missing(storage.engine)

@@ -1,4 +1,4 @@
-"""Who works on a study: a row a worker, in a table of ours, renewed while it lives."""
+"""The workers of a study: one row for each in a table of batchlaw's own, renewed while the worker lives."""
 
 import os
 import socket
@@ -8,18 +8,18 @@ from typing import Literal
 
 from sqlalchemy import Engine, insert, select, update
 
-from batchlaw.storage.engine import with_retries
+from batchlaw.storage.retries import with_retries
 from batchlaw.storage.tables import is_alive, now, process_space, workers
 
-BEAT_SECONDS = 5.0  # between signs of life
-_STALE_BEATS = 6  # without one a worker counts as gone, or as cut off
+BEAT_SECONDS = 5.0  # from one heartbeat to the next
+_STALE_BEATS = 6  # a worker that missed so many heartbeats is shown as stale
 
 WorkerState = Literal["idle", "training", "ended"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRecord:
-    """One worker, as it was last seen."""
+    """One worker at its last heartbeat."""
 
     worker: str
     host: str
@@ -27,14 +27,14 @@ class WorkerRecord:
     device: str
     threads: int
     state: str  # idle | training | ended | stale
-    trial: int | None
+    trial: int | None  # number of the trial it runs
     trials_done: int
-    seconds: float  # from its start until it was last seen
-    silent_seconds: float  # since then
+    seconds: float  # from its start to its last heartbeat
+    silent_seconds: float  # since its last heartbeat
 
 
 class Registration:
-    """The row of this process."""
+    """The row of this process, made with the object."""
 
     def __init__(self, engine: Engine, study_id: int, *, device: str, threads: int) -> None:
         self._engine, self.worker, self._now = engine, uuid.uuid4().hex, now(engine)
@@ -51,10 +51,10 @@ class Registration:
         with_retries(work)
 
     def beat(self, state: WorkerState, trial: int | None, trials_done: int) -> None:
-        """A sign of life.
+        """Record a heartbeat with the present state.
 
         Raises:
-            WorkFailed: the database cannot be reached for the length of a beat.
+            WorkFailed: the database could not be reached for `BEAT_SECONDS`.
         """
         values = {"state": state, "trial": trial, "trials_done": trials_done, "last_seen": self._now}
 
@@ -66,7 +66,7 @@ class Registration:
 
 
 def workers_of(engine: Engine, study_id: int) -> list[WorkerRecord]:
-    """Every worker that a study has had, the latest first."""
+    """All workers of a study, past and present, the latest first."""
     here = process_space()
 
     def state_of(row: object) -> str:
@@ -91,5 +91,5 @@ def workers_of(engine: Engine, study_id: int) -> list[WorkerRecord]:
 
 
 def n_live(engine: Engine, study_id: int) -> int:
-    """How many workers a study has at present."""
+    """The number of live workers of a study."""
     return sum(worker.state in ("idle", "training") for worker in workers_of(engine, study_id))

@@ -16,7 +16,8 @@ from batchlaw.train import memory, networks
 from batchlaw.train.checkpoint import Checkpoint
 from batchlaw.train.data import Examples, load_parts
 from batchlaw.train.device import device_name
-from batchlaw.train.parallel_runs import Evaluation, ParallelRuns
+from batchlaw.train.evaluation import Evaluation
+from batchlaw.train.parallel_runs import ParallelRuns
 from batchlaw.train.stacking import can_stack, stack_size
 
 T = TypeVar("T")

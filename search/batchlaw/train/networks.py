@@ -1,6 +1,7 @@
-"""The built-in networks. Each is built on the CPU from its seed, so that every device starts from the same weights."""
+"""The built-in networks, built on the CPU from a seed, so that all devices start from the same weights."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from itertools import pairwise
 
@@ -12,9 +13,9 @@ from batchlaw.spec import DATASETS, DatasetFacts, ModelOptions, Task
 
 
 class StackedMLP(nn.Module):
-    """Several multilayer perceptrons of one shape as one network, a slice each.
+    """Several multilayer perceptrons of one shape as one network, whose parameters have the members first.
 
-    Elementwise optimizers and a sum of losses keep the slices independent, so training it is training each of them.
+    With the sum of the losses and an elementwise optimizer each member trains as it would by itself.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -37,9 +38,9 @@ class StackedMLP(nn.Module):
 
 
 class StackedModule(nn.Module):
-    """Several networks of any one shape as one, a slice each, through `torch.func`; their parameters keep their names.
+    """Several networks of one shape as one network through `torch.func`; the parameters have the members first.
 
-    For networks without buffers, such as running statistics, and without randomness.
+    Parameters keep their names. The networks must have no buffers, such as running statistics, and no randomness.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -65,17 +66,18 @@ class StackedModule(nn.Module):
 
 
 def can_stack(task: Task) -> bool:
-    """Whether networks of a task have a stacked form.
+    """Whether networks of a task can be stacked.
 
-    Augmentation is each run's own. Batch norm has buffers, and torch has no batching rule for the attention of
-    `vit-tiny` on a CPU (measured with torch 2.14: a stack takes up to three times as long as its members in turn).
+    Not with augmentation, which differs between runs, nor with batch norm, which has buffers. Not `vit-tiny` either: a
+    stack takes up to three times as long as its members one after another (measured with torch 2.14), because torch has
+    no batching rule for its attention on a CPU.
     """
     plain = task.model in ("mlp", "cnn") or (task.model == "resnet18" and task.model_options.norm == "group")
     return plain and not task.augment
 
 
 def stack(task: Task, members: Sequence[nn.Module]) -> nn.Module:
-    """The networks of several runs of a task as one."""
+    """The networks of several runs of a task as one network."""
     return StackedMLP(members) if task.model == "mlp" else StackedModule(members)
 
 
@@ -91,8 +93,15 @@ def build(task: Task, seed: int) -> nn.Module:
     return model
 
 
+def autocast(task: Task, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which networks of a task compute, in the task's precision."""
+    if task.precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
 def has_batch_norm(model: nn.Module) -> bool:
-    """Whether the network's output for one example depends on the others of its batch."""
+    """Whether a network has batch norm."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 

@@ -1,10 +1,8 @@
-"""Runs trained as one network: a single run, or a stack of several. The training step lives here."""
+"""The training step of runs that train as one network: a single run, or a stack of several."""
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,28 +17,26 @@ from batchlaw.spec.families import FAMILIES
 from batchlaw.train import gradient_noise as noise
 from batchlaw.train import memory, networks, optimizers, perceptron
 from batchlaw.train.data import Examples, crop_and_flip
+from batchlaw.train.evaluation import Evaluation, evaluate
 from batchlaw.train.plateau import plateau_steps
 from batchlaw.train.sharpness import sharpness
 from batchlaw.train.stream import ExampleStream
 
-EVALUATION_BATCH = 4096  # examples; halved where they do not fit
-TAIL = 0.2  # of the steps: the last ones, whose losses tell whether a run has settled
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Of each member of a stack: mean loss, accuracy, and the standard error of the loss over the examples."""
-
-    loss: list[float]
-    accuracy: list[float]
-    loss_standard_error: list[float]
+TAIL = 0.2  # fraction of the steps, the last ones, over which the variance of the loss is measured
 
 
 class ParallelRuns:
-    """The runs of `seeds` at each of `peak_lrs`, trained as one network: the seeds of the first rate, of the second, …
+    """Runs trained as one network: a plain one for one run, a stacked one for several.
 
-    One run is a plain network, more are a stacked one.
+    The members of the stack are the seeds of the first learning rate, then those of the second, and so on.
+
+    Args:
+        config: of the runs; several learning rates differ in nothing else.
+        task: of the configuration.
+        seeds: at least one.
+        schedule: of the configuration.
+        train: the training examples, on the device to train on.
+        peak_lrs: the learning rates; None is the configuration's own.
     """
 
     def __init__(
@@ -50,7 +46,7 @@ class ParallelRuns:
         seeds: tuple[int, ...],
         schedule: Schedule,
         train: Examples,
-        peak_lrs: tuple[float, ...] | None = None,  # the configuration's own
+        peak_lrs: tuple[float, ...] | None = None,
     ) -> None:
         self._config, self._task, self._train = config, task, train
         peak_lrs = peak_lrs or (config.peak_lr,)
@@ -61,8 +57,8 @@ class ParallelRuns:
         members = [networks.build(task, derive_seed(seed, "weights")) for seed in seeds] * len(peak_lrs)
         self._stacked = self.members > 1
         self.model: nn.Module = (networks.stack(task, members) if self._stacked else members[0]).to(self._device)
-        direct = task.model == "mlp" and task.precision == "float32"
-        self._layers = perceptron.layers_of(self.model) if direct else None  # for a gradient without autograd
+        without_autograd = task.model == "mlp" and task.precision == "float32"
+        self._layers = perceptron.layers_of(self.model) if without_autograd else None
         self._parameters = list(self.model.parameters())
         self._optimizer = optimizers.build(config, self.model, stacked=self._stacked)
         self._step: Callable[[], object] = self._optimizer.step
@@ -71,21 +67,21 @@ class ParallelRuns:
             peak_lr = 1.0
             rates = torch.tensor(peak_lrs, device=self._device).repeat_interleave(len(seeds))
             self._step = optimizers.RatePerMember(self._optimizer, self._parameters, rates).step
-        self._lrs = (peak_lr * schedule.lr_multipliers()).tolist()  # what the optimizer is given, at each step
+        self._lrs = (peak_lr * schedule.lr_multipliers()).tolist()  # of the optimizer at each step
         self._streams = [ExampleStream(len(train), derive_seed(seed, "stream"), self._device) for seed in seeds]
         self._augment = torch.Generator(device=self._device).manual_seed(derive_seed(seeds[0], "augment"))
         self._batch_sizes = schedule.batch_sizes()
         self._network = (task.model, task.model_options, task.dataset, task.precision, self.members)
         limit = task.micro_batch_size or int(self._batch_sizes.max())
         self.micro_batch_size = memory.micro_batch_size(self._device, self._network, limit)
-        self.loss_sum = torch.zeros(self.members, device=self._device)  # of the steps since it was last read
+        self.loss_sum = torch.zeros(self.members, device=self._device)  # since the caller last set it to 0
         self._tail_start = schedule.steps - math.ceil(TAIL * schedule.steps)
-        kept = schedule.steps if "plateau" in config.measures else 0
-        self._step_losses = torch.zeros((kept, self.members), device=self._device)
-        self._tail = torch.zeros((2, self.members), dtype=torch.float64, device=self._device)  # of losses and squares
+        n_recorded = schedule.steps if "plateau" in config.measures else 0
+        self._step_losses = torch.zeros((n_recorded, self.members), device=self._device)
+        self._tail = torch.zeros((2, self.members), dtype=torch.float64, device=self._device)  # sums of loss and loss²
 
     def advance(self, start: int, stop: int) -> None:
-        """Take the steps `start` … `stop - 1`. Nothing in here waits for the device."""
+        """Train from step `start` up to, but not including, step `stop`, without waiting for the device."""
         groups = self._optimizer.param_groups
         self.model.train()
         batch_size = 0
@@ -102,7 +98,7 @@ class ParallelRuns:
                     losses = self._backward(batch, 1.0)
                 except torch.OutOfMemoryError:
                     losses = None
-                # Outside the handler, whose traceback would keep the tensors of the failed attempt alive.
+                # Outside the handler: its traceback would keep the tensors of the failed attempt alive.
                 if losses is None:
                     self._halve(batch_size)
                     losses = self._accumulate(batch, batch_size)
@@ -128,10 +124,10 @@ class ParallelRuns:
         return (crop_and_flip(images, augment) if self._task.augment else images), labels
 
     def _backward(self, batch: tuple[Tensor, Tensor], share: float) -> Tensor:
-        """Add the gradients of a batch that makes up `share` of its step; the mean loss of each member × share."""
+        """Add the gradients of a batch, the fraction `share` of its step; returns mean loss × share, (members,)."""
         if self._layers is not None:
             return perceptron.backward(self._layers, *batch, share)
-        with self._autocast():
+        with networks.autocast(self._task, self._device):
             losses = self._losses(*batch)
         if share != 1.0:
             losses = losses * share
@@ -139,14 +135,14 @@ class ParallelRuns:
         return losses.detach()
 
     def _losses(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The mean loss of each member, (members,), or () of a single network."""
+        """The mean loss of each member, (members,); of a single network, ()."""
         logits = self.model(images)
         if not self._stacked:
             return cross_entropy(logits, labels)
         return cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)
 
     def _accumulate(self, batch: tuple[Tensor, Tensor], batch_size: int) -> Tensor:
-        """The step in micro-batches, to the same gradient; halves them until they fit."""
+        """The same gradient from micro-batches, which are halved until they fit."""
         images, labels = batch
         dimension = 1 if self._stacked else 0
         while True:
@@ -163,7 +159,7 @@ class ParallelRuns:
             self._halve(size)
 
     def _halve(self, size: int) -> None:
-        """Compute fewer examples at once than `size`, which did not fit, and drop what it left of a gradient."""
+        """Halve the micro-batch after `size` examples did not fit, and drop the unfinished gradient."""
         if size == 1:
             raise DeviceMemoryError(f"{self._task.model} does not fit {self._device} with one example at a time")
         self.micro_batch_size = (size + 1) // 2
@@ -172,12 +168,12 @@ class ParallelRuns:
         memory.remember(self._device, self._network, self.micro_batch_size)
 
     def _clear_gradients(self) -> None:
-        """What the optimizer's `zero_grad` does, without its hooks, which cost a tenth of a small step."""
+        """The same as the optimizer's `zero_grad` without its hooks, which take 10 % of a small step."""
         for parameter in self._parameters:
             parameter.grad = None
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint; between reports nothing else is carried over."""
+        """The whole state at a report, for a checkpoint."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -189,42 +185,46 @@ class ParallelRuns:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from the state of a checkpoint."""
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
-        for stream, kept in zip(self._streams, state["streams"], strict=True):
-            stream.restore(kept)
+        for stream, saved in zip(self._streams, state["streams"], strict=True):
+            stream.restore(saved)
         self._augment.set_state(state["augment"].cpu())
         self._tail, self._step_losses = state["tail"], state["step_losses"]
         self.micro_batch_size = state["micro_batch_size"]
 
     def tail_loss_variance(self) -> list[float]:
-        """Of each member: the variance of the losses of the last steps, from step to step."""
+        """For each member the variance of the training loss over the last fifth of the steps."""
         total, square = self._tail.tolist()
         n = len(self._batch_sizes) - self._tail_start
         return [max(s / n - (t / n) ** 2, 0.0) * n / max(n - 1, 1) for t, s in zip(total, square, strict=True)]
 
     def plateau_steps(self) -> list[float | None]:
-        """Of each member: the steps until the loss left its first plateau, or None; nothing where not measured."""
+        """For each member the steps until the loss leaves its first plateau, or None; empty if not measured."""
         if not len(self._step_losses):
             return []
         chance = DATASETS[self._task.dataset].chance("validation_loss")
         return plateau_steps(self._step_losses, self._config.batch_size, chance)
 
     def sharpness(self) -> dict[str, list[float]]:
-        """How sharp the training loss is around the weights of each member."""
+        """The measures of `train.sharpness` for each member."""
         self.model.eval()
-        members = self.members if self._stacked else None
-        return sharpness(self.model, self._train.images, self._train.labels, members)
+        return sharpness(self.model, self._train.images, self._train.labels, self.members if self._stacked else None)
 
     def gradient_noise(self, step: int) -> list[noise.GradientNoise]:
-        """Of each member after `step` steps, with batch norm by its running statistics; training does not notice."""
+        """The gradient noise of each member after `step` steps. Batch norm uses its running statistics.
+
+        Training goes on as if nothing had been measured.
+        """
         self.model.eval()
         examples = noise.draw(len(self._train), self.seeds, step, self._device)
         size = max(examples.shape[1] // noise.MICRO_BATCHES, 1)
         size = memory.micro_batch_size(self._device, self._network, min(self._task.micro_batch_size or size, size))
         try:
-            return self._fitting(size, lambda size: self._gradient_noise(examples, size, step), "a gradient")
+            return memory.halve_until_fits(
+                lambda size: self._gradient_noise(examples, size, step), size, self._device, "a gradient"
+            )
         finally:
             self._clear_gradients()
 
@@ -240,7 +240,7 @@ class ParallelRuns:
         return noise.gradient_noise(gradient, examples, micro_batch_size, len(self._train))
 
     def _set_beta2(self, batch_size: int) -> None:
-        """Hold the half-life of β₂ in examples while the batch grows."""
+        """Keep the half-life of β₂ in examples when the batch size changes."""
         config, family = self._config, FAMILIES[self._config.optimizer]
         if config.beta2_half_life_examples is None or "beta2" not in family.fields:
             return
@@ -248,39 +248,6 @@ class ParallelRuns:
         for group in self._optimizer.param_groups:
             group.update(family.arguments(dict(config) | {"beta2": beta2}))
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self._task.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=torch.bfloat16)
-
-    @torch.no_grad()
     def evaluate(self, examples: Examples) -> Evaluation:
-        """Loss and accuracy of every member over `examples`."""
-        self.model.eval()
-        return self._fitting(EVALUATION_BATCH, lambda size: self._evaluate(examples, size), "evaluation")
-
-    def _fitting(self, size: int, compute: Callable[[int], T], what: str) -> T:
-        """`compute` with `size` examples at once, or fewer where they do not fit."""
-        while True:
-            try:
-                return compute(size)
-            except torch.OutOfMemoryError:
-                if size == 1:
-                    raise DeviceMemoryError(f"{what} does not fit with one example at a time") from None
-            size //= 2
-            memory.release(self._device)
-
-    def _evaluate(self, examples: Examples, size: int) -> Evaluation:
-        members = self.members
-        sums = torch.zeros((3, members), dtype=torch.float64, device=self._device)
-        for images, labels in zip(torch.split(examples.images, size), torch.split(examples.labels, size), strict=True):
-            with self._autocast():
-                logits = self.model(images.expand(members, *images.shape) if self._stacked else images)
-            logits = logits.float().view(members, len(labels), -1)
-            losses = cross_entropy(logits.transpose(1, 2), labels.expand(members, -1), reduction="none").double()
-            correct = logits.argmax(2) == labels
-            sums += torch.stack([losses.sum(1), losses.square().sum(1), correct.sum(1)])
-        n = len(examples)
-        mean, square, accuracy = (sums / n).tolist()
-        errors = [(max(s - m * m, 0.0) / max(n - 1, 1)) ** 0.5 for m, s in zip(mean, square, strict=True)]
-        return Evaluation(mean, accuracy, errors)
+        """Loss and accuracy of each member."""
+        return evaluate(self.model, self._task, examples, self.members if self._stacked else None)

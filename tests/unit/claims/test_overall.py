@@ -5,7 +5,7 @@ import pytest
 from batchlaw.claims.hypotheses import CATALOGUE
 from batchlaw.claims.overall import JUDGES
 from batchlaw.errors import StudyError
-from batchlaw.spec.arms import NEEDS
+from batchlaw.spec.needs import NEEDS
 
 from tests.unit.claims.conftest import N, judged, table, with_curves
 

@@ -46,6 +46,7 @@ BROKEN = [
     ("space.batch_size", {"low": 3, "high": 64, "log2": True}, "space.batch_size.low", ["power of two", "3"]),
     ("space.batch_size", {"low": 2, "high": 1024, "log2": True}, "space.batch_size.high", ["at most 800", "1024"]),
     ("space.batch_size", 801, "space.batch_size", ["at most 800", "801"]),
+    ("space.batch_size", [16, 32, 801], "space.batch_size", ["at most 800", "801"]),
     ("space.warmup_fraction", {"low": 0.0, "high": 0.4}, "space.warmup_fraction", ["milestones[0] = 0.3", "0.4"]),
     ("space.momentum", 1.0, "space.momentum", ["below 1", "1.0"]),
     ("space.weight_decay", [-0.1, 0.1], "space.weight_decay", ["at least 0", "-0.1"]),

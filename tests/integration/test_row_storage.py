@@ -165,12 +165,12 @@ def test_an_unreachable_database_is_optunas_error(tmp_path):
 
 
 def test_the_tables_of_this_optuna_are_taken_as_they_are(storage, storage_url):
-    assert storage.get_head_version() == storage.get_current_version() == engine.OPTUNAS
+    assert storage.get_head_version() == storage.get_current_version() == engine.OPTUNA_SCHEMA
     study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "ours")
     known = open_storage(storage_url)
     trial_id, _ = lived(known, study_id)
     assert told(storage.get_trial(trial_id)) == told(known.get_trial(trial_id))
-    assert known.get_current_version() == known.get_head_version() == engine.OPTUNAS
+    assert known.get_current_version() == known.get_head_version() == engine.OPTUNA_SCHEMA
     known.engine.dispose()
 
 
