@@ -8,11 +8,11 @@ import typer
 
 from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, output, within
 from batchlaw.cli.machine import cores
-from batchlaw.errors import BatchlawError, WorkFailed
+from batchlaw.errors import BatchlawError
 
 if TYPE_CHECKING:
     from batchlaw.storage import StoredStudy
-    from batchlaw.study.progress import Fleet
+    from batchlaw.workers.fleet import Fleet
 
 _PLACES = ("local", "slurm", "ray")
 
@@ -93,18 +93,12 @@ def launch(
         from batchlaw.workers.launch.ray import RayFleet
 
         with RayFleet(arguments, storage_url=storage, workers=workers, threads=threads, **share) as cluster:
-            stopped = _follow(stored, cluster)
-            codes = cluster.exit_codes()
-        return _ended(stored, stopped, None if not any(codes) else f"{sum(map(bool, codes))} workers failed")
+            return _follow(stored, cluster)
     from batchlaw.workers.launch import LocalFleet, local_devices, shares
 
     gpus = shares(local_devices() if device in ("auto", "cuda") else [], workers, **share)
     with LocalFleet(arguments, storage_url=storage, workers=workers, gpus=gpus) as fleet:
-        stopped = _follow(stored, fleet)
-        counts = stored.slots.counts()
-        if not stopped and counts.done < counts.total:
-            fleet.check()
-    return _ended(stored, stopped, None)
+        return _follow(stored, fleet)
 
 
 def _study(study: str, storage: str) -> "tuple[StoredStudy, str]":
@@ -130,27 +124,24 @@ def _options(pairs: list[str] | None) -> dict[str, str]:
     return options
 
 
-def _follow(stored: "StoredStudy", fleet: "Fleet") -> bool:
-    """Show progress until no worker is left; whether a person stopped it."""
+def _follow(stored: "StoredStudy", fleet: "Fleet") -> int:
+    """Show progress until no worker is left, and check what they did."""
+    from batchlaw.results.status import counts_line, status_of
     from batchlaw.study.progress import RunProgress
+    from batchlaw.workers.fleet import check_finished
 
+    stopped = False
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with RunProgress(stored, console=output) as progress:
         try:
             progress.follow(fleet)
         except KeyboardInterrupt:
+            stopped = True
             fleet.stop()
             progress.follow(fleet)
-            return True
-    return False
-
-
-def _ended(stored: "StoredStudy", stopped: bool, failure: str | None) -> int:
-    from batchlaw.results.status import counts_line, status_of
-
-    status = status_of(stored)
-    output.print(counts_line(status), soft_wrap=True)
-    if failure is not None and status.slots.done < status.slots.total:
-        raise WorkFailed(failure)
-    return 130 if stopped else 0
+    output.print(counts_line(status_of(stored)), soft_wrap=True)
+    if stopped:
+        return 130
+    check_finished(stored, fleet, None)
+    return 0

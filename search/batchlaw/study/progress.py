@@ -13,23 +13,11 @@ from rich.text import Text
 
 from batchlaw.results.status import StudyStatus, best_line, counts_line, status_of
 from batchlaw.storage import StoredStudy
+from batchlaw.workers.fleet import Fleet
 
 _LOOK_SECONDS = 1.0  # between looks at the database
 _PLAIN_SECONDS = 10.0  # between plain lines
 Shown = bool | Literal["plain"]  # "plain": lines even on a terminal or in a notebook
-
-
-class Fleet(Protocol):
-    """Workers, wherever they run."""
-
-    @property
-    def running(self) -> int:
-        """Workers that have not ended."""
-        ...
-
-    def stop(self) -> None:
-        """Ask every worker to hand its trial back and end."""
-        ...
 
 
 class _Display(Protocol):

@@ -13,6 +13,7 @@ from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, note_run
 from batchlaw.study.progress import RunProgress, Shown
 from batchlaw.study.registration import Code, check_budget
+from batchlaw.workers.fleet import check_finished, check_scores
 from batchlaw.workers.launch import LocalFleet, cores, local_devices, shares
 
 
@@ -105,7 +106,7 @@ def _run_processes(
 
     Raises:
         KeyboardInterrupt: after the workers have handed their trials back.
-        WorkFailed: the workers ended with trials to go, because of errors.
+        WorkFailed: the workers ended with trials left, or every trial failed.
     """
     spread = shares(gpus_for(options.device), workers, gpus_per_worker=None, workers_per_gpu=None)
     with (
@@ -119,9 +120,7 @@ def _run_processes(
             fleet.stop()
             progress.follow(fleet)
             raise
-        counts = stored.slots.counts()
-        if counts.done < counts.total:
-            fleet.check()
+        check_finished(stored, fleet, options.timeout)
 
 
 def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunProgress) -> None:
@@ -129,7 +128,7 @@ def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunPr
 
     Raises:
         KeyboardInterrupt: after the trial in progress was handed back.
-        WorkFailed: several trials in a row failed, or the database is out of reach.
+        WorkFailed: several trials in a row failed, every trial failed, or the database is out of reach.
     """
     from batchlaw.train.checkpoint import default_checkpoint_dir
     from batchlaw.workers.worker import Worker
@@ -150,3 +149,4 @@ def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunPr
     )
     with progress, runtime.interrupts.installed():
         worker.work()
+    check_scores(stored)

@@ -203,7 +203,7 @@ class Study:
         Raises:
             BatchlawError: an argument is wrong.
             ObjectiveError: the training function cannot be found on this machine, or by worker processes.
-            WorkFailed: workers failed and trials are left.
+            WorkFailed: the workers ended with trials left, or every trial failed.
             KeyboardInterrupt: the run was interrupted; trials in progress were handed back, and `run` goes on.
         """
         from batchlaw.study.running import Options, run_study

@@ -1,14 +1,15 @@
-"""Workers as processes of this machine, each with its GPUs and its share of the threads."""
+"""Workers as processes of this machine, each with its own GPUs and threads."""
 
 import os
 import signal
 import subprocess
 import tempfile
 import time
+from datetime import datetime
 from types import TracebackType
 from typing import IO
 
-from batchlaw.errors import WorkFailed
+from batchlaw.workers.fleet import WorkerEnd
 from batchlaw.workers.launch.process import worker_command, worker_environment
 
 
@@ -16,8 +17,9 @@ class LocalFleet:
     """The worker processes of one run; leaving the context stops what still runs."""
 
     def __init__(self, arguments: list[str], *, storage_url: str, workers: int, gpus: list[str]) -> None:
-        """Start `batchlaw worker ARGUMENTS` `workers` times, each seeing its own entry of `gpus`, if there are any."""
+        """Start `batchlaw worker ARGUMENTS` so many times; worker i sees the GPUs of `gpus[i]`, if there are any."""
         threads = max(1, (os.cpu_count() or 1) // workers)
+        self.started = datetime.now()
         self._logs: list[IO[str]] = []
         self._processes: list[subprocess.Popen[str]] = []
         for index in range(workers):
@@ -34,7 +36,7 @@ class LocalFleet:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     text=True,
-                    start_new_session=True,  # Ctrl-C reaches this process, which passes it on once
+                    start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the workers
                 )
             )
 
@@ -55,7 +57,7 @@ class LocalFleet:
 
     @property
     def running(self) -> int:
-        """Workers that have not ended."""
+        """How many workers have not ended."""
         return sum(process.poll() is None for process in self._processes)
 
     def stop(self) -> None:
@@ -70,15 +72,11 @@ class LocalFleet:
         while self.running and time.monotonic() < until:
             time.sleep(0.05)
 
-    def check(self) -> None:
-        """Raise the words of the first worker that failed, once none is left to do the work.
-
-        Raises:
-            WorkFailed: a worker ended with an error.
-        """
-        for index, process in enumerate(self._processes):
-            if process.poll():
-                self._logs[index].seek(0)
-                words = [line for line in self._logs[index].read().splitlines() if line.strip()] or ["no output"]
-                last = words[-1].removeprefix("error: ")
-                raise WorkFailed(f"worker {index} ended with exit code {process.returncode}: {last}")
+    def ends(self) -> list[WorkerEnd]:
+        """How each worker ended; call it when none is running."""
+        ends = []
+        for index, (process, log) in enumerate(zip(self._processes, self._logs, strict=True)):
+            log.seek(0)
+            lines = [line for line in log.read().splitlines() if line.strip()] or ["no output"]
+            ends.append(WorkerEnd(worker=index, exit_code=process.wait(), last_line=lines[-1].removeprefix("error: ")))
+        return ends

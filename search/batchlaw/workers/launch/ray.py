@@ -1,9 +1,11 @@
 """Workers as tasks of a Ray cluster, through Ray's own API."""
 
 import logging
+from datetime import datetime
 from typing import Any
 
 from batchlaw.errors import BatchlawError
+from batchlaw.workers.fleet import WorkerEnd
 from batchlaw.workers.launch import process
 
 
@@ -20,7 +22,7 @@ class RayFleet:
         gpus_per_worker: int | None,
         workers_per_gpu: int | None,
     ) -> None:
-        """Start on the cluster of `RAY_ADDRESS`, or on one of this machine's, made for the purpose.
+        """Start on the cluster of `RAY_ADDRESS`, or on a new cluster of this machine.
 
         Raises:
             BatchlawError: Ray is missing, or its cluster cannot be reached.
@@ -38,6 +40,7 @@ class RayFleet:
         # By value: Ray puts this process's working folder first on the path of its workers, and a batchlaw.py in there
         # would be imported.
         self._ray.cloudpickle.register_pickle_by_value(process)
+        self.started = datetime.now()
         task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(process.run_worker)
         environment = process.worker_environment(storage_url, threads)
         self._tasks = [task.remote(arguments, environment) for _ in range(workers)]
@@ -52,7 +55,7 @@ class RayFleet:
 
     @property
     def running(self) -> int:
-        """Workers that have not ended, those included that wait for room."""
+        """How many workers have not ended, including those that wait for a free place in the cluster."""
         _, left = self._ray.wait(self._tasks, num_returns=len(self._tasks), timeout=0)
         return len(left)
 
@@ -61,12 +64,13 @@ class RayFleet:
         for task in self._tasks:
             self._ray.cancel(task)
 
-    def exit_codes(self) -> list[int]:
-        """Of the workers, once none runs; a lost one counts as 1."""
-        codes = []
-        for task in self._tasks:
+    def ends(self) -> list[WorkerEnd]:
+        """How each worker ended; call it when none is running. The output of workers is in Ray's logs."""
+        ends = []
+        for index, task in enumerate(self._tasks):
             try:
-                codes.append(int(self._ray.get(task)))
-            except Exception:  # whatever befell the task or its node
-                codes.append(1)
-        return codes
+                code, line = int(self._ray.get(task)), "see Ray's logs"
+            except Exception as error:  # the task or its node failed
+                code, line = 1, (str(error).splitlines() or [type(error).__name__])[-1]
+            ends.append(WorkerEnd(worker=index, exit_code=code, last_line=line))
+        return ends
