@@ -38,6 +38,19 @@ def _option(argument: str) -> str:
     return f"--{argument.replace('_', '-')}"
 
 
+def write_file(option: str, file: Path, text: str) -> None:
+    """Write the file that an option names, and say so.
+
+    Raises:
+        BatchlawError: it cannot be written.
+    """
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BatchlawError(f"{option} {file}: {error.strerror or error}") from None
+    errors.print(f"wrote {file}", soft_wrap=True, markup=False)
+
+
 def within(option: str, low: float, high: float) -> Callable[[float | None], float | None]:
     """A callback that holds an option to its bounds, naming option, value and bounds on one line."""
 

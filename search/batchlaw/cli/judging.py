@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output
+from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, write_file
 from batchlaw.cli.tables import (
     AlphaOption,
     BatchSizeOption,
@@ -101,7 +101,7 @@ def claim(
         from batchlaw.figures.report import claim_report
 
         labels = Labels(found.title, found.question, found.score, found.direction == "maximize")
-        _write(html, claim_report(list(found.blocks), labels))
+        write_file("--html", html, claim_report(list(found.blocks), labels))
 
 
 def _list() -> None:
@@ -129,14 +129,6 @@ def _of_study(name: str, storage: str, hypothesis: str | None, bootstrap_seed: i
     if hypothesis is None:
         refresh(stored, stored.slots.counts().total, list(found.blocks))
     return found
-
-
-def _write(html: Path, text: str) -> None:
-    try:
-        html.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BatchlawError(f"--html {html}: {error.strerror or error}") from None
-    errors.print(f"wrote {html}", soft_wrap=True)
 
 
 def _show(block: "Block") -> None:

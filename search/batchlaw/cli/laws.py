@@ -19,6 +19,7 @@ from batchlaw.cli.console import (
     errors,
     output,
     within,
+    write_file,
 )  # fmt: skip
 from batchlaw.cli.tables import (
     AlphaOption,
@@ -310,8 +311,4 @@ def _write(html: Path, title: str, question: str, what: str, figures: "dict[str,
     if not drawn:
         raise BatchlawError(f"--html {html}: {title} shows no law to draw")
     text = page("figures.html", title=f"{title}: {what}", question=question, drawings=drawings(drawn, "figure"))
-    try:
-        html.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BatchlawError(f"--html {html}: {error.strerror or error}") from None
-    errors.print(f"wrote {html}", soft_wrap=True)
+    write_file("--html", html, text)

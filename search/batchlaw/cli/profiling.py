@@ -16,6 +16,7 @@ from batchlaw.cli.console import (
     errors,
     output,
     within,
+    write_file,
 )
 from batchlaw.cli.machine import cores, runtime
 from batchlaw.cli.running import DownloadOption
@@ -89,7 +90,9 @@ def profile(
     else:
         _show(found)
     if html is not None:
-        _write(html, found)
+        from batchlaw.figures.profile import profile_page
+
+        write_file("--html", html, profile_page(found))
     if stored is not None:
         note_profile(stored, found.as_record())
     kept = f"not kept: {not_kept}" if stored is None else f"kept with study {spec.name}"
@@ -157,13 +160,3 @@ def _show(found: "Profile") -> None:
             f"noisy: the stretches of a batch size differ by {found.noise:.0%} between their quartiles; measure while "
             "nothing else runs, or with more --seconds", soft_wrap=True, style="yellow",
         )  # fmt: skip
-
-
-def _write(html: Path, found: "Profile") -> None:
-    from batchlaw.figures.profile import profile_page
-
-    try:
-        html.write_text(profile_page(found), encoding="utf-8")
-    except OSError as error:
-        raise BatchlawError(f"--html {html}: {error.strerror or error}") from None
-    errors.print(f"wrote {html}", soft_wrap=True)

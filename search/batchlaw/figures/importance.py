@@ -1,16 +1,14 @@
 """Which parameters decide whether a trial is among the best."""
 
 import warnings
-from typing import Any
 
 import optuna
 import plotly.graph_objects as go
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import create_trial
 
 from batchlaw.figures.style import BLUE, digits, finish
-from batchlaw.recipe.space import suggest
+from batchlaw.recipe.space import distributions_of
 from batchlaw.results.ranking import best_first
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
@@ -18,25 +16,6 @@ from batchlaw.spec.knobs import KNOBS
 
 _FEWEST = 10  # complete trials; assumption: fewer rank nothing
 _NAMES = {name: knob.label for knob in KNOBS for name in (knob.name, knob.parameter)}
-
-
-class _Distributions(dict[str, BaseDistribution]):
-    """Notes what a space would suggest in place of drawing it: a record has the values alone."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """Note a real number."""
-        self[name] = FloatDistribution(low, high, log=log)
-        return low
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """Note a whole number."""
-        self[name] = IntDistribution(low, high, log=log)
-        return low
-
-    def suggest_categorical(self, name: str, choices: Any) -> Any:
-        """Note a choice."""
-        self[name] = CategoricalDistribution(choices)
-        return choices[0]
 
 
 def importances(spec: StudySpec, records: list[TrialRecord]) -> dict[str, float]:
@@ -49,8 +28,7 @@ def importances(spec: StudySpec, records: list[TrialRecord]) -> dict[str, float]
     if spec.search is None:
         return {}
     complete = best_first(records, spec.direction)
-    distributions = _Distributions()
-    suggest(distributions, spec.space)
+    distributions = distributions_of(spec.space)
     if len(complete) < _FEWEST or len(distributions) < 2 or complete[0].value == complete[-1].value:
         return {}
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # loads scikit-learn
