@@ -1,4 +1,4 @@
-"""Configurations to take away, in the forms other programs read."""
+"""Configurations in the formats that other programs read."""
 
 from batchlaw.export.formats import FORMATS, OF_ONE, render
 from batchlaw.export.provenance import Provenance, provenances_of

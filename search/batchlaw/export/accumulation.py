@@ -1,4 +1,4 @@
-"""How a step is split where its batch does not fit into memory."""
+"""Gradient accumulation: the parts of a step whose batch does not fit into memory."""
 
 from math import gcd
 
@@ -8,10 +8,10 @@ from batchlaw.spec import TrainConfig
 
 
 def micro_batches(config: TrainConfig, form: str) -> int:
-    """The fewest equal parts of a step that task.micro_batch_size allows, the same at every step.
+    """The smallest number of equal parts of a step that stay within task.micro_batch_size, the same at every step.
 
     Raises:
-        BatchlawError: a batch that grows has no such parts.
+        BatchlawError: the batch grows, and no such number divides all of its sizes.
     """
     limit = config.task.micro_batch_size if config.task else None
     if limit is None:
@@ -22,4 +22,4 @@ def micro_batches(config: TrainConfig, form: str) -> int:
         if common % count == 0 and sizes[-1] <= count * limit:
             return count
     told = ", ".join(map(str, sizes))
-    raise refused(form, "task.micro_batch_size", limit, f"batches of {told} do not split into equally many such parts")
+    raise refused(form, "task.micro_batch_size", limit, f"batches of {told} do not split into the same number of such parts")

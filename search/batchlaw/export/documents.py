@@ -45,21 +45,21 @@ def structured(form: str, document: dict[str, Any]) -> str:
 
 
 def _without_none(value: Any) -> Any:
-    """TOML has no null: what is unknown is left out."""
+    """The same without keys whose value is None, since TOML has no null."""
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return [_without_none(item) for item in value] if isinstance(value, list) else value
 
 
 def csv_text(configurations: list[Configuration], provenances: list[Provenance]) -> str:
-    """One row a configuration, its provenance included; lists separated by spaces, tables as JSON."""
+    """A row for each configuration and its provenance; lists are separated by spaces, tables are JSON."""
     rows = []
     for configuration, provenance in zip(configurations, provenances, strict=True):
         row = configuration.as_dict()
         row |= row.pop("params") | row.pop("derived") | provenance.as_dict()
         rows.append({name: _cell(value) for name, value in row.items()})
     text = io.StringIO()
-    # A verification belongs to one row, and is a column of all.
+    # Only one row has a verification, but every row needs its column.
     names = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""The formats of an export, and who writes each."""
+"""The formats of an export, each with the function that writes it."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,14 @@ def render(
     provenances: list[Provenance],
     verified: Verification | None,
 ) -> str:
-    """The configurations in one of `FORMATS`, with the provenance of each; `verified` is the winner's test.
+    """The text of configurations in one of `FORMATS`.
+
+    Args:
+        form: the format; those in `OF_ONE` take the first configuration alone.
+        spec: the study.
+        configurations: of this study.
+        provenances: of each configuration.
+        verified: one of the configurations on fresh seeds.
 
     Raises:
         BatchlawError: the format cannot express the configuration.

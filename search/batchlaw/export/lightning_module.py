@@ -71,7 +71,7 @@ def lightning_module(config: TrainConfig, provenance: Provenance) -> str:
     """A module that trains this configuration under Lightning's Trainer, batch growth included.
 
     Raises:
-        BatchlawError: the batch grows, and does not split into equal micro-batches.
+        BatchlawError: the batch grows, and its sizes do not split into equal micro-batches.
     """
     return _MODULE.format(
         trial=provenance.trial,

@@ -1,4 +1,4 @@
-"""Where an exported configuration comes from, how sure its score is, and for what it holds."""
+"""The provenance of an exported configuration: its study and trial, the interval of its score, what was tried."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,33 +16,33 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What every export says of its configuration."""
+    """The facts about its configuration that every export states."""
 
     study: str
     fingerprint: str  # of the study file
     trial: int
     metric: str
     direction: str
-    value: float  # NaN of one that was predicted, not trained
+    value: float  # NaN of a predicted configuration, which was not trained
     standard_error: float | None
     standard_error_of: ErrorSource
-    ci_low: float | None  # 95 %, of this configuration alone: that it was chosen as the best of n_complete is not in it
+    ci_low: float | None  # 95 %; it does not account for the choice of the best of n_complete
     ci_high: float | None
     n_seeds: int
     seeds: tuple[int, ...]
     n_complete: int  # trials of the study that trained to their end
-    versions: Mapping[str, str]  # that the trial was computed with
+    versions: Mapping[str, str]  # of the packages that the trial was computed with
     device: str | None
     exported: str  # UTC, ISO 8601
-    batch_sizes: tuple[int, int]  # smallest and largest that the study trained with this optimizer
-    peak_lrs: tuple[float, float]  # likewise
+    batch_sizes: tuple[int, int]  # smallest and largest that the study tried with this optimizer
+    peak_lrs: tuple[float, float]  # smallest and largest, likewise
     train_size: int
     budget: dict[str, float]
-    verified: Verification | None = None  # this trial on fresh seeds and test data
-    predicted: Predicted | None = None  # for another batch size than the trial's
+    verified: Verification | None = None  # the score on fresh seeds and test data
+    predicted: Predicted | None = None  # for a batch size that was not trained
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, YAML, TOML and CSV; without `verified` and `predicted` where it was not."""
+        """For JSON, YAML, TOML and CSV; `verified` and `predicted` are left out where they are None."""
         facts = {name: value for name, value in vars(self).items() if name not in ("verified", "predicted")}
         if self.verified:
             facts["verified"] = self.verified.as_dict()
@@ -60,7 +60,7 @@ class Provenance:
         return words
 
     def lines(self) -> list[str]:
-        """For the head of a file, as comments."""
+        """Sentences for the comment at the top of an exported file."""
         source = {"seeds": "over the seeds", "validation sample": "of the validation sample"}
         error = f", error {source[self.standard_error_of]}" if self.standard_error_of in source else ""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
@@ -81,8 +81,8 @@ class Provenance:
         return [*told, self.verified.line()] if self.verified else told
 
     def comment(self) -> str:
-        """The lines as a block of `#` comments, which Python, YAML and shells share."""
-        # A metric of one's own may be any text; a line break in it would end the comment.
+        """The lines as `#` comments, as in Python, YAML and shells."""
+        # The name of a user's metric may hold a line break, which would end the comment.
         return "".join(f"# {' '.join(line.split())}\n" for line in self.lines())
 
 
@@ -100,8 +100,8 @@ def provenances_of(
         configurations: of this study.
         records: every trial of the study.
         spec: the study.
-        exported: the time now, in UTC.
-        verified: the fresh seeds of one of the trials, as `batchlaw.measure.replay.verify` gives them.
+        exported: the time of the export, UTC.
+        verified: one of the configurations on fresh seeds.
     """
     spans = _spans(records)
     n_complete = sum(record.outcome == Outcome.COMPLETE for record in records)
@@ -140,7 +140,7 @@ def provenances_of(
 
 
 def _spans(records: Sequence[TrialRecord]) -> dict[str, tuple[tuple[int, int], tuple[float, float]]]:
-    """Extremes of batch size and peak learning rate among the ended trials of each optimizer."""
+    """The smallest and largest batch size and peak learning rate that were tried with each optimizer."""
     tried: dict[str, list[TrainConfig]] = {}
     for record in records:
         if record.outcome in ENDED and record.config:
@@ -153,7 +153,7 @@ def _spans(records: Sequence[TrialRecord]) -> dict[str, tuple[tuple[int, int], t
 
 
 def interval_of(configuration: Configuration) -> tuple[float | None, float | None]:
-    """Student's t over seeds; the normal for the known error of a validation sample."""
+    """The 95 % interval of the score: Student's t over seeds, normal for the known error of a validation set."""
     if configuration.standard_error is None:
         return None, None
     n, quantile = configuration.n_replicates, (1 + _CONFIDENCE) / 2

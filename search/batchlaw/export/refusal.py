@@ -1,8 +1,8 @@
-"""What a format cannot express is refused, not approximated in silence."""
+"""An export raises where its format cannot express a configuration, so that nothing is approximated silently."""
 
 from batchlaw.errors import BatchlawError
 
 
 def refused(form: str, field: str, value: object, why: str) -> BatchlawError:
-    """One line that names the format, the field of the configuration, its value and the reason."""
-    return BatchlawError(f"--format {form}: {field}: got {value!r}; {why}")
+    """The error that names the format, the field of the configuration, its value and the reason."""
+    return BatchlawError(f"{field} is {value!r}, and {why}", argument="format", got=form)

@@ -1,4 +1,4 @@
-"""The Python form of an export: plain PyTorch that builds the optimizer and the schedule, and runs as it is."""
+"""The Python form of an export: plain PyTorch that builds the optimizer and the schedule, and runs as it stands."""
 
 from batchlaw.export.provenance import Provenance
 from batchlaw.recipe.schedule import schedule_of
@@ -73,7 +73,7 @@ _DECAY_LINES = """\
 
 
 def python_snippet(config: TrainConfig, provenance: Provenance) -> str:
-    """A module that builds this configuration with nothing but PyTorch."""
+    """A Python module that builds this configuration and needs PyTorch alone."""
     return _MODULE.format(
         trial=provenance.trial,
         study=provenance.study,
@@ -84,7 +84,7 @@ def python_snippet(config: TrainConfig, provenance: Provenance) -> str:
 
 
 def imports(config: TrainConfig, *more: str) -> str:
-    """The import lines that a recipe needs, and `more` modules of the standard library."""
+    """The import lines that the recipe needs, with `more` modules of the standard library."""
     standard = sorted([*more, *(["math"] if config.decay == "cosine" else [])])
     return "".join(f"import {name}\n" for name in standard) + "\n" * bool(standard) + "import torch\n"
 

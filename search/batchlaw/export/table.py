@@ -1,4 +1,4 @@
-"""The configurations as a table for people."""
+"""Configurations as a table for people."""
 
 import io
 
@@ -12,7 +12,7 @@ from batchlaw.spec import StudySpec
 
 
 def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
-    """The configurations, within 80 columns."""
+    """The table, at most 80 columns wide."""
     title = f"Best configurations of {spec.name} by {spec.arm.metric}"
     grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
     left = ("", "optimizer", "rule", "decay")
@@ -35,7 +35,7 @@ def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
 
 
 def footnote(configurations: list[Configuration]) -> str:
-    """What the ± means, and the caution that the best of many is flattered by its selection; or what was predicted."""
+    """The meaning of ± and the selection bias of the best score; or, of a predicted configuration, its source."""
     if (predicted := configurations[0].predicted) is not None:
         return predicted.line()
     told = "= marks what cannot be told from the best at the 5 % level."

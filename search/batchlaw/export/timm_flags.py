@@ -16,11 +16,11 @@ _USAGE = """\
 
 
 def timm_flags(config: TrainConfig, provenance: Provenance) -> str:
-    """Flags for train.py on one device and as many training examples, below a head of comments.
+    """Flags for train.py on one device and the same number of training examples, below comments.
 
-    Budget, warmup and milestones are rounded to whole epochs, and the head says where. timm ramps from peak_lr / W at
-    the first of W warmup updates to peak_lr after the last: it lags by less than peak_lr / W. Its milestones act one
-    update early.
+    Budget, warmup and milestones are rounded to whole epochs; the comments name each that changed. timm's warmup goes
+    from peak_lr / W at the first of W updates to peak_lr after the last, so that it lags by less than peak_lr / W. Its
+    milestones act one update early.
 
     Raises:
         BatchlawError: timm cannot express the configuration.
@@ -29,7 +29,7 @@ def timm_flags(config: TrainConfig, provenance: Provenance) -> str:
         raise refused("timm", "decay", config.decay, "timm keeps its batch size")
     count = micro_batches(config, "timm")
     size = config.batch_size // count
-    an_epoch = ceil((config.train_size // size) / count)  # the loader drops what is left of a pass
+    an_epoch = ceil((config.train_size // size) / count)  # the loader drops the incomplete last batch of a pass
     updates = _updates(config)
     epochs = {what: _epochs(what, steps, an_epoch) for what, steps in updates.items()}
     notes = [
@@ -49,7 +49,7 @@ def timm_flags(config: TrainConfig, provenance: Provenance) -> str:
 
 
 def _updates(config: TrainConfig) -> dict[str, int]:
-    """Lengths in optimizer updates: of the budget, of the warmup, and up to each milestone of `step`."""
+    """Optimizer updates of the budget and of the warmup, and before each milestone of a `step` decay."""
     updates = {"budget": config.steps, "warmup": config.warmup_steps}
     if config.decay == "step":
         for number, fraction in enumerate(config.milestones, 1):
@@ -59,11 +59,11 @@ def _updates(config: TrainConfig) -> dict[str, int]:
 
 
 def _epochs(what: str, updates: int, an_epoch: int) -> int:
-    """The nearest number of whole epochs, but never none for some."""
+    """The nearest number of whole epochs; updates that round to no epoch raise."""
     epochs = round(updates / an_epoch)
     if updates and not epochs:
         raise refused(
-            "timm", what, updates, f"it is less than half an epoch of {an_epoch} updates, and timm counts whole"
+            "timm", what, updates, f"it is less than half an epoch of {an_epoch} updates; timm counts whole epochs"
         )
     return epochs
 
@@ -73,7 +73,7 @@ def _optimizer(config: TrainConfig) -> str:
     if family.timm is None:
         raise refused("timm", "optimizer", config.optimizer, "timm does not have it")
     arguments = {keyword: value for keyword, value in family.arguments(dict(config)).items() if value is not True}
-    arguments.pop("momentum", None)  # a flag of every optimizer
+    arguments.pop("momentum", None)  # timm has a flag for it, whatever the optimizer
     flags = f"--opt {family.timm} --momentum {config.momentum!r} --weight-decay {config.weight_decay!r}"
     if "eps" in arguments:
         flags += f" --opt-eps {arguments.pop('eps')!r}"
@@ -96,6 +96,6 @@ def _schedule(config: TrainConfig, epochs: dict[str, int], an_epoch: int) -> str
         return f"{flags} multistep --decay-milestones {told} --decay-rate {rate!r} --epochs {budget}"
     if budget == warmup:
         raise refused("timm", "warmup", config.warmup_steps, f"it leaves no epoch of {an_epoch} updates to decay in")
-    # With --warmup-prefix the decay counts from the end of the warmup, whose epochs timm then adds to the others.
+    # With --warmup-prefix the decay starts at the end of the warmup, and timm adds the warmup to --epochs.
     shape = {"cosine": "cosine", "linear": "poly --decay-rate 1.0"}[config.decay]
     return f"{flags} {shape} --warmup-prefix --epochs {budget - warmup}"

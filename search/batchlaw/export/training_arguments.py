@@ -10,17 +10,17 @@ from batchlaw.spec import TrainConfig
 from batchlaw.spec.families import FAMILIES
 
 _FORM = "transformers"
-_ADAMW = "adamw_torch"  # the one with arguments of its own
-_NAME_LENGTH = 128  # of a run: what trackers show whole (assumption)
+_ADAMW = "adamw_torch"  # the only optimizer with fields in TrainingArguments
+_NAME_LENGTH = 128  # characters of a run's name that trackers show (assumption)
 
 
 def training_arguments(config: TrainConfig, provenance: Provenance) -> str:
     """JSON for `HfArgumentParser.parse_json_file` and `TrainingArguments(**…)`, on one device.
 
-    Its warmup is one step late: the Trainer takes t/warmup_steps of the peak at step t where ours takes
-    (t+1)/warmup_steps; from the end of the warmup on both are equal. Of norms it exempts layer norms from weight decay.
-    Versions before 5.3 ignore `optim_args`. There is no room for foreign keys, so of the provenance `run_name` holds
-    study, trial, fingerprint and score.
+    The Trainer's warmup is one step late: at step t it takes t/warmup_steps of the peak learning rate, ours takes
+    (t+1)/warmup_steps; after the warmup both are equal. Among norms it exempts layer norms alone from weight decay.
+    Versions before 5.3 ignore `optim_args`. TrainingArguments take no further keys, so the provenance is shortened to
+    study, trial, fingerprint and score in `run_name`.
 
     Raises:
         BatchlawError: TrainingArguments cannot express the configuration.
@@ -54,7 +54,7 @@ def _scheduler(config: TrainConfig) -> str:
 def _weight_decay(config: TrainConfig) -> float:
     family = FAMILIES[config.optimizer]
     if config.weight_decay and not config.exempt_norms_and_biases:
-        why = "the Trainer exempts norms and biases, and the study did not"
+        why = "the Trainer exempts norms and biases where the study did not"
         raise refused(_FORM, "weight_decay", config.weight_decay, why)
     if config.weight_decay and family.transformers == _ADAMW and not family.decoupled_decay:
         why = f"{config.optimizer}'s is an L2 term, and the Trainer has adamw only"
@@ -66,7 +66,7 @@ def _optimizer(config: TrainConfig) -> dict[str, Any]:
     family = FAMILIES[config.optimizer]
     if family.transformers is None:
         raise refused(_FORM, "optimizer", config.optimizer, "the Trainer does not have it")
-    if family.transformers == _ADAMW:  # which is adam as well, without weight decay
+    if family.transformers == _ADAMW:  # also for adam, which is adamw without weight decay
         betas = {"adam_beta1": config.beta1, "adam_beta2": config.beta2}
         return {"optim": family.transformers, **betas, "adam_epsilon": config.eps}
     options = {keyword: json.dumps(value) for keyword, value in family.arguments(dict(config)).items()}

@@ -8,8 +8,9 @@ from batchlaw.spec import TrainConfig
 from batchlaw.spec.families import FAMILIES, families_with
 from batchlaw.spec.knobs import KNOBS
 
-_OCTAVE = 2  # how far batch size and learning rate may leave the configurations, as a factor (assumption)
-# Of the other parameters; the scaling rule is left out, since at a given batch size it only relabels the learning rate.
+_OCTAVE = 2  # the factor by which batch size and learning rate may leave the configurations (assumption)
+# The families that use each other parameter. The scaling rule is left out: at a given batch size it only relabels
+# the learning rate.
 _OTHERS = {
     knob.name: knob.families or tuple(FAMILIES)
     for knob in KNOBS
@@ -20,8 +21,8 @@ _OTHERS = {
 def wandb_sweep(configs: Sequence[TrainConfig], provenances: Sequence[Provenance]) -> str:
     """YAML for `wandb sweep`: Bayesian search of the smallest box that holds the configurations.
 
-    Batch size and peak learning rate may go an octave further, as far as the study tried. A sweep cannot be
-    given points to begin with, so the best configuration stands in its description.
+    Batch size and peak learning rate may go an octave beyond the box, within what the study tried. A sweep takes no
+    initial points, so its description names the best configuration.
     """
     import yaml
 

@@ -1,4 +1,4 @@
-"""A stored trial as a frozen record: what the reading side works on."""
+"""Stored trials as frozen records, which everything that reads a study works on."""
 
 import gc
 from collections import Counter
@@ -32,7 +32,7 @@ _NO_RESULT = TrialResult()
 
 @dataclass(frozen=True, kw_only=True)
 class TrialBrief:
-    """How one trial stands."""
+    """The outcome of one trial."""
 
     number: int
     outcome: Outcome
@@ -64,7 +64,7 @@ class TrialRecord(TrialBrief):
 
 
 def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
-    """How every trial of a study stands, by number."""
+    """The outcome of every trial of a study, by number; cheaper to read than their records."""
     return [
         TrialBrief(
             number=head.number,
@@ -90,9 +90,9 @@ def records_of(stored: StoredStudy) -> list[TrialRecord]:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Python looks for garbage ever so often among new objects, and there is none among records.
+    """Pause Python's garbage collector, which would search the new records again and again and find nothing.
 
-    Measured: 5,000 trials take 0.8 s of processor time with it and 0.5 s without.
+    Measured on two busy cores: 5,000 trials take 0.8 s of processor time with it and 0.55 s without.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -144,7 +144,7 @@ def _config(number: int, text: str | None) -> TrainConfig | None:
 
 
 def _outcome(number: int, state: TrialState, named: str | None) -> Outcome:
-    """What its worker named it, once it has ended."""
+    """The outcome that the worker named, once the trial has ended; otherwise what the state tells."""
     if not (named and state.is_finished()):
         return _OF_STATE[state]
     try:
@@ -153,6 +153,6 @@ def _outcome(number: int, state: TrialState, named: str | None) -> Outcome:
         raise StudyError(f"trial {number}: outcome as stored is {named!r}; known are {', '.join(Outcome)}") from None
 
 
-def outcome_counts(records: Iterable[TrialBrief]) -> dict[str, int]:
-    """How many trials ended or stand in each way."""
-    return dict(Counter[str](record.outcome for record in records))
+def outcome_counts(records: Iterable[TrialBrief]) -> dict[Outcome, int]:
+    """The number of trials of each outcome."""
+    return dict(Counter(record.outcome for record in records))

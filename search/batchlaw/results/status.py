@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from batchlaw.recipe.result import ENDED, ENDINGS
+from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
 from batchlaw.results.ranking import best_first
 from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at
 from batchlaw.spec import StudySpec, fingerprint
@@ -13,23 +13,23 @@ from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, with_retries
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """A snapshot of a study."""
+    """The state of a study at one moment."""
 
     spec: StudySpec
     slots: SlotCounts
-    outcomes: dict[str, int]
+    outcomes: dict[Outcome, int]
     best: TrialRecord | None
-    trials_a_minute: float | None  # over the time in which trials ended
+    trials_a_minute: float | None  # from the first start to the last end; None before the first end
     workers: tuple[WorkerRecord, ...]  # the latest first
 
     @property
     def at_work(self) -> list[WorkerRecord]:
-        """Those that have not ended, the silent ones included."""
+        """The workers that have not ended, including those that have stopped to send heartbeats."""
         return [worker for worker in self.workers if worker.state != "ended"]
 
     @property
     def device_hours(self) -> dict[str, float]:
-        """Hours that workers held GPUs, by name, and cores (a worker's threads), in `cpu`."""
+        """Hours that workers held each GPU, by its name; under `cpu`, core hours: hours times threads."""
         hours: dict[str, float] = {}
         for worker in self.workers:
             share = worker.threads if worker.device == "cpu" else 1
@@ -38,7 +38,7 @@ class StudyStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the rate so far."""
+        """Until the last trial ends, at the rate so far."""
         left = self.slots.total - self.slots.done
         return 60 * left / self.trials_a_minute if self.trials_a_minute else None
 
@@ -71,7 +71,12 @@ class StudyStatus:
 
 
 def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus:
-    """Read the state of a study; the rate counts trials that ended after `since`."""
+    """Read the state of a study.
+
+    Args:
+        stored: the study.
+        since: the rate counts trials that ended after this; None counts all.
+    """
     briefs = with_retries(lambda: briefs_of(stored))
     ended = [b for b in briefs if b.outcome in ENDED and b.ended and b.started and (since is None or b.ended > since)]
     rate = None
@@ -88,13 +93,13 @@ def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus
 
 
 def counts_line(status: StudyStatus) -> str:
-    """`57 of 120 trials · 40 complete · 15 pruned · 2 diverged`, naming what happened at all."""
+    """`57 of 120 trials · 40 complete · 15 pruned · 2 diverged`; outcomes without a trial are left out."""
     named = [f"{status.outcomes[name]} {name}" for name in ENDINGS if status.outcomes.get(name)]
     return " · ".join([f"{status.slots.done} of {status.slots.total} trials", *named])
 
 
 def pace_line(status: StudyStatus) -> str:
-    """Throughput, time to go, and what the study has cost so far."""
+    """Trials a minute, the time left, the device hours so far, and workers that are silent."""
     parts = []
     if status.trials_a_minute and status.seconds_left is not None:
         left = timedelta(seconds=round(status.seconds_left))
@@ -108,7 +113,7 @@ def pace_line(status: StudyStatus) -> str:
 
 
 def best_line(status: StudyStatus) -> str:
-    """The best so far with its configuration."""
+    """The best trial so far, with its score and configuration."""
     if status.best is None:
         return "no trial has finished yet"
     config = status.best.known_config

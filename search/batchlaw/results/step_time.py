@@ -1,4 +1,4 @@
-"""What a step costs at each batch size on one device: read here, measured by `batchlaw.measure.profiler`."""
+"""Seconds a step at each batch size on one device, as `batchlaw.measure.profiler` measured them."""
 
 from dataclasses import asdict, dataclass, fields
 from math import ceil, log2
@@ -10,23 +10,23 @@ from batchlaw.errors import BatchlawError
 from batchlaw.spec.families import OptimizerFamily
 from batchlaw.stats import timing
 
-_LEVELS = 5  # the least for a knee: two lines that meet take four parameters
+_LEVELS = 5  # batch sizes that a knee needs: two lines that meet have four parameters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One batch size with one optimizer."""
+    """The time of a step at one batch size with one optimizer."""
 
     optimizer: OptimizerFamily
     batch_size: int  # examples
-    seconds_a_step: float  # median over the timed stretches
-    iqr_seconds: float  # between the quartiles of the stretches
+    seconds_a_step: float  # median over the timed stretches of steps
+    iqr_seconds: float  # distance between the quartiles of the stretches
     micro_batch_size: int  # examples computed at once
-    peak_memory_bytes: int | None  # allocated on an accelerator, the data among it; of a CPU's step it is not known
+    peak_memory_bytes: int | None  # allocated on an accelerator, including the data set; None on a CPU
 
     @property
     def examples_a_second(self) -> float:
-        """How fast the budget is used up."""
+        """Examples that training sees in a second."""
         return self.batch_size / self.seconds_a_step
 
     @property
@@ -37,11 +37,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Largest:
-    """The largest batch seen to be computed in one piece, and why none larger was."""
+    """The largest batch that was computed in one piece, and why no larger one was."""
 
     batch_size: int
     bound: Literal["out of memory", "training size", "free memory"]
-    refused: int | None = None  # the least that ran out of memory
+    refused: int | None = None  # the smallest batch that ran out of memory
 
     def line(self) -> str:
         """For people."""
@@ -50,21 +50,21 @@ class Largest:
             return f"{known}; {self.refused:,} ran out of memory"
         if self.bound == "training size":
             return f"{known}, the training size"
-        return f"{known}; more might take all memory that is free, and was not tried"
+        return f"{known}; a larger one was not tried, since it might take all free memory"
 
 
 @dataclass(frozen=True)
 class Knee:
-    """Where seconds a step turn from flat to rising; growths are factors of the time for a doubling of the batch."""
+    """The batch size from which a step takes longer; growths are the factor of its time for twice the batch."""
 
     batch_size: int | None  # None: no knee within the batch sizes measured
-    growth_below: float | None  # throughout, where there is no knee; None: too few batch sizes to tell
+    growth_below: float | None  # without a knee, over all batch sizes; None: too few batch sizes to tell
     growth_above: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Seconds a step against batch size: true of one device and number of threads, one replicate at a time."""
+    """Seconds a step against batch size, for one device and number of threads, and one replicate at a time."""
 
     study: str
     device: str
@@ -78,14 +78,14 @@ class Profile:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
-        """Read a profile back from its JSON; what follows from the rows is not read."""
+        """Read a profile back from its JSON; what is computed from the rows is left out."""
         known = {field.name for field in fields(Row)}
         rows = tuple(Row(**{name: row[name] for name in known}) for row in record["rows"])
         facts = {field.name: record[field.name] for field in fields(cls)}
         return cls(**facts | {"rows": rows, "largest": Largest(**record["largest"])})
 
     def as_record(self) -> dict[str, Any]:
-        """For JSON, with what follows from the rows."""
+        """For JSON, with what is computed from the rows."""
         follows = ("examples_a_second", "grad_accum_steps")
         rows = [asdict(row) | {name: getattr(row, name) for name in follows} for row in self.rows]
         found = {
@@ -96,16 +96,16 @@ class Profile:
 
     @property
     def optimizers(self) -> tuple[OptimizerFamily, ...]:
-        """Those measured."""
+        """The optimizers that were measured."""
         return tuple(dict.fromkeys(row.optimizer for row in self.rows))
 
     @property
     def noise(self) -> float:
-        """Between the quartiles of the stretches, as a share of their median; the middle one of all rows."""
+        """The distance between the quartiles of the stretches over their median; the median over all rows."""
         return float(np.median([row.iqr_seconds / row.seconds_a_step for row in self.rows]))
 
     def rows_of(self, optimizer: str) -> list[Row]:
-        """Ascending in batch size.
+        """The rows of one optimizer, ascending in batch size.
 
         Raises:
             BatchlawError: the optimizer was not measured.
@@ -116,14 +116,14 @@ class Profile:
         return rows
 
     def fastest(self, optimizer: str) -> Row:
-        """With the most examples a second."""
+        """The row with the most examples a second."""
         return max(self.rows_of(optimizer), key=lambda row: row.examples_a_second)
 
     def seconds_a_step_at(self, batch_size: float, optimizer: str) -> float:
-        """Between the batch sizes measured, on a straight line in log-log.
+        """Interpolated between the measured batch sizes, linear in log-log.
 
         Raises:
-            BatchlawError: the batch size lies outside of what was measured, or the optimizer was not measured.
+            BatchlawError: the batch size lies outside the measured ones, or the optimizer was not measured.
         """
         rows = self.rows_of(optimizer)
         low, high = rows[0].batch_size, rows[-1].batch_size
@@ -133,7 +133,7 @@ class Profile:
         return float(2 ** np.interp(log2(batch_size), x, y))
 
     def knee(self, optimizer: str) -> Knee:
-        """The knee of two lines through log₂ seconds on log₂ batch size, one point a batch size."""
+        """Where two lines meet that fit log₂ seconds on log₂ batch size better than one line does."""
         rows = self.rows_of(optimizer)
         if len(rows) < _LEVELS:
             return Knee(None, None, None)
@@ -146,7 +146,7 @@ class Profile:
         return Knee(rows[at].batch_size, below, above)
 
     def where(self) -> str:
-        """What it is true of, for people."""
+        """The device, threads and precision that it holds for, for people."""
         return f"on {self.device}, {self.threads} thread{'s' * (self.threads != 1)}, {self.precision}"
 
     def line(self, optimizer: str) -> str:

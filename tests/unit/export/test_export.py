@@ -184,21 +184,21 @@ def test_a_metric_of_any_text_stays_within_the_comment():
 @pytest.mark.parametrize(
     ("writer", "point", "line"),
     [
-        (training_arguments, {"decay": "step"}, "transformers: decay: got 'step'"),
-        (training_arguments, {"decay": "batch-growth"}, "transformers: decay: got 'batch-growth'"),
-        (training_arguments, {"weight_decay": 0.1}, "transformers: weight_decay: got 0.1; the Trainer exempts"),
+        (training_arguments, {"decay": "step"}, "'transformers'; decay is 'step'"),
+        (training_arguments, {"decay": "batch-growth"}, "'transformers'; decay is 'batch-growth'"),
+        (training_arguments, {"weight_decay": 0.1}, "'transformers'; weight_decay is 0.1, and the Trainer exempts"),
         (training_arguments, {"optimizer": "adam", "weight_decay": 0.1, "space": {"exempt_norms_and_biases": True}},
-         "transformers: weight_decay: got 0.1; adam's is an L2 term"),
-        (timm_flags, {"decay": "batch-growth"}, "timm: decay: got 'batch-growth'"),
-        (timm_flags, {"warmup_fraction": 0.1}, "timm: warmup: got 1; it is less than half an epoch of 4 updates"),
-        (timm_flags, {"warmup_fraction": 0.9, "decay": "cosine"}, "timm: warmup: got 14; it leaves no epoch"),
+         "'transformers'; weight_decay is 0.1, and adam's is an L2 term"),
+        (timm_flags, {"decay": "batch-growth"}, "'timm'; decay is 'batch-growth'"),
+        (timm_flags, {"warmup_fraction": 0.1}, "'timm'; warmup is 1, and it is less than half an epoch of 4 updates"),
+        (timm_flags, {"warmup_fraction": 0.9, "decay": "cosine"}, "'timm'; warmup is 14, and it leaves no epoch"),
     ],
 )  # fmt: skip
 def test_what_a_format_cannot_express_is_refused_in_one_line(writer, point, line):
     config = config_of(**point)
     with pytest.raises(BatchlawError) as refusal:
         writer(config, provenance_of(config))
-    assert str(refusal.value).startswith(f"--format {line}") and "\n" not in str(refusal.value)
+    assert str(refusal.value).startswith(f"format: got {line}") and "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_step_splits_into_equal_micro_batches(limit, point, parts):
 def test_a_growing_batch_that_does_not_split_is_refused():
     config = config_of(task={"micro_batch_size": 4}, decay="batch-growth", batch_size=3)
     with pytest.raises(
-        BatchlawError, match=r"--format lightning: task\.micro_batch_size: got 4; batches of 3, 15, 64 do"
+        BatchlawError, match=r"^format: got 'lightning'; task\.micro_batch_size is 4, and batches of 3, 15, 64 do"
     ):
         micro_batches(config, "lightning")
 
