@@ -1,4 +1,4 @@
-"""A trial's training curves as images, made from its recorded reports when somebody looks: no host keeps a file."""
+"""The training curves of a trial as images, drawn from its recorded reports on request; no file is kept."""
 
 import io
 import json
@@ -13,39 +13,38 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import FrozenTrial
 
 from batchlaw.results.attributes import RESULT
+from batchlaw.results.result import CurvePoint, TrialResult
 
 # Okabe & Ito (2008), "Color universal design".
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_WIDTH, _HEIGHT = (
-    190.0,
-    116.0,
-)  # of the plot, in units of the image, which the page shows at about 0.8 px each (measured)
-_WIDE = 10  # times the smallest loss that the largest is, where the axis is logarithmic, as in the figures
+_WIDTH, _HEIGHT = 190.0, 116.0  # of the plot; the page shows a unit of the image at about 0.8 px (measured)
+_WIDE = 10  # the largest over the smallest loss, above which the axis is logarithmic, as in the figures
 
 
 class Recorded(Protocol):
-    """Where recorded trials are read."""
+    """A storage that gives trials as they are in the database."""
 
     def recorded(self, trial_id: int) -> FrozenTrial:
         """A trial as it is in the database; KeyError where there is none."""
         ...
 
 
-def artifacts_of(trial: FrozenTrial) -> dict[str, str]:
-    """The system attributes by which optuna-dashboard knows artifacts of a trial: an image of the losses, one a metric.
+def artifacts_of(trial_id: int, curve: Sequence[CurvePoint]) -> dict[str, str]:
+    """The system attributes by which optuna-dashboard finds the images of a trial: one of its losses, one a metric.
 
-    An identifier is the trial's and the number of the image, in the digits that the dashboard's addresses take.
+    The identifier of an image is that of the trial and its own number, in the characters that the dashboard's URLs
+    allow.
     """
     attributes = {}
-    for number, name in enumerate(_images(trial)):
-        identifier = f"{trial._trial_id:x}-{number}"
+    for number, name in enumerate(_images(curve)):
+        identifier = f"{trial_id:x}-{number}"
         facts = {"artifact_id": identifier, "filename": name.replace("_", " ") + ".svg", "mimetype": "image/svg+xml"}
         attributes[f"artifacts:{identifier}"] = json.dumps(facts)
     return attributes
 
 
 class Curves:
-    """An artifact store of Optuna's kind, for reading."""
+    """A read-only artifact store, as Optuna defines them."""
 
     def __init__(self, trials: Recorded) -> None:
         self._trials = trials
@@ -59,30 +58,30 @@ class Curves:
         try:
             trial_id, number = artifact_id.split("-")
             trial = self._trials.recorded(int(trial_id, 16))
-            metrics = list(_images(trial).values())[int(number)]
+            curve = TrialResult.from_record(trial.user_attrs.get(RESULT, {})).curve
+            metrics = list(_images(curve).values())[int(number)]
         except (ValueError, KeyError, IndexError):
             raise ArtifactNotFound(artifact_id) from None
-        return io.BytesIO(draw(trial.user_attrs[RESULT]["curve"], metrics).encode())
+        return io.BytesIO(draw(curve, metrics).encode())
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Never: images are made from what is recorded."""
+        """Not supported: images are drawn from recorded reports."""
         raise NotImplementedError
 
     def remove(self, artifact_id: str) -> None:
-        """Nothing is kept that would have to go; the study it belongs to is being deleted."""
+        """Do nothing, since no file is kept; the dashboard calls this when a study is deleted."""
 
 
-def _images(trial: FrozenTrial) -> dict[str, list[str]]:
+def _images(curve: Sequence[CurvePoint]) -> dict[str, list[str]]:
     """The images of a trial by name, with the metrics in each."""
-    curve = trial.user_attrs.get(RESULT, {}).get("curve", [])
-    metrics = [name for name in dict.fromkeys(name for report in curve for name in report) if name != "progress"]
+    metrics = list(dict.fromkeys(name for point in curve for name in point.metrics))
     losses = [name for name in metrics if "loss" in name]
     return {name: [name] for name in metrics if name not in losses} | ({"loss": losses} if losses else {})
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A mark on an axis, with its distance from the corner of the plot."""
+    """A mark on an axis, at a distance from the corner of the plot."""
 
     at: float
     text: str
@@ -90,22 +89,24 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """One metric over the progress of a training run."""
+    """One metric against the progress of a training run."""
 
     name: str
     color: str
     points: list[tuple[float, float]]
 
 
-def draw(curve: Sequence[dict[str, float]], metrics: Sequence[str]) -> str:
-    """Metrics over progress, as SVG.
+def draw(curve: Sequence[CurvePoint], metrics: Sequence[str]) -> str:
+    """Metrics against progress, as SVG.
 
     Args:
-        curve: the reports of a trial: `progress`, from 0 to 1, and metrics.
-        metrics: those to draw; what is not finite is left out.
+        curve: the reports of a trial.
+        metrics: those to draw; values that are not finite are left out.
     """
     known = {
-        name: [(report["progress"], report[name]) for report in curve if math.isfinite(report.get(name, math.nan))]
+        name: [
+            (point.progress, point.metrics[name]) for point in curve if math.isfinite(point.metrics.get(name, math.nan))
+        ]
         for name in metrics
     }
     values = [value for points in known.values() for _, value in points] or [0.0, 1.0]
@@ -137,14 +138,14 @@ def _template() -> Template:
 
 
 def _steps(low: float, high: float) -> list[float]:
-    """Round values between two, three to five of them."""
+    """Three to five round values between two."""
     magnitude = 10 ** math.floor(math.log10(high - low))
     step = next(magnitude * part for part in (0.2, 0.5, 1, 2, 5) if (high - low) / (magnitude * part) <= 5)
     return [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """The powers of ten between two logarithms, with threes where they are few."""
+    """The powers of ten between two logarithms, and 3 times those where they are few."""
     parts = (1, 3) if high - low < 2 else (1,)
     values = [part * 10.0**k for k in range(math.floor(low), math.ceil(high) + 1) for part in parts]
     return [value for value in values if low <= math.log10(value) <= high]

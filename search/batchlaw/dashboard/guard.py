@@ -1,4 +1,4 @@
-"""Who may do what with the dashboard: on loopback or with a token, and reading alone unless told otherwise."""
+"""Access control of the dashboard: on loopback or with a token, and read-only unless asked otherwise."""
 
 import contextlib
 import hmac
@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, quote
 
 _READING = ("GET", "HEAD", "OPTIONS")
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
-# Renaming makes a new study of what the page shows, and deletes the old one with the results of its trials; artifacts
-# are made from the results.
+# Never written: renaming would copy what the page shows into a new study and delete the old one with its results, and
+# artifacts are drawn from results.
 _NEVER_WRITTEN = ("/rename", "/artifacts/")
 _COOKIE = "batchlaw_token"
 Environment = dict[str, Any]
@@ -19,11 +19,14 @@ Application = Callable[[Environment, StartResponse], Iterable[bytes]]
 
 
 def guarded(dashboard: Application, *, write: bool, token: str | None = None) -> Application:
-    """The dashboard behind its guard; without `write` every method that could change the database is answered 405.
+    """The dashboard with access control.
 
-    With a token a request must bring it, in the address that `serve` tells, which leaves it in a cookie, or as bearer.
-    Without, requests whose Host is no name of this machine's loopback are answered 403, so that a page elsewhere cannot
-    reach the dashboard through a name that it points here (DNS rebinding).
+    Args:
+        dashboard: the application to guard.
+        write: allow methods that change the database; they are answered 405 otherwise.
+        token: every request must have it: in the URL that `serve` announces, which stores it in a cookie, or as a
+            bearer token. Without a token, a request whose Host is not this machine's loopback is answered 403, so that
+            a foreign page cannot reach the dashboard through a domain name that resolves to it (DNS rebinding).
     """
 
     def guard(environment: Environment, start_response: StartResponse) -> Iterable[bytes]:
@@ -48,7 +51,7 @@ def guarded(dashboard: Application, *, write: bool, token: str | None = None) ->
             )
 
         def start(status: str, headers: list[tuple[str, str]], *further: Any) -> Any:
-            # optuna-dashboard lets pages elsewhere read artifacts.
+            # optuna-dashboard allows foreign pages to read artifacts.
             kept = [header for header in headers if header[0].lower() != "access-control-allow-origin"]
             return start_response(status, kept, *further)
 
@@ -62,7 +65,7 @@ def _query(environment: Environment) -> dict[str, list[str]]:
 
 
 def _brings(environment: Environment, token: str) -> bool:
-    """Whether a request has the token; compared in a time that tells nothing about it."""
+    """Whether a request has the token, compared in constant time."""
     cookies: SimpleCookie = SimpleCookie()
     with contextlib.suppress(CookieError):
         cookies.load(str(environment.get("HTTP_COOKIE", "")))
@@ -76,8 +79,8 @@ def _brings(environment: Environment, token: str) -> bool:
 
 
 def _remember(environment: Environment, start_response: StartResponse, token: str) -> list[bytes]:
-    """Put the token into a cookie and out of the address, where it would stay in histories."""
-    # A path of one's own host alone: what begins with two slashes would name another.
+    """Move the token from the URL, which browsers keep in their history, into a cookie."""
+    # One leading slash alone: a location with two would name another host.
     path = "/" + quote(str(environment.get("PATH_INFO", "")).lstrip("/"))
     cookie = f"{_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
     start_response("303 See Other", [("Location", path), ("Set-Cookie", cookie), ("Content-Length", "0")])

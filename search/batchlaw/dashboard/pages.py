@@ -1,4 +1,4 @@
-"""optuna-dashboard, shown our trials, and our figures in their order."""
+"""optuna-dashboard with our trials as we show them, and our figures in order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from batchlaw.dashboard.trials import ShownTrials
 
 
 def pages(storage: RDBStorage) -> Application:
-    """The dashboard as a WSGI application, for whoever reaches it; see `guarded`."""
+    """The dashboard as a WSGI application without access control; see `guarded`."""
     shown = ShownTrials(storage)
     dashboard = optuna_dashboard.wsgi(shown, artifact_store=Curves(shown))
     dashboard.install(_in_order)
@@ -21,7 +21,7 @@ def pages(storage: RDBStorage) -> Application:
 
 
 def _in_order(view: Callable[..., Any]) -> Callable[..., Any]:
-    """The figures of a study by their names, which are numbered; they come in the order of a set of strings."""
+    """Sort the figures of a study by their names, which begin with a number; the dashboard gives them unordered."""
 
     def ordered(*args: Any, **options: Any) -> Any:
         body = view(*args, **options)

@@ -1,4 +1,4 @@
-"""A study's page is drawn by whoever's turn it is; what goes wrong there is noted, and harms nobody."""
+"""The page of a study is drawn by one process at a time; if that fails, the failure is noted and work goes on."""
 
 import time
 from contextlib import suppress
@@ -12,21 +12,20 @@ if TYPE_CHECKING:
 
 
 def refresh(stored: StoredStudy, trials: int | None, judged: "list[Block] | None" = None) -> None:
-    """Draw the page, if it is this process's turn.
+    """Draw the page, unless another process draws it or it was drawn a moment ago.
 
     Args:
         stored: the study.
-        trials: the number of them at whose end the study is, or None between trials.
-        judged: the findings, from where they are known already.
+        trials: the number of trials after which the study has ended; None before its end.
+        judged: the findings, where they are known already.
     """
-    with suppress(WorkFailed):  # the database's fault; whatever comes next will say so
+    with suppress(WorkFailed):  # the database cannot be reached, which the caller's next statement reports
         if (holder := stored.page.take(trials)) is None:
             return
         began = time.monotonic()
         try:
-            from batchlaw.figures.study_page import (
-                save_page,  # plotly and pandas, which a process without a turn spares
-            )
+            # Plotly and pandas are imported only where something is drawn.
+            from batchlaw.figures.study_page import save_page
 
             save_page(stored, judged)
         except Exception as error:

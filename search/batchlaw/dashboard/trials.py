@@ -1,9 +1,9 @@
-"""The trials of a database as the dashboard shows them: single values in the place of JSON, and their curves."""
+"""The trials of a database as the dashboard shows them: with readable values instead of JSON, and with their curves."""
 
 import copy
 import json
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 from optuna.storages import _CachedStorage
@@ -13,28 +13,32 @@ from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.dashboard.curves import artifacts_of
 from batchlaw.results.attributes import CONFIG, RESULT
+from batchlaw.results.result import TrialResult
 from batchlaw.spec.knobs import KNOBS
 from batchlaw.storage.trials import trials_of
 
-# Of a configuration, beside the hyperparameters that are not among the suggested parameters …
+# Shown of a configuration, beside the hyperparameters that are not among the suggested parameters.
 _DERIVED = (
     "peak_lr", "lr_per_example", "noise_scale", "steps", "warmup_steps", "examples", "beta2", "budget_clipped", "seeds",
 )  # fmt: skip
-# … and of a result.
+# Shown of a result, beside its metrics.
 _MEASURED = (
     "replicate_values", "train_seconds", "seconds", "examples_per_second", "stacked", "micro_batch_size",
     "grad_accum_steps", "device", "threads", "flags",
 )  # fmt: skip
-# Trials whose reports the study page draws as lines; of more it takes every second, third, … of those that have ended.
-# Measured on two busy cores: it stood still for 110 s over 5,000 lines.
+# The page of a study draws a line for each trial with reports. Measured on two busy cores: 5,000 lines block it for
+# 110 s. Where there are more trials than this, it gets the reports of every second, third, … ended trial alone.
 _MOST_LINES = 200
 
 
 class ShownTrials(_CachedStorage):
-    """A storage for the dashboard, which remembers nothing: the numbers of deleted studies and trials may come back."""
+    """A storage for the dashboard.
+
+    It caches nothing, since a database may give the number of a deleted study or trial to a new one.
+    """
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        """Every study, by its number; with spaces in JSON, at which the page can break it into lines."""
+        """Every study, by its number; JSON gets spaces, so that the page can break it into lines."""
         studies = sorted(super().get_all_studies(), key=lambda study: study._study_id)
         for study in studies:
             study.user_attrs = {key: _breakable(value) for key, value in study.user_attrs.items()}
@@ -45,7 +49,7 @@ class ShownTrials(_CachedStorage):
         return self._backend.get_study_name_from_id(study_id)
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """Whether each of its values is to be small or large."""
+        """Whether each of its values is minimized or maximized."""
         return self._backend.get_study_directions(study_id)
 
     def recorded(self, trial_id: int) -> FrozenTrial:
@@ -64,7 +68,7 @@ class ShownTrials(_CachedStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Every trial of a study, or those in some states, as they are shown."""
-        if len(self.get_study_directions(study_id)) > 1:  # none of ours
+        if len(self.get_study_directions(study_id)) > 1:  # a study that batchlaw did not make
             return self._backend.get_all_trials(study_id, deepcopy, states)
         trials = trials_of(self._backend.engine, study_id)
         return _thinned([_shown(trial) for trial in trials if states is None or trial.state in states])
@@ -75,17 +79,18 @@ def _breakable(value: Any) -> Any:
 
 
 def _shown(trial: FrozenTrial) -> FrozenTrial:
-    """A trial of ours with readable attributes and its curves; another as it is."""
+    """The trial with readable attributes and its curves; a trial that batchlaw did not run is left as it is."""
     if CONFIG not in trial.user_attrs:
         return trial
+    result = TrialResult.from_record(trial.user_attrs.get(RESULT, {}))
     shown = copy.copy(trial)
-    shown.user_attrs = _attributes(trial)
-    shown._system_attrs = trial._system_attrs | artifacts_of(trial)
+    shown.user_attrs = _attributes(trial, result)
+    shown._system_attrs = trial._system_attrs | artifacts_of(trial._trial_id, result.curve)
     return shown
 
 
 def _thinned(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Without the reports of most trials, where they are many."""
+    """The trials, most of them without their reports where there are many."""
     every = math.ceil(len(trials) / _MOST_LINES)
     return [
         trial if trial.number % every == 0 or not trial.state.is_finished() else _without_reports(trial)
@@ -99,26 +104,25 @@ def _without_reports(trial: FrozenTrial) -> FrozenTrial:
     return bare
 
 
-def _attributes(trial: FrozenTrial) -> dict[str, Any]:
-    """The attributes of a trial, with single readable values in the place of its configuration and its result."""
-    config: dict[str, Any] = trial.user_attrs[CONFIG]
-    result: dict[str, Any] = trial.user_attrs.get(RESULT, {})
+def _attributes(trial: FrozenTrial, result: TrialResult) -> dict[str, Any]:
+    """The attributes of a trial, with readable values instead of its configuration and its result."""
+    # As stored, so that the page also shows a configuration that another version wrote.
+    config: Mapping[str, Any] = trial.user_attrs[CONFIG]
     names = [knob.name for knob in KNOBS if knob.name not in trial.params]
-    values = {name: config.get(name) for name in (*names, *_DERIVED)} | result.get("metrics", {})
-    values |= {name: result.get(name) for name in _MEASURED}
-    if "peak_memory_bytes" in result:
-        values["peak_memory_mib"] = round(result["peak_memory_bytes"] / 2**20)
-    if "versions" in result:
-        values["versions"] = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    values = {name: config.get(name) for name in (*names, *_DERIVED)} | dict(result.metrics)
+    values |= {name: getattr(result, name) for name in _MEASURED}
+    if result.peak_memory_bytes is not None:
+        values["peak_memory_mib"] = round(result.peak_memory_bytes / 2**20)
+    values["versions"] = [f"{name} {version}" for name, version in result.versions.items()]
     others = {name: value for name, value in trial.user_attrs.items() if name not in (CONFIG, RESULT)}
-    known = {name: value for name, value in values.items() if value is not None and value is not False and value != []}
+    known = {name: value for name, value in values.items() if value or (value == 0 and value is not False)}
     return others | {name: _readable(value) for name, value in known.items()}
 
 
 def _readable(value: Any) -> Any:
-    """A number of five digits; a list as text."""
+    """A number with five digits; a list as text."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(str(_readable(entry)) for entry in value)
     return value if isinstance(value, int | str) else json.dumps(value)

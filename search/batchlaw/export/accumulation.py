@@ -22,4 +22,6 @@ def micro_batches(config: TrainConfig, form: str) -> int:
         if common % count == 0 and sizes[-1] <= count * limit:
             return count
     told = ", ".join(map(str, sizes))
-    raise refused(form, "task.micro_batch_size", limit, f"batches of {told} do not split into the same number of such parts")
+    raise refused(
+        form, "task.micro_batch_size", limit, f"batches of {told} do not split into the same number of such parts"
+    )

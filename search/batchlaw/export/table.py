@@ -42,7 +42,7 @@ def footnote(configurations: list[Configuration]) -> str:
     source = {
         "seeds": f"± is the standard error over the seeds of a trial; {told}",
         "validation sample": f"± is the sampling error of the validation set for one seed; {told}",
-        "unknown": "One seed tells no error; replicates = 3 would.",
+        "unknown": "One seed gives no error; replicates = 3 would.",
     }[configurations[0].standard_error_of]
     return (
         f"{source}\n"

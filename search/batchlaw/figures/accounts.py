@@ -1,4 +1,4 @@
-"""What a report knows about one study."""
+"""What a report says about one study."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from batchlaw.storage import StoredStudy, with_retries
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A study with its trials, however far they have come."""
+    """A study with its trials and everything that was found in them."""
 
     status: StudyStatus
     records: list[TrialRecord]
-    judged: list[Block]  # empty for a search, and where `lack` says why
+    judged: list[Block]  # the verdicts; empty for a search, and where `lack` says why
     lack: str | None  # why a designed study has no verdicts
-    laws: list[Law]  # how its best learning rate moves with the batch size
+    laws: list[Law]  # of the best learning rate against batch size
 
     @property
     def spec(self) -> StudySpec:
-        """Of the study."""
+        """The study's spec."""
         return self.status.spec
 
     def best(self, top: int) -> list[Configuration]:
@@ -37,7 +37,7 @@ class Account:
 
     @property
     def costs(self) -> dict[str, str]:
-        """What the study took: trials, time from the first start to the last end, and hours of devices."""
+        """The number of trials, the time from the first start to the last end, and device hours."""
         times = [(r.started, r.ended) for r in self.records if r.started and r.ended]
         costs = {"trials run": str(len(times))}
         if times:
@@ -49,7 +49,7 @@ class Account:
 
     @property
     def versions(self) -> dict[str, str]:
-        """What its trials were computed with; several where it was changed between runs."""
+        """The package versions that its trials were computed with; several of a package that changed between runs."""
         seen: dict[str, list[str]] = {}
         for record in self.records:
             for name, version in record.result.versions.items():

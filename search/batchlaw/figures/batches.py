@@ -1,4 +1,4 @@
-"""How the trials of each batch size ended: a pruner that favours some batch sizes shows here."""
+"""The outcomes of the trials of each batch size, which show whether the pruner favours some batch sizes."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 
-_MOST = 16  # batch sizes shown one by one; more are grouped by octaves
+_MOST = 16  # batch sizes that get a bar each; more are grouped by octaves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +21,15 @@ class BatchOutcomes:
     """The trials of one batch size, or of an octave of them."""
 
     label: str
-    counts: dict[str, int]  # of each outcome that happened
+    counts: dict[Outcome, int]  # outcomes without a trial are left out
     ended: int  # trials that fill a slot of the budget
-    prune_rate: float  # of those
+    prune_rate: float  # share of the ended trials
     ci_low: float  # Wilson's 95 % interval
     ci_high: float
 
 
 def outcomes_by_batch_size(records: Iterable[TrialRecord]) -> list[BatchOutcomes]:
-    """Of trials that got as far as a configuration, by rising batch size."""
+    """The outcomes of trials that have a configuration, by ascending batch size."""
     started = [(record.config.batch_size, record) for record in records if record.config and record.outcome in ENDINGS]
     sizes = {size for size, _ in started}
     groups: dict[int, list[TrialRecord]] = {}
@@ -44,7 +44,7 @@ def outcomes_by_batch_size(records: Iterable[TrialRecord]) -> list[BatchOutcomes
 def _outcomes(label: str, records: list[TrialRecord]) -> BatchOutcomes:
     from scipy.stats import binomtest  # a third of a second to import
 
-    counts = Counter[str](record.outcome for record in records)
+    counts = Counter(record.outcome for record in records)
     ended, pruned = sum(counts[outcome] for outcome in ENDED), counts[Outcome.PRUNED]
     interval = binomtest(pruned, ended).proportion_ci(method="wilson") if ended else None
     return BatchOutcomes(
@@ -58,7 +58,7 @@ def _outcomes(label: str, records: list[TrialRecord]) -> BatchOutcomes:
 
 
 def outcome_figure(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
-    """Trials by outcome, stacked, and below it the share that was pruned where a study prunes."""
+    """Trials by outcome as stacked bars; below them, in a study that prunes, the share of pruned trials."""
     rows = outcomes_by_batch_size(records)
     if not rows:
         return None

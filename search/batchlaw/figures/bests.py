@@ -1,4 +1,4 @@
-"""The best score of each batch size, optimizer family, rule and study, with its interval."""
+"""The best score of each value of a hyperparameter, with its interval."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
 
-_MOST = 200  # batch sizes, of a space that does not hold to powers of two
+_MOST = 200  # batch sizes in the figure; a space without powers of two may have more
 _KINDS = (  # of `tied_with_best`
     (True, "cannot be told from the best", "circle"),
     (False, "worse than the best", "circle-open"),
@@ -25,7 +25,7 @@ _LABELS = {knob.name: knob.label for knob in KNOBS}
 
 
 def best_of(spec: StudySpec, records: list[TrialRecord], knob: str) -> list[Configuration]:
-    """The best configuration of each value of a knob, ordered by that value, and whether it is tied with the best."""
+    """The best configuration of each value of a hyperparameter, in the order of the values."""
     ordered = best_first(records, spec.direction)
     return with_ties(best_per(ordered, knob), ordered[0], spec) if ordered else []
 
@@ -56,7 +56,7 @@ def best_per_batch_size(spec: StudySpec, records: list[TrialRecord]) -> go.Figur
 
 
 def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.Figure | None:
-    """The best score of each value of a knob, such as each optimizer, the best of them on top.
+    """The best score of each value of a hyperparameter, such as each optimizer, with the best of them on top.
 
     Beside each stands how many of its trials trained to the end: of few, the best says little.
     """
@@ -86,7 +86,7 @@ def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.
 
 
 def _shares(records: list[TrialRecord], knob: str, configuration: Configuration) -> str:
-    """`6 of 21`: complete trials, and all that ended."""
+    """`6 of 21`: the complete and the ended trials with the configuration's value."""
     value = getattr(configuration.config, knob)
     ended = [
         record.outcome for record in records if record.outcome in ENDED and getattr(record.config, knob, None) == value
@@ -95,7 +95,7 @@ def _shares(records: list[TrialRecord], knob: str, configuration: Configuration)
 
 
 def errors_of(configurations: Sequence[Configuration]) -> dict[str, Any]:
-    """Bars of the 95 % intervals."""
+    """Error bars of the 95 % intervals."""
     ends = [(configuration.value, interval_of(configuration)[1]) for configuration in configurations]
     widths = [0.0 if high is None else high - value for value, high in ends]
     return {"array": digits(widths), "thickness": 1.3, "color": GRAY}
@@ -106,11 +106,11 @@ def _score_axis(spec: StudySpec, best: Sequence[Configuration]) -> dict[str, Any
 
 
 def _meaning(best: Sequence[Configuration]) -> str:
-    """What the bars are."""
+    """A sentence on what the error bars are."""
     if best[0].standard_error is None:
-        return "one seed tells no interval"
+        return "one seed gives no interval"
     source = "over seeds" if best[0].standard_error_of == "seeds" else "of the validation sample"
-    return f"95 % intervals {source}; the best of many is flattered"
+    return f"95 % intervals {source}; the best of many is flattered by its selection"
 
 
 def _described(configuration: Configuration, spec: StudySpec) -> str:

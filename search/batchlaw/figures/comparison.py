@@ -1,4 +1,4 @@
-"""Several studies in one figure, where they have the same metric."""
+"""Studies with the same metric in one figure."""
 
 import textwrap
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from batchlaw.results.configuration import Configuration
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 
-_ASIDE = 0.1  # octaves between studies
-_NAME_LENGTH = 16  # characters of a name on a line
-_Bests = list[tuple[StudySpec, list[Configuration]]]  # of each study the best per batch size
+_ASIDE = 0.1  # octaves by which studies are drawn beside each other
+_NAME_LENGTH = 16  # characters of a study's name on a line
+_Bests = list[tuple[StudySpec, list[Configuration]]]  # each study with its best configuration at each batch size
 
 
 def comparison(studies: Sequence[tuple[StudySpec, list[TrialRecord]]]) -> dict[str, go.Figure]:
-    """The best score of each study, and of each batch size in each, for every metric that several studies have."""
+    """The best scores of studies, overall and at each batch size, for each metric that several of them have."""
     drawn = {}
     for metric in dict.fromkeys(spec.arm.metric for spec, _ in studies):
         bests = [(spec, best_of(spec, records, "batch_size")) for spec, records in studies if spec.arm.metric == metric]
@@ -29,7 +29,7 @@ def comparison(studies: Sequence[tuple[StudySpec, list[TrialRecord]]]) -> dict[s
 
 
 def _best(studies: _Bests) -> go.Figure:
-    """The best of each study with its 95 % interval, the best of them on top."""
+    """The best score of each study with its 95 % interval, in order of score."""
     metric, direction = studies[0][0].arm.metric, studies[0][0].direction
     best = {_lines(spec.name): _winner(spec, configurations) for spec, configurations in studies}
     ordered = sorted(best, key=lambda name: best[name].value, reverse=direction == "minimize")  # the last is on top
@@ -44,7 +44,7 @@ def _best(studies: _Bests) -> go.Figure:
     return finish(
         figure,
         "Best score per study",
-        "with 95 % intervals; the best of many is flattered",
+        "with 95 % intervals; the best of many is flattered by its selection",
         xaxis=score_axis(metric, [c.value for c in winners], direction),
         yaxis={"categoryorder": "array", "categoryarray": ordered},
         height=170 + 36 * len(ordered),
@@ -52,12 +52,12 @@ def _best(studies: _Bests) -> go.Figure:
 
 
 def _lines(name: str) -> str:
-    """A long name on several lines, which leaves a phone room for the scores."""
+    """A long name on several lines, so that a phone has room for the scores."""
     return "<br>".join(textwrap.wrap(name, _NAME_LENGTH))
 
 
 def _winner(spec: StudySpec, configurations: list[Configuration]) -> Configuration:
-    """The first of the best, as exports have it."""
+    """The best configuration; of two with the same score, that of the earlier trial."""
     sign = -1 if spec.direction == "maximize" else 1
     return min(configurations, key=lambda c: (sign * c.value, c.trial))
 

@@ -1,4 +1,4 @@
-"""What training costs at each batch size, and where the time of the workers went."""
+"""The cost of training at each batch size, and when the workers trained."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from batchlaw.results.ranking import best_first, best_per
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec, TrainConfig
 
-_MOST = 2500  # trials on the timeline, so that it stays below 60 KB
+_MOST = 2500  # trials on the timeline, so that the figure stays below 60 KB
 _UNITS = ((1.0, "seconds"), (60.0, "minutes"), (3600.0, "hours"), (86_400.0, "days"))
 
 
@@ -28,11 +28,11 @@ class Arrival:
     batch_size: int
     examples: float
     steps: int
-    seconds: float  # of wall time: the trial's, in proportion to its progress
+    seconds: float  # of wall time: the trial's seconds times the share of its last report's progress
 
 
 def target_of(spec: StudySpec, records: list[TrialRecord]) -> float | None:
-    """The median of the best scores of the batch sizes, the worse of the middle two: half of them reach it."""
+    """The median of the best scores of the batch sizes; of two middle scores the worse, so that half reach it."""
     best = best_per(best_first(records, spec.direction), "batch_size")
     values = [record.value for record in best if record.value is not None]
     if not values:
@@ -41,14 +41,14 @@ def target_of(spec: StudySpec, records: list[TrialRecord]) -> float | None:
 
 
 def arrivals(spec: StudySpec, records: list[TrialRecord], target: float) -> list[Arrival]:
-    """Of each batch size the trial that reaches the target on the fewest examples, and of those in the least time."""
+    """For each batch size, the trial that reaches the target with the fewest examples, and of several the fastest."""
     reached = [arrival for record in records if (arrival := _arrival(spec, record, target)) is not None]
     reached.sort(key=lambda arrival: (arrival.batch_size, arrival.examples, arrival.seconds))
     return [next(group) for _, group in groupby(reached, key=lambda arrival: arrival.batch_size)]
 
 
 def _arrival(spec: StudySpec, record: TrialRecord, target: float) -> Arrival | None:
-    """None where a trial did not reach the target; pruned trials count as far as they came."""
+    """The first report that reaches the target; None without one. Reports of pruned trials count."""
     curve, metric = record.result.curve, spec.arm.metric
     for point in curve:
         if point.metrics[metric] >= target if spec.direction == "maximize" else point.metrics[metric] <= target:
@@ -66,7 +66,7 @@ def _arrival(spec: StudySpec, record: TrialRecord, target: float) -> Arrival | N
 
 
 def _steps(config: TrainConfig, examples: float) -> int:
-    """Steps that see so many examples; batches may grow on the way."""
+    """The steps that see so many examples, where the batch size may grow."""
     steps = 0
     for phase in schedule_of(config).phases:
         taken = min(phase.steps, ceil((examples - 1e-6) / phase.batch_size))
@@ -77,10 +77,10 @@ def _steps(config: TrainConfig, examples: float) -> int:
 
 
 def time_to_target(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
-    """Examples, steps and seconds until each batch size first reaches one score.
+    """Examples, steps and seconds until each batch size first reaches a target score.
 
-    Where steps fall as 1/B, the dotted line, larger batches use their examples as well as small ones do (Shallue et al.
-    2018); where the line of steps bends away from it, they do not.
+    Along the dotted line the steps fall as 1/B, so that larger batches need no more examples than small ones (Shallue
+    et al. 2018). Where the steps lie above it, larger batches need more examples.
     """
     target = target_of(spec, records)
     found = [] if target is None else arrivals(spec, records, target)
@@ -113,26 +113,26 @@ def time_to_target(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | N
 
 
 def timeline(records: list[TrialRecord]) -> go.Figure | None:
-    """When trials ran, a stack for each that ran at once: gaps are time in which a worker stood still.
+    """When trials ran, with a lane for each trial that ran at the same time; in a gap a worker was idle.
 
-    A trial does not name its worker, so it takes the first stack that is free.
+    A trial does not record its worker, so it takes the first free lane.
     """
     ran = [(r.started, r.ended, r) for r in records if r.started and r.ended and r.outcome in OUTCOME_COLORS]
     if not ran:
         return None
     ran.sort(key=lambda entry: entry[:2])
     shown = ran[-_MOST:]
-    stacks = lanes_of([(started, ended) for started, ended, _ in shown])
+    lanes = lanes_of([(started, ended) for started, ended, _ in shown])
     first, last = shown[0][0], max(ended for _, ended, _ in shown)
     unit, name = max((u for u in _UNITS if (last - first).total_seconds() >= 2 * u[0]), default=_UNITS[0])
     figure = go.Figure()
     for outcome, color in OUTCOME_COLORS.items():
-        part = [(bar, stack) for bar, stack in zip(shown, stacks, strict=True) if bar[2].outcome == outcome]
+        part = [(bar, lane) for bar, lane in zip(shown, lanes, strict=True) if bar[2].outcome == outcome]
         if part:
             figure.add_bar(
                 base=digits((started - first).total_seconds() / unit for (started, _, _), _ in part),
                 x=digits(((ended - started).total_seconds() / unit for (started, ended, _), _ in part), 3),
-                y=[stack + 1 for _, stack in part], customdata=[record.number for (_, _, record), _ in part],
+                y=[lane + 1 for _, lane in part], customdata=[record.number for (_, _, record), _ in part],
                 orientation="h", name=outcome, width=0.8, marker={"color": color, "line": {"width": 0}},
                 hovertemplate=f"trial %{{customdata}}: %{{x}} {name}<extra></extra>",
             )  # fmt: skip
@@ -140,20 +140,20 @@ def timeline(records: list[TrialRecord]) -> go.Figure | None:
     return finish(
         figure,
         "When trials ran",
-        f"a stack for each that ran at once{some}",
+        f"a lane for each trial that ran at the same time{some}",
         barmode="overlay",
         xaxis={"title": {"text": f"{name} since the first"}},
-        yaxis={"title": {"text": "stack"}, "autorange": "reversed", "dtick": 1 + max(stacks) // 10},
-        height=min(220 + 24 * max(stacks), 640),
+        yaxis={"title": {"text": "lane"}, "autorange": "reversed", "dtick": 1 + max(lanes) // 10},
+        height=min(220 + 24 * max(lanes), 640),
     )
 
 
 def lanes_of(spans: Sequence[tuple[datetime, datetime]]) -> list[int]:
-    """The first stack that is free for each span, from 0; spans are ordered by their starts."""
+    """The first free lane for each span, counted from 0; the spans are ordered by their starts."""
     free_from: list[datetime] = []
-    stacks = []
+    lanes = []
     for started, ended in spans:
-        stack = next((number for number, moment in enumerate(free_from) if moment <= started), len(free_from))
-        free_from[stack : stack + 1] = [ended]
-        stacks.append(stack)
-    return stacks
+        lane = next((number for number, moment in enumerate(free_from) if moment <= started), len(free_from))
+        free_from[lane : lane + 1] = [ended]
+        lanes.append(lane)
+    return lanes

@@ -1,4 +1,4 @@
-"""A study's spec in words."""
+"""The spec of a study in words."""
 
 from typing import Any
 
@@ -6,32 +6,32 @@ from batchlaw.figures.style import words
 from batchlaw.spec import StudySpec
 
 _TABLES = ("task", "objective", "command", "train_size", "budget", "space", "schedule", "search", "claim")
-_WHOLE = ("budget", "search", "claim")  # tables whose defaults are worth telling
+_WHOLE = ("budget", "search", "claim")  # tables that are shown with their defaults
 
 
 def facts_of(spec: StudySpec) -> dict[str, str]:
-    """What was run: each setting that is not at its default, and all of how it was searched."""
+    """The settings of a study by name; defaults are left out, except in the tables `_WHOLE`."""
     stated = spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     full = spec.model_dump(mode="json", exclude_none=True)
     facts: dict[str, str] = {}
     for table in _TABLES:
         found = (full if table in _WHOLE else stated).get(table)
         if isinstance(found, dict):
-            facts |= {words(key): _said(value) for key, value in found.items() if value is not False}
+            facts |= {words(key): _in_words(value) for key, value in found.items() if value is not False}
         elif found is not None:
-            facts[words(table)] = _said(found)
+            facts[words(table)] = _in_words(found)
     return facts
 
 
-def _said(value: Any) -> str:
+def _in_words(value: Any) -> str:
     """`2 to 512, powers of two`; `sgd, adam`; `widths 128`."""
     if isinstance(value, dict) and {"low", "high"} <= value.keys():
         scale = ", powers of two" * bool(value.get("log2")) or ", on a log scale" * bool(value.get("log"))
-        return f"{_said(value['low'])} to {_said(value['high'])}{scale}"
+        return f"{_in_words(value['low'])} to {_in_words(value['high'])}{scale}"
     if isinstance(value, dict):
-        return "; ".join(f"{words(key)} {_said(part)}" for key, part in value.items())
+        return "; ".join(f"{words(key)} {_in_words(part)}" for key, part in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_said, value))
+        return ", ".join(map(_in_words, value))
     if value is True:
         return "yes"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Every figure of a study, in the order of reading: the dashboard and the report draw the same."""
+"""The figures of a study in the order of reading, the same in the dashboard and in a report."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 def gallery(
     spec: StudySpec, records: list[TrialRecord], judged: "list[Block]", laws: "Sequence[Law]" = ()
 ) -> dict[str, go.Figure]:
-    """The figures by their names, leaving out those that have nothing to draw.
+    """The figures by name; a figure that has nothing to show is left out.
 
     Args:
         spec: the study.
-        records: its trials, however far they have come.
+        records: its trials.
         judged: what `batchlaw.claims.designed.findings_of` found; empty for a search, or where runs are missing.
         laws: what `batchlaw.laws.known_laws` found.
     """
@@ -41,10 +41,10 @@ def gallery(
 def trial_figures(
     spec: StudySpec, records: list[TrialRecord], laws: "Sequence[Law]", *, with_map: bool
 ) -> dict[str, go.Figure]:
-    """Those that any study has; `with_map` where no surface shows learning rate and batch size better."""
+    """The figures of trials; `with_map` adds the map of scores, which a designed study's surfaces replace."""
     of_laws: dict[str, go.Figure] = {}
     if laws:
-        from batchlaw.figures.laws import law_figures  # SciPy, which a study without laws does without
+        from batchlaw.figures.laws import law_figures  # imports SciPy, which a study without laws does not need
 
         of_laws = law_figures(spec, records, laws)
     drawn = {
@@ -66,7 +66,7 @@ def trial_figures(
 
 
 def surface_figures(spec: StudySpec, judged: "list[Block]") -> dict[str, go.Figure]:
-    """The figures of each surface that was judged: `lr-map`, or `lr-map-optimizer-adam` where there are several."""
+    """The figures of each judged surface, named `lr-map`, or `lr-map-optimizer-adam` if there are several surfaces."""
     drawn = {}
     for stratum, findings in (part for block in judged for part in block):
         evidence = findings[0].evidence

@@ -1,4 +1,4 @@
-"""Figures as files for a paper, by kaleido, which draws them in a browser."""
+"""Figures as PNG and SVG files, which kaleido draws in a browser."""
 
 import asyncio
 import os
@@ -11,11 +11,11 @@ import plotly.graph_objects as go
 from batchlaw.errors import BatchlawError
 from batchlaw.figures.style import WIDTH
 
-_SCALE = 3  # of pixels: 680 px × 3 over the 7 inches of a page are about 290 dots an inch
+_SCALE = 3  # image pixels a px: 680 px × 3 over the 7 inches of a page are about 290 dots an inch
 
 
 def check_images(kind: str) -> None:
-    """Make sure that figures can be drawn as files.
+    """Check that figures can be drawn as files.
 
     Args:
         kind: the argument that asks for them, "png" or "svg".
@@ -41,8 +41,8 @@ def write_images(figures: dict[Path, go.Figure], written: Callable[[], None]) ->
     """Draw each figure into its file, in the format that its suffix names.
 
     Args:
-        figures: by the paths of files that may be there; their folders must be.
-        written: called after each.
+        figures: by the paths of their files, in folders that exist; existing files are replaced.
+        written: called after each file.
     """
     with ThreadPoolExecutor(1) as pool:  # apart from the event loop that a notebook runs in this thread
         pool.submit(asyncio.run, _write(figures, written)).result()
@@ -51,7 +51,7 @@ def write_images(figures: dict[Path, go.Figure], written: Callable[[], None]) ->
 async def _write(figures: dict[Path, go.Figure], written: Callable[[], None]) -> None:
     from kaleido import Kaleido
 
-    async with Kaleido(mathjax=False) as browser:  # which it would fetch from the network
+    async with Kaleido(mathjax=False) as browser:  # MathJax would be fetched from the network
         for file, figure in figures.items():
             options = {
                 "format": file.suffix[1:],

@@ -1,4 +1,4 @@
-"""Which parameters decide whether a trial is among the best."""
+"""The importance of each parameter for whether a trial is among the best."""
 
 import warnings
 
@@ -14,16 +14,16 @@ from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
 
-_FEWEST = 10  # complete trials; assumption: fewer rank nothing
+_FEWEST = 10  # complete trials; fewer are too few to rank parameters (assumption)
 _NAMES = {name: knob.label for knob in KNOBS for name in (knob.name, knob.parameter)}
 
 
 def importances(spec: StudySpec, records: list[TrialRecord]) -> dict[str, float]:
-    """The share of each parameter, the largest first, by PED-ANOVA (Watanabe et al. 2023) over complete trials.
+    """The importance of each parameter as a share, the largest first, by PED-ANOVA (Watanabe et al. 2023).
 
-    It compares the best tenth with all. Measured: 0.5 s of one core for 5,000 trials, where fANOVA takes minutes.
-    Empty with fewer than 10 complete trials or two parameters, or where all scores are equal; and of a designed study,
-    whose full factorial H13 judges exactly.
+    PED-ANOVA compares the best tenth of the complete trials with all of them. Measured: 0.5 s of one core for 5,000
+    trials, where fANOVA takes minutes. The result is empty with fewer than 10 complete trials or two parameters, where
+    all scores are equal, and for a designed study, whose full factorial H13 judges exactly.
     """
     if spec.search is None:
         return {}
@@ -31,7 +31,7 @@ def importances(spec: StudySpec, records: list[TrialRecord]) -> dict[str, float]
     distributions = distributions_of(spec.space)
     if len(complete) < _FEWEST or len(distributions) < 2 or complete[0].value == complete[-1].value:
         return {}
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # loads scikit-learn
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # imports scikit-learn
 
     study = optuna.create_study(direction=spec.direction)
     study.add_trials(

@@ -1,4 +1,4 @@
-"""What a report calls things."""
+"""Labels of figures and reports."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from batchlaw.spec.knobs import KNOBS
 
 @dataclass(frozen=True)
 class Labels:
-    """Of one study or file; scores are kept higher-is-better inside, and shown as they were."""
+    """The labels of one study or file; scores are higher-is-better inside, and shown with their original sign."""
 
     title: str
     question: str
@@ -18,17 +18,17 @@ class Labels:
 
     @property
     def direction(self) -> Direction:
-        """Of the score."""
+        """Whether the score is minimized or maximized."""
         return "maximize" if self.maximize else "minimize"
 
 
 def labels_of(spec: StudySpec) -> Labels:
-    """What a study calls things."""
+    """The labels of a study."""
     return Labels(spec.name, spec.question, spec.arm.metric, spec.direction == "maximize")
 
 
 def settings_line(config: TrainConfig, spec: StudySpec) -> str:
-    """What varies in a study beside batch size and learning rate, such as `adam, warmup 0.1, weight decay 0`."""
+    """The values that vary in a study besides batch size and learning rate, such as `adam, warmup 0.1`."""
     told = []
     for knob in KNOBS:
         fixed = len(extremes(getattr(spec.space, knob.name))) == 1

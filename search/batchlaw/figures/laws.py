@@ -1,4 +1,4 @@
-"""Figures of laws: the best learning rate against batch size, what rules cost, and the front of score and time."""
+"""Figures of laws: the best learning rate against batch size, the regret of rules, and score against time."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,15 +14,15 @@ from batchlaw.laws.transfer import Transfer, transfers_of
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 
-_ASTRAY = 4.0  # times the worst of the other rules: a regret that leaves the chart
-_PLACES = 40  # of a curve between the smallest and the largest batch size
+_FAR = 4.0  # a rule whose regret is this many times the next one's is cut off at the edge of the figure
+_PLACES = 40  # points of a curve between the smallest and the largest batch size
 _SYMBOLS = {"identified": "circle", "left_censored": "triangle-down-open", "right_censored": "triangle-up-open"}
 
 
 def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[Law]) -> dict[str, go.Figure]:
-    """Those that there are: the law, of a designed study what rules cost, and score against time.
+    """The law, the regret of rules (of a designed study), and score against time; what has no data is left out.
 
-    Of a study of many strata the first are drawn, as many as there are colours.
+    A study may have more strata than there are colours; the first ones are drawn.
     """
     drawn = {}
     first = [law for law in laws if law.fitted][: len(TEMPLATE.layout.colorway)]
@@ -39,7 +39,7 @@ def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[Law]
 
 
 def law_figure(laws: Sequence[Law]) -> go.Figure | None:
-    """The optima with their intervals, the curve of each stratum, and the band in which a further optimum would lie."""
+    """The optima with their intervals, the fitted curve of each stratum, and the prediction band of another optimum."""
     shown = [law for law in laws if law.ridge is not None and law.fitted is not None]
     if not shown:
         return None
@@ -82,7 +82,7 @@ def law_figure(laws: Sequence[Law]) -> go.Figure | None:
 
 
 def transfer_figure(metric: str, transfer: Transfer) -> go.Figure:
-    """The regret of each rule against batch size, with one standard error of the tuned score as a band."""
+    """The regret of each rule against batch size; the band is one standard error of the tuned score."""
     figure, sizes = go.Figure(), transfer.surface.given.tolist()
     figure.add_scatter(
         x=[*sizes, *sizes[::-1]], y=digits([*transfer.errors, *-transfer.errors[::-1]]), fill="toself",
@@ -95,18 +95,18 @@ def transfer_figure(metric: str, transfer: Transfer) -> go.Figure:
         )  # fmt: skip
     reference = transfer.surface.given[transfer.reference]
     where = f" ({transfer.law.name})" if transfer.law.name else ""
-    subtitle = f"{words(metric)} lost where the rate tuned at {reference:g} is carried by a rule, not tuned anew"
+    subtitle = f"{words(metric)} lost where the rate tuned at {reference:g} is moved by a rule instead of tuned again"
     axis: dict[str, object] = {"title": {"text": "regret"}}
-    # One rule that goes astray would flatten all others.
+    # A rule with a far larger regret would flatten the lines of all others.
     *others, worst = sorted(float(rule.carried.regrets.mean(axis=1).max()) for rule in transfer.rules)
-    if others and worst > _ASTRAY * others[-1] > 0:
+    if others and worst > _FAR * others[-1] > 0:
         axis["range"] = [-2 * float(transfer.errors.max()), 1.5 * others[-1]]
         subtitle += f"; the worst goes up to {worst:.3g}"
     return finish(figure, f"What a rule costs{where}", subtitle, xaxis=batch_axis(sizes), yaxis=axis)
 
 
 def front_figure(spec: StudySpec, found: Recommendation) -> go.Figure:
-    """Score against seconds of training, with the front and the configuration to take."""
+    """Score against seconds of training, with the Pareto front and the recommended configuration."""
     figure = go.Figure()
     groups = dict.fromkeys(candidate.config.optimizer for candidate in found.candidates)
     for optimizer, color in zip(groups, TEMPLATE.layout.colorway, strict=False):

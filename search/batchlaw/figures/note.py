@@ -1,4 +1,4 @@
-"""The note on a study's page: its question, state and best, the verdicts, and how to go on; in Markdown."""
+"""The Markdown note on a study's page: question, state, best trial, verdicts and further commands."""
 
 import re
 from collections import Counter
@@ -17,12 +17,12 @@ _CLOSING = (
 
 
 def note(status: StudyStatus, judged: "list[Block]", *, further: int) -> str:
-    """Write it.
+    """The text of the note.
 
     Args:
-        status: a snapshot of the study.
-        judged: the findings of a designed one that has ended.
-        further: how many figures the page has no room for.
+        status: the state of the study.
+        judged: the findings of a designed study that has ended.
+        further: the number of figures that do not fit on the page.
     """
     spec, going_on = status.spec, status.slots.done < status.slots.total
     verdicts = list(_verdicts(judged))
@@ -49,7 +49,7 @@ def note(status: StudyStatus, judged: "list[Block]", *, further: int) -> str:
 
 
 def _verdicts(judged: "list[Block]") -> Iterator[str]:
-    """A line for each hypothesis; where it was judged at several levels, how often each verdict was found."""
+    """A line for each hypothesis; if it was judged in several strata, with the number of each verdict."""
     for block in judged:
         for column in zip(*(findings for _, findings in block), strict=True):
             name, statement = column[0].hypothesis.name, _plain(column[0].hypothesis.statement)
@@ -62,5 +62,5 @@ def _verdicts(judged: "list[Block]") -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """The text with Markdown's special characters escaped."""
     return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text)

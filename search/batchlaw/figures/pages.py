@@ -1,4 +1,4 @@
-"""Pages: one self-contained HTML file each, which needs no network."""
+"""Pages as self-contained HTML files that need no network."""
 
 import re
 from typing import Any
@@ -25,7 +25,7 @@ def page(template: str, **content: Any) -> str:
 
 
 def drawings(figures: dict[str, go.Figure], prefix: str) -> dict[str, str]:
-    """Each figure as an element of a page, whose id is its name after the prefix, in HTML that Plotly has escaped."""
+    """Each figure as an HTML element, escaped by Plotly; its id is the prefix and its name."""
     return {name: _drawing(figure, f"{prefix}-{name}") for name, figure in figures.items()}
 
 

@@ -1,4 +1,4 @@
-"""What pages show of the verdicts of a study or file, beside figures."""
+"""The verdicts of a study or file, as pages show them beside figures."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from batchlaw.figures.verdicts import stratum_name
 
 
 def pooled(judged: list[Block]) -> list[PooledFinding]:
-    """One verdict over the strata of each block that has several, a hypothesis each."""
+    """The pooled verdict on each hypothesis of each block that has several strata."""
     return [
         pool_findings(list(column))
         for block in judged
@@ -20,13 +20,13 @@ def pooled(judged: list[Block]) -> list[PooledFinding]:
 
 
 def verdict_of_each(judged: list[Block]) -> dict[str, str]:
-    """The verdict on each hypothesis, pooled where there are several strata."""
+    """The verdict on each hypothesis, pooled over strata if there are several."""
     single: dict[str, str] = {finding.hypothesis.name: finding.verdict for block in judged for finding in block[0][1]}
     return single | {finding.hypothesis.name: finding.verdict for finding in pooled(judged)}
 
 
 def part_of(stratum: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
-    """What a page shows of one surface, or of the hypotheses about all runs, beside its figures."""
+    """The content of a page for one surface, or for the hypotheses about all runs, without figures."""
     evidence = findings[0].evidence
     part: dict[str, Any] = {"name": stratum_name(stratum), "findings": findings, "evidence": None}
     if evidence is not None:

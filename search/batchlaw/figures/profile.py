@@ -1,4 +1,4 @@
-"""A profile as a figure, and as one self-contained page."""
+"""A profile of step times as a figure and as a page."""
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -11,7 +11,7 @@ _PANELS = {"seconds_a_step": "seconds a step", "examples_a_second": "examples a 
 
 
 def profile_figure(profile: Profile) -> go.Figure:
-    """Seconds and examples a second on log axes, a line an optimizer, its knee as a diamond."""
+    """Seconds a step and examples a second on log axes, a line for each optimizer; a diamond marks its knee."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.04)
     for optimizer, color in zip(profile.optimizers, TEMPLATE.layout.colorway, strict=False):
         rows, knee = profile.rows_of(optimizer), profile.knee(optimizer).batch_size
@@ -33,6 +33,6 @@ def profile_figure(profile: Profile) -> go.Figure:
 
 
 def profile_page(profile: Profile) -> str:
-    """The figure and its table; needs no network."""
+    """An HTML page with the figure and its table."""
     figure = drawings({"profile": profile_figure(profile)}, "figure")["profile"]
     return page("profile.html", title=f"{profile.study}: seconds a step", profile=profile, figure=figure)

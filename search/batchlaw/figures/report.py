@@ -1,4 +1,4 @@
-"""Reports that a person can send: of the verdicts on a study or file, and of whole studies."""
+"""Reports as one HTML file: of the verdicts on a study or file, and of whole studies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,13 +24,13 @@ _TOP = 5  # configurations
 _SOURCES = {
     "seeds": "are over the seeds of a trial (Student's t)",
     "validation sample": "are the sampling error of the validation set for one seed",
-    "unknown": "are unknown, since one seed tells no error",
+    "unknown": "are unknown, since one seed gives no error",
 }
-_COURSE = ("outcomes", "history", "timeline")  # figures of how the trials went, which come after what they found
+_COURSE = ("outcomes", "history", "timeline")  # figures of the course of the trials, shown after the results
 
 
 def claim_report(judged: list[Block], labels: Labels) -> str:
-    """The verdicts on a study or a file, with their evidence."""
+    """The page of the verdicts on a study or a file, with their evidence."""
     return page(
         "claim.html",
         title=labels.title,
@@ -41,7 +41,7 @@ def claim_report(judged: list[Block], labels: Labels) -> str:
 
 
 def study_report(accounts: Sequence[Account], *, written: str) -> str:
-    """Studies from their question to what they cost; of several, a comparison comes first; `written` is the date."""
+    """The page of studies, from question to costs; several are compared first. `written` is the date to print."""
     names = [account.spec.name for account in accounts]
     return page(
         "studies.html",
@@ -53,7 +53,7 @@ def study_report(accounts: Sequence[Account], *, written: str) -> str:
 
 
 def _study(account: Account) -> dict[str, Any]:
-    """What the template shows of one study."""
+    """The values of the template for one study."""
     spec, best = account.spec, account.best(_TOP)
     surfaces = any(findings[0].evidence for block in account.judged for _, findings in block)
     drawn = drawings(trial_figures(spec, account.records, account.laws, with_map=not surfaces), spec.name)
@@ -83,7 +83,7 @@ def _study(account: Account) -> dict[str, Any]:
 
 
 def _parts(judged: list[Block], labels: Labels, prefix: str) -> list[dict[str, Any]]:
-    """The surfaces that were judged, and the hypotheses about all runs, each with its figures."""
+    """The values of the template for each judged surface and for the hypotheses about all runs, with figures."""
     parts = []
     for number, (stratum, findings) in enumerate(part for block in judged for part in block):
         evidence = findings[0].evidence
@@ -93,13 +93,13 @@ def _parts(judged: list[Block], labels: Labels, prefix: str) -> list[dict[str, A
 
 
 def _interval(configuration: Configuration) -> str:
-    """`0.9697 – 0.9921`, of 95 %."""
+    """The 95 % interval, such as `0.9697 – 0.9921`; empty if unknown."""
     low, high = interval_of(configuration)
     return "" if low is None or high is None else f"{low:.4f} – {high:.4f}"
 
 
 def _compared(accounts: Sequence[Account]) -> dict[str, Any]:
-    """Several studies side by side."""
+    """The values of the template for the comparison of studies."""
     verdicts = {account.spec.name: verdict_of_each(account.judged) for account in accounts if account.judged}
     rows = []
     for account in accounts:

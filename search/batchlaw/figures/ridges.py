@@ -1,4 +1,4 @@
-"""Figures of one surface: the map with its ridge, the slope, the score curves and the collapse."""
+"""Figures of one surface: the map with the ridge of its optima, the slope, the score curves and the collapse."""
 
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ _HEIGHT = 460
 
 
 def figures(evidence: "Evidence", labels: Labels) -> dict[str, go.Figure]:
-    """Every figure by its name; of an adaptive design, which fills no grid, the ridge."""
+    """Every figure by name; of an adaptive design, which has no full grid, the ridge alone."""
     if evidence.forward.grid is None:
         return {"ridge": ridge_figure(evidence)}
     drawn = {
@@ -53,7 +53,7 @@ def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
     surface, shown, given = evidence.forward.surface, _shown(evidence, labels), GIVEN_LABELS[evidence.given]
     ends = [float(shown.min()), float(shown.max())]
     wide = not labels.maximize and is_wide(ends)
-    # Axes count levels, so that grids in any steps are drawn in even cells.
+    # The axes number the levels, so that all cells have the same size whatever the levels are.
     x, y = np.arange(len(surface.given)), np.arange(len(surface.tuned))
     figure = go.Figure(
         go.Heatmap(
@@ -86,7 +86,7 @@ def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
 
 
 def ridge_figure(evidence: "Evidence") -> go.Figure:
-    """The best batch size against the given factor on log axes, with the fit and slopes ½ and 1 for reference."""
+    """The best batch size against the given factor on log axes, with the fitted slope, and slopes ½ and 1."""
     side, given = evidence.forward, GIVEN_LABELS[evidence.given]
     ridge, figure = side.ridge, go.Figure()
     x = np.array([ridge.given[0], ridge.given[-1]])
@@ -129,7 +129,7 @@ def ridge_figure(evidence: "Evidence") -> go.Figure:
 
 
 def curves(evidence: "Evidence", labels: Labels) -> go.Figure:
-    """The score against the batch size, a curve for each given level, ± one standard error."""
+    """The score against the batch size, with a curve for each given level and bars of one standard error."""
     surface = evidence.forward.surface
     shown, figure = _shown(evidence, labels), go.Figure()
     error = surface.scores.std(axis=2, ddof=1) / np.sqrt(surface.n_replicates)
@@ -151,7 +151,7 @@ def curves(evidence: "Evidence", labels: Labels) -> go.Figure:
 
 
 def collapse_figure(evidence: "Evidence", labels: Labels) -> go.Figure:
-    """The score against the one combination of both factors that explains it best."""
+    """The score against ε/B^α with the α that explains it best."""
     found, surface = evidence.collapse, evidence.forward.surface
     assert found is not None
     shown, figure = _shown(evidence, labels), go.Figure()

@@ -1,4 +1,4 @@
-"""A study's figures and its note, on its page in the dashboard."""
+"""The figures and the note of a study, written to its page in the dashboard."""
 
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from batchlaw.laws import Law
 
 _OURS = SYSTEM_ATTR_PLOT_DATA + "batchlaw-"
-# Characters in an attribute: a fifth of the dashboard's own pieces, which it goes through again for every trial. Each
-# is at most 6 bytes of JSON, and MySQL takes 65,535 in a text.
+# Characters in an attribute. A character takes up to 6 bytes of JSON, and a text of MySQL holds 65,535 bytes. Short
+# pieces are also faster: the dashboard reads every attribute again for every trial.
 _PIECE = 10_000
 FEWEST_OF_A_LAW = 12  # completed trials; as `FEWEST_POINTS` of `batchlaw.stats.smoothed`
-_MOST_FIGURES = 24  # on a page; a study of many factors has four for each combination of levels (assumption)
+_MOST_FIGURES = 24  # on a page (assumption); a study of many factors has four for each combination of levels
 
 
 def save_page(stored: StoredStudy, judged: "list[Block] | None" = None) -> None:
-    """Draw a study as it stands, in the place of what was drawn before.
+    """Draw a study as it stands, and replace what was drawn before.
 
-    The figures are numbered, so that the dashboard can keep them in the order of reading. A note that somebody has
-    edited on the page is left as it is: the page then counts up its version, which is 0 for what is written here.
+    The names of figures begin with a number, so that the dashboard keeps them in order. A note that somebody has edited
+    on the page stays: editing raises its version, and a note written here has version 0.
 
     Args:
         stored: the study.
-        judged: the findings, from where they are known already.
+        judged: the findings, where they are known already.
 
     Raises:
         WorkFailed: the database failed for good, or for longer.
@@ -59,7 +59,7 @@ def save_page(stored: StoredStudy, judged: "list[Block] | None" = None) -> None:
 
 
 def _findings(stored: StoredStudy, records: list[TrialRecord]) -> "list[Block]":
-    """Of a designed study that has ended; none where cells failed for good."""
+    """The findings of a designed study that has ended; empty if cells failed for good."""
     from batchlaw.claims.designed import findings_of  # scipy.stats takes half a second to import
 
     try:
@@ -69,7 +69,7 @@ def _findings(stored: StoredStudy, records: list[TrialRecord]) -> "list[Block]":
 
 
 def _laws(spec: StudySpec, records: list[TrialRecord]) -> "list[Law]":
-    """How the best learning rate moves with the batch size, if there are trials enough to tell."""
+    """The laws of the best learning rate; empty with too few complete trials."""
     if sum(record.outcome == Outcome.COMPLETE for record in records) < FEWEST_OF_A_LAW:
         return []
     from batchlaw.laws import known_laws  # SciPy takes half a second to import

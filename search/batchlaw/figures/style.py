@@ -1,4 +1,4 @@
-"""How every figure looks: one small template, colours that the colour-blind can tell apart, numbers of five digits."""
+"""The style of every figure: one small template, colours for the colour-blind, numbers with five digits."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -23,11 +23,11 @@ OUTCOME_COLORS = {
     Outcome.FAILED: BLACK,
     Outcome.LOST: GRAY,
 }
-FINE_LOG = {"type": "log", "nticks": 4, "tickformat": "~g"}  # with marks between the powers of ten
-HEIGHT = 400  # px; two figures and a heading fit on a page
+FINE_LOG = {"type": "log", "nticks": 4, "tickformat": "~g"}  # has marks between the powers of ten
+HEIGHT = 400  # px, so that two figures and a heading fit on a printed page
 WIDTH = 680  # px, of a figure on paper
 _LINE_LENGTH = 55  # characters of a subtitle that fit on a phone 390 px wide (measured in a browser)
-_TICK_LENGTH = 12  # marks of batch sizes that fit there
+_TICK_LENGTH = 12  # batch sizes that fit as marks on an axis on a phone
 _AXIS = {
     "automargin": True,
     "gridcolor": "#e8e8e8",
@@ -61,9 +61,9 @@ TEMPLATE = go.layout.Template(
 
 
 def finish(figure: go.Figure, title: str, subtitle: str, **layout: Any) -> go.Figure:
-    """The figure in our style; a title fits on a phone within 45 characters, a subtitle is broken into lines."""
+    """Apply the style; a title of up to 45 characters fits on a phone, a subtitle is broken into lines."""
     lines = textwrap.wrap(subtitle, _LINE_LENGTH)
-    # Not layout.title.subtitle, which plotly.js 4.1 puts at uneven distances.
+    # Not layout.title.subtitle, which plotly.js 4.1 draws at varying distances from the title.
     small = "".join(f'<br><span style="font-size:12px;color:#555">{line}</span>' for line in lines)
     figure.update_layout({"template": TEMPLATE, "height": HEIGHT, **layout})
     margin = (figure.layout.margin.t or 0) + 40 + 18 * len(lines)
@@ -71,12 +71,12 @@ def finish(figure: go.Figure, title: str, subtitle: str, **layout: Any) -> go.Fi
 
 
 def digits(values: Iterable[float], n: int = 5) -> list[float]:
-    """Values of so many significant digits: figures are kept in a database, in small pieces."""
+    """Values rounded to significant digits, since figures are stored in a database and should be small."""
     return [float(f"{value:.{n}g}") for value in values]
 
 
 def words(name: str) -> str:
-    """A metric or parameter as people write it."""
+    """The name of a metric or parameter with spaces for underscores."""
     return name.replace("_", " ")
 
 
@@ -86,7 +86,7 @@ def log_axis(title: str) -> dict[str, Any]:
 
 
 def batch_axis(batch_sizes: Iterable[float]) -> dict[str, Any]:
-    """A logarithmic axis with a mark at each power of two, or at every other or third where they are many."""
+    """A logarithmic axis with a mark at each power of two, or at every second or third if there are many."""
     known = list(batch_sizes)
     low, high = floor(log2(min(known))), ceil(log2(max(known)))
     marks = [2**exponent for exponent in range(low, high + 1, 1 + (high - low) // _TICK_LENGTH)]
@@ -94,20 +94,20 @@ def batch_axis(batch_sizes: Iterable[float]) -> dict[str, Any]:
 
 
 def is_wide(scores: Sequence[float]) -> bool:
-    """Whether losses span so much that a linear scale would hide the best of them."""
+    """Whether the largest loss is more than 10 times the smallest, so that a linear scale would hide the best."""
     return min(scores) > 0 and max(scores) / min(scores) > 10
 
 
 def score_axis(metric: str, scores: Sequence[float], direction: str) -> dict[str, Any]:
-    """The axis of a metric; logarithmic for losses that span much."""
+    """The axis of a metric; logarithmic for losses over more than a decade."""
     title = {"title": {"text": words(metric)}}
     return title | FINE_LOG if direction == "minimize" and is_wide(scores) else title
 
 
 def color_axis(scores: Sequence[float], direction: str, *, wide: bool) -> dict[str, Any]:
-    """A bar of colours above the plot, bright where it is good; `wide` where the colours stand for logarithms.
+    """A colour bar above the plot, bright for good scores; `wide` if the colours are of logarithms.
 
-    Its title is empty and not on top, since plotly.js 4.1 would move the figure's out of its way.
+    Its title is empty and at the side: plotly.js 4.1 moves the figure's title for a colour bar with a title on top.
     """
     bar: dict[str, Any] = {
         "orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "len": 1, "thickness": 10,

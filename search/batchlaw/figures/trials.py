@@ -28,7 +28,7 @@ from batchlaw.results.ranking import best_first
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec, extremes
 
-_MOST_ON_MAP = 500  # trials, so that it stays below 60 KB
+_MOST_ON_MAP = 500  # trials, so that the figure stays below 60 KB
 _MOST_IN_HISTORY = 2000
 _SYMBOLS = {  # in the order of drawing
     Outcome.PRUNED: "triangle-down-open",
@@ -37,15 +37,15 @@ _SYMBOLS = {  # in the order of drawing
     Outcome.OUT_OF_MEMORY: "square-x-open",
 }
 _COLORED = (Outcome.COMPLETE, Outcome.PRUNED)
-# Quantile of scores at which the colours end: the many bad ones would leave the good ones one colour.
+# Quantile of scores at which the colours end; a scale over all scores would give the good ones one colour.
 _WORST_SHOWN = 0.2
 
 
 def score_map(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
-    """The trials over learning rate and batch size; the colour is the score, the symbol how a trial ended.
+    """The trials over learning rate and batch size; the colour is the score, the symbol the outcome.
 
-    Where families are compared, learning rates are divided by their factors (`recipe.scaling`), so that one axis
-    suits all of them.
+    Where optimizers are compared, learning rates are divided by the factors of their families (`recipe.scaling`), which
+    makes them comparable on one axis.
     """
     known = [record for record in records if record.outcome in _SYMBOLS and score_of(record) is not None]
     if not known:
@@ -79,13 +79,13 @@ def score_map(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
 
 
 def _add_points(figure: go.Figure, spec: StudySpec, part: list[TrialRecord], *, wide: bool) -> None:
-    """The trials of one outcome; those that trained have the colour of their score, or of its logarithm."""
+    """Add the trials of one outcome; complete and pruned ones are coloured by score, or by its logarithm if `wide`."""
     outcome = part[0].outcome
     values = [score_of(record) or 0.0 for record in part]
     marker: dict[str, Any] = {"symbol": _SYMBOLS[outcome], "size": 8, "color": OUTCOME_COLORS[outcome]}
     marker["line"] = {"width": 0.5, "color": "#fff"} if outcome == Outcome.COMPLETE else {"width": 1.5}
     colored = outcome in _COLORED
-    if colored:  # the legend cannot show a scale, so it gets a mark of its own
+    if colored:  # a mark for the legend, which cannot show a colour scale
         figure.add_scatter(
             x=[None], y=[None], mode="markers", name=outcome, legendgroup=outcome, marker=marker | {"color": GRAY}
         )
@@ -100,14 +100,14 @@ def _add_points(figure: go.Figure, spec: StudySpec, part: list[TrialRecord], *, 
 
 
 def score_of(record: TrialRecord) -> float | None:
-    """The value of a trial, or of a pruned one the last that it reported."""
+    """The value of a trial; without one, the last value that it reported."""
     if record.value is not None or not record.intermediate_values:
         return record.value
     return record.intermediate_values[max(record.intermediate_values)]
 
 
 def _sample(records: list[TrialRecord], spec: StudySpec) -> list[TrialRecord]:
-    """Not too many of them: the best, and an even choice of the others."""
+    """At most so many records as the map holds: the best, and every n-th of the others."""
     if len(records) <= _MOST_ON_MAP:
         return records
     best = best_first(records, spec.direction)[: _MOST_ON_MAP // 2]
@@ -131,7 +131,7 @@ def _described(record: TrialRecord, spec: StudySpec) -> str:
 
 
 def _colors(spec: StudySpec, scores: list[float], *, wide: bool) -> dict[str, Any]:
-    """Colours between the best score and one that most trials reach."""
+    """The colour axis, from the best score to one that most trials reach."""
     worst = float(np.quantile(scores, _WORST_SHOWN if spec.direction == "maximize" else 1 - _WORST_SHOWN))
     ends = sorted([worst, max(scores) if spec.direction == "maximize" else min(scores)])
     axis = color_axis(ends, spec.direction, wide=wide)
@@ -140,7 +140,7 @@ def _colors(spec: StudySpec, scores: list[float], *, wide: bool) -> dict[str, An
 
 
 def history(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
-    """The scores of complete trials in the order of their numbers, and the best so far; of a search alone."""
+    """The scores of a search's complete trials by number, and the best so far; None for a designed study."""
     complete = sorted(best_first(records, spec.direction), key=lambda record: record.number)
     if spec.search is None or len(complete) < 2:
         return None
@@ -168,7 +168,7 @@ def history(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
 
 
 def _without_worst(axis: dict[str, Any], values: list[float], *, up: bool) -> dict[str, Any]:
-    """An axis that ends where the worst tenth begins, with a margin: steps among good scores are small beside them."""
+    """The axis without the worst tenth of the scores, beside which the steps among good scores would not be seen."""
     low, high = np.quantile(values, (0.1, 1.0) if up else (0.0, 0.9)).tolist()
     if axis.get("type") == "log":
         low, high = log10(low), log10(high)

@@ -7,16 +7,16 @@ import plotly.graph_objects as go
 
 from batchlaw.figures.style import BLACK, GREEN, ORANGE, VERMILLION, finish
 
-if TYPE_CHECKING:  # what judges imports statsmodels, which a search does without
+if TYPE_CHECKING:  # imports statsmodels, which a search does not need
     from batchlaw.claims.designed import Block
 
 _COLORS = {"supported": GREEN, "refuted": VERMILLION, "no relation": VERMILLION, "inconclusive": ORANGE}
-_COLUMNS = (2, 4, 7)  # widths
-_LINE = 48  # characters of a reason on a line 680 px wide (measured in a browser); on a phone the table scrolls
+_COLUMNS = (2, 4, 7)  # relative widths
+_LINE = 48  # characters of a reason on a line of a table 680 px wide (measured); on a phone the table scrolls
 
 
 def stratum_name(stratum: dict[str, Any]) -> str:
-    """`optimizer adam, momentum 0.9`; empty for a study of one surface."""
+    """The name of a stratum, such as `optimizer adam, momentum 0.9`; empty for a study of one surface."""
     return ", ".join(f"{key} {value}" for key, value in stratum.items())
 
 

@@ -23,22 +23,22 @@ from batchlaw.spec import StudySpec, levels_of
 from batchlaw.train.data import load_parts
 from batchlaw.train.stacking import can_stack, seconds_a_step, stack_of, stack_size
 
-# Octaves, of one optimum with five seeds: medians over the identified levels of studies/claim-scaling-rule.toml, for
-# momentum and for Adam.
+# Standard errors of an optimum with five seeds, in octaves: medians over the identified levels of
+# studies/claim-scaling-rule.toml, for momentum and for Adam.
 TYPICAL_ERRORS = (0.07, 0.37)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """The size of a designed study."""
+    """The size of a designed study, and the time it takes."""
 
     study: str
     cells: int
     replicates: int
     runs: int
     workers: int
-    seconds: float | None  # of wall time; None for one's own objective, which is not measured
-    slope_half_widths: tuple[float, float] | None  # expected between these; None for slopes over other factors
+    seconds: float | None  # of wall time; None for a training function of one's own, which is not measured
+    slope_half_widths: tuple[float, float] | None  # of the expected interval, from … to; None with one learning rate
 
     def lines(self) -> list[str]:
         """For people."""
@@ -61,7 +61,7 @@ class Cost:
 
 
 def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
-    """Measure a few steps of every batch size, and add up.
+    """The cost of a study, from a few measured steps at every batch size.
 
     Raises:
         StudyError: the study has no [claim], or an adaptive one, whose batch sizes are not known beforehand.
@@ -88,7 +88,7 @@ def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
 
 
 def _seconds_together(spec: StudySpec, runtime: Runtime, workers: int) -> float:
-    """Seconds of all cells, measured by all workers side by side, since two take more than half the time of one."""
+    """Seconds of all cells. All workers measure at the same time, since they slow each other down."""
     began = time.time()
     options = (spec, runtime.device, runtime.data_dir, torch.get_num_threads(), began)
     with _isolated(), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -99,7 +99,7 @@ def _seconds_together(spec: StudySpec, runtime: Runtime, workers: int) -> float:
 
 @contextmanager
 def _isolated() -> Iterator[None]:
-    """Processes that start in this context import no module of the working folder."""
+    """Keep processes that start in this context from importing modules of the working folder."""
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
@@ -112,14 +112,14 @@ def _isolated() -> Iterator[None]:
 
 
 def _seconds(spec: StudySpec, device: torch.device, data_dir: Path, threads: int, began: float) -> tuple[float, float]:
-    """Of the start of this process, and of all cells one after the other."""
+    """Seconds until this process had started, and of training all cells one after the other."""
     assert spec.task is not None and spec.claim is not None
     torch.set_num_threads(threads)
     train = load_parts(spec.task, device, data_dir).train
     starting = time.time() - began
     seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
     configs = [derive(spec, point_of(cell, spec.space), seeds) for cell in cells(spec.space)]
-    runs_a_second: dict[tuple[int, str], float] = {}  # with a step each
+    runs_a_second: dict[tuple[int, str], float] = {}  # steps of single runs in a second
     total = 0.0
     for slot, config in enumerate(configs):
         key = (config.batch_size, config.optimizer)

@@ -1,4 +1,4 @@
-"""Seconds a step against batch size, measured on this device with the step that trials train with."""
+"""Seconds a step against batch size, measured on this device with the training step of trials."""
 
 import os
 import platform
@@ -26,16 +26,16 @@ from batchlaw.train import device_name, memory
 from batchlaw.train.data import Examples, load_parts
 from batchlaw.train.parallel_runs import ParallelRuns
 
-STRETCHES = 7  # of each batch size; enough for quartiles (assumption)
-_WARMUP = 3  # steps of every stretch that are not timed: a fresh network allocates its gradients and its state
+STRETCHES = 7  # timed stretches of steps at each batch size; enough for quartiles (assumption)
+_WARMUP = 3  # untimed steps before every stretch, in which a new network allocates gradients and optimizer state
 
-Tick = Callable[[int, int], None]  # stretches done, and all there are
+Tick = Callable[[int, int], None]  # called with the stretches done and their total number
 
 
 def batch_sizes_of(space: Space) -> list[int]:
-    """The batch sizes to measure, ascending: choices as they are, of a range the powers of two within.
+    """The batch sizes to measure, ascending: all choices, or the powers of two within a range.
 
-    A range that holds no power of two gives its ends.
+    A range without a power of two gives its two ends.
     """
     dimension = space.batch_size
     if not isinstance(dimension, IntRange):
@@ -57,7 +57,7 @@ def profile_of(
     Args:
         spec: a study of a built-in task.
         runtime: where to measure; the threads are those that PyTorch has now.
-        families: optimizers other than the space's.
+        families: the optimizers; None takes those of the space.
         seconds: of timed steps for each batch size and optimizer, about; a stretch is at least one step.
         tick: called after every stretch.
 
@@ -93,7 +93,7 @@ def profile_of(
 
 @dataclass(frozen=True)
 class _Bench:
-    """What all measurements have in common."""
+    """The study and data that all measurements share."""
 
     spec: StudySpec
     task: Task
@@ -104,9 +104,10 @@ class _Bench:
         return self.train.images.device
 
     def stack(self, family: OptimizerFamily, batch_size: int, steps: int) -> ParallelRuns:
-        """A network of the study that has so many steps to go.
+        """A new network of the study, to train for so many steps.
 
-        At the lowest learning rate, so that it stays near its start; with the momentum and the decay that cost most.
+        It trains at the lowest learning rate, so that it stays near its initialization, and with the largest momentum
+        and weight decay, which take the most time.
         """
         space = self.spec.space.model_copy(update={"warmup": "fraction"})
         spec = self.spec.model_copy(update={"budget": Budget(steps=steps), "space": space})
@@ -121,7 +122,7 @@ class _Bench:
         return ParallelRuns(config, self.task, config.seeds, schedule_of(config), self.train)
 
     def seconds_a_step(self, stack: ParallelRuns, steps: int) -> float:
-        """Of one stretch: a whole run of the stack, after a warm-up."""
+        """Seconds a step of one stretch, after untimed steps."""
         stack.advance(0, min(_WARMUP, steps))
         stack.loss_sum.tolist()  # waits for the device
         began = time.perf_counter()
@@ -133,9 +134,10 @@ class _Bench:
 def _rows(
     bench: _Bench, family: OptimizerFamily, sizes: list[int], stretch: float, tick: Callable[[], None]
 ) -> list[Row]:
-    """All batch sizes with one optimizer, in stretches of so many seconds.
+    """Measure all batch sizes with one optimizer, in stretches of about `stretch` seconds.
 
-    Rounds go up and down the batch sizes in turn, so that a machine that slows down does not make a trend.
+    Rounds go through the batch sizes upwards and downwards in turn, so that a machine that slows down does not look
+    like a trend over batch sizes.
     """
     steps, micro_batch_sizes, peaks = {}, {}, {}
     for size in sizes:
@@ -162,7 +164,7 @@ def _rows(
 
 
 def _calibrate(bench: _Bench, family: OptimizerFamily, size: int, stretch: float) -> tuple[int, int]:
-    """Steps that take about `stretch` seconds, and the examples that fit at once; what this times is not kept."""
+    """The number of steps that take about `stretch` seconds, and the examples that fit into memory at once."""
     steps = 1
     while True:
         stack = bench.stack(family, size, steps)
@@ -173,8 +175,8 @@ def _calibrate(bench: _Bench, family: OptimizerFamily, size: int, stretch: float
 
 
 def _largest(bench: _Bench, rows: list[Row]) -> Largest:
-    """Double the batch past the rows until memory or the training size ends it, with the optimizer that takes most."""
-    hungriest = max(rows, key=lambda row: row.peak_memory_bytes or 0).optimizer
+    """Double the batch until memory or the training size ends it, with the optimizer that takes the most memory."""
+    largest_state = max(rows, key=lambda row: row.peak_memory_bytes or 0).optimizer
     fitting = max(row.micro_batch_size for row in rows)
     limit = bench.task.micro_batch_size or inf
     refused = [row.batch_size for row in rows if row.micro_batch_size < min(row.batch_size, limit)]
@@ -186,9 +188,9 @@ def _largest(bench: _Bench, rows: list[Row]) -> Largest:
             return Largest(fitting, "free memory")
         size = min(2 * fitting, len(bench.train))
         try:
-            stack = whole.stack(hungriest, size, 2)  # the second step has the optimizer's state beside it
+            stack = whole.stack(largest_state, size, 2)  # in the second step the optimizer's state is allocated as well
             whole.seconds_a_step(stack, 2)
-        except torch.OutOfMemoryError:  # for the images of the batch alone
+        except torch.OutOfMemoryError:  # the images of the batch alone do not fit
             return Largest(fitting, "out of memory", size)
         if stack.micro_batch_size < size:
             return Largest(max(fitting, stack.micro_batch_size), "out of memory", size)
@@ -197,26 +199,27 @@ def _largest(bench: _Bench, rows: list[Row]) -> Largest:
 
 
 def _has_room(device: torch.device) -> bool:
-    """Whether twice the last batch may be tried: an accelerator says so itself, on a CPU the process would be killed.
+    """Whether twice the last batch may be tried.
 
-    Twice the batch takes at most twice the memory of the process.
+    An accelerator raises if it does not fit. On a CPU the process would be killed, so its memory must fit twice into
+    what is free: twice the batch takes at most twice the memory.
     """
     return device.type != "cpu" or memory.peak_bytes(device) <= _free_bytes()
 
 
 def _free_bytes() -> float:
-    """Of the machine or of its container, whichever is less; 0 where the system does not tell."""
+    """Free memory of the machine or of its container, whichever is less; 0 where the system does not tell."""
     if "SC_AVPHYS_PAGES" not in os.sysconf_names:
         return 0
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     group = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # no such group, or its limit is "max"
+    with suppress(OSError, ValueError):  # there is no such group, or its limit is "max"
         free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
     return free
 
 
 def _device(device: torch.device) -> str:
-    """The accelerator by its name, a CPU by its maker's."""
+    """The name of the accelerator, or `cpu` with the model name of the processor."""
     if device.type != "cpu":
         return device_name(device)
     name = platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Training a stored trial again, from the spec, its parameters and its seeds alone."""
+"""Training a stored trial again from the spec, its parameters and its seeds."""
 
 import math
 from collections.abc import Mapping
@@ -22,18 +22,18 @@ from batchlaw.train import Report, train_together
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Recorded against replayed: one pair for each report, and one for the value."""
+    """Recorded and replayed numbers: a pair for each report, and one for the value."""
 
-    pairs: list[tuple[str, float, float]]  # what, recorded, replayed
+    pairs: list[tuple[str, float, float]]  # name, recorded, replayed
 
     @property
     def largest_difference(self) -> float:
-        """0 where every pair is equal to the last bit."""
+        """Over all pairs; 0 means that they are equal to the last bit."""
         return max((abs(recorded - replayed) for _, recorded, replayed in self.pairs), default=math.nan)
 
 
 class _Listener:
-    """Collects the reports, and ends the run where the recorded one was pruned."""
+    """Collects the reports, and ends the run at the report at which the recorded run was pruned."""
 
     def __init__(self, metric: str, last: float | None) -> None:
         self.values: dict[float, float] = {}
@@ -54,22 +54,22 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     result, metric = record.result, spec.arm.metric
     if record.outcome not in (Outcome.COMPLETE, Outcome.PRUNED, Outcome.DIVERGED) or record.config is None:
         raise StudyError(f"trial {record.number} is {record.outcome}: only complete, pruned and diverged trials replay")
-    drawn = point_of(record.params, spec.space)
+    point = point_of(record.params, spec.space)
     seeds = record.config.seeds
-    config = derive(spec, drawn, seeds)
+    config = derive(spec, point, seeds)
     if config != record.config:
         raise StudyError(f"trial {record.number}: its recorded configuration does not follow from the stored spec")
     if result.threads is not None:
         torch.set_num_threads(result.threads)
     pruned_at = None
     if record.outcome == Outcome.PRUNED:
-        pruned_at = max((point.progress for point in result.curve), default=0.0)
+        pruned_at = max((progress for progress, _ in result.curve), default=0.0)
     listener = _Listener(metric, pruned_at)
     value: float | None = None
     base_lrs = result.stacked_base_lrs
     try:
-        if len(base_lrs) > 1:  # of the designed arm: with those it shared a network with
-            configs = [derive(spec, drawn.model_copy(update={"base_lr": base_lr}), seeds) for base_lr in base_lrs]
+        if len(base_lrs) > 1:  # it shared a network with these learning rates
+            configs = [derive(spec, point.model_copy(update={"base_lr": base_lr}), seeds) for base_lr in base_lrs]
             value = _value_of_one(configs, base_lrs.index(config.base_lr), listener, spec, runtime)
         elif pruned_at != 0.0:
             value = train_config(config, spec, listener, runtime, stacked=result.stacked).value
@@ -78,8 +78,8 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     except Diverged as error:
         value = error.untrained.get(metric)
     pairs = [
-        (f"after {point.progress:.0%}", point.metrics[metric], listener.values.get(point.progress, math.nan))
-        for point in result.curve
+        (f"after {progress:.0%}", metrics[metric], listener.values.get(progress, math.nan))
+        for progress, metrics in result.curve
     ]
     if record.value is not None:
         pairs.append(("value", record.value, math.nan if value is None else value))
@@ -89,7 +89,7 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
 def _value_of_one(
     configs: list[TrainConfig], position: int, listener: _Listener, spec: StudySpec, runtime: Runtime
 ) -> float:
-    """Train all configurations of a network, and listen to one of them."""
+    """Train all configurations of a network; the value and the reports of one of them."""
     reports: list[Report] = [lambda progress, metrics: None for _ in configs]
     reports[position] = listener
     ended = train_together(configs, reports, device=runtime.device, data_dir=runtime.data_dir)[position]

@@ -1,4 +1,4 @@
-"""Training at the learning rates that rules give, where the stored runs of a study do not tell what they cost."""
+"""Training at the learning rates that rules give, to measure what a rule costs instead of estimating it."""
 
 from collections.abc import Callable
 
@@ -22,10 +22,11 @@ from batchlaw.stats.transfer import Transferred, scores_at, tuned_rates
 def trained(
     spec: StudySpec, transfer: Transfer, runtime: Runtime, *, done: Callable[[], None] = lambda: None
 ) -> Transfer:
-    """The regret of every rule at the rate that it gives, trained on the study's own seeds.
+    """The regret of every rule, from training at the learning rates that it gives, on the study's own seeds.
 
-    The rate at the reference, and the law without the batch size in question, are of all seeds: training takes one rate
-    for all of them. What they are compared with is tuned on the other seeds, as ever.
+    The learning rate at the reference, and the law without the batch size in question, come from all seeds, since all
+    seeds train with one learning rate. The rate that they are compared with is tuned on the other seeds, as in the
+    estimate without training.
 
     Args:
         spec: the designed study.
@@ -44,7 +45,7 @@ def trained(
         except ConfigError as error:
             unmeasured[name] = str(error)
             continue
-        # As in the surface, where a run that went astray counts as one that guesses.
+        # As in the surface, where an unstable run counts with the score of guessing.
         scores = np.maximum(scores, surface.scores.min())
         columns = np.repeat(rates[:, None], surface.n_replicates, axis=1)
         carried[name] = Transferred(columns, tuned - scores, np.zeros(len(rates), dtype=bool))
@@ -54,7 +55,7 @@ def trained(
 
 
 def rates_of(law: Law, reference: int) -> dict[str, Floats]:
-    """What each rule that applies makes of the rate at the reference, log₂, at each batch size (n_given,)."""
+    """log₂ of the learning rate that each rule gives at each batch size (n_given,), from the one at the reference."""
     assert law.ridge is not None
     ridge, x = law.ridge, np.log2(law.ridge.given)
     family = law.records[0].known_config.optimizer
@@ -73,7 +74,7 @@ def _scores(
     spec: StudySpec, law: Law, reference: int, name: str, row: int, rates: Floats, runtime: Runtime,
     done: Callable[[], None],
 ) -> Floats:  # fmt: skip
-    """Of each seed, higher is better, after training at the rate of a rule for one batch size."""
+    """The score of each seed, higher is better, after training one batch size at the learning rate of a rule."""
     assert law.ridge is not None
     config = _config(spec, law, reference, name, int(law.ridge.given[row]), float(2 ** rates[row]))
     sign = 1 if spec.direction == "maximize" else -1
@@ -86,7 +87,7 @@ def _scores(
 
 
 def _config(spec: StudySpec, law: Law, reference: int, name: str, batch_size: int, peak_lr: float) -> TrainConfig:
-    """The configuration of the stratum at a batch size and a rate; the sde rule moves more than the rate."""
+    """The configuration of the stratum at a batch size and a learning rate; the sde rule moves Adam's averages too."""
     assert law.ridge is not None
     given = law.ridge.given[reference]
     trial = next(record for record in law.records if record.known_config.batch_size == given)
@@ -103,5 +104,5 @@ def _config(spec: StudySpec, law: Law, reference: int, name: str, batch_size: in
 
 
 def n_trainings(transfer: Transfer) -> int:
-    """Configurations that `trained` trains."""
+    """The number of configurations that `trained` trains."""
     return sum(len(rates) for rates in rates_of(transfer.law, transfer.reference).values())

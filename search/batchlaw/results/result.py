@@ -54,17 +54,11 @@ class TrialResult:
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Read the JSON of a trial; fields that only a newer version knows are left out."""
         known = {name: value for name, value in record.items() if name in _FIELDS}
-        if "curve" in known:
-            known["curve"] = tuple(CurvePoint(*_split(entry)) for entry in known["curve"])
-        if "curves" in known:
-            known["curves"] = tuple(SeedCurvePoint(*_split(entry)) for entry in known["curves"])
+        for name, point in (("curve", CurvePoint), ("curves", SeedCurvePoint)):
+            if known.get(name):
+                metrics = [dict(entry) for entry in known[name]]
+                known[name] = tuple(point(each.pop("progress"), each) for each in metrics)
         return cls(**known)
 
 
 _FIELDS = frozenset(each.name for each in fields(TrialResult))
-
-
-def _split(entry: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
-    """The progress of a report, and the rest of it."""
-    metrics = dict(entry)
-    return metrics.pop("progress"), metrics

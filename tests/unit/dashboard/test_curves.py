@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 from batchlaw.dashboard.curves import draw
+from batchlaw.results.result import CurvePoint
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -25,7 +26,7 @@ def marks_of(image):
 
 
 def test_reports_lie_where_the_marks_say():
-    curve = [{"progress": share, "accuracy": share / 2 + 0.25} for share in (0.25, 0.5, 1.0)]
+    curve = [CurvePoint(share, {"accuracy": share / 2 + 0.25}) for share in (0.25, 0.5, 1.0)]
     image = draw(curve, ["accuracy"])
     ((quarter, half, whole),) = lines_of(image)
     assert half[0] == pytest.approx(2 * quarter[0], abs=0.1) and whole[0] == pytest.approx(4 * quarter[0], abs=0.1)
@@ -36,7 +37,7 @@ def test_reports_lie_where_the_marks_say():
 
 
 def test_losses_over_decades_are_on_a_logarithmic_axis():
-    curve = [{"progress": k / 4, "validation_loss": 10.0**-k, "train_loss": 10.0 ** -(2 * k)} for k in range(1, 5)]
+    curve = [CurvePoint(k / 4, {"validation_loss": 10.0**-k, "train_loss": 10.0 ** -(2 * k)}) for k in range(1, 5)]
     image = draw(curve, ["validation_loss", "train_loss"])
     validation, train = lines_of(image)
     steps = {round(later[1] - former[1], 0) for former, later in pairwise(validation)}
@@ -57,17 +58,17 @@ def test_losses_over_decades_are_on_a_logarithmic_axis():
     ],
 )
 def test_whatever_was_reported_can_be_drawn(values, drawn):
-    curve = [{"progress": (k + 1) / len(values), "metric": value} for k, value in enumerate(values)]
+    curve = [CurvePoint((k + 1) / len(values), {"metric": value}) for k, value in enumerate(values)]
     image = draw(curve, ["metric"])
     (points,) = lines_of(image)
     assert len(points) == drawn and all(-1 <= y <= 120 for _, y in points) and marks_of(image)
 
 
 def test_a_metric_that_no_report_has_leaves_an_empty_plot():
-    assert lines_of(draw([{"progress": 1.0, "other": 1.0}], ["metric"])) == [[]]
+    assert lines_of(draw([CurvePoint(1.0, {"other": 1.0})], ["metric"])) == [[]]
 
 
 def test_names_cannot_break_out_of_the_image():
     hostile = "<script>alert(1)</script>"
-    image = draw([{"progress": 1.0, hostile: 1.0}], [hostile])
+    image = draw([CurvePoint(1.0, {hostile: 1.0})], [hostile])
     assert not list(ElementTree.fromstring(image).iter(f"{SVG}script")) and "<script" not in image

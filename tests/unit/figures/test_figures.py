@@ -155,7 +155,7 @@ def test_one_seed_has_the_normal_interval_of_its_validation_sample_or_none():
     )
     unknown = [dataclasses.replace(known, result=TrialResult()) for known in records]
     figure = drawn(unknown, "best-per-batch-size")
-    assert "one seed tells no interval" in title(figure) and "error unknown" in traces(figure)
+    assert "one seed gives no interval" in title(figure) and "error unknown" in traces(figure)
 
 
 def test_families_rules_and_decays_tell_how_many_trials_stand_behind_them():
@@ -235,11 +235,11 @@ spans = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 10)), min_size=1, 
 @given(spans)
 def test_lanes_hold_one_trial_at_a_time_and_are_as_few_as_can_be(times):
     ordered = sorted((START + timedelta(seconds=a), START + timedelta(seconds=a + length)) for a, length in times)
-    stacks = lanes_of(ordered)
-    for (one, stack), (other, same) in combinations(zip(ordered, stacks, strict=True), 2):
-        assert stack != same or one[1] <= other[0]
+    lanes = lanes_of(ordered)
+    for (one, lane), (other, same) in combinations(zip(ordered, lanes, strict=True), 2):
+        assert lane != same or one[1] <= other[0]
     at_once = max(sum(start <= moment < end for start, end in ordered) for moment, _ in ordered)
-    assert max(stacks) + 1 == at_once
+    assert max(lanes) + 1 == at_once
 
 
 def test_the_timeline_is_in_the_unit_that_suits_it():

@@ -114,7 +114,7 @@ def test_a_profile_comes_back_from_its_json_with_what_follows_from_it():
 def test_the_largest_batch_says_what_bounds_it():
     assert Largest(2048, "out of memory", 4096).line().endswith(": 2,048; 4,096 ran out of memory")
     assert Largest(800, "training size").line().endswith(": at least 800, the training size")
-    assert ": at least 64; more might take all memory" in Largest(64, "free memory").line()
+    assert ": at least 64; a larger one was not tried" in Largest(64, "free memory").line()
 
 
 def test_the_figure_marks_the_knee_on_both_axes():
