@@ -184,6 +184,22 @@ def test_a_failing_cell_is_tried_again_in_its_own_slot(storage):
     assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(stored.spec.space)))
 
 
+def test_a_cell_that_runs_again_finds_its_folder(storage, tmp_path):
+    folders = []
+
+    def objective(trial):
+        folders.append(trial.run_dir)
+        if len(folders) == 1:
+            raise RuntimeError("a fault")
+        return bowl(trial)
+
+    spec = own_spec(replicates=5)
+    stored = register(storage, spec, trials=None, version="test")
+    Worker(stored, Runtime(CPU, None, objective, runs_dir=tmp_path / "runs"), study_seed=0).work()
+    assert folders.count(folders[0]) == 2
+    assert len(set(folders)) == len(folders) - 1 == 64 * 5  # one a seed
+
+
 def test_a_cell_whose_worker_died_is_run_again(storage):
     spec = own_spec()
     stored = register(storage, spec, trials=None, version="test")

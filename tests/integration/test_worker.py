@@ -204,6 +204,47 @@ def test_a_stop_hands_the_trial_back_and_the_next_worker_runs_the_same_one(stora
     assert len(stored.study.get_trials()) == 3
 
 
+def attempts_of(storage, spec, folder, n_failing):
+    """The folders that a training function was given in a study's calls, of which so many failed first."""
+    folders = []
+
+    def train(trial):
+        folders.append(trial.run_dir)
+        if len(folders) <= n_failing:
+            raise RuntimeError("a fault")
+        return {"validation_loss": 1.0}
+
+    stored = register(storage, spec, trials=None, version="test")
+    Worker(stored, Runtime(CPU, Path("unused"), train, runs_dir=folder), study_seed=0).work()
+    return folders
+
+
+def test_a_trial_that_runs_again_finds_its_folder_and_no_other_trial_does(sqlite, tmp_path):
+    folders = attempts_of(sqlite, own_spec(trials=3, max_retries=2), tmp_path / "runs", n_failing=2)
+    assert folders[0] == folders[1] == folders[2]  # the second repeat as well
+    assert len(set(folders)) == 3
+    assert all(folder.parents[2] == tmp_path / "runs" and folder.parents[1].name[:5] == "tiny-" for folder in folders)
+    assert [folder.parent.name for folder in folders[1:]] == ["trial-0", "trial-0", "trial-3", "trial-4"]
+
+
+def test_two_trials_of_one_configuration_have_each_their_folder(sqlite, tmp_path):
+    spec = tiny_spec(
+        task=None, objective="mine:train", train_size=64,
+        space={"batch_size": 8, "base_lr": 0.1, "optimizer": ["momentum"], "momentum": 0.9},
+        search={"metric": "validation_loss", "pruner": "none", "trials": 3},
+    )  # fmt: skip
+    assert len(set(attempts_of(sqlite, spec, tmp_path / "runs", n_failing=0))) == 3
+
+
+def test_a_study_that_is_made_again_has_other_folders(tmp_path):
+    found = set()
+    for name in "ab":
+        storage = open_storage(f"sqlite:///{tmp_path / name}.db", create=True)
+        found |= set(attempts_of(storage, own_spec(trials=1), tmp_path / "runs", n_failing=0))
+        storage.engine.dispose()
+    assert len(found) == 2
+
+
 def test_a_trial_past_its_time_limit_is_pruned_with_the_reason(sqlite):
     interrupts = Interrupts()
 

@@ -34,15 +34,18 @@ def load_function(name: str, folder: Path) -> TrainFunction:
         ObjectiveError: it cannot be imported, or is no function.
     """
     module_name, _, function_name = name.partition(":")
+    if module_name == "__main__":
+        raise ObjectiveError(f"objective: {name!r} was defined in a notebook or a script and runs in that process only")
     try:
         with importable(folder):
-            _forget_namesake(module_name, folder)
+            _unload_namesakes(folder)
+            importlib.invalidate_caches()  # the file may be new
             module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises
+    except (Exception, SystemExit) as error:  # whatever the user's module raises
         raise ObjectiveError(f"objective: {name!r} cannot be imported from {folder}: {_line(error)}") from error
     function = getattr(module, function_name, None)
     if not callable(function):
-        found = "nothing" if function is None else f"a {type(function).__name__}"
+        found = "nothing" if function is None else f"an object of type {type(function).__name__}"
         where = f"{module_name!r} is {getattr(module, '__file__', 'a part of Python')}, looked for in {folder}"
         raise ObjectiveError(f"objective: {name!r} names {found}, not a function; {where}")
 
@@ -65,15 +68,14 @@ def importable(folder: Path) -> Iterator[None]:
         sys.path[:] = [each for each in sys.path if each is not entry]
 
 
-def _forget_namesake(module_name: str, folder: Path) -> None:
-    """Unload a module that another study of this process imported by this name, if the folder has its own."""
-    top = module_name.partition(".")[0]
-    loaded, found = sys.modules.get(top), PathFinder.find_spec(top)
-    if loaded is None or found is None or found.origin is None or not Path(found.origin).is_relative_to(folder):
-        return
-    if getattr(loaded, "__file__", None) != found.origin:
-        for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
-            del sys.modules[name]
+def _unload_namesakes(folder: Path) -> None:
+    """Unload modules that were imported from the folder of another study and have the name of one in this folder."""
+    for top in {entry.stem for entry in folder.iterdir()} & sys.modules.keys():
+        found = PathFinder.find_spec(top)
+        origin = found.origin if found else None
+        if origin and Path(origin).is_relative_to(folder) and getattr(sys.modules[top], "__file__", None) != origin:
+            for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
+                del sys.modules[name]
 
 
 def train_function(config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime, folder: Path) -> Score:
@@ -112,6 +114,6 @@ def _ignore(progress: float, metrics: Mapping[str, float]) -> None:
     """The report of every replicate after the first."""
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """An error in one line."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
