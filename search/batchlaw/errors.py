@@ -1,4 +1,4 @@
-"""Everything batchlaw raises on purpose.
+"""The exceptions of batchlaw.
 
 BatchlawError            the request cannot be carried out; one line, exit code 2
 ├── SpecError            a study file is wrong: field path, value, bound
@@ -6,16 +6,16 @@ BatchlawError            the request cannot be carried out; one line, exit code 
 ├── DataError            a data set is missing or does not have the expected form
 ├── StorageError         the database cannot be opened or used
 ├── StudyError           a study is unknown, or differs from the one stored
-├── ObjectiveError       the user's own training function cannot be found or breaks its contract
+├── ObjectiveError       the user's training function or program cannot be found or breaks its contract
 └── WorkFailed           the request was right and the work failed; exit code 1
 
-Diverged                 raised by a training function: the run diverged, with the untrained score
+Diverged                 a training function raises it if the run diverged
 DeviceMemoryError        not even one example at a time fits on the device
 
-Stop (BaseException)     ends a training function from within its report; never caught by `except Exception`
+Stop (BaseException)     ends a training function; `except Exception` does not catch it
 ├── Pruned               the pruner ends the trial
-├── TimeLimit            the trial used up its wall-clock limit
-└── Interrupted          the worker was asked to stop; the trial goes back to be run again
+├── TimeLimit            the trial reached its time limit
+└── Interrupted          the worker was asked to stop; another worker runs the trial again
 """
 
 from collections.abc import Mapping
@@ -84,7 +84,7 @@ class StudyError(BatchlawError):
 
 
 class ObjectiveError(BatchlawError):
-    """The user's own training function cannot be found or breaks its contract."""
+    """The user's training function or program cannot be found or breaks its contract."""
 
 
 class WorkFailed(BatchlawError):
@@ -94,11 +94,15 @@ class WorkFailed(BatchlawError):
 
 
 class Diverged(Exception):
-    """A run left the finite numbers; `untrained` holds the metrics of the network before its first step."""
+    """A run diverged: its loss, or another metric, is no longer a finite number.
 
-    def __init__(self, untrained: Mapping[str, float]) -> None:
+    Attributes:
+        untrained: the metrics of the network before its first step, as far as they are known.
+    """
+
+    def __init__(self, untrained: Mapping[str, float] | None = None) -> None:
         super().__init__("the run diverged")
-        self.untrained = dict(untrained)
+        self.untrained = dict(untrained or {})
 
 
 class DeviceMemoryError(Exception):
@@ -106,7 +110,7 @@ class DeviceMemoryError(Exception):
 
 
 class Stop(BaseException):
-    """Ends a training function from outside; derives from BaseException so that user code does not swallow it."""
+    """Ends a training function. It is a BaseException, so that `except Exception` in user code does not catch it."""
 
 
 class Pruned(Stop):
@@ -114,7 +118,7 @@ class Pruned(Stop):
 
 
 class TimeLimit(Stop):
-    """The trial used up its wall-clock limit."""
+    """The trial reached its time limit."""
 
 
 class Interrupted(Stop):

@@ -99,7 +99,7 @@ def train_function(config: TrainConfig, spec: StudySpec, report: Report, runtime
         if not isinstance(metrics, Mapping):
             raise ObjectiveError(f"{spec.user_code} returned {type(metrics).__name__}, not a mapping of metrics")
         if not math.isfinite(metric_of(metrics, spec)):
-            raise Diverged({})
+            raise Diverged
         replicates.append({name: float(value) for name, value in metrics.items()})
         report = _ignore
     means = {name: sum(metrics[name] for metrics in replicates) / len(replicates) for name in replicates[0]}

@@ -1,4 +1,4 @@
-"""What a training function of your own is given and what it owes: the whole contract stands in this file."""
+"""The contract of a training function of your own: what it gets, what it returns and what it may raise."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -40,12 +40,12 @@ class Trial:
             return {"loss": loss.item()}
 
     Replicates: with `replicates = n` the function is called n times, each time with another `seed`. The value of the
-    trial is the mean of the metric. Only the reports of the first replicate are recorded and pruned; `report` does
-    nothing in the others.
+    trial is the mean of the metric. Only the first replicate reports, so only it can be pruned; `report` does nothing in
+    the others. If one replicate diverges, the trial has diverged.
 
-    Divergence: a metric that is NaN or infinite, reported or returned, means that the run diverged. That is a result,
-    and the trial is not run again. Raise `batchlaw.errors.Diverged({"loss": 2.3})` to say the same with the metrics of
-    the untrained network, which teach the sampler how bad the region is.
+    Divergence: if the study's metric is NaN or infinite, reported or returned, the run diverged. That is a result, and
+    the trial is not run again. `raise batchlaw.errors.Diverged({"loss": 2.3})` says the same, with the metrics of the
+    untrained network: they tell the sampler how bad the region is.
 
     Errors: any other exception fails the trial. Its parameters are run again, at most `max_retries` times.
 

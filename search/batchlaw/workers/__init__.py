@@ -1,1 +1,1 @@
-"""Processes that claim slots, run trials and record results."""
+"""Workers: processes that lease slots, run trials and record their outcomes."""

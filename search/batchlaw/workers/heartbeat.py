@@ -1,4 +1,4 @@
-"""What goes on beside a worker's training: signs of life, and the end of what does not end by itself."""
+"""Threads beside a worker's training: they show that it is alive, and end a trial that does not end by itself."""
 
 import os
 import select
@@ -15,26 +15,26 @@ from batchlaw.errors import WorkFailed
 from batchlaw.interrupts import STOPPING
 from batchlaw.storage import BEAT_SECONDS, Lease, Registration, StoredStudy
 
-_STOP_SECONDS = 8.0  # from a request to stop until the process is ended by force; Slurm's warning may be short
-_GRACE_SECONDS = 10.0  # past the time limit, for an objective that does not react to it
+_STOP_SECONDS = 8.0  # from a request to stop until the process is ended by force; Slurm may give little time
+_GRACE_SECONDS = 10.0  # past the time limit, until a trial that does not react to it is ended by force
 _TICK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Running:
-    """The trial in progress, or several that train together, and what records their forced end."""
+    """The trial in progress, or several that train together, and how to record that they were ended by force."""
 
     leases: Sequence[Lease]
-    number: int  # of the first
+    number: int  # of the first trial
     hard_limit: float | None  # time.monotonic()
     hand_back: Callable[[], None]
     record_timeout: Callable[[], None]
 
 
 class Heartbeat:
-    """Two threads of a worker: one renews its lease and its registration, one holds it to its limits.
+    """Two threads of a worker: one renews its leases and its registration, the other enforces time limits and stops.
 
-    They are apart because the first waits while the database is away.
+    There are two because the first one waits while the database is out of reach.
     """
 
     def __init__(self, stored: StoredStudy, registration: Registration, *, embedded: bool = False) -> None:
@@ -58,7 +58,7 @@ class Heartbeat:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        os.write(self._wake, b"\0")  # so that the watch does not wait for its tick
+        os.write(self._wake, b"\0")  # so that the second thread does not wait for its tick
         for thread in self._threads:
             thread.join()
         if not self._embedded:
@@ -70,7 +70,7 @@ class Heartbeat:
 
     @contextmanager
     def during(self, running: Running) -> Iterator[None]:
-        """The trial runs in here."""
+        """Run the trial in this context."""
         with self._lock:
             self._running = running
         try:
@@ -84,7 +84,7 @@ class Heartbeat:
         renewed = beaten = time.monotonic()
         while not self._ended.wait(min(every, BEAT_SECONDS, 1.0)):
             now, running = time.monotonic(), self._running
-            # A database that is away is waited for; the lease is long enough, or the result will be refused.
+            # If the database is out of reach for longer than the lease, the result will be refused.
             with suppress(WorkFailed):
                 if running is not None and now - renewed >= every:
                     for lease in running.leases:
@@ -96,7 +96,7 @@ class Heartbeat:
                     beaten = now
 
     def _watch(self) -> None:
-        """Ends by force what neither a request to stop nor the time limit has ended, such as a hung call into C."""
+        """End by force a trial that no signal ends, such as one that hangs in C code."""
         stop_by: float | None = None
         while not self._ended.is_set():
             arrived = select.select([self._signals], [], [], _TICK_SECONDS)[0]
@@ -111,21 +111,21 @@ class Heartbeat:
     def _force(self, running: Running | None, record: Callable[[], None] | None, leave: Callable[[], None]) -> None:
         with self._lock:
             if self._running is not running:
-                return  # it ended just now, and another may have begun
+                return  # it has just ended, and another may have started
             if record is not None:
                 waiting = Thread(target=record, daemon=True)
                 waiting.start()
-                waiting.join(_STOP_SECONDS / 4)  # a database that is away finds the trial lost when it is back
+                waiting.join(_STOP_SECONDS / 4)  # if the database is out of reach, the trial is found lost later
             leave()
 
 
 def hard_limit(trial_seconds: float | None) -> float | None:
-    """When a trial that starts now is ended by force."""
+    """The time.monotonic() at which a trial that starts now is ended by force."""
     return None if trial_seconds is None else time.monotonic() + trial_seconds + _GRACE_SECONDS
 
 
 def _wake_by_signals(descriptor: int) -> int:
-    """Have signals written to a descriptor as they arrive, whatever the main thread is stuck in."""
+    """Have signals written to a descriptor as they arrive, even if the main thread hangs; the descriptor before."""
     try:
         return signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
     except ValueError:  # not the main thread
@@ -133,5 +133,5 @@ def _wake_by_signals(descriptor: int) -> int:
 
 
 def _restart() -> None:
-    """The same command in the place of this process: its main thread is stuck."""
+    """Replace this process, whose main thread hangs, by a new one of the same command."""
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (its own command line)

@@ -66,7 +66,7 @@ class Reporter:
         """Report the metrics after `progress` (0 < progress <= 1) of the budget."""
         value = metric_of(metrics, self.spec)
         if not math.isfinite(value):
-            raise Diverged({})  # a built-in run notices divergence itself; only user code reports it
+            raise Diverged  # a built-in run notices divergence itself; only user code reports it
         self.curve.append({"progress": progress, **metrics})
         due = min(math.floor(progress * self.spec.arm.reports + 1e-9), self.spec.arm.reports)
         if due <= self.reported:

@@ -1,4 +1,4 @@
-"""Worker processes: on this machine, on Slurm, on Ray."""
+"""Starting workers: on this machine, on Slurm and on Ray."""
 
 from batchlaw.workers.launch.devices import cores, local_devices, shares
 from batchlaw.workers.launch.local import LocalFleet

@@ -1,4 +1,4 @@
-"""Which GPU a worker sees, by UUID, so that no numbering is in doubt."""
+"""The devices of this machine, and which of them each worker uses. GPUs are named by UUID, not by number."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ def cores() -> int:
 
 
 def local_devices() -> list[str]:
-    """UUIDs of the NVIDIA GPUs of this machine, without importing torch or waking a GPU's context."""
+    """UUIDs of the NVIDIA GPUs of this machine, found without PyTorch, which would open a context on a GPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [device for device in visible.split(",") if device and device != "-1"]
@@ -29,25 +29,26 @@ def local_devices() -> list[str]:
 
 
 def shares(gpus: list[str], workers: int, *, gpus_per_worker: int | None, workers_per_gpu: int | None) -> list[str]:
-    """`CUDA_VISIBLE_DEVICES` of each worker; nothing where there is no GPU to share, and none was asked for.
+    """`CUDA_VISIBLE_DEVICES` of each worker; an empty list if there is no GPU and none was asked for.
 
-    Without a request workers take turns, one GPU each.
+    Without `gpus_per_worker` and `workers_per_gpu`, each worker gets one GPU, in turn.
 
     Raises:
-        BatchlawError: more are asked for than there are.
+        BatchlawError: more GPUs are asked for than there are.
     """
     if gpus_per_worker is not None:
         needed = workers * gpus_per_worker
         if needed > len(gpus):
             raise BatchlawError(
-                f"--gpus-per-worker: got {gpus_per_worker}; {workers} workers need {needed} GPUs; {len(gpus)} found"
-            )
+                f"{workers} workers need {needed} GPUs; {len(gpus)} found",
+                argument="gpus_per_worker", got=gpus_per_worker,
+            )  # fmt: skip
         each = [gpus[i * gpus_per_worker : (i + 1) * gpus_per_worker] for i in range(workers)]
         return [",".join(part) for part in each]
     if workers_per_gpu is not None:
         if workers > workers_per_gpu * len(gpus):
             raise BatchlawError(
-                f"--workers-per-gpu: got {workers_per_gpu}; {workers} workers do not fit {len(gpus)} GPUs"
+                f"{workers} workers do not fit {len(gpus)} GPUs", argument="workers_per_gpu", got=workers_per_gpu
             )
         return [gpus[i // workers_per_gpu] for i in range(workers)]
     return [gpus[i % len(gpus)] for i in range(workers)] if gpus else []

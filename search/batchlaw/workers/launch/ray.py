@@ -30,12 +30,12 @@ class RayFleet:
         try:
             import ray
         except ModuleNotFoundError:
-            raise BatchlawError("--on ray: needs ray; pip install 'batchlaw[ray]'") from None
+            raise BatchlawError("Ray is not installed: pip install 'batchlaw[ray]'") from None
         self._ray: Any = ray
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise BatchlawError(f"--on ray: {' '.join(str(error).split())}") from None
+            raise BatchlawError(f"Ray: {' '.join(str(error).split())}") from None
         gpus = 1 / workers_per_gpu if workers_per_gpu else gpus_per_worker or 0
         # By value: Ray puts this process's working folder first on the path of its workers, and a batchlaw.py in there
         # would be imported.

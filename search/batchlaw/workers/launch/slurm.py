@@ -21,30 +21,30 @@ def submit(
     folder: Path,
     here: bool,
 ) -> list[str]:
-    """Submit workers as one array; the ids of their jobs.
+    """Submit workers as one array of jobs, and return the ids of the jobs.
 
-    The database's URL travels in the environment, which Slurm passes on, and not in the pickled job.
+    The URL of the database is passed in the environment, not in the pickled job, which other users may be able to read.
 
     Args:
         arguments: of `batchlaw worker`.
         storage_url: of the database.
-        workers: how many; with `workers_per_gpu` as many tasks share a job and its GPU.
-        threads: CPUs of each.
-        gpus_per_worker: GPUs of each.
-        workers_per_gpu: that share one.
-        minutes: time limit; a worker hands its trial back when Slurm's warning comes.
-        options: further Slurm options, such as partition.
+        workers: how many. With `workers_per_gpu`, as many of them share a job and its GPU.
+        threads: CPUs of each worker.
+        gpus_per_worker: GPUs of each worker.
+        workers_per_gpu: workers that share a GPU.
+        minutes: time limit. A worker gives its trial back when Slurm warns of it.
+        options: further options of Slurm, such as partition.
         folder: of submitit's files and the logs, on a disk that all nodes see.
-        here: run on this machine, by submitit's local executor.
+        here: run the jobs on this machine, with submitit's local executor.
 
     Raises:
-        BatchlawError: submitit is missing, or does not take an option.
+        BatchlawError: submitit is not installed, or refuses an option.
         WorkFailed: Slurm refuses the jobs.
     """
     try:
         import submitit
     except ModuleNotFoundError:
-        raise BatchlawError("--on slurm: needs submitit; pip install 'batchlaw[slurm]'") from None
+        raise BatchlawError("submitit is not installed: pip install 'batchlaw[slurm]'") from None
     # Jobs start in this folder; they must not import batchlaw, or what it needs, from here.
     os.environ.update(worker_environment(storage_url, threads) | {"PYTHONSAFEPATH": "1"})
     tasks = workers_per_gpu or 1
@@ -60,14 +60,14 @@ def submit(
         with executor.batch():
             jobs = [executor.submit(_worker, arguments) for _ in range(n_jobs)]
     except (RuntimeError, TypeError, ValueError, NameError) as error:
-        raise BatchlawError(f"--on slurm: {_one_line(error)}") from None
+        raise BatchlawError(f"submitit: {_one_line(error)}") from None
     except submitit.core.utils.FailedJobError as error:
-        raise WorkFailed(f"--on slurm: {_one_line(error)}") from None
-    return [job.job_id for job in jobs]  # not the jobs: one that lives at the interpreter's end raises in its __del__
+        raise WorkFailed(f"Slurm: {_one_line(error)}") from None
+    return [job.job_id for job in jobs]  # not the jobs, whose __del__ raises when the interpreter ends
 
 
 def _slurm(options: dict[str, str]) -> dict[str, Any]:
-    """Options that submitit knows by name, and others as they are, for sbatch."""
+    """Options in the form of submitit: some have names of their own there, the others are passed to sbatch."""
     known = {"partition", "qos", "constraint", "exclude", "mem", "comment", "account"}
     named = {f"slurm_{key}": value for key, value in options.items() if key in known}
     further = {key: value for key, value in options.items() if key not in known}
