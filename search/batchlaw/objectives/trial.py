@@ -40,8 +40,8 @@ class Trial:
             return {"loss": loss.item()}
 
     Replicates: with `replicates = n` the function is called n times, each time with another `seed`. The value of the
-    trial is the mean of the metric. Only the first replicate reports, so only it can be pruned; `report` does nothing in
-    the others. If one replicate diverges, the trial has diverged.
+    trial is the mean of the metric. Only the first replicate reports, so only it can be pruned; in the others `report`
+    does nothing. If one replicate diverges, the trial has diverged.
 
     Divergence: if the study's metric is NaN or infinite, reported or returned, the run diverged. That is a result, and
     the trial is not run again. `raise batchlaw.errors.Diverged({"loss": 2.3})` says the same, with the metrics of the
