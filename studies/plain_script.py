@@ -1,4 +1,4 @@
-"""A plain PyTorch training script, as people have them: arguments in, a JSON line now and then out."""
+"""A plain PyTorch training script: it takes arguments and prints JSON lines."""
 
 import argparse
 import json

@@ -1,8 +1,8 @@
-"""The torch side: a `TrainConfig` and a report in, a `TrainResult` out. Knows nothing of Optuna."""
+"""Training in PyTorch: from a `TrainConfig` to a `TrainResult`, with reports on the way. Independent of Optuna."""
 
 from batchlaw.recipe.result import Report, TrainResult
 from batchlaw.train.checkpoint import Checkpoint
-from batchlaw.train.device import device_name
+from batchlaw.train.device import device_name, device_named
 from batchlaw.train.stacking import configs_together
 from batchlaw.train.training import train, train_together
 

@@ -1,8 +1,8 @@
-"""The state of a run at a report, in a file, so that what was cut off goes on from there.
+"""Checkpoints: the state of a run at a report, in a file, from which an interrupted run continues.
 
-A run is a pure function of its configuration, so the file is named by it: whichever trial, worker or host trains the
-configuration next finds it, where the folder is shared. Files hold tensors and plain values, and are read without
-running code from them (`weights_only`).
+A run is a pure function of its configuration, so the file is named after the configuration. If the folder is shared,
+any trial, worker or host that trains the configuration next finds the file. Files hold tensors and plain values and are
+read with `weights_only`, so that they cannot run code.
 """
 
 import contextlib
@@ -25,27 +25,34 @@ State = dict[str, Any]
 
 
 def default_checkpoint_dir() -> Path:
-    """In the user's cache."""
+    """A folder in the user's cache."""
     return Path.home() / ".cache" / "batchlaw" / "checkpoints"
 
 
 class Checkpoint:
-    """The file of one configuration, or of several that train together, in a folder."""
+    """The checkpoint of one configuration, or of several that train together."""
 
     def __init__(self, folder: Path, configs: Sequence[TrainConfig], every_seconds: float) -> None:
-        """`every_seconds` of training at most are lost to a kill, and none but a second's to a request to stop."""
+        """Choose the file.
+
+        Args:
+            folder: made when first needed.
+            configs: in the order in which they train.
+            every_seconds: seconds from one file to the next. A killed run loses at most this much training, and a run
+                that is asked to stop loses at most a second.
+        """
         name = "".join(config.model_dump_json() for config in configs)
         key = hashlib.sha256(name.encode()).hexdigest()[:32]
         self._file = folder / f"{key}.pt"
         self._every = every_seconds
         self._latest: State | None = None
-        self._kept = self._written = time.monotonic()
+        self._copied = self._written = time.monotonic()
 
     def load(self, device: torch.device) -> State | None:
-        """What was kept; None where there is nothing that can be read."""
+        """The saved state; None if there is no file or it cannot be read."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch's, about files that are none of ours
+                warnings.simplefilter("ignore")  # from torch, about files of other formats
                 state: State = torch.load(self._file, map_location=device, weights_only=True)
         except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError):
             return None
@@ -53,18 +60,21 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to `keep` again; a state copied at every report would cost short trials too much."""
-        return time.monotonic() - self._kept >= min(1.0, self._every)
+        """Whether to `save` again. To copy the state at every report would slow down short trials."""
+        return time.monotonic() - self._copied >= min(1.0, self._every)
 
-    def keep(self, state: State) -> None:
-        """Copy a state, and write it where the last writing lies far enough back."""
+    def save(self, state: State) -> None:
+        """Copy a state in memory, and write it if the last file is `every_seconds` old."""
         self._latest = deepcopy(state) | {"format": _FORMAT}
-        self._kept = time.monotonic()
-        if self._kept - self._written >= self._every:
+        self._copied = time.monotonic()
+        if self._copied - self._written >= self._every:
             self.write()
 
     def write(self) -> None:
-        """Write the latest state that was kept, whole or not at all. A full disk costs the checkpoint, not the run."""
+        """Write the latest saved state, completely or not at all.
+
+        If the disk is full or the folder is not writable, the checkpoint is skipped and training continues.
+        """
         if self._latest is None:
             return
         unfinished = self._file.with_suffix(f".{os.getpid()}.tmp")
@@ -78,6 +88,6 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """The run has ended."""
+        """Delete the file after the run has ended."""
         with contextlib.suppress(OSError):
             self._file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Data sets as tensors on the device, split once by seed; a batch is an index into them."""
+"""Data sets as tensors on the device, split by seed; a batch is an index into them."""
 
 import gzip
 import os
@@ -15,13 +15,13 @@ from batchlaw.errors import DataError
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import DATASETS, Task
 
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 _IDX_FILES = {True: "train", False: "t10k"}
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images, float32 (n, channels, side, side), standardised by the training part; labels, int64 (n,)."""
+    """Images, float32 (n, channels, side, side), standardized by the training part; labels, int64 (n,)."""
 
     images: Tensor
     labels: Tensor
@@ -32,14 +32,14 @@ class Examples:
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a data set that a search may see."""
+    """The parts of a data set that a trial may use; test data is not among them."""
 
     train: Examples
     validation: Examples
 
 
 def default_data_dir() -> Path:
-    """Where data sets are kept: `BATCHLAW_DATA`, else a folder in the user's cache."""
+    """The folder of data sets: `BATCHLAW_DATA`, or a folder in the user's cache."""
     return Path(os.environ.get("BATCHLAW_DATA") or Path.home() / ".cache" / "batchlaw" / "data")
 
 
@@ -49,17 +49,21 @@ def load_parts(task: Task, device: torch.device, data_dir: Path) -> Parts:
     Raises:
         DataError: the data set is not under `data_dir`, or not of the expected form.
     """
-    # The network has no part in the data, so tasks that differ in it alone share the tensors.
+    # The cache ignores the network, so that tasks with the same data share the tensors.
     return _parts(task.dataset, task.n_train, task.n_validation, task.label_noise, task.split_seed, device, data_dir)
 
 
 def load_test(task: Task, device: torch.device, data_dir: Path) -> Examples:
-    """The test examples of a task, standardised like its training part. For the verification of a winner alone."""
+    """The test examples of a task, standardized like its training part. Only the verification of a winner uses them.
+
+    Raises:
+        DataError: as in `load_parts`.
+    """
     images, labels = _read(task.dataset, False, task.split_seed, data_dir)
     pool, _ = _read(task.dataset, True, task.split_seed, data_dir)
     order = _split_order(len(pool), task.split_seed)
     train = pool[order[task.n_validation : task.n_validation + task.n_train]]
-    return Examples(_standardise(images, train).to(device), labels.to(device))
+    return Examples(_standardize(images, train).to(device), labels.to(device))
 
 
 @lru_cache(maxsize=2)
@@ -77,18 +81,18 @@ def _parts(
     validation, train = order[:n_validation], order[n_validation : n_validation + n_train]
     noisy = _with_label_noise(labels[train], label_noise, DATASETS[dataset].n_classes, split_seed)
     return Parts(
-        train=Examples(_standardise(images[train], images[train]).to(device), noisy.to(device)),
-        validation=Examples(_standardise(images[validation], images[train]).to(device), labels[validation].to(device)),
+        train=Examples(_standardize(images[train], images[train]).to(device), noisy.to(device)),
+        validation=Examples(_standardize(images[validation], images[train]).to(device), labels[validation].to(device)),
     )
 
 
 def _split_order(n: int, split_seed: int) -> Tensor:
-    """A permutation of the training pool, validation first, so that a smaller train_size is a subset of a larger."""
+    """A permutation of the training pool; validation is first, so that smaller training parts are subsets of larger."""
     return torch.randperm(n, generator=torch.Generator().manual_seed(derive_seed(split_seed, "split")))
 
 
-def _standardise(images: Tensor, reference: Tensor) -> Tensor:
-    """Zero mean and unit variance of each channel over `reference`; uint8 in, float32 out."""
+def _standardize(images: Tensor, reference: Tensor) -> Tensor:
+    """Images, uint8, scaled to zero mean and unit variance of each channel over `reference`, float32."""
     reference = reference.float()
     mean = reference.mean(dim=(0, 2, 3), keepdim=True)
     std = reference.std(dim=(0, 2, 3), keepdim=True)
@@ -96,7 +100,7 @@ def _standardise(images: Tensor, reference: Tensor) -> Tensor:
 
 
 def _with_label_noise(labels: Tensor, fraction: float, n_classes: int, split_seed: int) -> Tensor:
-    """Replace exactly round(fraction × n) labels by another class, uniformly."""
+    """The labels, of which exactly round(fraction × n) are replaced by another class, uniformly."""
     generator = torch.Generator().manual_seed(derive_seed(split_seed, "label noise"))
     chosen = torch.randperm(len(labels), generator=generator)[: round(fraction * len(labels))]
     shift = torch.randint(1, n_classes, (len(chosen),), generator=generator)
@@ -123,7 +127,7 @@ def _read(dataset: str, train: bool, split_seed: int, data_dir: Path) -> tuple[T
 
 
 def _read_digits(train: bool, split_seed: int) -> tuple[Tensor, Tensor]:
-    """scikit-learn's digits; a fifth of them is the test set."""
+    """scikit-learn's digits, a fifth of which is the test set."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -136,7 +140,7 @@ def _read_digits(train: bool, split_seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _read_idx(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
-    """The gzipped IDX files that Debian ships; torchvision reads only unpacked ones, in its own folder."""
+    """The gzipped IDX files of Debian's package; torchvision reads unpacked files in its own folder only."""
     prefix = _IDX_FILES[train]
     arrays = []
     for part, shape in ((f"{prefix}-images-idx3-ubyte.gz", (1, 28, 28)), (f"{prefix}-labels-idx1-ubyte.gz", ())):
@@ -161,12 +165,12 @@ def _torchvision_class(dataset: str) -> type:
 
 
 def _open_torchvision(dataset: str, train: bool, data_dir: Path) -> Any | None:
-    """torchvision's data set, or None where it is not under `data_dir`."""
+    """torchvision's data set; None if it is not under `data_dir`."""
     if not data_dir.is_dir():
-        return None  # known without the import of torchvision, which takes a second
+        return None  # without the import of torchvision, which takes a second
     try:
         return _torchvision_class(dataset)(data_dir, train=train)
-    except Exception as error:  # of a damaged file its readers raise whatever they trip over
+    except Exception as error:  # torchvision raises errors of many kinds for damaged files
         if isinstance(error, RuntimeError) and "not found" in str(error):
             return None
         reason = _one_line(error) or type(error).__name__
@@ -196,10 +200,15 @@ def missing(dataset: str, data_dir: Path) -> str:
 
 
 def prepare(task: Task, data_dir: Path, *, download: bool) -> None:
-    """Make sure that a task's data can be read on this machine, downloading it only when told to.
+    """Check that the data of a task can be read on this machine.
+
+    Args:
+        task: the task.
+        data_dir: the folder of data sets.
+        download: download missing data into it.
 
     Raises:
-        DataError: it is missing, and the download was not allowed or failed.
+        DataError: the data is missing, and `download` is false or failed.
     """
     dataset = task.dataset
     if dataset == "digits" or (dataset == "fashion-mnist" and DEBIAN_FASHION_MNIST.is_dir()):
@@ -216,11 +225,14 @@ def prepare(task: Task, data_dir: Path, *, download: bool) -> None:
 
 
 def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Random crops after zero padding by 4 pixels, and random horizontal flips, for a whole batch at once.
+    """Random crops after zero padding by 4 pixels, and random horizontal flips, of a whole batch.
 
     Args:
         images: (batch, channels, side, side).
         generator: on the device of the images.
+
+    Returns:
+        (batch, channels, side, side).
     """
     batch, _, side, _ = images.shape
     device = images.device

@@ -6,7 +6,7 @@ from batchlaw.errors import BatchlawError
 
 
 def device_named(name: str) -> torch.device:
-    """The device of a name; "auto" is the accelerator of this machine, else the CPU.
+    """The device of a name; "auto" is this machine's accelerator, or the CPU if it has none.
 
     Raises:
         BatchlawError: this machine has no such device.
@@ -25,7 +25,7 @@ def device_named(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """`cpu`, or the type with the product's name, such as `cuda (NVIDIA H100)`."""
+    """The type of a device, for CUDA with the name of the product, such as `cuda (NVIDIA H100)`."""
     if device.type != "cuda":
         return device.type
     return f"cuda ({torch.cuda.get_device_name(device)})"

@@ -1,8 +1,8 @@
-"""How noisy the gradient is: unbiased estimates of |G|² and of tr Σ, whose ratio is the simple noise scale.
+"""Gradient noise: unbiased estimates of |G|² and tr Σ, whose ratio tr Σ/|G|² is the simple noise scale.
 
-McCandlish et al. 2018 (arXiv:1812.06162), appendix A.1: the squared norm of a gradient over B examples is |G|² + tr Σ/B
-on average, so two batch sizes tell both parts. G is the gradient of the mean loss over the training part, Σ the
-covariance of the gradients of its single examples. Only the parts are unbiased: average them before dividing.
+G is the gradient of the mean loss over the training part, Σ the covariance of the gradients of its single examples. The
+squared norm of a gradient over B examples has the mean |G|² + tr Σ/B, so two batch sizes give both (McCandlish et al.
+2018, arXiv:1812.06162, appendix A.1). The ratio of two estimates is biased: average them before dividing.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,23 +13,23 @@ from torch import Tensor
 
 from batchlaw.recipe.seeds import derive_seed
 
-# Measured on studies/claim-batch-per-lr.toml, whose tr Σ/|G|² is 100 to 1000: a whole pass over its 800 examples in 8
-# micro-batches costs 2.0 ms, and knows |G|² exactly and tr Σ to 14 %; 256 examples cost 1.5 ms, and know |G|² to 50 to
-# 140 % and tr Σ to 20 to 70 %. 4 micro-batches save 0.6 ms, 16 cost 1.3 ms more and know tr Σ to 10 %.
-EXAMPLES = 1024  # a draw, at most
-MICRO_BATCHES = 8  # at least, where there are as many examples
+# Measured on studies/claim-batch-per-lr.toml, where tr Σ/|G|² is 100 to 1000. A whole pass over its 800 examples in 8
+# micro-batches takes 2.0 ms and gives |G|² exactly and tr Σ within 14 %. 256 examples take 1.5 ms and give |G|² within
+# 50 to 140 % and tr Σ within 20 to 70 %. 4 micro-batches save 0.6 ms; 16 take 1.3 ms more and give tr Σ within 10 %.
+EXAMPLES = 1024  # at most, for one measurement
+MICRO_BATCHES = 8  # at least, if there are as many examples
 
 
 @dataclass(frozen=True, kw_only=True)
 class GradientNoise:
-    """Estimates of one network, not finite where its gradients are not."""
+    """The estimates for one network; not finite if its gradients are not."""
 
-    norm2: float  # |G|²; below 0 by chance where the noise is much larger
+    norm2: float  # |G|²; may be below 0 if the noise is much larger
     variance: float  # tr Σ
 
 
 def draw(n_train: int, seeds: Sequence[int], step: int, device: torch.device) -> Tensor:
-    """Distinct training examples to measure on after a step, int64 (members, examples), of each member by its seed."""
+    """Indices of the training examples to measure on after a step, without repetition, int64 (members, examples)."""
     shuffled = []
     for seed in seeds:
         generator = torch.Generator(device=device).manual_seed(derive_seed(seed, "noise", step))
@@ -40,17 +40,17 @@ def draw(n_train: int, seeds: Sequence[int], step: int, device: torch.device) ->
 def gradient_noise(
     gradient: Callable[[Tensor], Sequence[Tensor]], examples: Tensor, micro_batch_size: int, n_train: int
 ) -> list[GradientNoise]:
-    """The estimates of each member, with micro-batches as the small batches and all of them as the big one.
+    """The estimates of each member; the small batches are micro-batches, the big batch is all of them.
 
-    Distinct examples are less alike than independent ones: the gradients of two have a covariance of -Σ/(N-1), which is
-    corrected for, so that a whole pass gives |G|² itself. With augmentation, G and Σ are those of one augmented pass.
+    Examples drawn without repetition are not independent: the gradients of two have the covariance -Σ/(N-1). This is
+    corrected, so that a whole pass gives |G|² exactly. With augmentation, G and Σ are those of one augmented pass.
 
     Args:
-        gradient: of the mean loss over the examples at indices (members, micro_batch_size), by each parameter; its
-            first dimension are the members, where there are several.
-        examples: indices without repetition, (members, examples).
-        micro_batch_size: what is left of the examples after whole micro-batches has no part.
-        n_train: examples that were drawn from, N.
+        gradient: from indices (members, micro_batch_size) to the gradient of the mean loss, one tensor for each
+            parameter; the first dimension are the members if there are several.
+        examples: indices without repetition, (members, examples); a last incomplete micro-batch is left out.
+        micro_batch_size: examples of a small batch.
+        n_train: number of training examples, N.
     """
     members, n_drawn = examples.shape
     n_small = n_drawn // micro_batch_size
@@ -62,7 +62,7 @@ def gradient_noise(
         squares += _norm2(parts, members)
         total = [a + b for a, b in zip(total, parts, strict=True)] if total else list(parts)
     norm2_small, norm2_big = squares / n_small, _norm2(total, members) / n_small**2
-    # As (1/b - 1/B) × bB, so that a single micro-batch, which cannot tell the parts, gives 0/0.
+    # In this form a single micro-batch, from which nothing can be estimated, gives 0/0.
     norm2 = (big * norm2_big - small * norm2_small) / (big - small)
     variance = (norm2_small - norm2_big) * (small * big) / (big - small)
     corrected = torch.stack([norm2 + variance / n_train, variance * (n_train - 1) / n_train], dim=1)

@@ -1,4 +1,4 @@
-"""The loop of a training run: stacks advance from report to report; divergence, and what is measured on the way."""
+"""The loop of a training run: networks advance from report to report, are evaluated, and may diverge."""
 
 import math
 import time
@@ -8,14 +8,12 @@ from typing import Any, TypeVar
 
 import torch
 
-from batchlaw.errors import Diverged
-from batchlaw.recipe.result import Report, TrainResult
+from batchlaw.recipe.result import Report
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import TrainConfig
-from batchlaw.train import memory, networks
+from batchlaw.train import memory
 from batchlaw.train.checkpoint import Checkpoint
 from batchlaw.train.data import Examples, load_parts
-from batchlaw.train.device import device_name
 from batchlaw.train.evaluation import Evaluation
 from batchlaw.train.parallel_runs import ParallelRuns
 from batchlaw.train.stacking import can_stack, stack_size
@@ -24,13 +22,15 @@ T = TypeVar("T")
 
 
 class Run:
-    """Configurations in training: members are the replicates of the first, of the second, …, so many of them a stack.
+    """Configurations in training. A *member* is one replicate of one configuration.
+
+    Members are ordered by configuration, then by seed. `size` of them train as one network, a *stack*.
 
     Args:
-        configs: that differ in the learning rate alone.
-        device: where they train.
-        data_dir: where data sets are kept.
-        size: members of a stack; None as `train_together` has it.
+        configs: at least one; they differ in the learning rate only.
+        device: to train on.
+        data_dir: with the data sets.
+        size: members of a stack; None as in `train_together`.
     """
 
     def __init__(self, configs: Sequence[TrainConfig], device: torch.device, data_dir: Path, size: int | None) -> None:
@@ -60,34 +60,28 @@ class Run:
                 ParallelRuns(self.config, task, seeds, self.schedule, self.parts.train, peak_lrs) for peak_lrs in rates
             ]
         self.stack_seconds = [0.0] * len(self.stacks)
-        self.finite = [True] * len(configs) * len(seeds)
+        self.finite = [True] * len(configs) * len(seeds)  # of each member
         self.untrained: list[dict[str, float]] | None = None
-        self.validation: list[dict[str, float]] = []  # of each member, at the latest report
-        self.loss_errors: list[float] = []
+        self.validation: list[dict[str, float]] = []  # scores of each member at the latest report
+        self.loss_errors: list[float] = []  # standard error of its loss there
         self.curves: list[list[dict[str, Any]]] = [[] for _ in configs]
-        self.done = 0  # steps
+        self.steps_done = 0
         self.reported: list[list[tuple[float, dict[str, float]]]] = [[] for _ in configs]
 
-    def of(self, position: int, values: Sequence[T]) -> list[T]:
-        """What belongs to the replicates of a configuration, of what there is of each member."""
+    def replicates(self, position: int, of_members: Sequence[T]) -> list[T]:
+        """The values of one configuration's replicates, from the values of all members."""
         n = len(self.config.seeds)
-        return list(values[position * n : (position + 1) * n])
+        return list(of_members[position * n : (position + 1) * n])
 
-    def base_lrs(self, position: int) -> list[float]:
-        """Of the configurations in the network of one."""
-        n = max(self.size // len(self.config.seeds), 1)
-        start = position - position % n
-        return [config.base_lr for config in self.configs[start : start + n]]
-
-    def ended(self, position: int) -> bool:
+    def has_diverged(self, position: int) -> bool:
         """Whether no replicate of a configuration is finite any more."""
-        return not any(self.of(position, self.finite))
+        return not any(self.replicates(position, self.finite))
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint, right before a report."""
+        """The whole state at a report, for a checkpoint."""
         return {
             "size": self.size,
-            "done": self.done,
+            "done": self.steps_done,
             "reported": self.reported,
             "finite": self.finite,
             "curves": self.curves,
@@ -96,61 +90,65 @@ class Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.done, self.reported, self.finite = state["done"], state["reported"], state["finite"]
+        """Continue from the state of a checkpoint."""
+        self.steps_done, self.reported, self.finite = state["done"], state["reported"], state["finite"]
         self.curves, self.stack_seconds = state["curves"], state["stack_seconds"]
-        for stack, kept in zip(self.stacks, state["stacks"], strict=True):
-            stack.restore(kept)
+        for stack, saved in zip(self.stacks, state["stacks"], strict=True):
+            stack.restore(saved)
 
     def train(self, reports: Sequence[Report], checkpoint: Checkpoint | None) -> None:
-        """To the end of the budget, or until none is finite; reports that were made before are made again."""
-        config = self.config
-        boundaries = self.schedule.report_steps(config.reports)
+        """Train to the end of the budget, or until every member has diverged.
+
+        After `restore` the earlier reports are made again first.
+        """
+        boundaries = self.schedule.report_steps(self.config.reports)
         for report, reported in zip(reports, self.reported, strict=True):
             for progress, metrics in reported:
                 report(progress, metrics)
         for number, boundary in enumerate(boundaries, start=1):
             if number < len(boundaries) and boundaries[number] == boundary:
-                continue  # the next report is due at the same step, and speaks for this one
-            if boundary <= self.done:
+                continue  # the next report has the same step and replaces this one
+            if boundary <= self.steps_done:
                 continue
-            alive = [position for position in range(len(self.configs)) if not self.ended(position)]
-            train_losses = self.advance(self.done, boundary)
-            scores = self.validate(train_losses)
-            self.done = boundary
-            alive = [position for position in alive if not self.ended(position)]
+            scores = self.validate(self.advance(self.steps_done, boundary))
+            self.steps_done = boundary
+            alive = [position for position in range(len(self.configs)) if not self.has_diverged(position)]
             if not alive:
                 return
-            course = self.course(scores) if "curves" in config.measures else {}
-            noise = self.gradient_noise(boundary) if "noise-scale" in config.measures else []
-            for position in alive:
-                progress = number / config.reports
-                if course:
-                    own = {name: self.of(position, values) for name, values in course.items()}
-                    self.curves[position].append({"progress": progress, **own})
-                known = [parts for parts in self.of(position, noise) if parts]
-                means = _means(self.of(position, scores)) | _means(known)
-                self.reported[position].append((progress, means))
+            self.record(alive, number / self.config.reports, scores)
             if checkpoint and checkpoint.due and number < len(boundaries):
-                checkpoint.keep(self.state())
+                checkpoint.save(self.state())
             for position in alive:
                 reports[position](*self.reported[position][-1])
 
+    def record(self, alive: Sequence[int], progress: float, scores: list[dict[str, float]]) -> None:
+        """Add a report to `reported`, and to `curves` if they are measured, for the configurations `alive`."""
+        measures = self.config.measures
+        curve_points = self.curve_points(scores) if "curves" in measures else {}
+        noise = self.gradient_noise(self.steps_done) if "noise-scale" in measures else []
+        for position in alive:
+            if curve_points:
+                own = {name: self.replicates(position, values) for name, values in curve_points.items()}
+                self.curves[position].append({"progress": progress, **own})
+            known = [estimates for estimates in self.replicates(position, noise) if estimates]
+            means = means_of(self.replicates(position, scores)) | means_of(known)
+            self.reported[position].append((progress, means))
+
     def advance(self, start: int, stop: int) -> list[float]:
-        """Train all stacks to step `stop`; the mean training loss of each member on the way."""
+        """Train all stacks from step `start` to `stop`; returns each member's mean training loss over these steps."""
         losses: list[float] = []
         for position, stack in enumerate(self.stacks):
             began = time.perf_counter()
             stack.advance(start, stop)
-            losses += (stack.loss_sum / (stop - start)).tolist()  # the one wait for the device
+            losses += (stack.loss_sum / (stop - start)).tolist()  # waits for the device
             stack.loss_sum.zero_()
             self.stack_seconds[position] += time.perf_counter() - began
         return losses
 
     def validate(self, train_losses: Sequence[float]) -> list[dict[str, float]]:
-        """Metrics of each member at a report; a diverged one carries its untrained network's."""
+        """The metrics of each member at a report; a diverged member has those of its untrained network."""
         evaluations = [stack.evaluate(self.parts.validation) for stack in self.stacks]
-        self.validation = _per_member(evaluations, "validation")
+        self.validation = scores_of(evaluations, "validation")
         self.loss_errors = [error for evaluation in evaluations for error in evaluation.loss_standard_error]
         scores = [dict(score) for score in self.validation]
         for position, (score, train_loss) in enumerate(zip(scores, train_losses, strict=True)):
@@ -158,29 +156,29 @@ class Run:
             score["running_train_loss"] = train_loss
         return self.with_untrained(scores)
 
-    def course(self, scores: list[dict[str, float]]) -> dict[str, list[float | None]]:
-        """Of each member at a report: its scores, the loss of the whole training part, and the sharpness there."""
-        training = _per_member([stack.evaluate(self.parts.train) for stack in self.stacks], "train")
+    def curve_points(self, scores: list[dict[str, float]]) -> dict[str, list[float | None]]:
+        """A point of each member's training curves: its scores, its loss on the whole training part, its sharpness."""
+        training = scores_of([stack.evaluate(self.parts.train) for stack in self.stacks], "train")
         rows = [{**score, **train} for score, train in zip(scores, training, strict=True)]
         columns: dict[str, list[float]] = {name: [row[name] for row in rows] for name in rows[0]}
         if "sharpness" in self.config.measures:
-            found = [stack.sharpness() for stack in self.stacks]
-            columns |= {name: [value for stack in found for value in stack[name]] for name in found[0]}
-        # JSON has no infinity; what left the finite numbers is told by `diverged`.
+            measured = [stack.sharpness() for stack in self.stacks]
+            columns |= {name: [value for stack in measured for value in stack[name]] for name in measured[0]}
+        # None, because JSON has no infinity; `TrainResult.diverged` says which members diverged.
         return {name: [v if math.isfinite(v) else None for v in values] for name, values in columns.items()}
 
     def gradient_noise(self, step: int) -> list[dict[str, float]]:
-        """The parts of the noise scale of each member at a report; nothing of one that is not finite."""
-        found = [noise for stack in self.stacks for noise in stack.gradient_noise(step)]
+        """The estimates of each member's gradient noise; empty where they are not finite."""
+        estimates = [noise for stack in self.stacks for noise in stack.gradient_noise(step)]
         return [
             {"gradient_norm2": noise.norm2, "gradient_variance": noise.variance}
             if finite and math.isfinite(noise.norm2) and math.isfinite(noise.variance)
             else {}
-            for noise, finite in zip(found, self.finite, strict=True)
+            for noise, finite in zip(estimates, self.finite, strict=True)
         ]
 
     def with_untrained(self, scores: list[dict[str, float]]) -> list[dict[str, float]]:
-        """The scores, with those of the untrained network in the place of each diverged member's."""
+        """The scores, with those of the untrained network for each diverged member."""
         return [
             score if finite else {name: self.untrained_metrics()[position][name] for name in score}
             for position, (score, finite) in enumerate(zip(scores, self.finite, strict=True))
@@ -197,71 +195,15 @@ class Run:
         return self.untrained
 
     def untrained_scores(self, examples: Examples, part: str) -> list[dict[str, float]]:
-        """The scores of each member's network before its first step, which its seed alone decides."""
-        fresh = [
+        """The scores of each member before its first step; they depend on its seed only."""
+        untrained = [
             ParallelRuns(self.config, self.task, (seed,), self.schedule, self.parts.train) for seed in self.config.seeds
         ]
-        evaluations = [network.evaluate(examples) for network in fresh]
-        return _per_member(evaluations, part) * len(self.configs)
-
-    def results(self, test: Examples | None) -> list[TrainResult | Diverged]:
-        """After the last report, whose validation is used again."""
-        training = _per_member([stack.evaluate(self.parts.train) for stack in self.stacks], "train")
-        members = self.with_untrained([{**v, **t} for v, t in zip(self.validation, training, strict=True)])
-        if test is not None:
-            tested = _per_member([stack.evaluate(test) for stack in self.stacks], "test")
-            if not all(self.finite):
-                untrained = self.untrained_scores(test, "test")
-                tested = [t if ok else u for t, u, ok in zip(tested, untrained, self.finite, strict=True)]
-            members = [{**member, **scores} for member, scores in zip(members, tested, strict=True)]
-        tails = [variance for stack in self.stacks for variance in stack.tail_loss_variance()]
-        plateaus = [steps for stack in self.stacks for steps in stack.plateau_steps()]
-        seconds = [s / stack.members for stack, s in zip(self.stacks, self.stack_seconds, strict=True)
-                   for _ in range(stack.members)]  # fmt: skip
-        micro = min(stack.micro_batch_size for stack in self.stacks)
-        largest = max(phase.batch_size for phase in self.schedule.phases)
-        batch_norm = largest > micro and networks.has_batch_norm(self.stacks[0].model)
-        results: list[TrainResult | Diverged] = []
-        for position, config in enumerate(self.configs):
-            if self.ended(position):
-                results.append(Diverged(_means(self.of(position, self.untrained_metrics()))))
-                continue
-            replicates = self.of(position, members)
-            means = _means(replicates)
-            errors = [error for error in self.of(position, self.loss_errors) if math.isfinite(error)]
-            accuracy = means["validation_accuracy"]
-            train_seconds = sum(self.of(position, seconds))
-            results.append(
-                TrainResult(
-                    metrics=means,
-                    replicates=replicates,
-                    validation_standard_errors={
-                        "validation_accuracy": math.sqrt(accuracy * (1 - accuracy) / len(self.parts.validation)),
-                        "validation_loss": sum(errors) / max(len(errors), 1),
-                    },
-                    diverged=[not finite for finite in self.of(position, self.finite)],
-                    train_seconds=train_seconds,
-                    examples_per_second=self.schedule.examples * len(config.seeds) / train_seconds,
-                    device=device_name(self.device),
-                    threads=torch.get_num_threads(),
-                    stacked=self.size > 1,
-                    stack_size=self.size,
-                    stacked_base_lrs=self.base_lrs(position),
-                    micro_batch_size=min(micro, config.batch_size),
-                    grad_accum_steps=math.ceil(config.batch_size / micro),
-                    peak_memory_bytes=memory.peak_bytes(self.device),
-                    tail_loss_variance=self.of(position, tails),
-                    curves=self.curves[position],
-                    plateau_steps=self.of(position, plateaus),
-                    flags=["batch norm over micro-batches: not the statistics of the whole batch"]
-                    if batch_norm
-                    else [],
-                )
-            )
-        return results
+        return scores_of([network.evaluate(examples) for network in untrained], part) * len(self.configs)
 
 
-def _per_member(evaluations: list[Evaluation], part: str) -> list[dict[str, float]]:
+def scores_of(evaluations: Sequence[Evaluation], part: str) -> list[dict[str, float]]:
+    """Loss and accuracy of each member, named after a part of the data such as `validation`."""
     return [
         {f"{part}_loss": loss, f"{part}_accuracy": accuracy}
         for evaluation in evaluations
@@ -269,5 +211,6 @@ def _per_member(evaluations: list[Evaluation], part: str) -> list[dict[str, floa
     ]
 
 
-def _means(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+def means_of(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each score."""
     return {name: sum(score[name] for score in scores) / len(scores) for name in (scores[0] if scores else ())}

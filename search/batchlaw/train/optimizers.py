@@ -11,9 +11,14 @@ from batchlaw.spec.families import FAMILIES
 
 
 def build(config: TrainConfig, model: nn.Module, *, stacked: bool = False) -> optim.Optimizer:
-    """The optimizer of a configuration; its learning rate is set before each step.
+    """The optimizer of a configuration, at its peak learning rate. The schedule sets the rate before each step.
 
-    Weight decay is decoupled for adamw (Loshchilov & Hutter 2019) and an L2 term elsewhere.
+    Weight decay is decoupled for adamw (Loshchilov & Hutter 2019) and an L2 term for the other optimizers.
+
+    Args:
+        config: of the run.
+        model: whose parameters are optimized.
+        stacked: the first dimension of every parameter are the members of a stack.
     """
     family = FAMILIES[config.optimizer]
     groups = parameter_groups(config, model, stacked=stacked)
@@ -25,11 +30,11 @@ def build(config: TrainConfig, model: nn.Module, *, stacked: bool = False) -> op
 
 
 def parameter_groups(config: TrainConfig, model: nn.Module, *, stacked: bool = False) -> list[dict[str, Any]]:
-    """All parameters with the weight decay; norms and biases without it where the study exempts them."""
+    """Parameter groups with weight decay, and without it for norms and biases if the study exempts them."""
     decayed: list[nn.Parameter] = []
     exempt: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        # Biases by name, since a stacked bias may be a matrix; the weights of norms are the vectors that remain.
+        # Biases are known by name, since a stacked bias may be a matrix. Other vectors are the weights of norms.
         small = "bias" in name.split(".") or parameter.ndim - stacked <= 1
         (exempt if small and config.exempt_norms_and_biases else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": exempt, "weight_decay": 0.0}]
@@ -37,22 +42,28 @@ def parameter_groups(config: TrainConfig, model: nn.Module, *, stacked: bool = F
 
 
 class RatePerMember:
-    """Gives each member of a stack a learning rate of its own, with any of the families.
+    """Steps of a stack whose members have different learning rates, for any optimizer of the table.
 
-    The change that a step of theirs makes is proportional to the learning rate. So the optimizer steps at the rate of
-    the schedule's multiplier alone, and each member goes its own peak rate's part of that way; what is rounded is not
-    more than a step rounds, where rates are below 1.
+    The update of each optimizer is proportional to its learning rate. So the optimizer makes a step at the multiplier
+    of the schedule, and each member keeps the fraction of the update that is its own peak rate. Below a rate of 1 this
+    rounds no more than a step does.
     """
 
     def __init__(self, optimizer: optim.Optimizer, parameters: Sequence[Tensor], peak_lrs: Tensor) -> None:
-        """`peak_lrs` are (members,), the first dimension of every parameter."""
+        """Prepare the steps.
+
+        Args:
+            optimizer: of the stack.
+            parameters: of the stack, with the members as first dimension.
+            peak_lrs: (members,).
+        """
         self._optimizer, self._parameters = optimizer, [parameter.detach() for parameter in parameters]
         self._before = [torch.empty_like(parameter) for parameter in self._parameters]
         self._rates = [peak_lrs.view(-1, *[1] * (parameter.ndim - 1)) for parameter in self._parameters]
 
     @torch.no_grad()
     def step(self) -> None:
-        """One update of all members."""
+        """Make one update of all members."""
         for before, parameter in zip(self._before, self._parameters, strict=True):
             before.copy_(parameter)
         self._optimizer.step()

@@ -1,4 +1,4 @@
-"""The gradient of a multilayer perceptron, written out: at small batches autograd's bookkeeping is most of a step."""
+"""The gradient of a multilayer perceptron without autograd, which takes most of the time of a step at small batches."""
 
 from collections.abc import Sequence
 
@@ -19,18 +19,18 @@ def layers_of(model: nn.Module) -> list[Layer]:
 
 @torch.no_grad()
 def backward(layers: Sequence[Layer], images: Tensor, labels: Tensor, share: float) -> Tensor:
-    """Add the gradient of the mean cross-entropy × `share` to the parameters; return that mean, of each member.
+    """Add the gradient of the mean cross-entropy × `share` to the parameters, for linear layers with ReLU between them.
 
-    What autograd computes for linear layers with ReLU between them, up to rounding.
+    The same as by autograd up to rounding.
 
     Args:
         layers: of one network, or of a stack.
         images: ([members,] batch, channels, side, side), float32.
         labels: ([members,] batch), int64.
-        share: the part of the step that this batch makes up.
+        share: the fraction of the step's examples that are in this batch.
 
     Returns:
-        ([members]).
+        The mean cross-entropy × `share`, ([members]).
     """
     hidden = [images.flatten(-3)]
     last = len(layers) - 1
@@ -50,7 +50,9 @@ def backward(layers: Sequence[Layer], images: Tensor, labels: Tensor, share: flo
         _add(weight, delta.mT @ inputs)
         _add(bias, delta.sum(-2, keepdim=weight.ndim == 3))
         if inputs is not hidden[0]:
-            delta = (delta @ weight).mul_(inputs.sign())  # inputs come out of a ReLU: the sign is its derivative
+            delta = (delta @ weight).mul_(
+                inputs.sign()
+            )  # the inputs are outputs of a ReLU, whose derivative is their sign
     return losses
 
 

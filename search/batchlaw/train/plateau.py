@@ -1,23 +1,23 @@
-"""How long the loss stays on the plateau on which training near a saddle point starts."""
+"""The length of the plateau of the loss at the start of training near a saddle point."""
 
 import math
 
 import torch
 from torch import Tensor
 
-_LEFT = 0.9  # of the loss of guessing: below it the plateau is left (assumption)
-_EXAMPLES = 64  # that a loss is averaged over, so that a few easy examples do not count as having left
+_LEFT = 0.9  # the plateau ends below this fraction of the loss of guessing (assumption)
+_EXAMPLES = 64  # over which the loss is averaged, so that a few easy examples do not end the plateau (assumption)
 
 
 def plateau_steps(losses: Tensor, batch_size: int, chance: float) -> list[float | None]:
-    """Steps until the loss falls below 90 % of that of guessing, for each member; None where it never does.
+    """For each member the steps until its loss is below 90 % of the loss of guessing; None if it never is.
 
-    The loss is a moving mean over 64 examples, or one step where that sees more. The step is the middle of that
-    window, so that a wide one, of a small batch, is not late.
+    The loss is a moving mean over 64 examples, or over one step if that has more. The result is the middle of the
+    window, so that wide windows, at small batch sizes, do not make it late.
 
     Args:
         losses: of every step, (steps, members).
-        batch_size: examples a step.
+        batch_size: examples of a step.
         chance: the loss of guessing.
     """
     width = min(math.ceil(_EXAMPLES / batch_size), len(losses))

@@ -1,4 +1,4 @@
-"""How many runs train fastest as one network: measured, once for each shape of work."""
+"""How many runs train fastest as one network, measured once for each kind of run in a process."""
 
 import time
 from collections.abc import Hashable, Sequence
@@ -13,29 +13,34 @@ from batchlaw.train import networks
 from batchlaw.train.data import Examples
 from batchlaw.train.parallel_runs import ParallelRuns
 
-_STEPS = 12  # of a timed stretch at most; three of them, the fastest counts
-_SHARE = 8  # and at most this part of the run, so that a measurement costs no more than half of one
+_STEPS = 12  # of one timing at most; the fastest of three timings counts
+_SHARE = 8  # a timing takes at most 1/8 of a run's steps, so that with its warm-up a measurement takes at most half
 _FASTEST: dict[Hashable, int] = {}
 
-_OF_THE_LR = ("base_lr", "peak_lr", "lr_per_example", "noise_scale")
+_LR_FIELDS = ("base_lr", "peak_lr", "lr_per_example", "noise_scale")
 
 
 def can_stack(configs: Sequence[TrainConfig]) -> bool:
-    """Whether the runs of some configurations have a stacked form: they differ in the learning rate alone."""
+    """Whether the runs of configurations can train as one network: they differ in the learning rate only."""
     first = configs[0]
-    same = first.model_dump(exclude=set(_OF_THE_LR))
+    same = first.model_dump(exclude=set(_LR_FIELDS))
     return (
         first.task is not None
         and networks.can_stack(first.task)
-        and all(config.model_dump(exclude=set(_OF_THE_LR)) == same for config in configs[1:])
+        and all(config.model_dump(exclude=set(_LR_FIELDS)) == same for config in configs[1:])
     )
 
 
 def stack_size(configs: Sequence[TrainConfig], train: Examples, schedule: Schedule) -> int:
-    """How many runs train fastest as one network: 1, the seeds of a configuration, those of a third of them, or all.
+    """How many runs train fastest as one network: 1, all seeds of one configuration, of a third of them, or of all.
 
-    Times a few steps of each size in turn, on throw-away networks, from the smallest on until a larger one is no longer
-    faster; a run too short to time trains by itself. For configurations of which `can_stack` holds.
+    A few steps of each size are timed on networks that are thrown away, from the smallest size until a larger one is no
+    longer faster. The result is 1 for runs that are too short to time.
+
+    Args:
+        configs: `can_stack` is true for them.
+        train: the training examples.
+        schedule: of the configurations.
     """
     config, n_seeds = configs[0], len(configs[0].seeds)
     steps = min(_STEPS, schedule.steps // _SHARE)
@@ -58,14 +63,14 @@ def stack_size(configs: Sequence[TrainConfig], train: Examples, schedule: Schedu
 
 
 def configs_together(configs: Sequence[TrainConfig], train: Examples) -> int:
-    """How many of some configurations train fastest as one network; 1 where they cannot."""
+    """How many of the configurations train fastest as one network; 1 if they cannot be stacked."""
     if not can_stack(configs):
         return 1
     return max(stack_size(configs, train, schedule_of(configs[0])) // len(configs[0].seeds), 1)
 
 
 def stack_of(configs: Sequence[TrainConfig], size: int, train: Examples, schedule: Schedule) -> ParallelRuns:
-    """The first `size` runs of some configurations, which are one or whole configurations, as a stack."""
+    """The first `size` runs of the configurations as one network: seeds of the first, or all seeds of several."""
     config = configs[0]
     assert config.task is not None
     peak_lrs = tuple(each.peak_lr for each in configs[: ceil(size / len(config.seeds))])
@@ -73,12 +78,15 @@ def stack_of(configs: Sequence[TrainConfig], size: int, train: Examples, schedul
 
 
 def seconds_a_step(stack: ParallelRuns, steps: int) -> float:
-    """Of the first `steps` steps: a warm-up, then the fastest of three stretches. Spoils the stack for training."""
+    """Seconds for each of the first `steps` steps: the fastest of three timings after a warm-up.
+
+    The stack cannot be used for training afterwards.
+    """
     stack.advance(0, steps)
-    stretches = []
+    timings = []
     for _ in range(3):
         began = time.perf_counter()
         stack.advance(0, steps)
         stack.loss_sum.tolist()  # waits for the device
-        stretches.append(time.perf_counter() - began)
-    return min(stretches) / steps
+        timings.append(time.perf_counter() - began)
+    return min(timings) / steps

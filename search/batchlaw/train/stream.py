@@ -1,4 +1,4 @@
-"""The stream of examples: shuffled passes without a break, so that every step sees exactly its batch size."""
+"""The stream of training examples: shuffled passes, one after another, so that no batch is smaller than the others."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class ExampleStream:
-    """Indices of training examples; each example comes once in every `n` consecutive ones."""
+    """Indices of training examples; each pass of `n` indices has every example once."""
 
     def __init__(self, n: int, seed: int, device: torch.device) -> None:
         self._n = n
@@ -20,11 +20,11 @@ class ExampleStream:
         return torch.randperm(self._n, generator=self._generator, device=self._device)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state, for a checkpoint."""
         return {"pass": self._pass, "position": self._position, "generator": self._generator.get_state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from the state of a checkpoint."""
         self._pass, self._position = state["pass"], state["position"]
         self._generator.set_state(state["generator"].cpu())
 

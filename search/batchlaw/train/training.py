@@ -1,4 +1,4 @@
-"""The training run of a configuration, or of several at once."""
+"""Training of a configuration, or of several at once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from batchlaw.spec import TrainConfig
 from batchlaw.train.checkpoint import Checkpoint
 from batchlaw.train.data import load_test
 from batchlaw.train.loop import Run
+from batchlaw.train.results import results_of
 
 
 def train(
@@ -25,21 +26,21 @@ def train(
 ) -> TrainResult:
     """Train every replicate of a configuration on a built-in task.
 
-    Replicates advance together from report to report, as one stacked network where a measurement says that it pays,
-    otherwise in turn; the scores are the same up to rounding. On the CPU the result is a pure function of the
-    configuration, `stacked` and the number of threads.
+    Replicates advance together from report to report, either as one stacked network or one after another; the scores
+    are the same up to rounding. On the CPU the result is a pure function of the configuration, `stacked` and the number
+    of threads.
 
     Args:
         config: a configuration with a task.
-        report: called at each share of the budget with the means over replicates; what it raises ends the run.
-        device: where to train.
-        data_dir: where data sets are kept.
-        stacked: how to train several replicates; None measures.
-        test: score the test data at the end as well.
-        checkpoint: where an interrupted run of this configuration goes on from, after its reports were made again.
+        report: called at equal fractions of the budget with the means over replicates; its exceptions end the run.
+        device: to train on.
+        data_dir: with the data sets.
+        stacked: whether replicates train as one stacked network; None measures which is faster.
+        test: score the test data at the end.
+        checkpoint: an interrupted run of this configuration continues from it; earlier reports are made again.
 
     Raises:
-        Diverged: every replicate left the finite numbers; noticed at the next report.
+        Diverged: no replicate stayed finite; noticed at the next report.
         DeviceMemoryError: one example at a time does not fit.
         DataError: the data set is missing.
     """
@@ -62,32 +63,36 @@ def train_together(
     test: bool = False,
     checkpoint: Checkpoint | None = None,
 ) -> list[TrainResult | Diverged]:
-    """Train several configurations that differ in the learning rate alone, as `train` does each of them.
+    """Train several configurations that differ in the learning rate only.
 
-    Each result is that of `train` up to rounding, and on the CPU a pure function of the configurations, their order,
+    Each result is that of `train` up to rounding. On the CPU it is a pure function of the configurations, their order,
     `size` and the number of threads.
 
     Args:
-        configs: at least one; more where `stacking.can_stack` holds of them.
-        reports: of each configuration.
-        device: where to train.
-        data_dir: where data sets are kept.
-        size: how many runs make a network: 1, or all seeds of so many configurations. None measures for one
-            configuration, and takes all runs of several.
-        test: score the test data at the end as well.
-        checkpoint: of these configurations together.
+        configs: one, or several for which `stacking.can_stack` is true.
+        reports: one for each configuration.
+        device: to train on.
+        data_dir: with the data sets.
+        size: runs that train as one network: 1, or all seeds of some of the configurations. None: all runs of several
+            configurations; for one configuration the faster is measured.
+        test: score the test data at the end.
+        checkpoint: of these configurations in this order.
 
     Returns:
-        Of each configuration its result, or its divergence where no replicate of it stayed finite.
+        The result of each configuration, or `Diverged` if no replicate of it stayed finite.
+
+    Raises:
+        DeviceMemoryError: one example at a time does not fit.
+        DataError: the data set is missing.
     """
-    kept = checkpoint.load(device) if checkpoint else None
-    run = Run(configs, device, data_dir, kept["size"] if kept else size)
-    if kept:
-        run.restore(kept)
+    saved = checkpoint.load(device) if checkpoint else None
+    run = Run(configs, device, data_dir, saved["size"] if saved else size)
+    if saved:
+        run.restore(saved)
     try:
         run.train(reports, checkpoint)
     except Interrupted:
         if checkpoint:
             checkpoint.write()
         raise
-    return run.results(load_test(run.task, device, data_dir) if test else None)
+    return results_of(run, load_test(run.task, device, data_dir) if test else None)

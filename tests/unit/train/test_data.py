@@ -260,7 +260,7 @@ def test_validation_and_test_are_standardised_by_the_training_images_alone(small
     pixels = train.double().transpose(0, 1).reshape(3, -1).numpy()
     mean, std = pixels.mean(1), pixels.std(1, ddof=1)
     expected = (other.double().numpy() - mean[None, :, None, None]) / std[None, :, None, None]
-    np.testing.assert_allclose(data._standardise(other, train).numpy(), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(data._standardize(other, train).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_train_and_validation_and_test_share_one_scale():

@@ -35,7 +35,7 @@ def stack_of(config, seeds=None, train=None):
     return ParallelRuns(config, config.task, seeds or config.seeds, schedule_of(config), train)
 
 
-def trained_lane(steps=4, seeds=None, **changes):
+def trained_stack(steps=4, seeds=None, **changes):
     stack = stack_of(config_of(**changes), seeds)
     stack.advance(0, steps)
     return stack
@@ -58,7 +58,7 @@ def exact(stack):
 def test_the_estimates_are_unbiased(monkeypatch, task):
     """Half of the examples a time, without replacement: the mean of many is the truth within its standard error."""
     monkeypatch.setattr(noise, "EXAMPLES", 32)
-    stack = trained_lane(task=task)
+    stack = trained_stack(task=task)
     found = [stack.gradient_noise(step)[0] for step in range(300)]
     norm2, variance = exact(stack)
     for estimates, truth in (([e.norm2 for e in found], norm2), ([e.variance for e in found], variance)):
@@ -73,11 +73,11 @@ def test_the_estimates_are_unbiased(monkeypatch, task):
 
 @pytest.mark.parametrize("task", [{}, CNN], ids=["mlp", "cnn"])
 def test_a_whole_pass_gives_the_squared_norm_and_one_by_one_the_variance(task):
-    stack = trained_lane(task=task)
+    stack = trained_stack(task=task)
     norm2, variance = exact(stack)
     (found,) = stack.gradient_noise(4)
     assert found.norm2 == pytest.approx(norm2, rel=1e-4) and found.variance != pytest.approx(variance, rel=1e-4)
-    single = trained_lane(task={**task, "micro_batch_size": 1})
+    single = trained_stack(task={**task, "micro_batch_size": 1})
     norm2, variance = exact(single)
     (found,) = single.gradient_noise(4)
     assert (found.norm2, found.variance) == pytest.approx((norm2, variance), rel=1e-4)
@@ -101,9 +101,9 @@ def test_it_is_mccandlish_s_pair_of_batch_sizes():
 
 
 def test_each_member_of_a_stack_is_its_single_network():
-    found = trained_lane(seeds=(1, 2, 3)).gradient_noise(4)
+    found = trained_stack(seeds=(1, 2, 3)).gradient_noise(4)
     for member, seed in zip(found, (1, 2, 3), strict=True):
-        (alone,) = trained_lane(seeds=(seed,)).gradient_noise(4)
+        (alone,) = trained_stack(seeds=(seed,)).gradient_noise(4)
         assert (member.norm2, member.variance) == pytest.approx((alone.norm2, alone.variance), rel=1e-4)
 
 
@@ -212,7 +212,7 @@ def test_a_diverged_replicate_has_no_gradient_noise():
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 def test_less_memory_means_smaller_micro_batches_here_and_the_same_batches_in_training(monkeypatch, seeds):
-    stack = trained_lane(seeds=seeds)
+    stack = trained_stack(seeds=seeds)
     expected = stack.gradient_noise(4)
     sizes = []
     backward = stack._backward

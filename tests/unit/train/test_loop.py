@@ -244,3 +244,28 @@ def test_augmented_replicates_are_augmented_stacked_or_not(colours):
     assert augmented != pytest.approx(plain, rel=1e-3)
     assert scores(True, True) == pytest.approx(augmented, rel=1e-4)
     assert scores(True, False) == pytest.approx(plain, rel=1e-4)
+
+
+def with_curves(**changes):
+    return config_of(**changes).model_copy(update={"measures": ("curves",)})
+
+
+def test_curves_hold_each_seed_at_each_report():
+    plain, result = (run(make(seeds=(1, 2), batch_size=8), stacked=True) for make in (config_of, with_curves))
+    assert plain.curves == [] and plain.metrics == result.metrics  # measuring does not change the run
+    assert [entry["progress"] for entry in result.curves] == [0.25, 0.5, 0.75, 1.0]
+    last = result.curves[-1]
+    for name in ("train_loss", "validation_loss", "validation_accuracy"):
+        assert last[name] == [replicate[name] for replicate in result.replicates]
+    alone = run(with_curves(seeds=(2,), batch_size=8))
+    assert [entry["train_loss"][1] for entry in result.curves] == pytest.approx(
+        [entry["train_loss"][0] for entry in alone.curves], rel=1e-3
+    )
+
+
+def test_a_replicate_that_diverged_leaves_a_hole_in_the_curve(monkeypatch):
+    burst(monkeypatch, 2, after=6)
+    result = run(with_curves(task=CNN, seeds=(1, 2), batch_size=16), stacked=False)  # reports at 4, 8, 12, 16
+    assert [entry["train_loss"][0] is None for entry in result.curves] == [False] * 4
+    assert [entry["train_loss"][1] is None for entry in result.curves] == [False, True, True, True]
+    assert not any("sharpness" in name for name in result.curves[0])

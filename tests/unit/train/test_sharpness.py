@@ -1,4 +1,4 @@
-"""What a run measures beside its scores: curves, the plateau, and sharpness against closed forms and autograd."""
+"""Sharpness against closed forms and autograd."""
 
 import math
 
@@ -7,7 +7,6 @@ import torch
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.train import networks
 from batchlaw.train.data import load_parts
-from batchlaw.train.plateau import plateau_steps
 from batchlaw.train.sharpness import sharpness
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -15,29 +14,6 @@ from torch.nn.functional import cross_entropy
 from tests.unit.train.conftest import CPU, NOWHERE, config_of, run
 
 MEASURES = ("worst_sharpness", "average_sharpness", "hessian_eigenvalue")
-
-
-def measured(*measures, **changes):
-    return config_of(**changes).model_copy(update={"measures": measures})
-
-
-def test_curves_hold_each_seed_at_each_report():
-    plain, result = (run(measured(*m, seeds=(1, 2), batch_size=8), stacked=True) for m in ((), ("curves",)))
-    assert plain.curves == [] and plain.metrics == result.metrics  # measuring does not change the run
-    assert [entry["progress"] for entry in result.curves] == [0.25, 0.5, 0.75, 1.0]
-    last = result.curves[-1]
-    for name in ("train_loss", "validation_loss", "validation_accuracy"):
-        assert last[name] == [replicate[name] for replicate in result.replicates]
-    alone = run(measured("curves", seeds=(2,), batch_size=8))
-    assert [entry["train_loss"][1] for entry in result.curves] == pytest.approx(
-        [entry["train_loss"][0] for entry in alone.curves], rel=1e-3
-    )
-
-
-def test_a_seed_that_diverged_leaves_a_hole_in_the_curve():
-    result = run(measured("curves", seeds=(1,), base_lr=0.1))
-    assert all(value is not None for entry in result.curves for value in entry["train_loss"])
-    assert not any("sharpness" in name for name in result.curves[0])
 
 
 def test_sharpness_is_the_same_for_a_stack_and_its_members_and_leaves_the_weights():
@@ -103,31 +79,8 @@ def test_adaptive_sharpness_does_not_see_a_rescaling_between_layers(name):
 
 
 def test_a_run_measures_sharpness_at_its_reports():
-    result = run(measured("curves", "sharpness", seeds=(1, 2), batch_size=8))
+    config = config_of(seeds=(1, 2), batch_size=8).model_copy(update={"measures": ("curves", "sharpness")})
+    result = run(config)
     for entry in result.curves:
         for name in MEASURES:
             assert len(entry[name]) == 2 and all(math.isfinite(value) for value in entry[name])
-
-
-def test_the_plateau_ends_where_the_mean_of_a_window_falls():
-    guess = math.log(10)
-    losses = torch.full((100, 2), guess)
-    losses[40:, 0] = 0.0  # the second member stays
-    assert plateau_steps(losses, 64, math.log(10)) == [41.0, None]  # in one step's window, left at the 41st step
-    # 8 steps a window: its mean is below 90 % once one of them is at 0, when it reaches from step 33 to 40.
-    assert plateau_steps(losses, 8, math.log(10)) == [pytest.approx(37.5), None]
-
-
-def test_scaled_down_weights_start_on_a_plateau():
-    lengths = {}
-    for scale in (None, 0.01):
-        task = {"model_options": {"widths": [8], **({} if scale is None else {"init_scale": scale})}}
-        config = measured("plateau", seeds=(1, 2), budget={"steps": 400}, batch_size=16, base_lr=1.0, task=task)
-        result = run(config, stacked=True)
-        lengths[scale] = result.plateau_steps
-        assert all(steps is not None for steps in result.plateau_steps)
-    assert min(lengths[0.01]) > 2 * max(lengths[None])
-    plain = networks.build(config_of().task, 1).state_dict()
-    scaled = networks.build(config.task, 1).state_dict()
-    for name, weight in plain.items():
-        torch.testing.assert_close(scaled[name], 0.01 * weight)

@@ -1,33 +1,15 @@
-"""Study files: what is refused, in which words, and what is canonical."""
+"""Study files: what is refused, and in which words."""
 
 import copy
-import tomllib
-from pathlib import Path
 
 import pytest
 from batchlaw.errors import SpecError
 from batchlaw.recipe.derive import check_space
-from batchlaw.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec, read_spec
+from batchlaw.spec import parse_spec, read_spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-STUDIES = Path(__file__).parents[3] / "studies"
-GOOD = tomllib.loads((STUDIES / "digits-joint.toml").read_text())
-
-
-def changed(path: str, value: object) -> dict:
-    """The good study with one key set, or removed where the value is None."""
-    table = copy.deepcopy(GOOD)
-    *parents, key = path.split(".")
-    inner = table
-    for parent in parents:
-        inner = inner.setdefault(parent, {})
-    if value is None:
-        del inner[key]
-    else:
-        inner[key] = value
-    return table
-
+from tests.unit.spec.conftest import GOOD, STUDIES, changed
 
 BROKEN = [
     # path, value, field named, what the line must hold beside it (the value, the bound, or the suggestion)
@@ -173,42 +155,6 @@ def test_shipped_studies_are_sound_and_open_with_their_question(file):
     check_space(read_spec(file))
     first = file.read_text().splitlines()[0]
     assert first.startswith("# ") and first.endswith("?")
-
-
-def test_an_unreadable_file_is_one_line(tmp_path):
-    with pytest.raises(SpecError, match=r"nothing\.toml: No such file"):
-        read_spec(tmp_path / "nothing.toml")
-    (tmp_path / "bad.toml").write_text("name = ")
-    with pytest.raises(SpecError, match="not valid TOML"):
-        read_spec(tmp_path / "bad.toml")
-    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(SpecError, match="not valid TOML"):
-        read_spec(tmp_path / "binary.toml")
-
-
-def test_canonical_json_ignores_order_and_spelled_out_defaults():
-    spec = parse_spec(GOOD, "a")
-    reordered = dict(reversed(list(GOOD.items())))
-    reordered["search"] = {**GOOD["search"], "replicates": 1, "reports": 10}
-    assert canonical_json(parse_spec(reordered, "b")) == canonical_json(spec)
-    assert fingerprint(parse_spec(reordered, "b")) == fingerprint(spec)
-
-
-def test_canonical_json_reads_back_to_the_same_spec():
-    for file in STUDIES.glob("*.toml"):
-        spec = read_spec(file)
-        assert StudySpec.model_validate_json(canonical_json(spec)) == spec
-
-
-def test_differing_fields_are_named_with_both_values_and_the_name_is_not_one():
-    other = changed("search.trials", 60)
-    other["name"] = "other"
-    other["task"]["label_noise"] = 0.1
-    assert differing_fields(parse_spec(GOOD, "a"), parse_spec(other, "b")) == [
-        "search.trials: stored 120, given 60",
-        "task.label_noise: stored 0.0, given 0.1",
-    ]
-    assert fingerprint(parse_spec(GOOD, "a")) != fingerprint(parse_spec(other, "b"))
 
 
 def test_specs_are_frozen():
