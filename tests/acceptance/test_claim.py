@@ -78,7 +78,7 @@ BAD = [
     ((*KC1, "--alpha", "2"), "--alpha: got 2.0; must lie between 0 and 1"),
     ((*KC1, "--direction", "up"), "--direction: got 'up'"),
     ((*KC1, "--where", "depth == 2"), "--where: got 'depth == 2'; "),
-    (("tiny-claim", "--html", "missing/report.html"), "--html missing/report.html: No such file"),
+    (("tiny-claim", "--html", "missing/report.html"), "--html: got 'missing/report.html'; No such file"),
 ]
 
 

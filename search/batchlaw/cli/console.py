@@ -9,6 +9,7 @@ from rich.console import Console
 
 from batchlaw.errors import BatchlawError
 from batchlaw.study import DEFAULT_URL as DEFAULT_URL
+from batchlaw.study.files import write_text
 
 output = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -38,17 +39,14 @@ def _option(argument: str) -> str:
     return f"--{argument.replace('_', '-')}"
 
 
-def write_file(option: str, file: Path, text: str) -> None:
-    """Write the file that an option names, and say so.
+def write_page(html: Path, page: str) -> None:
+    """Write the page that --html asks for, and say so.
 
     Raises:
         BatchlawError: it cannot be written.
     """
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BatchlawError(f"{option} {file}: {error.strerror or error}") from None
-    errors.print(f"wrote {file}", soft_wrap=True, markup=False)
+    write_text(html, page, argument="html")
+    errors.print(f"wrote {html}", soft_wrap=True, markup=False)
 
 
 def within(option: str, low: float, high: float) -> Callable[[float | None], float | None]:

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, write_file
+from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, write_page
 from batchlaw.cli.tables import (
     AlphaOption,
     BatchSizeOption,
@@ -101,7 +101,7 @@ def claim(
         from batchlaw.figures.report import claim_report
 
         labels = Labels(found.title, found.question, found.score, found.direction == "maximize")
-        write_file("--html", html, claim_report(list(found.blocks), labels))
+        write_page(html, claim_report(list(found.blocks), labels))
 
 
 def _list() -> None:

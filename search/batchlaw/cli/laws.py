@@ -19,7 +19,7 @@ from batchlaw.cli.console import (
     errors,
     output,
     within,
-    write_file,
+    write_page,
 )  # fmt: skip
 from batchlaw.cli.tables import (
     AlphaOption,
@@ -311,4 +311,4 @@ def _write(html: Path, title: str, question: str, what: str, figures: "dict[str,
     if not drawn:
         raise BatchlawError(f"--html {html}: {title} shows no law to draw")
     text = page("figures.html", title=f"{title}: {what}", question=question, drawings=drawings(drawn, "figure"))
-    write_file("--html", html, text)
+    write_page(html, text)

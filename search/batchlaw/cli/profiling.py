@@ -16,7 +16,7 @@ from batchlaw.cli.console import (
     errors,
     output,
     within,
-    write_file,
+    write_page,
 )
 from batchlaw.cli.machine import cores, runtime
 from batchlaw.cli.running import DownloadOption
@@ -92,7 +92,7 @@ def profile(
     if html is not None:
         from batchlaw.figures.profile import profile_page
 
-        write_file("--html", html, profile_page(found))
+        write_page(html, profile_page(found))
     if stored is not None:
         note_profile(stored, found.as_record())
     kept = f"not kept: {not_kept}" if stored is None else f"kept with study {spec.name}"

@@ -14,6 +14,7 @@ from batchlaw.figures.gallery import gallery
 from batchlaw.figures.images import check_images, write_images
 from batchlaw.figures.report import study_report
 from batchlaw.storage import StoredStudy
+from batchlaw.study.files import write_text
 
 Step = Callable[[str, int], None]  # what is done next, and how many there are; called before each
 
@@ -56,7 +57,7 @@ def write_report(
         step("reading and judging", len(studies))
         accounts.append(account_of(study))
     written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    page.write_text(study_report(accounts, written=written), encoding="utf-8")
+    write_text(page, study_report(accounts, written=written))
     drawn = _figures(accounts) if folders else {}
     images = {folder / f"{name}.{kind}": figure for name, figure in drawn.items() for kind, folder in folders.items()}
     if images:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from batchlaw.errors import BatchlawError, WorkFailed
+from batchlaw.study.files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -298,7 +299,7 @@ class Study:
         for caution in cautions:
             warnings.warn(caution, stacklevel=2)
         if path is not None:
-            _write(path, text.rstrip("\n") + "\n")
+            write_text(path, text.rstrip("\n") + "\n")
         return text
 
     def replay(self, number: int, *, device: str = "auto", data_dir: _StrPath | None = None) -> "Comparison":
@@ -395,10 +396,3 @@ def _url(storage: str | None) -> str:
 
 def _path(given: _StrPath | None) -> Path | None:
     return None if given is None else Path(given)
-
-
-def _write(path: _StrPath, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BatchlawError(error.strerror or str(error), argument="path", got=str(path)) from None

@@ -1,0 +1,23 @@
+"""Files that a user asks for."""
+
+from os import PathLike
+from pathlib import Path
+
+from batchlaw.errors import BatchlawError
+
+
+def write_text(path: str | PathLike[str], text: str, *, argument: str = "path") -> None:
+    """Write a text file.
+
+    Args:
+        path: of the file; an existing one is replaced.
+        text: to write, in UTF-8.
+        argument: by which the user named the file, for the error.
+
+    Raises:
+        BatchlawError: it cannot be written.
+    """
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BatchlawError(error.strerror or str(error), argument=argument, got=str(path)) from None
