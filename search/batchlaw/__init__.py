@@ -1,20 +1,85 @@
-"""batchlaw: search batch size and learning rate jointly, and test the claims made about them."""
+"""batchlaw: search batch size and learning rate jointly, and test the claims made about them.
 
+The names in `__all__` are public. All else may change between versions.
+
+    Study                                   a study in a database: search, designed runs, reports, exports
+    Trial                                   what a training function of your own gets
+    claim, law, transfer                    the same results from a table of runs
+    Claim, Law, Transfer                    what they return, from a study as well
+    Interval, Configuration, Ranking        parts of results
+    BatchlawError and others                what is raised on purpose; see `batchlaw.errors`
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from batchlaw.errors import (
+    BatchlawError,
+    ConfigError,
+    DataError,
+    DeviceMemoryError,
+    Diverged,
+    Interrupted,
+    ObjectiveError,
+    Pruned,
+    SpecError,
+    Stop,
+    StorageError,
+    StudyError,
+    TimeLimit,
+    WorkFailed,
+)
+
 if TYPE_CHECKING:
+    from batchlaw.claims.claim import Claim, claim
     from batchlaw.objectives.trial import Trial
+    from batchlaw.results.configuration import Configuration
+    from batchlaw.results.interval import Interval
+    from batchlaw.results.ranking import Ranking
     from batchlaw.study import Study
 
 __version__ = "0.1.0"
-__all__ = ["Study", "Trial"]
-# Imported when a name is first used, so that the command starts fast.
-_MODULES = {"Study": "batchlaw.study", "Trial": "batchlaw.objectives.trial"}
+__all__ = [
+    "BatchlawError",
+    "Claim",
+    "ConfigError",
+    "Configuration",
+    "DataError",
+    "DeviceMemoryError",
+    "Diverged",
+    "Interrupted",
+    "Interval",
+    "ObjectiveError",
+    "Pruned",
+    "Ranking",
+    "SpecError",
+    "Stop",
+    "StorageError",
+    "Study",
+    "StudyError",
+    "TimeLimit",
+    "Trial",
+    "WorkFailed",
+    "claim",
+]
+# Imported when a name is first used, so that neither PyTorch nor pandas is loaded before it is needed.
+_MODULES = {
+    "Claim": "batchlaw.claims.claim",
+    "Configuration": "batchlaw.results.configuration",
+    "Interval": "batchlaw.results.interval",
+    "Ranking": "batchlaw.results.ranking",
+    "Study": "batchlaw.study",
+    "Trial": "batchlaw.objectives.trial",
+    "claim": "batchlaw.claims.claim",
+}
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

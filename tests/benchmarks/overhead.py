@@ -49,6 +49,7 @@ from batchlaw.results.attributes import CONFIG, RESULT
 from batchlaw.spec import StudySpec, parse_spec
 from batchlaw.storage import Slots, load, open_storage, register
 from batchlaw.storage.tables import slots
+from batchlaw.workers.slot_trial import SlotTrial
 from batchlaw.workers.worker import Worker
 from many_trials import store
 from optuna.trial import FrozenTrial, TrialState
@@ -211,7 +212,7 @@ def work(url: str, trial_seconds: float, wall: float, prune: bool, ready: Any, r
     worker = Worker(stored, Runtime(torch.device("cpu"), Path("unused"), sleeper), study_seed=os.getpid())
     for owner, name, part in (
         (Slots, "lease", "claim"), (optuna.Study, "ask", "ask"), (optuna.Trial, "report", "reports"),
-        (optuna.Trial, "should_prune", "should_prune"), (Worker, "_tell", "tell"),
+        (optuna.Trial, "should_prune", "should_prune"), (SlotTrial, "tell", "tell"),
         *((optuna.Trial, f"suggest_{kind}", "suggest") for kind in ("int", "float", "categorical")),
     ):  # fmt: skip
         watch.watch(owner, name, part)

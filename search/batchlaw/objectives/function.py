@@ -12,7 +12,7 @@ from pathlib import Path
 from batchlaw.errors import Diverged, ObjectiveError
 from batchlaw.objectives.program import Command
 from batchlaw.objectives.runtime import Runtime
-from batchlaw.objectives.score import Score, metric_of
+from batchlaw.objectives.score import Score, metric_of, score_of_replicates
 from batchlaw.objectives.trial import TrainFunction, Trial
 from batchlaw.recipe.result import Report
 from batchlaw.spec import StudySpec, TrainConfig
@@ -93,21 +93,16 @@ def train_function(config: TrainConfig, spec: StudySpec, report: Report, runtime
         ObjectiveError: the function breaks its contract.
     """
     assert runtime.objective is not None
-    replicates = []
+    replicates: list[Mapping[str, float]] = []
     for seed in config.seeds:
         metrics = runtime.objective(Trial(config.model_copy(update={"seeds": (seed,)}), report, folder))
         if not isinstance(metrics, Mapping):
             raise ObjectiveError(f"{spec.user_code} returned {type(metrics).__name__}, not a mapping of metrics")
         if not math.isfinite(metric_of(metrics, spec)):
             raise Diverged
-        replicates.append({name: float(value) for name, value in metrics.items()})
+        replicates.append(metrics)
         report = _ignore
-    means = {name: sum(metrics[name] for metrics in replicates) / len(replicates) for name in replicates[0]}
-    return Score(
-        replicate_values=[metric_of(metrics, spec) for metrics in replicates],
-        replicates=replicates,
-        record={"metrics": means, "replicates": replicates, "device": runtime.device.type},
-    )
+    return score_of_replicates(replicates, spec, runtime.device.type)
 
 
 def _ignore(progress: float, metrics: Mapping[str, float]) -> None:

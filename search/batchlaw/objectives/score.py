@@ -1,6 +1,6 @@
 """What training a configuration gives its study, whichever objective trained it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,22 @@ def score_of(result: TrainResult, spec: StudySpec) -> Score:
         replicates=result.replicates,
         diverged=any(result.diverged),
         record=result.as_record(),
+    )
+
+
+def score_of_replicates(metrics: Sequence[Mapping[str, float]], spec: StudySpec, device: str) -> Score:
+    """The score of the user's own runs, one a seed.
+
+    Raises:
+        ObjectiveError: the study's metric is missing.
+    """
+    replicates = [{name: float(value) for name, value in each.items()} for each in metrics]
+    names = [name for name in replicates[0] if all(name in each for each in replicates)]
+    means = {name: sum(each[name] for each in replicates) / len(replicates) for name in names}
+    return Score(
+        replicate_values=[metric_of(each, spec) for each in replicates],
+        replicates=replicates,
+        record={"metrics": means, "replicates": replicates, "device": device},
     )
 
 

@@ -37,16 +37,27 @@ class Code:
         """
         from batchlaw.objectives.function import load_user_code
 
-        if spec.user_code is None or self.function is not None:
+        if spec.user_code is None:
+            return None
+        self._check(spec)
+        if self.function is not None:
             return self.function
+        assert self.folder is not None
+        return load_user_code(spec, self.folder)
+
+    def _check(self, spec: StudySpec) -> None:
+        """Make sure that this process may run the code of a study.
+
+        Raises:
+            ObjectiveError: there is none, or it is not known where it lies.
+        """
         if spec.objective == ASK:
             raise ObjectiveError(f"study {spec.name!r} has no training function: its trials are asked for and told")
-        if self.folder is None:
+        if self.function is None and self.folder is None:
             raise ObjectiveError(
                 f"study {spec.name!r} runs {spec.user_code!r}; code is run only from a study file or a function on "
                 "this machine"
             )
-        return load_user_code(spec, self.folder)
 
     def is_importable(self, spec: StudySpec) -> bool:
         """Whether worker processes can run the study."""
@@ -75,8 +86,8 @@ class Code:
         if spec.user_code is None:
             yield [spec.name]
             return
+        self._check(spec)
         if self.folder is None:
-            self.load(spec)  # of a study without a function it says more
             raise ObjectiveError(
                 f"objective: {spec.objective!r} cannot be imported by worker processes; put the function into a "
                 "module, or run it in this process with workers=0"

@@ -3,18 +3,19 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from batchlaw.errors import BatchlawError, WorkFailed
+from batchlaw.errors import BatchlawError, Diverged, Pruned, StudyError, WorkFailed
 from batchlaw.study.files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure
 
+    from batchlaw.claims.claim import Claim
     from batchlaw.measure.replay import Comparison
     from batchlaw.objectives.trial import TrainFunction
     from batchlaw.results.ranking import Ranking
@@ -25,16 +26,33 @@ if TYPE_CHECKING:
     from batchlaw.storage import StoredStudy
     from batchlaw.study.progress import RunProgress, Shown
     from batchlaw.study.registration import Code
+    from batchlaw.workers.asking import AskedTrial, Asking
 
 DEFAULT_URL = "sqlite:///batchlaw.db"
 _StrPath = str | os.PathLike[str]
 
 
 class Study:
-    """A study in a database. `Study.create` makes one, or goes on with it; `Study.open` finds one by its name."""
+    """A study in a database: `Study.create` registers one or opens it, `Study.open` finds one by its name.
+
+    >>> study = bl.Study.create(name="example", objective=train, metric="val_loss", direction="minimize", trials=8,
+    ...                         space={"batch_size": [16, 32, 64], "base_lr": (1e-4, 1.0), "optimizer": ["adamw"]},
+    ...                         train_size=50_000, epochs=10)
+    >>> study.run(workers=0, progress=False)
+    Study('example', 8 of 8 trials, minimize val_loss)
+    >>> best = study.best(3)
+    >>> best[0].config.optimizer
+    'adamw'
+    >>> len(study.trials())
+    8
+
+    Attributes:
+        stored: the study as it lies in the database, for code of this package; may change between versions.
+    """
 
     def __init__(self, stored: "StoredStudy", storage: str, code: "Code") -> None:
         self.stored, self._url, self._code = stored, storage, code
+        self._asking: Asking | None = None
 
     @classmethod
     def create(
@@ -72,8 +90,8 @@ class Study:
         choice, and a tuple `(low, high)` is a range on the scale of its hyperparameter: logarithmic for `base_lr` and
         `weight_decay`, powers of two for a `batch_size` between two of them, else linear.
 
-        >>> study = Study.create(name="mine", metric="val_loss", direction="minimize", trials=20, train_size=50_000,
-        ...                      epochs=10, space={"batch_size": (16, 256), "base_lr": (1e-4, 1.0)})
+        >>> study = bl.Study.create(name="mine", metric="val_loss", direction="minimize", trials=20, train_size=50_000,
+        ...                         epochs=10, space={"batch_size": (16, 256), "base_lr": (1e-4, 1.0)})
         >>> study
         Study('mine', 0 of 20 trials, minimize val_loss)
 
@@ -213,6 +231,60 @@ class Study:
         run_study(self.stored, self._url, self._code, options, workers=workers, progress=progress)
         return self
 
+    def ask(self) -> "AskedTrial | None":
+        """A trial to train in a loop of your own; None once the budget of the study is spent.
+
+        Other workers and loops can share the study. What they train at the moment is waited for, since it may have to
+        be trained again. A trial is yours until you tell its result, drop it or end the process.
+
+        >>> while trial := study.ask():
+        ...     try:
+        ...         result = train(trial)  # calls trial.report now and then
+        ...     except (bl.Pruned, bl.Diverged) as ending:
+        ...         result = ending
+        ...     study.tell(trial, result)
+
+        Raises:
+            StudyError: all trials that are left were asked for here, and none was told.
+            WorkFailed: the database is out of reach.
+        """
+        if self._asking is None:
+            from batchlaw.objectives.runtime import Runtime
+            from batchlaw.train.data import default_data_dir
+            from batchlaw.train.device import device_named
+            from batchlaw.workers.asking import Asking
+
+            self._asking = Asking(self.stored, Runtime(device_named("auto"), default_data_dir()))
+        return self._asking.ask()
+
+    def tell(
+        self,
+        trial: "AskedTrial",
+        result: "Mapping[str, float] | Sequence[Mapping[str, float]] | Pruned | Diverged | None" = None,
+        *,
+        error: BaseException | str | None = None,
+    ) -> None:
+        """Record how a trial ended that was asked for.
+
+        Args:
+            trial: from `ask`.
+            result: its final metrics, among them the study's; with replicates a list of them, one for each of
+                `trial.config.seeds`. A metric that is not finite, or `Diverged`, is a divergence. `Pruned` is what
+                `trial.report` raised.
+            error: why it failed, in place of a result. It is run again, at most `max_retries` times.
+
+        Raises:
+            BatchlawError: neither or both of result and error were given, or the result is not one for each seed.
+            ObjectiveError: the study's metric is not among the metrics.
+            StudyError: the trial has a result already, or was given to another worker because its lease ran out.
+        """
+        told = result if error is None else error
+        if told is None or (result is not None and error is not None):
+            raise BatchlawError("must be given, or else an error", argument="result", got=result)
+        if self._asking is None:
+            raise StudyError(f"study {self.name!r} waits for no result of {trial!r}")
+        self._asking.tell(trial, told)
+
     def trials(self) -> "pd.DataFrame":
         """A row a trial, by number: its outcome, value and hyperparameters, as used.
 
@@ -232,6 +304,22 @@ class Study:
         from batchlaw.results.ranking import ranking
 
         return ranking(self._records(), self.spec, n)
+
+    def claim(self, hypothesis: str | None = None, *, bootstrap_seed: int = 0) -> "Claim":
+        """Judge the hypotheses of a designed study; see `batchlaw.Claim`.
+
+        Args:
+            hypothesis: one to judge in place of the study's own, such as "H6".
+            bootstrap_seed: of the bootstraps over seeds.
+
+        Raises:
+            StudyError: the study was searched, or has cells without a result.
+            SpecError: the hypothesis needs levels that the study does not have.
+            BatchlawError: there is no such hypothesis.
+        """
+        from batchlaw.claims.claim import claim_of_study
+
+        return claim_of_study(self.stored, hypothesis, bootstrap_seed=bootstrap_seed)
 
     def status(self) -> "StudyStatus":
         """Where the study stands and who works on it; what dead workers left is cleared up."""
@@ -286,7 +374,6 @@ class Study:
         )  # fmt: skip
 
         def verified(record: "TrialRecord") -> "Verification":
-            from batchlaw.errors import Diverged
             from batchlaw.measure.replay import verify as train_again
 
             assert verify is not None

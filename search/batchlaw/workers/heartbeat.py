@@ -30,6 +30,11 @@ class Running:
     hand_back: Callable[[], None]
     record_timeout: Callable[[], None]
 
+    @classmethod
+    def elsewhere(cls, leases: Sequence[Lease], number: int) -> "Running":
+        """Trials that the user's own loop trains: their leases are renewed, and nothing ends them by force."""
+        return cls(leases=leases, number=number, hard_limit=None, hand_back=_nothing, record_timeout=_nothing)
+
 
 class Heartbeat:
     """Two threads of a worker: one renews its leases and its registration, the other enforces time limits and stops.
@@ -68,6 +73,10 @@ class Heartbeat:
         with suppress(WorkFailed):
             self._registration.beat("ended", None, self.trials_done)
 
+    def train(self, running: Running) -> None:
+        """Renew the leases of these trials from now on, as long as there are any."""
+        self._running = running
+
     @contextmanager
     def during(self, running: Running) -> Iterator[None]:
         """Run the trial in this context."""
@@ -87,12 +96,13 @@ class Heartbeat:
             # If the database is out of reach for longer than the lease, the result will be refused.
             with suppress(WorkFailed):
                 if running is not None and now - renewed >= every:
-                    for lease in running.leases:
+                    for lease in tuple(running.leases):
                         self._stored.slots.renew(lease, seconds=every)
                     renewed = now
                 if now - beaten >= BEAT_SECONDS:
-                    number = running.number if running else None
-                    self._registration.beat("training" if running else "idle", number, self.trials_done)
+                    training = running is not None and len(running.leases) > 0
+                    number = running.number if running is not None and training else None
+                    self._registration.beat("training" if training else "idle", number, self.trials_done)
                     beaten = now
 
     def _watch(self) -> None:
@@ -117,6 +127,10 @@ class Heartbeat:
                 waiting.start()
                 waiting.join(_STOP_SECONDS / 4)  # if the database is out of reach, the trial is found lost later
             leave()
+
+
+def _nothing() -> None:
+    """What is done where trials are never ended by force."""
 
 
 def hard_limit(trial_seconds: float | None) -> float | None:

@@ -20,7 +20,7 @@ from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
 from batchlaw.results.attributes import CONFIG
 from batchlaw.sampling import rungs
-from batchlaw.spec import StudySpec
+from batchlaw.spec import StudySpec, TrainConfig
 from batchlaw.storage import batched_writes, with_retries
 from batchlaw.train import Checkpoint, train_together
 
@@ -78,12 +78,12 @@ class Reporter:
         ask = bool(self._rungs & new) and due < self.spec.arm.reports
         if not ask and time.monotonic() - self._last_write < _WRITE_SECONDS:
             return
-        # The pruner's own notes are written with the reports.
-        with self.interrupts.shielded(), batched_writes(self.trial):
-            for value, number in self.unwritten:
-                self.trial.report(value, number)
-            prune = ask and with_retries(self.trial.should_prune)
-        self.unwritten, self._last_write = [], time.monotonic()
+        with self.interrupts.shielded():  # which may raise at its end
+            with batched_writes(self.trial):  # the pruner's own notes are written with the reports
+                for value, number in self.unwritten:
+                    self.trial.report(value, number)
+                prune = ask and with_retries(self.trial.should_prune)
+            self.unwritten, self._last_write = [], time.monotonic()
         if prune:
             raise Pruned
 
@@ -109,10 +109,7 @@ def run_trials(
     reporters, configs = [], []
     for trial in trials:
         reporters.append(Reporter(trial, spec, runtime.interrupts))
-        with batched_writes(trial):
-            config = derive(spec, with_retries(partial(suggest, trial, spec.space)), seeds)
-            trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
-        configs.append(config)
+        configs.append(configured(trial, spec, seeds))
     trial_seconds = spec.search.trial_seconds if spec.search else None
     checkpoint = None
     if runtime.checkpoint_dir is not None and spec.task is not None:
@@ -129,38 +126,49 @@ def run_trials(
             else:
                 assert folder is not None
                 scores = [train_function(configs[0], spec, reporters[0], runtime, folder)]
-        outcomes = [_outcome(score, spec) for score in scores]
-    except Diverged as error:
-        outcomes = [_outcome(error, spec)]
-    except Pruned:
-        outcomes = [TrialOutcome(outcome=Outcome.PRUNED)]
-    except TimeLimit:
-        outcomes = [TrialOutcome(outcome=Outcome.PRUNED, reason=f"past trial_seconds = {trial_seconds:g}")]
+        outcomes = [outcome_of(score, spec) for score in scores]
+    except (Diverged, Pruned, TimeLimit) as ending:
+        outcomes = [outcome_of(ending, spec)]
     except DeviceMemoryError as error:
         outcomes = [TrialOutcome(outcome=Outcome.OUT_OF_MEMORY, value=spec.chance, reason=str(error))] * len(trials)
     if checkpoint:
         checkpoint.remove()
     seconds = (time.perf_counter() - began) / len(trials)
     return [
-        _with_facts(outcome, reporter, seconds, len(seeds))
+        with_facts(outcome, reporter, seconds, len(seeds))
         for outcome, reporter in zip(outcomes, reporters, strict=True)
     ]
 
 
-def _outcome(score: Score | Diverged, spec: StudySpec) -> TrialOutcome:
-    """The outcome of a trial that trained to its end or diverged."""
-    if isinstance(score, Diverged):
-        # A result and no error: it tells the sampler the score of the untrained network.
-        value = score.untrained.get(spec.arm.metric, math.nan)
-        return TrialOutcome(outcome=Outcome.DIVERGED, value=value if math.isfinite(value) else None)
-    return TrialOutcome(
-        outcome=Outcome.DIVERGED if score.diverged else Outcome.COMPLETE,
-        value=score.value,
-        record=score.record | {"replicate_values": score.replicate_values},
-    )
+def configured(trial: optuna.Trial, spec: StudySpec, seeds: tuple[int, ...]) -> TrainConfig:
+    """Suggest the hyperparameters of a trial, and record what follows from them."""
+    with batched_writes(trial):
+        config = derive(spec, with_retries(partial(suggest, trial, spec.space)), seeds)
+        trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
+    return config
 
 
-def _with_facts(outcome: TrialOutcome, reporter: Reporter, seconds: float, replicates: int) -> TrialOutcome:
+def outcome_of(ended: Score | Diverged | Pruned | TimeLimit, spec: StudySpec) -> TrialOutcome:
+    """The outcome of a trial that trained to its end, diverged or was ended."""
+    match ended:
+        case Diverged():
+            # A result and no error: it tells the sampler the score of the untrained network.
+            value = ended.untrained.get(spec.arm.metric, math.nan)
+            return TrialOutcome(outcome=Outcome.DIVERGED, value=value if math.isfinite(value) else None)
+        case Pruned():
+            return TrialOutcome(outcome=Outcome.PRUNED)
+        case TimeLimit():
+            limit = spec.search.trial_seconds if spec.search else None
+            return TrialOutcome(outcome=Outcome.PRUNED, reason=f"past trial_seconds = {limit:g}")
+        case _:
+            return TrialOutcome(
+                outcome=Outcome.DIVERGED if ended.diverged else Outcome.COMPLETE,
+                value=ended.value,
+                record=ended.record | {"replicate_values": ended.replicate_values},
+            )
+
+
+def with_facts(outcome: TrialOutcome, reporter: Reporter, seconds: float, replicates: int) -> TrialOutcome:
     """Add what is recorded of every trial, however it ended."""
     record = {**outcome.record, "curve": reporter.curve, "seconds": seconds, "versions": versions()}
     if outcome.value is not None:

@@ -1,0 +1,153 @@
+"""Trials for a training loop of the user's own, which asks for them and tells their results."""
+
+import math
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from batchlaw import sampling
+from batchlaw.dashboard.refresh import refresh
+from batchlaw.errors import BatchlawError, Diverged, Pruned, StudyError
+from batchlaw.interrupts import Interrupts
+from batchlaw.objectives.runtime import Runtime
+from batchlaw.objectives.score import metric_of, score_of_replicates
+from batchlaw.objectives.trial import Trial
+from batchlaw.recipe.derive import slot_seeds
+from batchlaw.recipe.result import Report
+from batchlaw.spec import TrainConfig
+from batchlaw.storage import Lease, Registration, StoredStudy, folder_name, with_retries
+from batchlaw.train import device_name
+from batchlaw.workers.heartbeat import Heartbeat, Running
+from batchlaw.workers.recovery import reap
+from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
+from batchlaw.workers.trial import Reporter, TrialOutcome, configured, outcome_of, with_facts
+
+_IDLE_SECONDS = 0.5  # between looks at slots that others hold
+Told = Mapping[str, float] | Sequence[Mapping[str, float]] | BaseException | str
+
+
+class AskedTrial(Trial):
+    """A `Trial` that was asked for.
+
+    Attributes:
+        number: of the trial in its study.
+    """
+
+    def __init__(self, number: int, config: TrainConfig, report: Report, folder: Path) -> None:
+        super().__init__(config, report, folder)
+        self.number = number
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    """What is needed to end an asked trial."""
+
+    slot_trial: SlotTrial
+    reporter: Reporter
+    began: float  # time.perf_counter()
+
+
+class Asking:
+    """The trials of a study that this process was given.
+
+    Their leases are renewed in the background for as long as the trials are in use. One that is dropped without a
+    result is run again by another worker once its lease has run out, or by anyone once this process has ended.
+    """
+
+    def __init__(self, stored: StoredStudy, runtime: Runtime) -> None:
+        self._stored, self._runtime = stored, runtime
+        stored.study.pruner = sampling.pruner(stored.spec)
+        self._under_way: weakref.WeakKeyDictionary[AskedTrial, _UnderWay] = weakref.WeakKeyDictionary()
+        self._leases: list[Lease] = []
+        registration = Registration(
+            stored.storage.engine, stored.study._study_id,
+            device=device_name(runtime.device), threads=torch.get_num_threads(),
+        )  # fmt: skip
+        self._heartbeat = Heartbeat(stored, registration, embedded=True)
+        self._heartbeat.__enter__()
+        self._close = weakref.finalize(self, self._heartbeat.__exit__)
+        self._folder = runtime.runs_dir / folder_name(stored)
+
+    def ask(self) -> AskedTrial | None:
+        """See `Study.ask`."""
+        stored = self._stored
+        while True:
+            lease = stored.slots.lease()
+            if lease is not None:
+                found = SlotTrial.ask(stored, stored.spec.arm.seed, lease)
+                if found is not None:
+                    return self._begin(found)
+                continue
+            counts = with_retries(stored.slots.counts)
+            if counts.held == 0:
+                reap(stored)  # a worker may have died between asking for a trial and noting it in its slot
+                refresh(stored, counts.total)
+                return None
+            if counts.held <= len(self._leases):
+                raise StudyError(f"every trial that is left was asked for here; tell the results of {self._numbers()}")
+            time.sleep(_IDLE_SECONDS)
+
+    def _begin(self, found: SlotTrial) -> AskedTrial:
+        spec = self._stored.spec
+        config = configured(found.trial, spec, slot_seeds(spec, spec.arm.seed, found.lease.slot))
+        reporter = Reporter(found.trial, spec, Interrupts())
+        trial = AskedTrial(found.trial.number, config, reporter, found.folder(self._folder))
+        self._under_way[trial] = _UnderWay(found, reporter, time.perf_counter())
+        self._leases.append(found.lease)
+        weakref.finalize(trial, _forget, self._leases, found.lease)
+        self._heartbeat.train(Running.elsewhere(self._leases, trial.number))
+        return trial
+
+    def tell(self, trial: AskedTrial, told: Told) -> None:
+        """See `Study.tell`."""
+        try:
+            under_way = self._under_way[trial]
+        except (KeyError, TypeError):
+            raise StudyError(f"study {self._stored.spec.name!r} waits for no result of {trial!r}") from None
+        ended = self._outcome(told, under_way, trial)
+        del self._under_way[trial]
+        _forget(self._leases, under_way.slot_trial.lease)
+        if isinstance(ended, TrialOutcome):
+            recorded = under_way.slot_trial.tell(ended)
+            self._heartbeat.trials_done += recorded
+        else:
+            recorded = under_way.slot_trial.fail(*ended)
+        if not recorded:
+            raise StudyError(f"trial {trial.number} was given to another worker meanwhile; its result is refused")
+
+    def _outcome(
+        self, told: Told, under_way: _UnderWay, trial: AskedTrial
+    ) -> TrialOutcome | tuple[str, Mapping[str, str]]:
+        """How the trial ended, or the reason of a failure and where it happened."""
+        spec = self._stored.spec
+        if isinstance(told, str):
+            return told, {}
+        if isinstance(told, BaseException) and not isinstance(told, Diverged | Pruned):
+            return reason_of(told), traceback_of(told)
+        if isinstance(told, BaseException):
+            outcome = outcome_of(told, spec)
+        else:
+            replicates = [told] if isinstance(told, Mapping) else list(told)
+            if len(replicates) != len(trial.config.seeds):
+                raise BatchlawError(
+                    f"must be the metrics of each of {len(trial.config.seeds)} seeds, trial.config.seeds",
+                    argument="result", got=told,
+                )  # fmt: skip
+            if all(math.isfinite(metric_of(metrics, spec)) for metrics in replicates):
+                outcome = outcome_of(score_of_replicates(replicates, spec, self._runtime.device.type), spec)
+            else:
+                outcome = outcome_of(Diverged({}), spec)
+        seconds = time.perf_counter() - under_way.began
+        return with_facts(outcome, under_way.reporter, seconds, len(trial.config.seeds))
+
+    def _numbers(self) -> str:
+        return ", ".join(str(trial.number) for trial in self._under_way) or "trials that are no longer in use"
+
+
+def _forget(leases: list[Lease], lease: Lease) -> None:
+    if lease in leases:
+        leases.remove(lease)

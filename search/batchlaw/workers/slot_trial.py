@@ -1,0 +1,139 @@
+"""A trial in a slot that this process holds, from asking for it to its end."""
+
+import math
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+
+from batchlaw import sampling
+from batchlaw.recipe.result import Outcome
+from batchlaw.recipe.space import suggest
+from batchlaw.results.attributes import OUTCOME, REASON, RESULT, TRACEBACK
+from batchlaw.storage import Lease, StoredStudy, batched_writes, cached_reads, with_retries
+from batchlaw.workers.recovery import clear_up, first_attempt, run_again
+from batchlaw.workers.trial import TrialOutcome
+
+_HAND_BACK_SECONDS = 4.0  # to give a trial back after a request to stop; if the database is away, its lease runs out
+
+
+@dataclass(frozen=True)
+class SlotTrial:
+    """A trial under way, and the lease of its slot."""
+
+    stored: StoredStudy
+    lease: Lease
+    trial: optuna.Trial
+
+    @classmethod
+    def ask(cls, stored: StoredStudy, study_seed: int, lease: Lease) -> "SlotTrial | None":
+        """Ask for the trial of a slot, after clearing up what a dead worker left in it; None if none is to run."""
+        if clear_up(stored, lease):
+            return None
+        if lease.attempts > 1 + stored.spec.arm.max_retries:
+            stored.slots.finish(lease)
+            return None
+        stored.study.sampler = sampling.sampler(stored.spec, study_seed, lease.slot)
+        with cached_reads():
+            trial = with_retries(stored.study.ask)
+        if not stored.slots.started(lease, trial._trial_id):
+            _end(stored, trial, TrialOutcome(outcome=Outcome.LOST, reason="its slot was lost to another worker"))
+            return None
+        if stored.spec.claim is not None:  # while the sampler is that of its cell
+            with batched_writes(trial):
+                with_retries(lambda: suggest(trial, stored.spec.space))
+        return cls(stored, lease, trial)
+
+    def folder(self, of_study: Path) -> Path:
+        """The folder of the files of the trial, the same for each of its attempts.
+
+        In a search that is the first attempt's, whichever slots the others run in; otherwise the slot's.
+        """
+        if self.stored.spec.search is None:
+            return of_study / f"slot-{self.lease.slot}"
+        return of_study / f"trial-{first_attempt(self.stored, self.trial)}"
+
+    def tell(self, outcome: TrialOutcome) -> bool:
+        """Record an outcome; False if the slot was lost to another worker, or the trial was ended by one."""
+        if not self.stored.slots.holds(self.lease):
+            return False
+        try:
+            _end(self.stored, self.trial, outcome)
+        except UpdateFinishedTrialError:
+            return False
+        self.stored.slots.finish(self.lease)
+        return True
+
+    def hand_back(self) -> None:
+        """Give the trial to the next worker, with its parameters; the cell of a designed arm is simply run again."""
+        if not self.stored.slots.renew(self.lease, seconds=_HAND_BACK_SECONDS):
+            return
+        if self.stored.spec.search:
+            wait = partial(self.stored.storage.set_trial_state_values, self.trial._trial_id, TrialState.WAITING)
+            with_retries(wait, seconds=_HAND_BACK_SECONDS)
+        else:
+            _end(self.stored, self.trial, TrialOutcome(outcome=Outcome.LOST, reason="its worker was asked to stop"))
+        self.stored.slots.release(self.lease, count_attempt=False)
+
+    def fail(self, reason: str, attributes: Mapping[str, str]) -> bool:
+        """Record an error, and have the parameters run again, a bounded number of times; False if the slot was lost."""
+        if not self.stored.slots.renew(self.lease):
+            return False
+        for key, value in attributes.items():
+            with_retries(partial(self.trial.set_user_attr, key, value))
+        _end(self.stored, self.trial, TrialOutcome(outcome=Outcome.FAILED, reason=reason))
+        frozen = with_retries(partial(self.stored.storage.get_trial, self.trial._trial_id))
+        if run_again(self.stored, frozen, self.lease.attempts):
+            self.stored.slots.release(self.lease, count_attempt=True)
+        else:
+            self.stored.slots.finish(self.lease)
+        return True
+
+
+def reason_of(error: BaseException) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def traceback_of(error: BaseException) -> dict[str, str]:
+    """The attribute of a failed trial that says where in the code it failed."""
+    return {TRACEBACK: "".join(traceback.format_exception(error))[-4000:]}
+
+
+def _end(stored: StoredStudy, trial: optuna.Trial, ended: TrialOutcome) -> None:
+    """Write the remaining reports, name the outcome and end the trial, in one transaction.
+
+    A diverged or out-of-memory trial is COMPLETE with the untrained score, because samplers do not see FAIL and would
+    draw the same region again. Without a score it is PRUNED, which samplers see as well.
+    """
+    with batched_writes(trial):
+        for report in ended.unwritten:
+            trial.report(*report)
+        if ended.record:
+            trial.set_user_attr(RESULT, ended.record)
+        if ended.outcome not in (Outcome.COMPLETE, Outcome.PRUNED):  # these are states of Optuna's
+            trial.set_user_attr(OUTCOME, ended.outcome)
+        if ended.reason is not None:
+            trial.set_user_attr(REASON, ended.reason)
+        if ended.outcome in (Outcome.FAILED, Outcome.LOST):
+            with_retries(lambda: stored.study.tell(trial, state=TrialState.FAIL))
+            return
+        # Not `study.tell`, which takes twice the time: it reads the trial before and after for samplers with an
+        # `after_trial`, and none of ours has one.
+        if ended.value is None or ended.outcome == Outcome.PRUNED:
+            state, values = TrialState.PRUNED, _last_report(trial)
+        else:
+            state, values = TrialState.COMPLETE, [ended.value]
+        with_retries(lambda: stored.storage.set_trial_state_values(trial._trial_id, state, values))
+
+
+def _last_report(trial: optuna.Trial) -> list[float] | None:
+    """The value that Optuna gives a pruned trial."""
+    reported = trial._cached_frozen_trial.intermediate_values
+    last = reported[max(reported)] if reported else math.nan
+    return None if math.isnan(last) else [last]
