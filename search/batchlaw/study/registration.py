@@ -39,13 +39,13 @@ class Code:
 
         if spec.user_code is None:
             return None
-        self._check(spec)
+        self.check(spec)
         if self.function is not None:
             return self.function
         assert self.folder is not None
         return load_user_code(spec, self.folder)
 
-    def _check(self, spec: StudySpec) -> None:
+    def check(self, spec: StudySpec) -> None:
         """Make sure that this process may run the code of a study.
 
         Raises:
@@ -86,7 +86,7 @@ class Code:
         if spec.user_code is None:
             yield [spec.name]
             return
-        self._check(spec)
+        self.check(spec)
         if self.folder is None:
             raise ObjectiveError(
                 f"objective: {spec.objective!r} cannot be imported by worker processes; put the function into a "
