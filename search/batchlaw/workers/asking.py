@@ -140,7 +140,7 @@ class Asking:
             if all(math.isfinite(metric_of(metrics, spec)) for metrics in replicates):
                 outcome = outcome_of(score_of_replicates(replicates, spec, self._runtime.device.type), spec)
             else:
-                outcome = outcome_of(Diverged({}), spec)
+                outcome = outcome_of(Diverged(), spec)
         seconds = time.perf_counter() - under_way.began
         return with_facts(outcome, under_way.reporter, seconds, len(trial.config.seeds))
 
