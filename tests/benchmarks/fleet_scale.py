@@ -23,6 +23,7 @@ import optuna
 import sqlalchemy
 import torch
 from batchlaw.objectives.runtime import Runtime
+from batchlaw.results.attributes import CONFIG, RESULT
 from batchlaw.spec import parse_spec
 from batchlaw.storage import load, open_storage, register
 from batchlaw.workers.worker import Worker
@@ -104,8 +105,8 @@ def plain(url: str, until: float, ready, results) -> None:
             time.sleep(SLEEP / REPORTS)
             trial.report(1.0, part + 1)
             trial.should_prune()
-        trial.set_user_attr("config", {"base_lr": 0.1})
-        trial.set_user_attr("result", {"loss": 1.0})
+        trial.set_user_attr(CONFIG, {"base_lr": 0.1})
+        trial.set_user_attr(RESULT, {"loss": 1.0})
         done[0] += 1
         return 1.0
 

@@ -2,7 +2,7 @@
 
 import pytest
 from batchlaw.errors import ConfigError, SpecError
-from batchlaw.recipe.derive import check_space, derive, run_seeds
+from batchlaw.recipe.derive import check_space, derive, derive_moved, run_seeds
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import parse_spec
 from batchlaw.spec.knobs import Point
@@ -242,3 +242,31 @@ def test_what_cannot_fit_names_field_value_and_bound():
 def test_one_impossible_corner_refuses_the_space(space, line):
     with pytest.raises(SpecError, match=rf"^space\.{line}"):
         check_space(spec_of(space=space))
+
+
+def moved(trained, batch_size, rule, **point):
+    return derive_moved(
+        spec_of(), POINT.model_copy(update=point), trained,
+        batch_size=batch_size, peak_lr=trained.peak_lr, rule=rule, seeds=trained.seeds,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["sgd", "momentum", "rmsprop", "adamw"])
+@pytest.mark.parametrize(("rule", "power"), [("constant", 0.0), ("sqrt", 0.5), ("linear", 1.0)])
+def test_a_moved_point_has_the_rate_of_the_rule_and_all_else_as_trained_there(family, rule, power):
+    trained = derived(optimizer=family)
+    found = moved(trained, 64, rule, optimizer=family)
+    assert found.peak_lr == pytest.approx(trained.peak_lr * 4**power)
+    there = derived(optimizer=family, batch_size=64)
+    follows = {"base_lr", "peak_lr", "scaling_rule", "reference_batch_size", "lr_per_example", "noise_scale"}
+    assert found.model_dump(exclude=follows) == there.model_dump(exclude=follows)
+
+
+@pytest.mark.parametrize("family", ["rmsprop", "adam"])
+def test_two_moves_by_the_sde_rule_are_one(family):
+    trained = derived(optimizer=family, scaling_rule="constant")
+    once, half = moved(trained, 64, "sde", optimizer=family), moved(trained, 32, "sde", optimizer=family)
+    twice = moved(half, 64, "sde", optimizer=family)
+    for name in ("peak_lr", "beta1", "beta2", "eps"):
+        assert getattr(twice, name) == pytest.approx(getattr(once, name)), name
+        assert name == "beta1" or getattr(once, name) != getattr(trained, name)

@@ -3,6 +3,8 @@
 import numpy as np
 import optuna
 import pytest
+from batchlaw.recipe.result import Outcome
+from batchlaw.results.attributes import OUTCOME
 from batchlaw.sampling.ridge import LOOKS, Design, Posterior, RidgeSampler
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.testing.pytest_samplers import BasicSamplerTestCase
@@ -132,7 +134,7 @@ def test_diverged_trials_are_not_repeated(named):
         rate, exponent = suggested(trial)
         unstable = exponent < 3.5 + np.log2(rate) / 2
         if unstable and named:
-            trial.set_user_attr("outcome", "diverged")
+            trial.set_user_attr(OUTCOME, Outcome.DIVERGED)
         study.tell(trial, 5.0 if unstable else loss(rate, exponent))
     later = study.trials[LOOKS * len(RATES) :]
     # One or two a rate to find out where it is, where a fifth of all would have gone over it.
