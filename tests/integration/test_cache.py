@@ -1,4 +1,4 @@
-"""The cache of trials: the same trials as Optuna's, in order, and one look at the database where that is enough."""
+"""The cache of trials: the same trials as Optuna's cache, in order, and one query within `cached_reads`."""
 
 import optuna
 import pytest
@@ -19,13 +19,13 @@ def study_id(storage):
 
 @pytest.fixture
 def elsewhere(storage_url):
-    """The same database, as another process has it."""
+    """The same database, as another process opens it."""
     opened = RDBStorage(storage_url)
     yield opened
     opened.engine.dispose()
 
 
-def test_the_same_trials_as_optunas_while_others_make_and_end_them(storage, elsewhere, study_id):
+def test_the_trials_equal_optunas_while_others_create_and_end_some(storage, elsewhere, study_id):
     ours, theirs = TrialCache(storage), _CachedStorage(storage)
     kinds = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED, TrialState.WAITING, TrialState.RUNNING)
     trial_ids = []
@@ -34,7 +34,7 @@ def test_the_same_trials_as_optunas_while_others_make_and_end_them(storage, else
         value = float(number) if state == TrialState.COMPLETE else None
         maker = ours if number % 3 else elsewhere
         trial_ids.append(maker.create_new_trial(study_id, create_trial(state=state, value=value)))
-        if number % 7 == 6:  # one that runs ends, before others that go on
+        if number % 7 == 6:  # a running trial ends, and later ones still run
             elsewhere.set_trial_state_values(trial_ids[number // 5 * 5 - 4], TrialState.FAIL)
         for states in STATES:
             found, expected = (each.get_all_trials(study_id, states=states) for each in (ours, theirs))
@@ -50,7 +50,7 @@ def test_deep_copies_leave_the_cache_alone(storage, study_id):
     assert cache.get_all_trials(study_id, deepcopy=False)[0].user_attrs == {}
 
 
-def test_a_look_shows_the_trials_as_they_were_at_its_first_question(storage, elsewhere, study_id):
+def test_cached_reads_show_the_trials_of_the_first_read(storage, elsewhere, study_id):
     cache = TrialCache(storage)
     first = cache.create_new_trial(study_id)
     with cached_reads():
@@ -64,7 +64,7 @@ def test_a_look_shows_the_trials_as_they_were_at_its_first_question(storage, els
         assert cache.get_trial_system_attrs(first) == {"rung": 1}
 
 
-def test_a_trial_made_in_a_look_is_its_own_and_read_anew_after_it(storage, elsewhere, study_id):
+def test_a_trial_created_within_cached_reads_is_a_copy_and_is_read_again_afterwards(storage, elsewhere, study_id):
     cache = TrialCache(storage)
     with cached_reads():
         trial_id = cache.create_new_trial(study_id)
@@ -77,7 +77,7 @@ def test_a_trial_made_in_a_look_is_its_own_and_read_anew_after_it(storage, elsew
     assert cache.get_trial(trial_id).user_attrs == {"key": 1}
 
 
-def test_of_a_study_that_is_deleted_nothing_stays(storage, study_id):
+def test_deleting_a_study_empties_its_cache(storage, study_id):
     cache = TrialCache(storage)
     cache.create_new_trial(study_id, create_trial(value=1.0))
     assert len(cache.get_all_trials(study_id, states=(TrialState.COMPLETE,))) == 1
@@ -85,7 +85,7 @@ def test_of_a_study_that_is_deleted_nothing_stays(storage, study_id):
     assert cache._ordered.get(study_id) is None and not cache._filters
 
 
-def test_a_trial_that_has_ended_is_asked_about_once():
+def test_a_finished_trial_is_tested_once():
     study, asked = optuna.create_study(), []
 
     def even(trial):
@@ -98,15 +98,15 @@ def test_a_trial_that_has_ended_is_asked_about_once():
     study.add_trial(create_trial(value=0.0))
     for expected in ([0, 2, 4], [0, 2, 4]):
         assert [trial.number for trial in chosen.matches(study.get_trials())] == expected
-    assert asked == [0, 1, 2, 3, 4, 3, 4]  # what lies past one that runs is asked about again
+    assert asked == [0, 1, 2, 3, 4, 3, 4]  # trials after a running one are tested again
     study.tell(running, 1.0)
-    chosen.matches([*study.get_trials(), None])  # a number whose trial was not seen yet
+    chosen.matches([*study.get_trials(), None])  # a number that has not been read yet
     chosen.matches(study.get_trials())
     assert asked.count(3) == asked.count(4) == 3
 
 
 @pytest.mark.parametrize("storage_url", ["postgresql", "mysql"], indirect=True)
-def test_a_link_that_was_cut_while_it_rested_is_replaced(storage, storage_url, study_id, monkeypatch):
+def test_a_connection_that_broke_while_idle_is_replaced(storage, storage_url, study_id, monkeypatch):
     monkeypatch.setattr(engine, "_IDLE_SECONDS", 0.0)
     opened = open_storage(storage_url)
     assert opened.get_all_studies()

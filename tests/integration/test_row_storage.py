@@ -1,4 +1,4 @@
-"""Optuna's storage with plain statements: Optuna's own suite for storages, and the same trials as Optuna's."""
+"""RowStorage: Optuna's test suite for storages, and the same trials as Optuna's own RDBStorage."""
 
 import gc
 import math
@@ -18,20 +18,20 @@ from optuna.trial import TrialState
 RATE = FloatDistribution(1e-5, 1.0, log=True)
 
 
-# MySQL's times are whole seconds, on which four of these tests stumble with Optuna's own storage as well.
+# Not on MySQL: its times are whole seconds, and four of these tests fail there with Optuna's own storage as well.
 @pytest.mark.parametrize("storage_url", ["sqlite", "postgresql"], indirect=True)
-class TestAsOptunaAsks(StorageTestCase):
+class TestOptunaSuite(StorageTestCase):
     @pytest.fixture
     def storage(self, storage):
-        """In the cache, as a study has it."""
+        """With the cache that a study uses."""
         yield TrialCache(storage)
-        with warnings.catch_warnings(action="ignore"):  # copies of the storage, made to be pickled, are left open
+        with warnings.catch_warnings(action="ignore"):  # pickled copies of the storage stay open
             gc.collect()
 
 
 @pytest.fixture
 def plain(storage, storage_url):
-    """The same database as Optuna itself opens it."""
+    """The same database, opened by Optuna's own storage."""
     opened = RDBStorage(storage_url)
     yield opened
     opened.engine.dispose()
@@ -42,8 +42,8 @@ def study_id(storage):
     return storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "ours")
 
 
-def lived(storage, study_id):
-    """A trial through everything that one can meet, its number and the answers it got on the way."""
+def trial_with_all_calls(storage, study_id):
+    """A trial with every kind of call; returns its id and the results of the changes of state."""
     cached = TrialCache(storage)
     trial_id = cached.create_new_trial(study_id)
     for name, value, distribution in (("b", 0.1, RATE), ("a", 1, CategoricalDistribution(["x", "y"]))):
@@ -60,8 +60,8 @@ def lived(storage, study_id):
     return trial_id, answers
 
 
-def told(trial):
-    """What can be the same of two trials."""
+def comparable(trial):
+    """The parts of a trial that are the same in two databases."""
     facts = {name: getattr(trial, name) for name in ("state", "values", "params", "distributions", "user_attrs")}
     return facts | {
         "order": list(trial.params), "system": trial.system_attrs,
@@ -69,30 +69,30 @@ def told(trial):
     }  # fmt: skip
 
 
-def test_a_trial_leaves_what_it_leaves_in_optunas(storage, plain, study_id):
-    (ours, answers), (theirs, expected) = lived(storage, study_id), lived(plain, study_id)
+def test_a_trial_is_stored_as_by_optuna(storage, plain, study_id):
+    (ours, answers), (theirs, expected) = trial_with_all_calls(storage, study_id), trial_with_all_calls(plain, study_id)
     assert answers == expected == [False, True, True, True]
     read = {trial._trial_id: trial for trial in plain.get_all_trials(study_id)}
-    assert told(read[ours]) == told(read[theirs])
+    assert comparable(read[ours]) == comparable(read[theirs])
     assert [read[ours].number, read[theirs].number] == [0, 1]
     assert timedelta(0) <= read[theirs].datetime_start - read[ours].datetime_complete < timedelta(minutes=1)
 
 
 def test_a_trial_is_read_as_optuna_reads_it(storage, plain, study_id):
-    trial_ids = [lived(storage, study_id)[0] for _ in range(3)]
+    trial_ids = [trial_with_all_calls(storage, study_id)[0] for _ in range(3)]
     waiting = storage.create_new_trial(study_id, optuna.trial.create_trial(state=TrialState.WAITING))
     for trial_id in (*trial_ids, waiting):
         ours, theirs = storage.get_trial(trial_id), plain.get_trial(trial_id)
-        assert told(ours) == told(theirs)
+        assert comparable(ours) == comparable(theirs)
         assert (ours.number, ours.datetime_start, ours.datetime_complete) == (
             theirs.number, theirs.datetime_start, theirs.datetime_complete,
         )  # fmt: skip
     for states in (None, (TrialState.WAITING,), (TrialState.FAIL,)):
         ours, theirs = (each.get_all_trials(study_id, states=states) for each in (storage, plain))
-        assert [told(trial) for trial in ours] == [told(trial) for trial in theirs]
+        assert [comparable(trial) for trial in ours] == [comparable(trial) for trial in theirs]
 
 
-def test_the_cache_asks_for_what_is_new_and_what_has_not_ended(storage, plain, study_id):
+def test_new_and_unfinished_trials_are_read_as_by_optuna(storage, plain, study_id):
     ended, running, young = (storage.create_new_trial(study_id) for _ in range(3))
     storage.set_trial_state_values(ended, TrialState.COMPLETE, [1.0])
     other = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "other")
@@ -123,7 +123,7 @@ def test_nothing_is_added_to_a_trial_that_another_process_has_ended(storage, pla
     assert not found.intermediate_values and not found.user_attrs and not found.system_attrs
 
 
-def test_what_does_not_exist_is_a_key_error(storage):
+def test_an_unknown_id_is_a_key_error(storage):
     for missing in (
         lambda: storage.get_trial(77),
         lambda: storage.create_new_trial(77),
@@ -135,7 +135,7 @@ def test_what_does_not_exist_is_a_key_error(storage):
             missing()
 
 
-def test_more_trials_than_a_query_names_are_read_alike(storage, plain, study_id):
+def test_many_trials_are_read_like_few(storage, plain, study_id):
     study = optuna.load_study(study_name="ours", storage=storage)
     study.add_trials(
         optuna.trial.create_trial(value=float(n), params={"b": 0.1}, distributions={"b": RATE}, user_attrs={"n": n})
@@ -147,7 +147,7 @@ def test_more_trials_than_a_query_names_are_read_alike(storage, plain, study_id)
     assert [trial.number for trial in few] == list(range(121, 131))
 
 
-def test_an_unreachable_database_is_optunas_error(tmp_path):
+def test_an_unreachable_database_raises_optunas_error(tmp_path):
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
     study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE])
     trial_id = storage.create_new_trial(study_id)
@@ -164,34 +164,34 @@ def test_an_unreachable_database_is_optunas_error(tmp_path):
             call()
 
 
-def test_the_tables_of_this_optuna_are_taken_as_they_are(storage, storage_url):
+def test_tables_of_this_optuna_are_opened_without_its_checks(storage, storage_url):
     assert storage.get_head_version() == storage.get_current_version() == engine.OPTUNA_SCHEMA
     study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "ours")
     known = open_storage(storage_url)
-    trial_id, _ = lived(known, study_id)
-    assert told(storage.get_trial(trial_id)) == told(known.get_trial(trial_id))
+    trial_id, _ = trial_with_all_calls(known, study_id)
+    assert comparable(storage.get_trial(trial_id)) == comparable(known.get_trial(trial_id))
     assert known.get_current_version() == known.get_head_version() == engine.OPTUNA_SCHEMA
     known.engine.dispose()
 
 
-def begun(storage):
-    """A trial of a study, as a worker has it, whose parameters' distributions are known."""
+def running_trial(storage):
+    """A running trial in a study whose distributions are known from an earlier trial."""
     study = optuna.load_study(study_name="ours", storage=storage)
     study.ask().suggest_float("rate", 1e-5, 1.0, log=True)
     return study.ask()
 
 
-def live(trial):
+def suggest_report_and_set(trial):
     trial.suggest_float("rate", 1e-5, 1.0, log=True)
     for step in (1, 2, 3):
         trial.report(step / 10, step)
     trial.set_user_attr("config", {"rate": 1})
 
 
-def test_what_is_written_together_is_there_at_the_end_and_not_before(storage, plain, study_id):
-    trial = begun(storage)
+def test_batched_writes_are_stored_at_the_end(storage, plain, study_id):
+    trial = running_trial(storage)
     with batched_writes(trial):
-        live(trial)
+        suggest_report_and_set(trial)
         before = plain.get_trial(trial._trial_id)
     after = plain.get_trial(trial._trial_id)
     assert not before.params and not before.intermediate_values and not before.user_attrs
@@ -199,37 +199,37 @@ def test_what_is_written_together_is_there_at_the_end_and_not_before(storage, pl
     assert after.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
 
 
-def test_after_an_error_nothing_of_it_is_written(storage, plain, study_id):
-    trial = begun(storage)
+def test_after_an_exception_no_batched_write_is_stored(storage, plain, study_id):
+    trial = running_trial(storage)
     with pytest.raises(RuntimeError), batched_writes(trial):
-        live(trial)
+        suggest_report_and_set(trial)
         raise RuntimeError
     assert not plain.get_trial(trial._trial_id).params
-    trial.report(0.5, 7)  # on its own again
+    trial.report(0.5, 7)  # outside of the context
     assert plain.get_trial(trial._trial_id).intermediate_values == {7: 0.5}
 
 
-def test_together_a_row_that_is_there_already_does_not_keep_the_others_away(storage, plain, study_id):
-    trial = begun(storage)
+def test_an_existing_row_does_not_prevent_the_other_batched_writes(storage, plain, study_id):
+    trial = running_trial(storage)
     plain.set_trial_intermediate_value(trial._trial_id, 2, 0.9)
     with batched_writes(trial):
-        live(trial)
+        suggest_report_and_set(trial)
     after = plain.get_trial(trial._trial_id)
     assert after.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3} and after.params == trial.params
 
 
-def test_together_nothing_is_added_to_a_trial_that_has_ended(storage, plain, study_id):
-    trial = begun(storage)
+def test_batched_writes_add_nothing_to_an_ended_trial(storage, plain, study_id):
+    trial = running_trial(storage)
     plain.set_trial_state_values(trial._trial_id, TrialState.FAIL)
     with pytest.raises(UpdateFinishedTrialError), batched_writes(trial):
-        live(trial)
+        suggest_report_and_set(trial)
     assert not plain.get_trial(trial._trial_id).params
 
 
-def test_a_trial_that_ends_together_is_written_with_its_end_or_not_at_all(storage, plain, study_id):
-    trial = begun(storage)
+def test_the_end_of_a_trial_is_stored_with_its_batched_writes(storage, plain, study_id):
+    trial = running_trial(storage)
     with batched_writes(trial):
-        live(trial)
+        suggest_report_and_set(trial)
         storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
     after = plain.get_trial(trial._trial_id)
     assert after.state == TrialState.COMPLETE and after.values == [0.5] and after.datetime_complete is not None
@@ -237,21 +237,21 @@ def test_a_trial_that_ends_together_is_written_with_its_end_or_not_at_all(storag
     assert after.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
 
 
-def test_together_a_trial_that_another_has_ended_stays_as_it_is(storage, plain, study_id):
-    trial = begun(storage)
+def test_batched_writes_do_not_end_a_trial_that_another_process_ended(storage, plain, study_id):
+    trial = running_trial(storage)
     plain.set_trial_state_values(trial._trial_id, TrialState.FAIL)
     with pytest.raises(UpdateFinishedTrialError), batched_writes(trial):
-        live(trial)
+        suggest_report_and_set(trial)
         storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
     after = plain.get_trial(trial._trial_id)
     assert after.state == TrialState.FAIL and after.values is None and not after.intermediate_values
 
 
-def test_together_a_report_that_is_there_already_does_not_keep_the_end_away(storage, plain, study_id):
-    trial = begun(storage)
+def test_an_existing_report_does_not_prevent_the_end_of_a_trial(storage, plain, study_id):
+    trial = running_trial(storage)
     plain.set_trial_intermediate_value(trial._trial_id, 2, 0.9)
     with batched_writes(trial):
-        live(trial)
+        suggest_report_and_set(trial)
         storage.set_trial_state_values(trial._trial_id, TrialState.PRUNED, [0.3])
     after = plain.get_trial(trial._trial_id)
     assert after.state == TrialState.PRUNED and after.values == [0.3]

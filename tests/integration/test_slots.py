@@ -1,4 +1,4 @@
-"""The budget of a study, the same contract on every database."""
+"""The slots of a study, on every database."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 from batchlaw.storage import Slots, open_storage
 
-CLAIMER = """
+LEASES_ALL = """
 import sys, time
 from batchlaw.storage import Slots, open_storage
 slots = Slots(open_storage(sys.argv[1]).engine, 1)
@@ -39,7 +39,7 @@ def states(slots):
     return counts.open, counts.held, counts.done
 
 
-def test_each_slot_is_claimed_once_and_then_none_is_left(slots):
+def test_each_slot_is_leased_once(slots):
     leases = [slots.lease() for _ in range(4)]
     assert [lease.slot for lease in leases[:3]] == [0, 1, 2]
     assert leases[3] is None
@@ -49,7 +49,7 @@ def test_each_slot_is_claimed_once_and_then_none_is_left(slots):
     assert slots.lease() is None
 
 
-def test_further_slots_are_taken_for_the_same_holder_while_they_are_open(engine):
+def test_further_open_slots_are_leased_to_the_same_holder(engine):
     slots = Slots(engine, study_id=1)
     slots.create(8)
     first = slots.lease()
@@ -63,7 +63,7 @@ def test_further_slots_are_taken_for_the_same_holder_while_they_are_open(engine)
     assert [lease.slot for lease in slots.lease_more(other, [0, 4, 5, 6], 3)] == [4, 6]
     assert slots.lease_more(other, [], 3) == slots.lease_more(other, [7], 0) == []
     assert all(slots.renew(lease) and slots.started(lease, 70 + lease.slot) for lease in more)
-    assert slots.finish(more[0]) and not slots.finish(more[0])  # each by itself
+    assert slots.finish(more[0]) and not slots.finish(more[0])  # independent of the other leases
     assert slots.release(more[1], count_attempt=True)
     assert states(slots) == (2, 5, 1)
     again = slots.lease()
@@ -71,7 +71,7 @@ def test_further_slots_are_taken_for_the_same_holder_while_they_are_open(engine)
 
 
 def test_no_slot_goes_to_two_holders(storage_url, engine):
-    """Two claimants that want the same ones, at the same time."""
+    """Two workers lease from the same slots at the same time."""
     Slots(engine, study_id=1).create(60)
 
     def take(_):
@@ -87,7 +87,7 @@ def test_no_slot_goes_to_two_holders(storage_url, engine):
     assert sorted(taken) == list(range(60))
 
 
-def test_a_released_slot_comes_back_and_counts_the_attempt_only_where_told(slots):
+def test_a_released_slot_is_open_again_and_counts_the_attempt_on_request(slots):
     lease = slots.lease()
     assert lease.attempts == 1
     assert slots.release(lease, count_attempt=False)
@@ -98,12 +98,12 @@ def test_a_released_slot_comes_back_and_counts_the_attempt_only_where_told(slots
     assert (lease.slot, lease.attempts, lease.abandoned_trial_id) == (0, 2, None)
 
 
-def test_a_slot_whose_lease_ran_out_goes_to_another_and_the_first_can_do_nothing_more(engine, slots):
+def test_after_a_lease_ran_out_another_worker_has_the_slot_and_the_first_cannot_change_it(engine, slots):
     slow = Slots(engine, 1, lease_seconds=0.2)
     first = slow.lease()
     assert slow.started(first, trial_id=77)
     others = [slots.lease(), slots.lease()]
-    assert slots.lease() is None  # the lease still runs
+    assert slots.lease() is None  # the lease is still valid
     time.sleep(0.4)
     second = slots.lease()
     assert (second.slot, second.attempts, second.abandoned_trial_id) == (first.slot, 2, 77)
@@ -133,7 +133,7 @@ def test_the_slot_of_a_dead_process_of_this_machine_is_free_at_once(storage_url,
     assert [slots.lease().slot for _ in range(3)] == [1, 2, 0]
 
 
-def test_resizing_adds_and_takes_away_open_slots_only(slots):
+def test_resizing_adds_and_removes_open_slots_only(slots):
     held = slots.lease()
     slots.resize(5)
     assert states(slots) == (4, 1, 0)
@@ -156,20 +156,20 @@ def test_studies_do_not_share_slots(engine, slots):
     assert states(slots) == (3, 0, 0)
 
 
-def test_a_study_number_that_comes_back_starts_afresh(slots):
+def test_a_reused_study_id_starts_with_open_slots(slots):
     slots.finish(slots.lease())
     slots.create(2)
     assert states(slots) == (2, 0, 0)
 
 
-def test_processes_racing_for_slots_never_share_one(storage_url, engine):
+def test_concurrent_processes_never_share_a_slot(storage_url, engine):
     Slots(engine, 1).create(60)
     start = time.time() + 3
     with ExitStack() as stack:
         racers = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-c", CLAIMER, storage_url, str(start)], stdout=subprocess.PIPE, text=True
+                    [sys.executable, "-c", LEASES_ALL, storage_url, str(start)], stdout=subprocess.PIPE, text=True
                 )
             )
             for _ in range(4)

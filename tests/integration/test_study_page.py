@@ -1,4 +1,4 @@
-"""The page on a study's page: drawn by one worker at a time, in its turn, and written in one transaction."""
+"""The page of a study: drawn by one process at a time, and written in one transaction."""
 
 import re
 import subprocess
@@ -60,7 +60,7 @@ def work(stored, objective=None, **options):
     Worker(stored, Runtime(CPU, Path("unused"), objective), study_seed=0, **{"figures": True, **options}).work()
 
 
-def test_it_is_drawn_a_minute_after_the_last_time_by_one_at_a_time(stored):
+def test_the_page_is_drawn_once_a_minute_by_one_process_at_a_time(stored):
     page = stored.page
     assert page.take() is None  # a study that ends within a minute is drawn once, at its end
     change(stored, due=0)
@@ -73,34 +73,34 @@ def test_it_is_drawn_a_minute_after_the_last_time_by_one_at_a_time(stored):
     assert page.take() is not None
 
 
-def test_what_takes_long_to_draw_is_drawn_less_often(stored):
+def test_a_page_that_takes_long_is_drawn_less_often(stored):
     change(stored, due=0)
     holder = stored.page.take()
     stored.page.release(holder, seconds=10, trials=None)
-    assert row(stored).due - time.time() == pytest.approx(190, abs=5)  # twenty times as long, less what it took
+    assert row(stored).due - time.time() == pytest.approx(190, abs=5)  # twenty times the 10 s, minus those 10 s
 
 
-def test_the_end_is_drawn_once_and_again_at_a_new_end(stored):
+def test_a_finished_study_is_drawn_once_and_again_after_more_trials(stored):
     page = stored.page
     holder = page.take(6)
     assert holder is not None and page.take(6) is None
-    page.release(holder, seconds=0.1, trials=None)  # it went wrong
+    page.release(holder, seconds=0.1, trials=None)  # drawing failed
     holder = page.take(6)
     page.release(holder, seconds=0.1, trials=6)
     assert page.take(6) is None
     assert page.take(9) is not None
 
 
-def test_the_turn_of_a_drawer_that_died_goes_to_another(stored):
+def test_another_process_draws_after_one_that_died(stored):
     late = stored.page.take(6)
     change(stored, held_until=0)
     holder = stored.page.take(6)
     assert holder is not None
-    stored.page.release(late, seconds=0.1, trials=6)  # not its turn any more
+    stored.page.release(late, seconds=0.1, trials=6)  # another process draws now
     assert stored.page.take(6) is None and row(stored).holder == holder
 
 
-def test_of_many_that_ask_at_once_one_draws(stored):
+def test_one_of_many_processes_draws(stored):
     change(stored, due=0)
     together = threading.Barrier(8)
 
@@ -112,7 +112,7 @@ def test_of_many_that_ask_at_once_one_draws(stored):
         assert sum(holder is not None for holder in pool.map(ask, range(8))) == 1
 
 
-def test_texts_take_the_place_of_those_before_and_only_what_changed_is_written(stored):
+def test_texts_are_replaced_and_only_changes_are_written(stored):
     def pieces():
         mine = study_attributes.c.key.startswith(FIGURES, autoescape=True)
         identity = sqlalchemy.column("study_system_attribute_id")
@@ -134,7 +134,7 @@ def test_texts_take_the_place_of_those_before_and_only_what_changed_is_written(s
     assert pieces() == {} and theirs.items() <= attributes(stored).items()
 
 
-def test_a_worker_draws_the_end_of_a_study_and_of_one_that_went_on(stored, monkeypatch):
+def test_a_worker_draws_a_finished_study_and_again_after_more_trials(stored, monkeypatch):
     drawn = []
     monkeypatch.setattr(drawing, "save_page", lambda stored, _: (drawn.append(1), save_page(stored)))
     work(stored)
@@ -148,7 +148,7 @@ def test_a_worker_draws_the_end_of_a_study_and_of_one_that_went_on(stored, monke
     assert figures(stored) != found
 
 
-def test_several_workers_draw_the_end_once(storage_url, stored, monkeypatch):
+def test_several_workers_draw_a_finished_study_once(storage_url, stored, monkeypatch):
     drawn = []
     monkeypatch.setattr(drawing, "save_page", lambda *_: (time.sleep(0.5), drawn.append(1)))
 
@@ -162,7 +162,7 @@ def test_several_workers_draw_the_end_once(storage_url, stored, monkeypatch):
     assert len(drawn) == 1 and row(stored).drawn == 6
 
 
-def test_a_worker_draws_between_trials_when_a_minute_is_over(stored, monkeypatch):
+def test_a_worker_draws_between_trials_once_the_page_is_due(stored, monkeypatch):
     seen = []
     monkeypatch.setattr(drawing, "save_page", lambda stored, _: seen.append(stored.slots.counts().done))
     monkeypatch.setattr("batchlaw.workers.worker.BEAT_SECONDS", 0.0)
@@ -171,7 +171,7 @@ def test_a_worker_draws_between_trials_when_a_minute_is_over(stored, monkeypatch
     assert seen == [1, 6]
 
 
-def test_what_goes_wrong_in_drawing_is_noted_and_harms_no_trial(stored, monkeypatch):
+def test_a_failure_to_draw_is_recorded_and_harms_no_trial(stored, monkeypatch):
     def broken(*_):
         raise ValueError("no such colour\nand more")
 
@@ -182,16 +182,16 @@ def test_what_goes_wrong_in_drawing_is_noted_and_harms_no_trial(stored, monkeypa
     noted = stored.study.user_attrs["batchlaw:not-drawn"]
     assert "ValueError: no such colour (test_study_page.py:" in noted and "\n" not in noted
     assert figures(stored) == {}
-    work(stored)  # the next one that comes by
+    work(stored)  # the next worker
     assert figures(stored)
 
 
-def test_a_worker_may_leave_it(stored):
+def test_a_worker_without_figures_draws_nothing(stored):
     work(stored, figures=False)
     assert figures(stored) == {} and get_note(stored.study) == "" and row(stored).drawn == 0
 
 
-def test_the_note_of_a_person_is_never_touched(stored):
+def test_a_persons_note_is_never_changed(stored):
     work(stored)
     assert get_note(stored.study).startswith("# Does the machinery work?")
     save_note(stored.study, "I think that")  # as the page does
@@ -221,7 +221,7 @@ def test_a_designed_study_shows_its_verdicts_once_it_has_ended(tmp_path, by):
     storage.engine.dispose()
 
 
-def test_the_commands_of_the_note_are_those_of_the_program(stored):
+def test_the_commands_in_the_note_exist(stored):
     save_page(stored)
     commands = re.findall(r"^    batchlaw (\w+) tiny ?(--\w+)?", get_note(stored.study), re.MULTILINE)
     assert len(commands) == 5
@@ -230,11 +230,11 @@ def test_the_commands_of_the_note_are_those_of_the_program(stored):
         assert done.exit_code == 0 and option in done.stdout
 
 
-def test_no_law_is_looked_for_where_none_can_be_found():
+def test_the_page_and_the_law_need_the_same_number_of_trials():
     assert FEWEST_OF_A_LAW == FEWEST_POINTS
 
 
-def test_a_database_made_without_boards_is_upgraded(storage, storage_url):
+def test_a_database_without_pages_is_upgraded(storage, storage_url):
     stored = register(storage, tiny_spec(), trials=None, version="test")
     with storage.engine.begin() as connection:
         connection.execute(sqlalchemy.text("UPDATE batchlaw_schema SET version = 1"))
@@ -249,7 +249,7 @@ def test_a_database_made_without_boards_is_upgraded(storage, storage_url):
     assert figures(stored)
 
 
-def test_the_number_of_a_deleted_study_starts_afresh(stored):
+def test_a_reused_study_id_starts_without_a_page(stored):
     work(stored)
     optuna.delete_study(study_name="tiny", storage=stored.storage)
     again = register(stored.storage, tiny_spec(), trials=None, version="test")
@@ -257,7 +257,7 @@ def test_the_number_of_a_deleted_study_starts_afresh(stored):
     assert figures(again) and "6 of 6 trials" in get_note(again.study)
 
 
-def test_a_worker_without_a_turn_imports_no_libraries_of_figures():
+def test_a_worker_imports_no_libraries_of_figures_before_it_draws():
     libraries = {"plotly", "pandas", "statsmodels", "optuna_dashboard"}
     code = f"import sys, batchlaw.workers.worker; print(*{libraries} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

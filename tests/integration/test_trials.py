@@ -1,4 +1,4 @@
-"""Trials read in plain queries, against what Optuna reads, on every backend."""
+"""Trials read by plain queries against those that Optuna reads, on every database."""
 
 import math
 

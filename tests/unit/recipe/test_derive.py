@@ -1,4 +1,4 @@
-"""The chain from a point of the space to its training."""
+"""From a point of the space to its configuration."""
 
 import pytest
 from batchlaw.errors import ConfigError, SpecError
@@ -54,7 +54,7 @@ def test_budgets_are_exact_in_whole_steps(budget, examples, steps):
     assert (config.examples, config.steps, config.budget_clipped) == (examples, steps, False)
 
 
-def test_lr_time_is_bounded_and_says_so():
+def test_lr_time_is_clipped_and_the_clipping_is_recorded():
     config = derived(spec_of({"lr_time": 1.0, "min_steps": 1, "max_steps": 50}))
     assert (config.steps, config.budget_clipped) == (50, True)
     config = derived(spec_of({"lr_time": 1.0, "min_steps": 90, "max_steps": 100}))
@@ -84,7 +84,7 @@ def test_half_life_and_sde_set_the_averages():
     assert config.peak_lr == pytest.approx(0.2 * 0.01 * 2**0.5)
 
 
-def test_momentum_is_recorded_only_where_it_acts():
+def test_momentum_is_recorded_as_0_for_optimizers_without_it():
     assert derived(optimizer="nesterov").momentum == 0.9
     config = derived(optimizer="adam")
     assert config.momentum == 0 and config.noise_scale == pytest.approx(config.peak_lr * 64 / 16)
@@ -116,7 +116,7 @@ spaces = st.fixed_dictionaries(
 @settings(deadline=None, max_examples=200)
 @given(space=spaces, epochs=st.integers(1, 5), data=st.data())
 def test_no_point_of_an_accepted_space_is_impossible(space, epochs, data):
-    """The corners stand for the whole space: what `check_space` accepts never fails in a worker."""
+    """`check_space` derives the corners only; no other point of an accepted space may fail."""
     try:
         spec = spec_of({"epochs": epochs}, space)
         check_space(spec)
@@ -183,7 +183,7 @@ schedules = st.fixed_dictionaries(
 def test_no_point_of_an_accepted_space_is_impossible_under_any_budget_rule_or_schedule(
     space, warmup, rule, budget, schedule, data
 ):
-    # Where the sde rule moves beta2 with the batch, an untuned warmup is rounded at each batch size for itself.
+    # With the sde rule beta2 and therefore an untuned warmup depend on the batch size, and not monotonically.
     space = {**space, **warmup, "scaling_rule": rule[0], "optimizer": rule[1]}
     assume(not (rule[0] == "sde" and "warmup" in warmup))
     try:
@@ -219,7 +219,7 @@ def test_a_warmup_up_to_the_first_milestone_fits_at_every_batch_size(decay):
             assert config.warmup_steps == 3 * (64 * epochs // batch_size) // 10
 
 
-def test_what_cannot_fit_names_field_value_and_bound():
+def test_an_impossible_point_names_field_value_and_bound():
     with pytest.raises(ConfigError, match=r"^batch_size: .* 31 examples .* 32$"):
         derived(spec_of({"examples": 31}), batch_size=32)
     with pytest.raises(ConfigError, match=r"^scaling_rule sde: κ\(1-beta1\) = 10·0\.1 = 1 must be below 1"):

@@ -50,7 +50,7 @@ def test_sde_for_rmsprop_leaves_beta1_alone():
 
 
 @given(kappa=st.floats(0.05, 9.0))
-def test_sde_there_and_back_is_where_it_began(kappa):
+def test_sde_forth_and_back_changes_nothing(kappa):
     there = scale("sde", kappa, family="adam", **KEPT)
     back = scale("sde", 1 / kappa, family="adam", beta1=there.beta1, beta2=there.beta2, eps=there.eps)
     assert there.lr_factor * back.lr_factor == pytest.approx(1)

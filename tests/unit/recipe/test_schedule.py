@@ -1,4 +1,4 @@
-"""The schedule against a walk through the budget one step at a time, and against closed forms."""
+"""The schedule against a loop over single steps and against closed forms."""
 
 from math import ceil, cos, pi
 
@@ -16,7 +16,7 @@ TWENTIETHS = st.sets(st.integers(1, 19), min_size=1, max_size=4).map(sorted)
 
 @st.composite
 def budgets(draw, decays=DECAYS):
-    """Budgets that hold a step before the first milestone."""
+    """Budgets with at least one step before the first milestone."""
     batch_size, decay, twentieths = draw(st.integers(1, 64)), draw(st.sampled_from(decays)), draw(TWENTIETHS)
     least = ceil(20 * batch_size / twentieths[0]) if decay in ("step", "batch-growth") else batch_size
     return {
@@ -30,7 +30,7 @@ def budgets(draw, decays=DECAYS):
 
 
 def size_after(budget, n_milestones):
-    """Batch size once so many milestones are passed: growth by the factor each, up to the cap."""
+    """The batch size after `passed` milestones: multiplied by the factor at each, up to the cap."""
     grown = budget["batch_size"] * budget["factor"] ** n_milestones
     return max(budget["batch_size"], min(grown, budget["max_batch_size"]))
 
@@ -71,7 +71,7 @@ def test_every_step_of_step_and_batch_growth(budget):
 
 @pytest.mark.parametrize("decay", ["step", "batch-growth"])
 @given(batch_size=st.integers(2, 64), twentieths=TWENTIETHS, data=st.data())
-def test_a_peak_rate_that_no_step_would_use_is_refused(decay, batch_size, twentieths, data):
+def test_a_budget_without_a_step_before_the_first_milestone_is_refused(decay, batch_size, twentieths, data):
     # The last budget whose first milestone comes before one step.
     most = (20 * batch_size - 1) // twentieths[0]
     examples = data.draw(st.integers(batch_size, most))
@@ -162,7 +162,7 @@ def test_cosine_and_linear_run_from_the_end_of_warmup_to_zero(decay, shape, batc
 
 
 @given(st.integers(1, 300))
-def test_cosine_is_torchs(steps):
+def test_the_cosine_equals_that_of_torch(steps):
     optimizer = optim.SGD([nn.Parameter(nn.Linear(1, 1).weight)], lr=1.0)
     scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     expected = []

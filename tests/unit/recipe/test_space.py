@@ -1,4 +1,4 @@
-"""Points of the space from what was suggested before."""
+"""Points from stored parameters."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ STUDIES = sorted((Path(__file__).parents[3] / "studies").glob("*.toml"))
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
-def test_stored_parameters_stand_for_the_point_that_was_suggested(file):
+def test_stored_parameters_give_the_suggested_point(file):
     space = read_spec(file).space
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""A study file that is right, and changes to it."""
+"""A valid study, and changes to it."""
 
 import copy
 import tomllib
@@ -9,7 +9,7 @@ GOOD = tomllib.loads((STUDIES / "digits-joint.toml").read_text())
 
 
 def changed(path: str, value: object) -> dict:
-    """The good study with one key set, or removed where the value is None."""
+    """The valid study with one key set, or removed if the value is None."""
     table = copy.deepcopy(GOOD)
     *parents, key = path.split(".")
     inner = table

@@ -104,7 +104,7 @@ BROKEN_CLAIMS = [
 @pytest.mark.parametrize(
     ("path", "value", "field", "words"), BROKEN_CLAIMS, ids=[f"{b[0]}={b[1]}" for b in BROKEN_CLAIMS]
 )
-def test_a_broken_claim_is_one_line_as_well(path, value, field, words):
+def test_a_broken_claim_is_one_line_naming_field_value_and_bound(path, value, field, words):
     table = changed("search", None)
     table["space"] |= LEVELS | {"scaling_rule": "constant", "warmup_fraction": 0.0, "decay": "constant"}
     table["claim"] = {"hypotheses": ["H9"]}
@@ -151,7 +151,7 @@ def test_an_impossible_corner_of_the_space_is_refused_before_anything_runs(chang
 
 
 @pytest.mark.parametrize("file", sorted(STUDIES.glob("*.toml")), ids=lambda file: file.stem)
-def test_shipped_studies_are_sound_and_open_with_their_question(file):
+def test_shipped_studies_are_valid_and_begin_with_their_question(file):
     check_space(read_spec(file))
     first = file.read_text().splitlines()[0]
     assert first.startswith("# ") and first.endswith("?")

@@ -1,4 +1,4 @@
-"""One thread, and configurations small enough to train in a blink."""
+"""One thread, and configurations that train in milliseconds."""
 
 from pathlib import Path
 

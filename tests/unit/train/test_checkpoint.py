@@ -1,4 +1,4 @@
-"""What is cut off goes on from its last report, to the same result, bit for bit."""
+"""Interrupted runs continue from their last report, to the same result, bit for bit."""
 
 import pickle
 
@@ -23,19 +23,19 @@ CONFIGS = {
 }
 
 
-class CutOff:
-    """A report that ends the run at the given report, and remembers what it was told."""
+class InterruptingReport:
+    """A report that interrupts the run at its report number `at`, and records all reports."""
 
     def __init__(self, at=None):
-        self.at, self.told = at, []
+        self.at, self.reports = at, []
 
     def __call__(self, progress, metrics):
-        self.told.append((progress, dict(metrics)))
-        if len(self.told) == self.at:
+        self.reports.append((progress, dict(metrics)))
+        if len(self.reports) == self.at:
             raise Interrupted
 
 
-def kept(folder, config, every=0.0):
+def checkpoint_in(folder, config, every=0.0):
     return Checkpoint(folder, [config], every)
 
 
@@ -49,23 +49,23 @@ def timeless(result):
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("at", [1, 3])
-def test_a_resumed_run_ends_as_an_undisturbed_one_to_the_last_bit(tmp_path, name, at):
+def test_a_resumed_run_gives_the_same_bits_as_an_uninterrupted_one(tmp_path, name, at):
     config = config_of(**CONFIGS[name]).model_copy(update={"measures": ("curves", "plateau")})
-    whole = CutOff()
-    undisturbed = run(config, whole)
+    whole = InterruptingReport()
+    uninterrupted = run(config, whole)
     with pytest.raises(Interrupted):
-        run(config, CutOff(at), checkpoint=kept(tmp_path, config))
-    resumed = CutOff()
-    result = run(config, resumed, checkpoint=kept(tmp_path, config))
-    assert timeless(result) == timeless(undisturbed)
-    assert resumed.told == whole.told  # the reports that were made before are made again
+        run(config, InterruptingReport(at), checkpoint=checkpoint_in(tmp_path, config))
+    resumed = InterruptingReport()
+    result = run(config, resumed, checkpoint=checkpoint_in(tmp_path, config))
+    assert timeless(result) == timeless(uninterrupted)
+    assert resumed.reports == whole.reports  # earlier reports are made again
 
 
-def test_it_does_go_on_and_does_not_start_again(tmp_path, monkeypatch):
+def test_a_resumed_run_does_not_repeat_steps(tmp_path, monkeypatch):
 
     config = config_of()
     with pytest.raises(Interrupted):
-        run(config, CutOff(3), checkpoint=kept(tmp_path, config))
+        run(config, InterruptingReport(3), checkpoint=checkpoint_in(tmp_path, config))
     steps = []
     advance = ParallelRuns.advance
     monkeypatch.setattr(
@@ -73,25 +73,24 @@ def test_it_does_go_on_and_does_not_start_again(tmp_path, monkeypatch):
         "advance",
         lambda self, start, stop: (steps.append(start), advance(self, start, stop)),
     )
-    run(config, checkpoint=kept(tmp_path, config))
+    run(config, checkpoint=checkpoint_in(tmp_path, config))
     assert steps == [12]  # of 16
 
 
-def test_only_the_same_configuration_finds_it(tmp_path):
+def test_only_the_same_configuration_finds_its_checkpoint(tmp_path):
     config, other = config_of(), config_of(base_lr=0.2)
     with pytest.raises(Interrupted):
-        run(config, CutOff(2), checkpoint=kept(tmp_path, config))
-    assert kept(tmp_path, config).load(CPU)["done"] == 8
-    assert kept(tmp_path, other).load(CPU) is None
-    kept(tmp_path, config).remove()
-    assert list(tmp_path.iterdir()) == [] and kept(tmp_path, config).load(CPU) is None
+        run(config, InterruptingReport(2), checkpoint=checkpoint_in(tmp_path, config))
+    assert checkpoint_in(tmp_path, config).load(CPU)["done"] == 8
+    assert checkpoint_in(tmp_path, other).load(CPU) is None
+    checkpoint_in(tmp_path, config).remove()
+    assert list(tmp_path.iterdir()) == [] and checkpoint_in(tmp_path, config).load(CPU) is None
 
 
-def test_a_run_that_reports_often_keeps_little(tmp_path):
-    """Nothing is copied within the first second, nor written before its time."""
+def test_a_state_is_not_copied_within_a_second_nor_written_early(tmp_path):
     config = config_of()
     with pytest.raises(Interrupted):
-        run(config, CutOff(3), checkpoint=kept(tmp_path, config, every=3600.0))
+        run(config, InterruptingReport(3), checkpoint=checkpoint_in(tmp_path, config, every=3600.0))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -103,12 +102,12 @@ class Harmful:
 @pytest.mark.parametrize(
     "content", [b"", b"not a checkpoint", pickle.dumps(Harmful()), "harmful zip", "another format"]
 )
-def test_what_cannot_be_read_is_no_checkpoint_and_runs_no_code(tmp_path, monkeypatch, content):
+def test_an_unreadable_file_is_ignored_and_runs_no_code(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     config = config_of()
-    folder = tmp_path / "kept"
+    folder = tmp_path / "checkpoints"
     with pytest.raises(Interrupted):
-        run(config, CutOff(2), checkpoint=kept(folder, config))
+        run(config, InterruptingReport(2), checkpoint=checkpoint_in(folder, config))
     (file,) = folder.iterdir()
     if content == "harmful zip":
         torch.save({"format": 1, "stacks": Harmful()}, file)
@@ -116,14 +115,14 @@ def test_what_cannot_be_read_is_no_checkpoint_and_runs_no_code(tmp_path, monkeyp
         torch.save({"format": 0}, file)
     else:
         file.write_bytes(content)
-    assert kept(folder, config).load(CPU) is None
-    assert timeless(run(config, checkpoint=kept(folder, config))) == timeless(run(config))
+    assert checkpoint_in(folder, config).load(CPU) is None
+    assert timeless(run(config, checkpoint=checkpoint_in(folder, config))) == timeless(run(config))
     assert not (tmp_path / "harm").exists()
 
 
-def test_a_folder_that_cannot_be_written_costs_the_checkpoint_and_not_the_run(tmp_path):
+def test_training_continues_if_the_folder_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     config = config_of()
     with pytest.raises(Interrupted):
-        run(config, CutOff(2), checkpoint=kept(tmp_path / "file", config))
-    assert run(config, checkpoint=kept(tmp_path / "file", config)).metrics == run(config).metrics
+        run(config, InterruptingReport(2), checkpoint=checkpoint_in(tmp_path / "file", config))
+    assert run(config, checkpoint=checkpoint_in(tmp_path / "file", config)).metrics == run(config).metrics

@@ -1,4 +1,4 @@
-"""The gradient's noise: against per-example gradients by torch.func, and without a trace in the training."""
+"""Gradient noise against per-example gradients by torch.func; measuring it does not change the training."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 
 from tests.conftest import tiny_spec, tiny_study
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
-from tests.unit.train.test_checkpoint import CONFIGS, CutOff, timeless
+from tests.unit.train.test_checkpoint import CONFIGS, InterruptingReport, timeless
 
 MEASURED = {"measures": ("noise-scale",)}
 RESNET = {"model": "resnet18", "model_options": {}}
@@ -56,7 +56,7 @@ def exact(stack):
 
 @pytest.mark.parametrize("task", [{}, CNN], ids=["mlp", "cnn"])
 def test_the_estimates_are_unbiased(monkeypatch, task):
-    """Half of the examples a time, without replacement: the mean of many is the truth within its standard error."""
+    """Half of the examples each time, without replacement: the mean of many estimates is within its standard error."""
     monkeypatch.setattr(noise, "EXAMPLES", 32)
     stack = trained_stack(task=task)
     found = [stack.gradient_noise(step)[0] for step in range(300)]
@@ -66,7 +66,7 @@ def test_the_estimates_are_unbiased(monkeypatch, task):
         error = values.std().item() / math.sqrt(len(values))
         assert abs(values.mean().item() - truth) < 3 * error
         assert error < 0.08 * truth
-    # Without what is corrected for, they would not be: the test can tell.
+    # Without the correction they would be biased, by more than the test allows.
     uncorrected = torch.tensor([e.norm2 - e.variance / 63 for e in found], dtype=torch.float64)
     assert abs(uncorrected.mean().item() - norm2) > 5 * uncorrected.std().item() / math.sqrt(len(found))
 
@@ -83,8 +83,8 @@ def test_a_whole_pass_gives_the_squared_norm_and_one_by_one_the_variance(task):
     assert (found.norm2, found.variance) == pytest.approx((norm2, variance), rel=1e-4)
 
 
-def test_it_is_mccandlish_s_pair_of_batch_sizes():
-    """On a training part without end, where distinct examples are independent: 4 batches of 3 against one of 12."""
+def test_the_formula_is_mccandlishs_for_two_batch_sizes():
+    """With so many training examples that distinct ones are independent: 4 batches of 3 against one of 12."""
     table = torch.randn((4, 2, 7), generator=torch.Generator().manual_seed(0))  # (batches, members, numbers)
     batches = iter(table)
 
@@ -114,12 +114,12 @@ def test_draws_are_distinct_examples_new_at_every_report_and_for_every_seed():
     assert noise.draw(64, (1,), 4, CPU).shape == (1, 64)
 
 
-def test_a_single_example_tells_nothing():
-    told = CutOff()
+def test_a_single_example_gives_no_finite_estimate():
+    told = InterruptingReport()
     config = config_of(task={"train_size": 1}, space={"batch_size": 1}, batch_size=1)
     assert math.isnan(stack_of(config).gradient_noise(0)[0].variance)
     run(config.model_copy(update=MEASURED), told)
-    assert not any(name in metrics for _, metrics in told.told for name in PARTS)
+    assert not any(name in metrics for _, metrics in told.reports for name in PARTS)
 
 
 def same(a, b):
@@ -154,7 +154,7 @@ AUGMENTED = Task(dataset="cifar10", model="cnn", model_options={"channels": 4}, 
     ],
     ids=["mlp", "stack", "cnn", "bfloat16", "batch norm", "augmented"],
 )
-def test_training_does_not_notice(changes):
+def test_measuring_does_not_change_the_training(changes):
     """Weights, optimizer, streams, generators and the running statistics of batch norm, to the last bit."""
     augmented = changes.get("task") is AUGMENTED
     config = config_of(**({} if augmented else changes))
@@ -173,13 +173,13 @@ def test_training_does_not_notice(changes):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_run_reports_both_parts_beside_the_same_results(name):
-    plain, measured = CutOff(), CutOff()
+    plain, measured = InterruptingReport(), InterruptingReport()
     config = config_of(**CONFIGS[name])
     stacked = name == "seeds"
     without = run(config, plain, stacked=stacked)
     result = run(config.model_copy(update=MEASURED), measured, stacked=stacked)
     assert timeless(result) == timeless(without)
-    for (progress, metrics), (expected_progress, expected) in zip(measured.told, plain.told, strict=True):
+    for (progress, metrics), (expected_progress, expected) in zip(measured.reports, plain.reports, strict=True):
         assert metrics["gradient_norm2"] > 0 and metrics["gradient_variance"] > 0  # of a whole pass
         assert progress == expected_progress
         assert {key: value for key, value in metrics.items() if key not in PARTS} == expected
@@ -188,12 +188,12 @@ def test_a_run_reports_both_parts_beside_the_same_results(name):
 @pytest.mark.parametrize("name", ["momentum", "seeds", "cnn"])
 def test_a_resumed_run_reports_the_same_estimates(tmp_path, name):
     config = config_of(**CONFIGS[name]).model_copy(update=MEASURED)
-    whole, resumed = CutOff(), CutOff()
-    undisturbed = run(config, whole, stacked=name == "seeds")
+    whole, resumed = InterruptingReport(), InterruptingReport()
+    uninterrupted = run(config, whole, stacked=name == "seeds")
     with pytest.raises(Interrupted):
-        run(config, CutOff(2), stacked=name == "seeds", checkpoint=Checkpoint(tmp_path, [config], 0.0))
+        run(config, InterruptingReport(2), stacked=name == "seeds", checkpoint=Checkpoint(tmp_path, [config], 0.0))
     result = run(config, resumed, checkpoint=Checkpoint(tmp_path, [config], 0.0))
-    assert resumed.told == whole.told and timeless(result) == timeless(undisturbed)
+    assert resumed.reports == whole.reports and timeless(result) == timeless(uninterrupted)
 
 
 def test_a_diverged_replicate_has_no_gradient_noise():
@@ -211,7 +211,7 @@ def test_a_diverged_replicate_has_no_gradient_noise():
 
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
-def test_less_memory_means_smaller_micro_batches_here_and_the_same_batches_in_training(monkeypatch, seeds):
+def test_less_memory_means_smaller_micro_batches_of_the_measurement_only(monkeypatch, seeds):
     stack = trained_stack(seeds=seeds)
     expected = stack.gradient_noise(4)
     sizes = []
@@ -240,7 +240,7 @@ def test_less_memory_means_smaller_micro_batches_here_and_the_same_batches_in_tr
 
 
 @pytest.mark.parametrize("on", [True, False])
-def test_a_trial_keeps_them_in_its_curve_alone(on):
+def test_a_trial_records_the_estimates_in_its_curve_only(on):
     spec = tiny_spec(search={"noise_scale": on, "replicates": 2})
     study = optuna.create_study(pruner=optuna.pruners.NopPruner())
     study.enqueue_trial({"log2_batch_size": 3, "base_lr": 0.1, "optimizer": "momentum", "one_minus_momentum": 0.1})
@@ -252,7 +252,7 @@ def test_a_trial_keeps_them_in_its_curve_alone(on):
     json.dumps(outcome.record, allow_nan=False)
 
 
-def test_a_study_asks_for_it_beside_what_its_hypotheses_ask_for():
+def test_the_key_adds_to_the_measures_of_the_hypotheses():
     table = tiny_study(claim={"hypotheses": ["H18"], "noise_scale": True})
     del table["search"]
     table["space"] = {"batch_size": [2, 8, 16, 32, 64], "base_lr": [0.1]}
@@ -262,7 +262,7 @@ def test_a_study_asks_for_it_beside_what_its_hypotheses_ask_for():
     assert config_of().measures == ()
 
 
-def test_of_ones_own_objective_it_is_refused():
+def test_noise_scale_is_refused_without_a_task():
     table = tiny_study(objective="mine:train", train_size=64, search={"noise_scale": True})
     del table["task"]
     with pytest.raises(SpecError, match=r"search\.noise_scale: is measured in a \[task\] only; got true"):

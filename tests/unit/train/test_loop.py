@@ -1,4 +1,4 @@
-"""The run: reports, divergence and the recorded numbers, against a loop written by hand."""
+"""Reports, divergence and the numbers of a run against a loop written by hand."""
 
 import math
 import statistics
@@ -22,8 +22,8 @@ def nothing_remembered(monkeypatch):
     monkeypatch.setattr(memory, "_LARGEST", {})
 
 
-class Heard(list):
-    """A report that keeps what it hears."""
+class Recorder(list):
+    """A report that records progress and metrics."""
 
     def __call__(self, progress, metrics):
         self.append((progress, dict(metrics)))
@@ -54,9 +54,9 @@ def by_hand(config, seed):
     return model, losses
 
 
-def test_every_number_of_the_result_is_that_of_the_loop_by_hand():
+def test_every_number_of_the_result_equals_the_loop_by_hand():
     config = config_of(seeds=(3,), batch_size=12, reports=3)
-    heard = Heard()
+    heard = Recorder()
     result = run(config, heard, test=True)
     model, losses = by_hand(config, 3)
     parts, test = load_parts(config.task, CPU, NOWHERE), load_test(config.task, CPU, NOWHERE)
@@ -83,7 +83,7 @@ def test_every_number_of_the_result_is_that_of_the_loop_by_hand():
 
 def test_metrics_are_means_over_replicates_and_each_is_the_run_of_its_seed():
     config = config_of(seeds=(1, 2, 3))
-    heard = Heard()
+    heard = Recorder()
     result = run(config, heard, stacked=False)
     alone = [run(config_of(seeds=(seed,))).metrics for seed in (1, 2, 3)]
     assert result.replicates == alone
@@ -93,7 +93,7 @@ def test_metrics_are_means_over_replicates_and_each_is_the_run_of_its_seed():
 
 
 def burst(monkeypatch, seed, after):
-    """Make the network of one seed leave the finite numbers at its step `after`."""
+    """Make the network of one seed diverge at its step `after`."""
     build = networks.build
 
     def built(task, weights_seed):
@@ -117,7 +117,7 @@ def test_divergence_is_raised_within_one_report_of_its_happening(monkeypatch, at
     burst(monkeypatch, 1, after=at)
     config = config_of(task=CNN, batch_size=16, reports=5)  # 16 steps, reports at 4, 7, 10, 13, 16
     assert schedule_of(config).report_steps(5) == (4, 7, 10, 13, 16)
-    heard = Heard()
+    heard = Recorder()
     with pytest.raises(Diverged):
         run(config, heard)
     assert len(heard) == sum(boundary < at for boundary in (4, 7, 10, 13, 16))
@@ -127,7 +127,7 @@ def test_a_diverged_replicate_carries_its_untrained_scores_everywhere(monkeypatc
     config = config_of(task=CNN, seeds=(1, 2, 3), batch_size=16)  # 16 steps, reports at 4, 8, 12, 16
     task, parts = config.task, load_parts(config.task, CPU, NOWHERE)
     test = load_test(task, CPU, NOWHERE)
-    clean_heard, heard = Heard(), Heard()
+    clean_heard, heard = Recorder(), Recorder()
     clean = run(config, clean_heard, stacked=False, test=True)
     untrained = networks.build(task, derive_seed(2, "weights"))
     start = (
@@ -155,7 +155,7 @@ def test_all_diverged_is_the_mean_of_the_untrained(monkeypatch):
     starts = [score(networks.build(config.task, derive_seed(n, "weights")), parts.validation, "v") for n in (1, 2)]
     burst(monkeypatch, 1, after=2)
     burst(monkeypatch, 2, after=9)
-    heard = Heard()
+    heard = Recorder()
     with pytest.raises(Diverged) as diverged:
         run(config, heard, stacked=False)
     assert [progress for progress, _ in heard] == [0.25, 0.5]  # one still trained in steps 5 to 8
@@ -164,8 +164,8 @@ def test_all_diverged_is_the_mean_of_the_untrained(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [Pruned, ValueError, KeyboardInterrupt])
-def test_what_the_report_raises_is_what_comes_out(kind):
-    heard = Heard()
+def test_an_exception_of_the_report_ends_the_run(kind):
+    heard = Recorder()
 
     def report(progress, metrics):
         heard(progress, metrics)
@@ -179,12 +179,12 @@ def test_what_the_report_raises_is_what_comes_out(kind):
 
 @pytest.mark.parametrize(("steps", "progress"), [(1, [1.0]), (3, [0.2, 0.6, 1.0]), (5, [0.2, 0.4, 0.6, 0.8, 1.0])])
 def test_runs_of_fewer_steps_than_reports_end_at_the_end(steps, progress):
-    heard = Heard()
+    heard = Recorder()
     run(config_of(budget={"steps": steps}, reports=5), heard)
     assert len(heard) == len(progress)
     assert heard[-1][0] == 1.0
     shares = [share for share, _ in heard]
-    # Each speaks for every report due at its step: the share is at most what has been trained.
+    # One report stands for all that are due at its step; its progress is at most what has been trained.
     assert all(share <= (number + 1) / steps + 1e-9 for number, share in enumerate(shares))
     assert shares == sorted(set(shares))
 
@@ -194,7 +194,7 @@ def test_another_number_of_reports_changes_no_score():
     assert one.metrics == many.metrics
 
 
-def test_no_test_example_is_read_unasked(monkeypatch):
+def test_test_data_is_read_only_on_request(monkeypatch):
     reads = []
     read = data._read
 
@@ -225,7 +225,7 @@ def test_batch_norm_is_flagged_where_only_the_grown_batch_is_accumulated():
 
 @pytest.fixture
 def colours(monkeypatch):
-    """A CIFAR of random images, in the place of the files."""
+    """Random images in place of CIFAR-10."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(40, 3, 32, 32, generator=generator)
     examples = Examples(images, torch.arange(40) % 10)
@@ -234,7 +234,7 @@ def colours(monkeypatch):
 
 
 def test_augmented_replicates_are_augmented_stacked_or_not(colours):
-    # Each replicate has an augmentation stream of its own, which a stack has no place for.
+    # Replicates have different augmentation, so they cannot be stacked.
     def scores(stacked, augment):
         task = Task(dataset="cifar10", model="mlp", augment=augment, train_size=40, validation_fraction=0.5)
         config = config_of(seeds=(1, 2), batch_size=8).model_copy(update={"task": task, "train_size": 40})

@@ -1,4 +1,4 @@
-"""What is remembered of the memory of a device."""
+"""The micro-batch sizes that fit, and peak memory."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def nothing_remembered(monkeypatch):
     monkeypatch.setattr(memory, "_LARGEST", {})
 
 
-def test_the_whole_batch_until_something_smaller_is_remembered():
+def test_the_whole_batch_until_a_smaller_size_is_remembered():
     assert memory.micro_batch_size(CPU, "net", 512) == 512
     memory.remember(CPU, "net", 64)
     assert memory.micro_batch_size(CPU, "net", 512) == 64
@@ -23,7 +23,7 @@ def test_the_whole_batch_until_something_smaller_is_remembered():
     assert memory.micro_batch_size(CPU, "net", 512) == 32
 
 
-def test_each_network_on_each_device_has_its_own():
+def test_each_network_on_each_device_has_its_own_size():
     memory.remember(CPU, "net", 64)
     assert memory.micro_batch_size(CPU, "other", 512) == 512
     assert memory.micro_batch_size(CUDA, "net", 512) == 512

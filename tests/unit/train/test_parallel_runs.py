@@ -1,4 +1,4 @@
-"""A stack's step: what reaches the gradient when memory runs out, and which seed decides what."""
+"""The training step: micro-batches after memory runs out, evaluation, and the seeds of each random stream."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def parameters_of(stack):
 
 
 def gradient_of(config):
-    """The gradient of a first step, which plain SGD at rate 1 leaves as the difference of the parameters."""
+    """The gradient of the first step: with plain SGD at rate 1 it is the change of the parameters."""
     stack = stack_of(config)
     before = parameters_of(stack)
     stack.advance(0, 1)
@@ -66,7 +66,7 @@ def test_memory_that_runs_out_in_the_backward_pass_leaves_nothing_behind(monkeyp
             raise torch.OutOfMemoryError("out of memory")
 
     stack = stack_of(config)
-    # The first layer's gradient is the last to be computed: by then the later layers have theirs.
+    # The first layer's gradient is computed last, after the later layers have theirs.
     first = next(stack.model.parameters())
     first.register_hook(run_out)
     add = perceptron._add
@@ -123,7 +123,7 @@ def test_evaluation_in_smaller_parts_is_the_same_evaluation(seeds):
     assert len(whole.loss) == len(seeds)
 
 
-def test_evaluation_without_room_for_an_example_is_an_outcome_of_its_own():
+def test_evaluation_that_does_not_fit_with_one_example_is_a_memory_error():
     def never(module, inputs):
         raise torch.OutOfMemoryError("out of memory")
 
@@ -148,7 +148,7 @@ def test_evaluation_uses_the_running_statistics_of_batch_norm():
 
 @pytest.mark.parametrize("name", ["weights", "stream"])
 def test_every_stream_of_randomness_follows_the_seed(monkeypatch, name):
-    """With all other streams held, another seed still changes the training through this one."""
+    """With all other streams fixed, another seed changes the training through this stream."""
 
     def held(seed, stream):
         return derive_seed(seed if stream == name else 0, stream)

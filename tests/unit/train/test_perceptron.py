@@ -1,4 +1,4 @@
-"""The perceptron's own gradient, against autograd's."""
+"""The gradient without autograd against that of autograd."""
 
 import math
 
@@ -26,7 +26,7 @@ def batch_of(n_members, batch_size):
 @pytest.mark.parametrize("n_members", [1, 3])
 @pytest.mark.parametrize("batch_size", [1, 2, 33])
 @pytest.mark.parametrize("widths", [(5,), (16, 7), (12, 11, 10)])
-def test_loss_and_gradient_are_autograds(n_members, batch_size, widths):
+def test_loss_and_gradient_equal_those_of_autograd(n_members, batch_size, widths):
     model, members = network(n_members, widths)
     images, labels = batch_of(n_members, batch_size)
     losses = backward(layers_of(model), images, labels, 0.25)
@@ -54,7 +54,7 @@ def test_gradients_add_up():
         torch.testing.assert_close(weight.grad, 2 * before)
 
 
-def test_a_number_that_is_none_shows_in_the_loss():
+def test_a_weight_that_is_nan_makes_the_loss_nan():
     model, _ = network(1, (5,))
     images, labels = batch_of(1, 4)
     with torch.no_grad():

@@ -19,7 +19,7 @@ def nothing_measured(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Measure for real, then answer with the seconds a step of so many members; the sizes measured are kept."""
+    """Real measurements, whose result is replaced by given seconds for each number of members; records the sizes."""
     measure, measured = stacking.seconds_a_step, []
 
     def install(seconds):
@@ -43,7 +43,7 @@ def size(*configs):
 
 
 @pytest.mark.parametrize(("stack", "expected"), [(2.9, 3), (3.0, 1), (3.1, 1)])
-def test_a_stack_pays_when_it_is_faster_than_its_members_in_turn(clock, stack, expected):
+def test_a_stack_is_used_if_it_is_faster_than_its_members_one_after_another(clock, stack, expected):
     measured = clock(lambda members: stack if members == 3 else 1.0)
     assert size(config_of(seeds=(1, 2, 3), batch_size=2)) == expected
     assert measured == [1, 3]
@@ -65,7 +65,7 @@ def test_larger_stacks_are_tried_as_long_as_they_are_faster(clock, seconds, expe
     assert configs_together(configs, training_part(configs[0])) == max(expected // 2, 1)
 
 
-def test_a_shape_of_work_is_measured_once_and_others_anew(clock):
+def test_each_kind_of_run_is_measured_once(clock):
     measured = clock(lambda members: members)
     base = {"seeds": (1, 2), "batch_size": 2}
     size(config_of(**base))
@@ -82,7 +82,7 @@ def test_a_shape_of_work_is_measured_once_and_others_anew(clock):
         assert len(measured) == before + 2
 
 
-def test_a_run_too_short_to_time_trains_in_turn(clock):
+def test_a_run_too_short_to_time_is_not_stacked(clock):
     measured = clock(lambda members: 1.0)
     assert size(config_of(seeds=(1, 2), budget={"steps": 7}, batch_size=2)) == 1
     assert measured == []
@@ -100,7 +100,7 @@ def test_a_stack_that_does_not_fit_is_not_chosen(monkeypatch, fits, expected):
     assert size(*[config_of(seeds=(1, 2), batch_size=2, base_lr=lr) for lr in LRS]) == expected
 
 
-def test_configurations_share_a_network_only_where_they_differ_in_the_learning_rate_alone():
+def test_configurations_are_stacked_only_if_they_differ_in_nothing_but_the_learning_rate():
     config = config_of(seeds=(1, 2))
     assert can_stack([config, config_of(seeds=(1, 2), base_lr=0.3)])
     for other in (
@@ -112,7 +112,7 @@ def test_configurations_share_a_network_only_where_they_differ_in_the_learning_r
         {"decay": "cosine"},
     ):
         assert not can_stack([config, config_of(**{"seeds": (1, 2), "base_lr": 0.3} | other)])
-    # With steps ∝ 1/ε every learning rate has a length of its own.
+    # With steps ∝ 1/ε every learning rate has another number of steps.
     lengths = [config_of(budget={"lr_time": 1.0, "min_steps": 4, "max_steps": 1000}, base_lr=lr) for lr in (0.1, 0.3)]
     assert not can_stack(lengths)
     assert configs_together(lengths, training_part(config)) == 1
@@ -120,7 +120,7 @@ def test_configurations_share_a_network_only_where_they_differ_in_the_learning_r
 
 @pytest.mark.parametrize("choice", [True, False])
 @pytest.mark.parametrize("family", ["momentum", "adam"])
-def test_measuring_leaves_no_trace_in_the_scores(clock, choice, family):
+def test_measuring_does_not_change_the_scores(clock, choice, family):
     config = config_of(seeds=(1, 2), batch_size=2, optimizer=family)
     told = run(config, stacked=choice)
     measured = clock(lambda members: 1.0 if choice else members)
@@ -138,7 +138,7 @@ def test_measuring_leaves_no_trace_in_the_scores(clock, choice, family):
         {"seeds": (1, 2), "task": {"model": "vit-tiny", "model_options": {}}},
     ],
 )
-def test_nothing_is_measured_where_nothing_can_be_stacked(clock, changes):
+def test_nothing_is_measured_if_nothing_can_be_stacked(clock, changes):
     measured = clock(lambda members: 1.0)
     config = config_of(budget={"steps": 8}, batch_size=2, **changes)
     assert not run(config).stacked

@@ -19,7 +19,7 @@ def test_steps_are_exact_and_passes_whole(batch_size):
     assert not torch.equal(seen[:n], seen[n : 2 * n])
 
 
-def test_the_stream_is_the_same_however_it_is_cut_and_follows_its_seed():
+def test_the_stream_does_not_depend_on_the_batch_size_and_follows_its_seed():
     small, large, other = (ExampleStream(50, seed, CPU) for seed in (1, 1, 2))
     one = torch.cat([small.take(7) for _ in range(20)])
     assert torch.equal(one, torch.cat([large.take(70) for _ in range(2)]))

@@ -1,4 +1,4 @@
-"""Several learning rates as one network, against each of them by itself."""
+"""Several learning rates trained as one network against each of them trained by itself."""
 
 import math
 from itertools import pairwise
@@ -39,7 +39,7 @@ def test_each_learning_rate_trains_as_by_itself(family, task):
             assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
         assert result.tail_loss_variance == pytest.approx(alone.tail_loss_variance, rel=1e-2)
     losses = [result.metrics["validation_loss"] for result in results]
-    assert min(abs(a - b) for a, b in pairwise(losses)) > 1e-4  # else nothing was compared
+    assert min(abs(a - b) for a, b in pairwise(losses)) > 1e-4  # else the comparison would prove nothing
 
 
 def test_weight_decay_and_its_exemption_reach_every_member():
@@ -82,8 +82,8 @@ def test_a_learning_rate_that_diverges_ends_alone():
     ended = together([healthy[0], wild, healthy[2]], [lambda p, m, own=own: own.append(m) for own in heard])
     assert isinstance(ended[1], Diverged) and heard[1] == []
     assert ended[1].untrained["validation_loss"] == pytest.approx(math.log(10), rel=0.1)
-    undisturbed = together(healthy)
-    assert ended[0].replicates == undisturbed[0].replicates and ended[2].replicates == undisturbed[2].replicates
+    uninterrupted = together(healthy)
+    assert ended[0].replicates == uninterrupted[0].replicates and ended[2].replicates == uninterrupted[2].replicates
     assert len(heard[0]) == 4
 
 
@@ -96,7 +96,7 @@ def test_all_diverged_ends_the_run_early(monkeypatch):
     assert len(advanced) == 1
 
 
-def test_the_time_is_shared_out():
+def test_each_configuration_has_its_share_of_the_time():
     results = together(configs_of())
     seconds = {result.train_seconds for result in results}
     assert len(seconds) == 1
@@ -104,19 +104,19 @@ def test_the_time_is_shared_out():
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 6])
-def test_any_division_into_networks_gives_the_same_scores(size):
+def test_the_scores_do_not_depend_on_the_size_of_the_stacks(size):
     configs = configs_of()
     for ours, theirs in zip(together(configs, size=size), together(configs), strict=True):
         assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-4)
 
 
-def test_what_shares_a_network_is_recorded_of_each():
+def test_each_result_records_the_rates_of_its_stack():
     first, second, third = together(configs_of(), size=4)
     assert (first.stacked_base_lrs, second.stacked_base_lrs) == ([0.01, 0.1], [0.01, 0.1])
     assert third.stacked_base_lrs == [0.5]
 
 
-def test_an_interrupted_network_goes_on_to_the_same_bits(tmp_path):
+def test_an_interrupted_stack_continues_to_the_same_bits(tmp_path):
     configs = configs_of()
     calls = []
 
@@ -135,4 +135,4 @@ def test_an_interrupted_network_goes_on_to_the_same_bits(tmp_path):
     )
     assert [result.replicates for result in resumed] == [result.replicates for result in together(configs)]
     assert heard == [[0.25, 0.5, 0.75, 1.0]] * 3
-    assert torch.load(next(tmp_path.iterdir()), weights_only=True)["done"] > 0  # it had something to go on from
+    assert torch.load(next(tmp_path.iterdir()), weights_only=True)["done"] > 0  # there was something to continue from
