@@ -20,7 +20,7 @@ def test_json_has_a_row_for_each_optimizer_and_batch_size(batchlaw, study_file):
     assert measured == [(family, size) for family in ("momentum", "adam") for size in (8, 16, 32, 64)]
     assert (record["study"], record["threads"], record["largest"]["batch_size"]) == ("tiny", 1, 64)
     assert Profile.from_record(record).as_record() == record
-    assert done.stderr.splitlines()[-1].startswith("not kept: --storage sqlite:///batchlaw.db: there is no such")
+    assert done.stderr.splitlines()[-1].startswith("not kept: --storage: got 'sqlite:///batchlaw.db'; there is no such")
 
 
 def test_a_profile_is_kept_with_the_registered_study_and_replaced(batchlaw, study_file, tmp_path):
@@ -78,7 +78,7 @@ OWN = {"objective": "mine:train", "train_size": 64}
         ({}, ["--threads", "0"], "--threads: got 0; must be between 1 and 4,096"),
         ({}, ["--device", "abacus"], "--device: got 'abacus'; must be auto, cpu or"),
         ({}, ["--html", "no/such/x.html"], "--html no/such/x.html: the folder no/such does not exist"),
-        ({}, ["--storage", "nonsense"], "--storage: not a database URL"),
+        ({}, ["--storage", "nonsense"], "--storage: must be a database URL"),
         (
             {"task": {"dataset": "cifar10", "train_size": 64}},
             ["--data-dir", "nowhere"],

@@ -189,7 +189,10 @@ def test_help_names_every_command(batchlaw):
         (["export", "tiny", "--top", "2", "--format", "timm"], "--top: got 2; must be 1; timm holds one configuration"),
         (["export", "tiny", "--per", "optimizer", "--format", "python"], "--per: got 'optimizer'; must not be given"),
         (["dashboard", "--port", "70000"], "--port: got 70000; must be between 0 and 65,535"),
-        (["status", "tiny"], "--storage sqlite:///batchlaw.db: there is no such database"),
+        (
+            ["status", "tiny"],
+            "--storage: got 'sqlite:///batchlaw.db'; there is no such database; batchlaw run STUDY.toml",
+        ),
         (["statu"], "No such command 'statu'"),
         (["export"], "Missing argument 'STUDY'"),
         (["export", "tiny", "--colour"], "No such option"),

@@ -58,7 +58,7 @@ def test_how_a_run_was_started_is_recorded(storage):
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("nonsense", "not a database URL"),
+        ("nonsense", "must be a database URL"),
         ("oracle://u:secret@h/x", "must be one of sqlite, postgresql, mysql"),
         ("sqlite://", "needs a file"),
         ("sqlite:////no/such/folder/x.db", "folder /no/such/folder does not exist"),

@@ -107,11 +107,11 @@ def _registered(spec: "StudySpec", storage: str) -> "tuple[StoredStudy | None, s
     try:
         stored = load(open_storage(storage), spec.name)
     except StudyError as error:
-        return None, str(error)
+        return None, line_of(error)
     except StorageError as error:
         if storage != DEFAULT_URL:
             raise
-        return None, str(error)
+        return None, line_of(error)
     differing = differing_fields(stored.spec, spec)
     return (None, f"the study is stored with another spec; {'; '.join(differing)}") if differing else (stored, "")
 

@@ -42,9 +42,7 @@ def guarded(dashboard: Application, *, write: bool, token: str | None = None) ->
         elif "token" in _query(environment) and method == "GET":
             return _remember(environment, start_response, token)
         if not write and method not in _READING:
-            return _refused(
-                start_response, "405 Method Not Allowed", "This dashboard is read-only; start it with --write."
-            )
+            return _refused(start_response, "405 Method Not Allowed", "This dashboard was started to read only.")
         if method not in _READING and any(part in environment.get("PATH_INFO", "") for part in _NEVER_WRITTEN):
             return _refused(
                 start_response, "405 Method Not Allowed", "Studies keep their names here, and trials their artifacts."

@@ -85,7 +85,7 @@ def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = F
             known = retry(lambda: _optuna_schema(url, storage_url), 2) == OPTUNA_SCHEMA and not any_schema
         storage = retry(lambda: RowStorage(text, engine_kwargs, known=known, any_schema=any_schema), 5 if create else 2)
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-        raise StorageError(f"--storage {redacted(storage_url)}: {reason_of(error)}") from None
+        raise StorageError(reason_of(error), argument="storage", got=redacted(storage_url)) from None
     event.listen(storage.engine, "checkin", _note_checkin)
     event.listen(storage.engine, "checkout", partial(_ping_if_idle, storage.engine.dialect))
     weakref.finalize(storage, storage.engine.dispose)  # at exit at the latest: SQLite then removes its log
@@ -100,14 +100,15 @@ def _parsed(storage_url: str) -> URL:
         url = make_url(storage_url)
     except ArgumentError:
         raise StorageError(
-            "--storage: not a database URL; give one such as sqlite:///batchlaw.db or postgresql+psycopg://user@host/db"
+            "must be a database URL, such as sqlite:///batchlaw.db or postgresql+psycopg://user@host/db",
+            argument="storage",
         ) from None
-    backend = url.get_backend_name()
+    backend, refused = url.get_backend_name(), partial(StorageError, argument="storage", got=redacted(storage_url))
     if backend not in _DRIVERS:
-        raise StorageError(f"--storage {redacted(storage_url)}: {backend!r} must be one of sqlite, postgresql, mysql")
+        raise refused(f"{backend!r} must be one of sqlite, postgresql, mysql")
     drivername, module, extra = _DRIVERS[backend]
     if importlib.util.find_spec(module) is None:
-        raise StorageError(f"--storage {redacted(storage_url)}: needs {module}; pip install 'batchlaw[{extra}]'")
+        raise refused(f"needs {module}; pip install 'batchlaw[{extra}]'")
     return url.set(drivername=drivername)
 
 
@@ -117,9 +118,7 @@ def _optuna_schema(url: URL, storage_url: str) -> str | None:
     try:
         tables = inspect(engine).get_table_names()
         if "studies" not in tables:
-            raise StorageError(
-                f"--storage {redacted(storage_url)}: holds no study; `batchlaw run STUDY.toml` makes one"
-            )
+            raise StorageError("holds no study", argument="storage", got=redacted(storage_url), remedy="Study.create")
         if "alembic_version" not in tables:
             return None
         with engine.connect() as connection:
@@ -129,13 +128,14 @@ def _optuna_schema(url: URL, storage_url: str) -> str | None:
 
 
 def _check_sqlite_file(url: URL, create: bool) -> None:
+    refused = partial(StorageError, argument="storage", got=str(url))
     if not url.database or url.database == ":memory:":
-        raise StorageError("--storage sqlite: needs a file, which several processes can share; sqlite:///batchlaw.db")
+        raise refused("must name a file, which several processes can share, such as sqlite:///batchlaw.db")
     file = Path(url.database)
     if not create and not file.is_file():
-        raise StorageError(f"--storage {url}: there is no such database; `batchlaw run STUDY.toml` makes one")
+        raise refused("there is no such database", remedy="Study.create")
     if not file.parent.is_dir():
-        raise StorageError(f"--storage {url}: the folder {file.parent} does not exist")
+        raise refused(f"the folder {file.parent} does not exist")
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -110,8 +110,8 @@ def check_tables(storage: RDBStorage) -> None:
         raise StorageError(f"the database holds batchlaw's tables of version {found}; this batchlaw knows {SCHEMA}")
     if found < SCHEMA:
         raise StorageError(
-            f"the database holds batchlaw's tables of version {found} (0: none), and {SCHEMA} is needed; "
-            "batchlaw storage upgrade makes them, and batchlaw run STUDY.toml a study"
+            f"the database holds batchlaw's tables of version {found} (0: none), and {SCHEMA} is needed",
+            remedy="upgrade",
         )
 
 

@@ -119,7 +119,7 @@ def _read(dataset: str, train: bool, split_seed: int, data_dir: Path) -> tuple[T
     elif dataset == "fashion-mnist" and DEBIAN_FASHION_MNIST.is_dir():
         images, labels = _read_idx(DEBIAN_FASHION_MNIST, train)
     else:
-        raise DataError(missing(dataset, data_dir))
+        raise missing(dataset, data_dir)
     expected = (facts.n_train if train else facts.n_test, facts.channels, facts.side, facts.side)
     if tuple(images.shape) != expected or len(labels) != len(images):
         raise DataError(f"{dataset}: expected images of shape {expected}, found {tuple(images.shape)}")
@@ -193,10 +193,10 @@ def _read_torchvision(dataset: str, train: bool, data_dir: Path) -> tuple[Tensor
     return (images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images.unsqueeze(1)), labels
 
 
-def missing(dataset: str, data_dir: Path) -> str:
-    """The line that says how to get a data set."""
-    debian = ", or install Debian's package dataset-fashion-mnist" if dataset == "fashion-mnist" else ""
-    return f"task.dataset: {dataset} is not under {data_dir}; run again with --download{debian}, or set --data-dir"
+def missing(dataset: str, data_dir: Path) -> DataError:
+    """The error of a data set that is not there."""
+    debian = "; Debian's package dataset-fashion-mnist has it" if dataset == "fashion-mnist" else ""
+    return DataError(f"task.dataset: {dataset} is not under {data_dir}{debian}", remedy="download")
 
 
 def prepare(task: Task, data_dir: Path, *, download: bool) -> None:
@@ -216,7 +216,7 @@ def prepare(task: Task, data_dir: Path, *, download: bool) -> None:
     if _torchvision_has(dataset, data_dir):
         return
     if not download:
-        raise DataError(missing(dataset, data_dir))
+        raise missing(dataset, data_dir)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         _torchvision_class(dataset)(data_dir, download=True)
