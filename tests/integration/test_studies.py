@@ -30,7 +30,7 @@ def test_a_changed_spec_is_refused_naming_the_fields_and_changes_nothing(storage
         register(storage, tiny_spec(budget={"epochs": 3}, search={"trials": 7}), trials=99, version="1")
     line = str(refusal.value)
     assert "budget.epochs: stored 2.0, given 3.0" in line and "search.trials: stored 6, given 7" in line
-    assert "--fork" in line and "\n" not in line
+    assert refusal.value.remedy == "Study.create(name=…)" and "\n" not in line
     assert load(storage, "tiny").spec == tiny_spec()
     assert load(storage, "tiny").slots.counts().total == 6
 
@@ -60,7 +60,7 @@ def test_how_a_run_was_started_is_recorded(storage):
     [
         ("nonsense", "must be a database URL"),
         ("oracle://u:secret@h/x", "must be one of sqlite, postgresql, mysql"),
-        ("sqlite://", "needs a file"),
+        ("sqlite://", "must name a file"),
         ("sqlite:////no/such/folder/x.db", "folder /no/such/folder does not exist"),
         ("postgresql://u:secret@127.0.0.1:1/x", "refused"),
         ("mysql://u:secret@127.0.0.1:1/x", "refused"),

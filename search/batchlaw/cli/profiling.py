@@ -14,6 +14,7 @@ from batchlaw.cli.console import (
     JsonOption,
     StorageOption,
     errors,
+    line_of,
     output,
     within,
     write_page,

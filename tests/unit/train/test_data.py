@@ -161,7 +161,7 @@ def test_missing_data_says_how_to_get_it_and_nothing_is_downloaded_unasked(monke
     downloads = []
     kind = data._torchvision_class(name)
     monkeypatch.setattr(kind, "download", lambda self: downloads.append(self.root))
-    with pytest.raises(DataError, match=rf"task\.dataset: {name} is not under .*--download"):
+    with pytest.raises(DataError, match=rf"task\.dataset: {name} is not under .*; see download"):
         prepare(Task(dataset=name, model="mlp"), tmp_path / "data", download=False)
     with pytest.raises(DataError, match="--download"):
         data._read(name, True, 0, tmp_path / "data")
