@@ -23,7 +23,6 @@ _ADVICE = {  # by what the library names as the remedy
     "rule": "--rule sqrt or linear moves the best trial's rate untested",
     "profile": "batchlaw profile STUDY.toml measures one",
     "download": "run again with --download, or set --data-dir",
-    "port": "another port, or 0 for any free one",
     "Study.create": "batchlaw run STUDY.toml makes one",
     "upgrade": "batchlaw storage upgrade makes them, and batchlaw run STUDY.toml a study",
     "Study.create(name=…)": "--fork NEW_NAME starts a new study, and --trials extends this one",
