@@ -6,7 +6,7 @@ The names in `__all__` are public. All else may change between versions.
     Trial                                   what a training function of your own gets
     claim, law, transfer                    the same results from a table of runs
     Claim, Law, Transfer                    what they return, from a study as well
-    Interval, Configuration, Ranking        parts of results
+    Ranking, Recommendation, Configuration, Interval        other results, and their parts
     BatchlawError and others                what is raised on purpose; see `batchlaw.errors`
 """
 
@@ -32,6 +32,10 @@ from batchlaw.errors import (
 
 if TYPE_CHECKING:
     from batchlaw.claims.claim import Claim, claim
+    from batchlaw.laws.law import Law
+    from batchlaw.laws.recommendation import Recommendation
+    from batchlaw.laws.tables import law, transfer
+    from batchlaw.laws.transfer import Transfer
     from batchlaw.objectives.trial import Trial
     from batchlaw.results.configuration import Configuration
     from batchlaw.results.interval import Interval
@@ -49,28 +53,38 @@ __all__ = [
     "Diverged",
     "Interrupted",
     "Interval",
+    "Law",
     "ObjectiveError",
     "Pruned",
     "Ranking",
+    "Recommendation",
     "SpecError",
     "Stop",
     "StorageError",
     "Study",
     "StudyError",
     "TimeLimit",
+    "Transfer",
     "Trial",
     "WorkFailed",
     "claim",
+    "law",
+    "transfer",
 ]
 # Imported when a name is first used, so that neither PyTorch nor pandas is loaded before it is needed.
 _MODULES = {
     "Claim": "batchlaw.claims.claim",
     "Configuration": "batchlaw.results.configuration",
     "Interval": "batchlaw.results.interval",
+    "Law": "batchlaw.laws.law",
     "Ranking": "batchlaw.results.ranking",
+    "Recommendation": "batchlaw.laws.recommendation",
     "Study": "batchlaw.study",
+    "Transfer": "batchlaw.laws.transfer",
     "Trial": "batchlaw.objectives.trial",
     "claim": "batchlaw.claims.claim",
+    "law": "batchlaw.laws.tables",
+    "transfer": "batchlaw.laws.tables",
 }
 
 

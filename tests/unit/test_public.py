@@ -45,6 +45,13 @@ def test_the_examples_of_a_study_run(tmp_path, monkeypatch):
     assert runner.summarize(verbose=False).failed == 0
 
 
+@pytest.mark.parametrize("name", ["Interval", "claim", "law", "transfer"])
+def test_the_examples_of_results_run(name):
+    member = getattr(batchlaw, name)
+    [example] = [test for test in doctest.DocTestFinder().find(member, name, globs={name: member}) if test.examples]
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
 @pytest.mark.parametrize("code", ["import batchlaw", "import batchlaw; batchlaw.Study; batchlaw.Pruned"])
 def test_importing_it_loads_nothing_heavy(code):
     script = f"import sys; {code}; print(*sys.modules)"

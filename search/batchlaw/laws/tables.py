@@ -111,6 +111,16 @@ def transfer(
     Raises:
         DataError: as `law`; or the seeds are fewer than three, or not known.
         BatchlawError: an argument has a value that cannot be used.
+
+    >>> import numpy as np, pandas as pd
+    >>> cells = [(2.0**i, 2.0**j, s) for i in range(-10, 0) for j in range(2, 10) for s in range(5)]
+    >>> runs = pd.DataFrame(cells, columns=["lr", "batch_size", "seed"])
+    >>> off = np.log2(runs.lr) - 0.5 * np.log2(runs.batch_size) + 8  # the best learning rate is √batch size / 256
+    >>> runs["loss"] = 1 + 0.1 * off**2 + 0.01 * np.random.default_rng(0).normal(size=len(runs))
+    >>> found = transfer(runs, score="loss", direction="minimize", seed="seed", reference_batch_size=32)
+    >>> best = found.costs.groupby("rule")["cost"].mean().idxmin()
+    >>> best
+    'sqrt'
     """
     laws = _laws(
         data, optimizer, alpha, bootstrap_seed, where,

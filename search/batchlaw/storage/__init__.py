@@ -1,5 +1,6 @@
 """The database: Optuna's tables, and beside them batchlaw's slots, workers and pages."""
 
+import batchlaw.storage.quiet  # noqa: F401  (before anything imports Optuna)
 from batchlaw.storage.cache import IncrementalFilter, TrialCache, cached_reads
 from batchlaw.storage.engine import absolute, open_storage, redacted
 from batchlaw.storage.retries import with_retries

@@ -5,8 +5,15 @@ from pathlib import Path
 
 from batchlaw.errors import BatchlawError
 
+StrPath = str | PathLike[str]
 
-def write_text(path: str | PathLike[str], text: str, *, argument: str = "path") -> None:
+
+def path_of(given: StrPath | None) -> Path | None:
+    """A path, if one was given."""
+    return None if given is None else Path(given)
+
+
+def write_text(path: StrPath, text: str, *, argument: str = "path") -> None:
     """Write a text file.
 
     Args:
