@@ -252,9 +252,9 @@ def _timed(
 
 
 def _seconds(record: TrialRecord, config: TrainConfig, profile: Profile | None, devices: int) -> float:
-    """Of one run of a configuration, evaluation left out."""
+    """Of one run of a configuration; evaluation is left out, except of a training function, which is timed whole."""
     if profile is None:
-        taken = record.result.train_seconds
+        taken = record.result.train_seconds or record.result.seconds
         if taken is None:
             raise BatchlawError("its trial recorded no time, and the study has no profile")
         return taken / max(len(config.seeds), 1)

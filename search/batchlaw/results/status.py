@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
+from batchlaw.results.notebook import notebook_html
 from batchlaw.results.ranking import best_first
 from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at
 from batchlaw.spec import StudySpec, fingerprint
 from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, with_retries, workers_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyStatus:
     """The state of a study at one moment."""
 
@@ -41,6 +42,13 @@ class StudyStatus:
         """Until the last trial ends, at the rate so far."""
         left = self.slots.total - self.slots.done
         return 60 * left / self.trials_a_minute if self.trials_a_minute else None
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"Status of {self.spec.name}: {counts_line(self)}", best_line(self), pace_line(self)])
+
+    def _repr_html_(self) -> str:
+        heading, *lines = repr(self).split("\n")
+        return notebook_html(heading, lines)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
