@@ -169,7 +169,12 @@ def test_a_worker_runs_code_only_from_a_file_on_its_machine(batchlaw, tmp_path):
     file = slow_study(tmp_path, trials=2)
     batchlaw("create", file)
     refusal = batchlaw("worker", "tiny", code=2).stderr
-    assert "code is run only from a study file on this machine" in refusal and refusal.count("\n") == 1
+    assert "code is run only from a study file or a function on this machine" in refusal and refusal.count("\n") == 1
+    text = file.read_text()
+    file.write_text(text.replace("epochs = 2", "epochs = 3"))
+    refusal = batchlaw("worker", file, code=2).stderr  # the file is not that of the stored study
+    assert "is not the file of study 'tiny'; budget.epochs: stored 2.0, given 3.0" in refusal
+    file.write_text(text)
     assert "2 trials done" in batchlaw("worker", file).stdout
 
 

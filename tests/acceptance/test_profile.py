@@ -85,7 +85,7 @@ OWN = {"objective": "mine:train", "train_size": 64}
             "task.dataset: cifar10 is not under nowhere",
         ),
         ({"task": {"model": "abacus"}}, [], "tiny.toml: task.model: must be one of mlp"),
-        (OWN, [], "tiny.toml: runs 'mine:train'; only the steps of a [task] can be profiled"),
+        (OWN, [], "study 'tiny' runs 'mine:train'; only the steps of a [task] can be profiled"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -19,6 +19,7 @@ _OPTIONS = {
     "data": "STUDY_OR_FILE", "reference_batch_size": "--reference", "path": "--output", "number": "TRIAL",
 }  # fmt: skip
 _ADVICE = {  # by what the library names as the remedy
+    "file": "give the study's file",
     "extrapolate": "--extrapolate goes beyond",
     "rule": "--rule sqrt or linear moves the best trial's rate untested",
     "profile": "batchlaw profile STUDY.toml measures one",

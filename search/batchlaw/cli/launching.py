@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, output, within
-from batchlaw.cli.machine import cores
 from batchlaw.errors import BatchlawError
+from batchlaw.study import Study
 
 if TYPE_CHECKING:
     from batchlaw.storage import StoredStudy
@@ -65,6 +65,7 @@ def launch(
 ) -> int:
     """Start workers on this machine, as Slurm jobs or on a Ray cluster."""
     from batchlaw.storage import absolute
+    from batchlaw.workers.launch import cores
 
     if on not in _PLACES:
         raise BatchlawError(f"--on: got {on!r}; must be one of {', '.join(_PLACES)}")
@@ -104,14 +105,12 @@ def launch(
 def _study(study: str, storage: str) -> "tuple[StoredStudy, str]":
     """The study, and how its workers are told of it."""
     from batchlaw.spec import read_spec
-    from batchlaw.storage import load, open_storage
+    from batchlaw.study.registration import code_for
 
     file = Path(study) if study.endswith(".toml") else None
-    name = read_spec(file).name if file else study
-    stored = load(open_storage(storage), name)
-    if stored.spec.user_code is not None and file is None:
-        raise BatchlawError(f"STUDY: got {study!r}, which runs code of one's own; give the study's file")
-    return stored, str(file.resolve()) if file else name
+    stored = Study.open(read_spec(file).name if file else study, storage).stored
+    code_for(stored.spec, file, None).check(stored.spec)
+    return stored, str(file.resolve()) if file else study
 
 
 def _options(pairs: list[str] | None) -> dict[str, str]:

@@ -211,8 +211,9 @@ def _stored(study: str, storage: str) -> "StoredStudy":
 def _trained(stored: "StoredStudy", found: "Transfer", device: str, data_dir: Path | None) -> "Transfer":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from batchlaw.cli.machine import cores, runtime
     from batchlaw.measure.transfer_training import n_trainings, trained
+    from batchlaw.study.registration import Code
+    from batchlaw.workers.launch import cores
 
     spec = stored.spec
     if spec.user_code is not None:
@@ -221,7 +222,7 @@ def _trained(stored: "StoredStudy", found: "Transfer", device: str, data_dir: Pa
         )
     # As many threads as the trials had that these runs stand beside.
     threads = [record.result.threads or 0 for part in found.strata for record in part.law.records]
-    machine = runtime(spec, device, max(threads, default=0) or cores(), data_dir, None)
+    machine = Code().runtime(spec, device, data_dir, threads=max(threads, default=0) or cores())
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("training", total=sum(map(n_trainings, found.strata)))

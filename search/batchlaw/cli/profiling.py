@@ -1,6 +1,8 @@
 """The command that times steps: profile."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,16 +21,13 @@ from batchlaw.cli.console import (
     within,
     write_page,
 )
-from batchlaw.cli.machine import cores, runtime
 from batchlaw.cli.running import DownloadOption
 from batchlaw.errors import BatchlawError, StorageError, StudyError
+from batchlaw.study import Study
 
 if TYPE_CHECKING:
-    from batchlaw.objectives.runtime import Runtime
     from batchlaw.results.step_time import Profile
     from batchlaw.spec import StudySpec
-    from batchlaw.spec.families import OptimizerFamily
-    from batchlaw.storage import StoredStudy
 
 _NOISY = 0.1  # between quartiles, of the time: a knee is told from slopes that differ by about as much (assumption)
 _HELP = """Time a step at each batch size: where larger batches stop being free, and the largest that fits.
@@ -66,26 +65,21 @@ def profile(
     json_: JsonOption = False,
 ) -> None:
     """See `_HELP`."""
-    from batchlaw.recipe.derive import check_space
-    from batchlaw.spec import extremes, read_spec
+    from batchlaw.spec import read_spec
     from batchlaw.storage import note_profile
-    from batchlaw.train.data import prepare
+    from batchlaw.study.profiling import check_optimizers, measured
+    from batchlaw.workers.launch import cores
 
     spec = read_spec(file)
-    check_space(spec)
-    if spec.task is None:
-        raise BatchlawError(f"{file}: runs {spec.user_code!r}; only the steps of a [task] can be profiled")
-    known = extremes(spec.space.optimizer)
-    for name in optimizer or ():
-        if name not in known:
-            raise BatchlawError(f"--optimizer: got {name!r}; the space has {', '.join(known)}")
-    families = tuple(name for name in known if not optimizer or name in optimizer)
+    check_optimizers(spec, optimizer)
     if html is not None and not html.parent.is_dir():
         raise BatchlawError(f"--html {html}: the folder {html.parent} does not exist")
-    stored, not_kept = _registered(spec, storage)
-    machine = runtime(spec, device, threads or cores(), data_dir, file)
-    prepare(spec.task, machine.data_dir, download=download)
-    found = _measure(spec, machine, families, seconds)
+    study, not_kept = _registered(file, spec, storage)
+    with _progress(spec.name) as tick:
+        found = measured(
+            spec, optimizers=optimizer, seconds=seconds, device=device, threads=threads or cores(), data_dir=data_dir,
+            download=download, tick=tick,
+        )  # fmt: skip
     if json_:
         typer.echo(json.dumps(found.as_record(), indent=2))
     else:
@@ -94,44 +88,37 @@ def profile(
         from batchlaw.figures.profile import profile_page
 
         write_page(html, profile_page(found))
-    if stored is not None:
-        note_profile(stored, found.as_record())
-    kept = f"not kept: {not_kept}" if stored is None else f"kept with study {spec.name}"
+    if study is not None:
+        note_profile(study.stored, found.as_record())
+    kept = f"not kept: {not_kept}" if study is None else f"kept with study {spec.name}"
     errors.print(kept, soft_wrap=True, markup=False, style="dim")
 
 
-def _registered(spec: "StudySpec", storage: str) -> "tuple[StoredStudy | None, str]":
+def _registered(file: Path, spec: "StudySpec", storage: str) -> tuple[Study | None, str]:
     """The study in the database, or why a profile cannot be kept with it."""
-    from batchlaw.spec import differing_fields
-    from batchlaw.storage import load, open_storage
-
     try:
-        stored = load(open_storage(storage), spec.name)
+        return Study.open(spec.name, storage, file=file), ""
     except StudyError as error:
         return None, line_of(error)
     except StorageError as error:
         if storage != DEFAULT_URL:
             raise
         return None, line_of(error)
-    differing = differing_fields(stored.spec, spec)
-    return (None, f"the study is stored with another spec; {'; '.join(differing)}") if differing else (stored, "")
 
 
-def _measure(
-    spec: "StudySpec", machine: "Runtime", families: "tuple[OptimizerFamily, ...]", seconds: float
-) -> "Profile":
+@contextmanager
+def _progress(study: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar, and what moves it."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    from batchlaw.measure.profiler import profile_of
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task(f"profiling {spec.name}", total=None)
+        task = bar.add_task(f"profiling {study}", total=None)
 
         def tick(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        return profile_of(spec, machine, families=families, seconds=seconds, tick=tick)
+        yield tick
 
 
 def _show(found: "Profile") -> None:

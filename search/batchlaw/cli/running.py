@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, output, within
-from batchlaw.errors import ObjectiveError
 from batchlaw.study import Study
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
@@ -204,27 +203,18 @@ def worker(
     ] = True,
 ) -> None:
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
-    import torch
-
     from batchlaw.objectives.runtime import default_runs_dir
-    from batchlaw.storage import load, open_storage
-    from batchlaw.study.registration import Code, spec_of
+    from batchlaw.spec import read_spec
+    from batchlaw.study.registration import code_for
     from batchlaw.train.checkpoint import default_checkpoint_dir
     from batchlaw.workers.launch import cores
     from batchlaw.workers.worker import Worker
 
     file = Path(study) if study.endswith(".toml") else None
-    spec = spec_of(file, {"name": fork}) if file else None
-    stored = load(open_storage(storage), spec.name if spec else study)
-    if stored.spec.user_code is not None and file is None:
-        raise ObjectiveError(
-            f"objective: study {study!r} runs {stored.spec.user_code!r}; code is run only from a study file on this "
-            "machine: batchlaw worker STUDY.toml"
-        )
-    code = Code(folder=folder or (file and file.resolve().parent))
-    torch.set_num_threads(threads or cores())
+    stored = Study.open(fork or (read_spec(file).name if file else study), storage).stored
+    code = code_for(stored.spec, file, None, folder)
     machine = replace(
-        code.runtime(spec or stored.spec, device, data_dir),
+        code.runtime(stored.spec, device, data_dir, threads=threads or cores()),
         checkpoint_dir=checkpoint_dir or default_checkpoint_dir(),
         checkpoint_seconds=checkpoint_seconds,
         runs_dir=checkpoint_dir / "runs" if checkpoint_dir else default_runs_dir(),

@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -37,9 +37,9 @@ class Code:
         """
         from batchlaw.objectives.function import load_user_code
 
+        self.check(spec)
         if spec.user_code is None:
             return None
-        self.check(spec)
         if self.function is not None:
             return self.function
         assert self.folder is not None
@@ -51,29 +51,36 @@ class Code:
         Raises:
             ObjectiveError: there is none, or it is not known where it lies.
         """
+        if spec.user_code is None:
+            return
         if spec.objective == ASK:
             raise ObjectiveError(f"study {spec.name!r} has no training function: its trials are asked for and told")
         if self.function is None and self.folder is None:
             raise ObjectiveError(
                 f"study {spec.name!r} runs {spec.user_code!r}; code is run only from a study file or a function on "
-                "this machine"
+                "this machine",
+                remedy="file",
             )
 
     def is_importable(self, spec: StudySpec) -> bool:
         """Whether worker processes can run the study."""
         return spec.user_code is None or self.folder is not None
 
-    def runtime(self, spec: StudySpec, device: str, data_dir: Path | None) -> "Runtime":
-        """This process, ready to train trials of a study.
+    def runtime(self, spec: StudySpec, device: str, data_dir: Path | None, *, threads: int | None = None) -> "Runtime":
+        """This process, ready to train trials of a study, with PyTorch at so many threads if a number is given.
 
         Raises:
             BatchlawError: the machine has no such device.
             ObjectiveError: the code cannot be found on this machine.
         """
+        import torch
+
         from batchlaw.objectives.runtime import Runtime
         from batchlaw.train.data import default_data_dir
         from batchlaw.train.device import device_named
 
+        if threads is not None:
+            torch.set_num_threads(threads)
         return Runtime(device_named(device), data_dir or default_data_dir(), self.load(spec))
 
     @contextmanager
@@ -174,8 +181,14 @@ def check_budget(spec: StudySpec, trials: int | None) -> None:
         raise BatchlawError("must be at least 1", argument="trials", got=trials)
 
 
-def code_for(stored: StudySpec, file: Path | None, objective: object) -> Code:
+def code_for(stored: StudySpec, file: Path | None, objective: object, folder: Path | None = None) -> Code:
     """Where this machine has the code of a stored study.
+
+    Args:
+        stored: the study.
+        file: its file on this machine.
+        objective: its function in this process, if there is one.
+        folder: of the code, in place of the file's.
 
     Raises:
         SpecError: the function is not the one that the study names.
@@ -186,7 +199,8 @@ def code_for(stored: StudySpec, file: Path | None, objective: object) -> Code:
         return Code()
     if file is not None and (differing := differing_fields(stored, read_spec(file))):
         raise StudyError(f"{file} is not the file of study {stored.name!r}; {'; '.join(differing)}")
-    return code_of(objective, file)
+    code = code_of(objective, file)
+    return code if folder is None else replace(code, folder=folder)
 
 
 def register_study(

@@ -83,8 +83,7 @@ def run_study(
     options.check(stored.spec)
     if workers is not None and workers < 0:
         raise BatchlawError("must be at least 0", argument="workers", got=workers)
-    if stored.spec.user_code is not None:
-        code.check(stored.spec)
+    code.check(stored.spec)
     if workers is None:
         workers = n_workers(gpus_for(options.device)) if code.is_importable(stored.spec) else 0
     if options.trials is not None:

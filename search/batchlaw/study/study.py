@@ -1,7 +1,7 @@
 """`Study`: a study in a database, from Python."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,7 @@ from batchlaw.study.results import StudyResults
 
 if TYPE_CHECKING:
     from batchlaw.objectives.trial import TrainFunction
+    from batchlaw.results.step_time import Profile
     from batchlaw.storage import StoredStudy
     from batchlaw.study.progress import RunProgress, Shown
     from batchlaw.study.registration import Code
@@ -200,6 +201,43 @@ class Study(StudyResults):
         options = Options(device=device, seed=seed, timeout=timeout, trials=trials, data_dir=path_of(data_dir))
         run_study(self.stored, self._url, self._code, options, workers=workers, progress=progress)
         return self
+
+    def profile(
+        self,
+        *,
+        optimizers: Sequence[str] | None = None,
+        seconds: float = 1.0,
+        device: str = "auto",
+        threads: int | None = None,
+        data_dir: StrPath | None = None,
+        tick: Callable[[int, int], None] = lambda done, total: None,
+    ) -> "Profile":
+        """Time a step at each batch size on this machine, and keep the profile with the study for `recommend`.
+
+        A profile is true of one device and number of threads: measure while nothing else runs.
+
+        Args:
+            optimizers: some of the space's; None takes all.
+            seconds: of timed steps, for each batch size and optimizer.
+            device: as for `run`.
+            threads: that PyTorch uses from now on, as many as a worker has; None leaves them as they are.
+            data_dir: folder of the data sets.
+            tick: called as it goes on, with the parts done and all that there are.
+
+        Raises:
+            BatchlawError: the study has no built-in task, or an argument is wrong.
+            DataError: the data set is missing.
+            WorkFailed: not even one example at a time fits on the device.
+        """
+        from batchlaw.storage import note_profile
+        from batchlaw.study.profiling import measured
+
+        found = measured(
+            self.spec, optimizers=optimizers, seconds=seconds, device=device, threads=threads,
+            data_dir=path_of(data_dir), tick=tick,
+        )  # fmt: skip
+        note_profile(self.stored, found.as_record())
+        return found
 
     def ask(self) -> "AskedTrial | None":
         """A trial to train in a loop of your own; None once the budget of the study is spent.
