@@ -279,7 +279,7 @@ class TestAskAndTell:
         study = bl.Study.create(storage=url, trials=1, replicates=2, **OWN)
         trial = study.ask()
         assert len(trial.config.seeds) == 2
-        with pytest.raises(bl.BatchlawError, match=r"result: .*must be the metrics of each of 2 seeds"):
+        with pytest.raises(bl.BatchlawError, match=r"result: .*must be the metrics of each of the 2 seeds"):
             study.tell(trial, {"loss": 1.0})
         study.tell(trial, [{"loss": 1.0}, {"loss": 2.0}])
         [best] = study.best()

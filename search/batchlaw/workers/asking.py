@@ -16,15 +16,17 @@ from batchlaw.interrupts import Interrupts
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.objectives.score import metric_of, score_of_replicates
 from batchlaw.objectives.trial import Trial
-from batchlaw.recipe.derive import slot_seeds
+from batchlaw.recipe.derive import derive, slot_seeds
 from batchlaw.recipe.result import Report
+from batchlaw.recipe.space import suggest
+from batchlaw.results.attributes import CONFIG
 from batchlaw.spec import TrainConfig
-from batchlaw.storage import Lease, Registration, StoredStudy, folder_name, with_retries
+from batchlaw.storage import Lease, Registration, StoredStudy, batched_writes, folder_name, with_retries
 from batchlaw.train import device_name
 from batchlaw.workers.heartbeat import Heartbeat, Running
 from batchlaw.workers.recovery import reap
 from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
-from batchlaw.workers.trial import Reporter, TrialOutcome, configured, outcome_of, with_facts
+from batchlaw.workers.trial import Reporter, TrialOutcome, outcome_of, with_facts
 
 _IDLE_SECONDS = 0.5  # between looks at slots that others hold
 Told = Mapping[str, float] | Sequence[Mapping[str, float]] | BaseException | str
@@ -93,8 +95,11 @@ class Asking:
 
     def _begin(self, found: SlotTrial) -> AskedTrial:
         spec = self._stored.spec
-        config = configured(found.trial, spec, slot_seeds(spec, spec.arm.seed, found.lease.slot))
         reporter = Reporter(found.trial, spec, Interrupts())
+        seeds = slot_seeds(spec, spec.arm.seed, found.lease.slot)
+        with batched_writes(found.trial):
+            config = derive(spec, with_retries(lambda: suggest(found.trial, spec.space)), seeds)
+            found.trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
         trial = AskedTrial(found.trial.number, config, reporter, found.folder(self._folder))
         self._under_way[trial] = _UnderWay(found, reporter, time.perf_counter())
         self._leases.append(found.lease)
@@ -122,27 +127,25 @@ class Asking:
     def _outcome(
         self, told: Told, under_way: _UnderWay, trial: AskedTrial
     ) -> TrialOutcome | tuple[str, Mapping[str, str]]:
-        """How the trial ended, or the reason of a failure and where it happened."""
-        spec = self._stored.spec
-        if isinstance(told, str):
-            return told, {}
-        if isinstance(told, BaseException) and not isinstance(told, Diverged | Pruned):
-            return reason_of(told), traceback_of(told)
-        if isinstance(told, BaseException):
-            outcome = outcome_of(told, spec)
-        else:
-            replicates = [told] if isinstance(told, Mapping) else list(told)
-            if len(replicates) != len(trial.config.seeds):
-                raise BatchlawError(
-                    f"must be the metrics of each of {len(trial.config.seeds)} seeds, trial.config.seeds",
-                    argument="result", got=told,
-                )  # fmt: skip
-            if all(math.isfinite(metric_of(metrics, spec)) for metrics in replicates):
-                outcome = outcome_of(score_of_replicates(replicates, spec, self._runtime.device.type), spec)
-            else:
-                outcome = outcome_of(Diverged(), spec)
-        seconds = time.perf_counter() - under_way.began
-        return with_facts(outcome, under_way.reporter, seconds, len(trial.config.seeds))
+        """How the trial ended; of a failure the reason, and the attributes that say where it happened."""
+        spec, n_seeds = self._stored.spec, len(trial.config.seeds)
+        match told:
+            case str():
+                return told, {}
+            case Diverged() | Pruned():
+                outcome = outcome_of(told, spec)
+            case BaseException():
+                return reason_of(told), traceback_of(told)
+            case _:
+                replicates = [told] if isinstance(told, Mapping) else list(told)
+                if len(replicates) != n_seeds:
+                    raise BatchlawError(
+                        f"must be the metrics of each of the {n_seeds} seeds", argument="result", got=told
+                    )
+                finite = all(math.isfinite(metric_of(metrics, spec)) for metrics in replicates)
+                score = score_of_replicates(replicates, spec, self._runtime.device.type) if finite else Diverged()
+                outcome = outcome_of(score, spec)
+        return with_facts(outcome, under_way.reporter, time.perf_counter() - under_way.began, n_seeds)
 
     def _numbers(self) -> str:
         return ", ".join(str(trial.number) for trial in self._under_way) or "trials that are no longer in use"

@@ -20,7 +20,7 @@ from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
 from batchlaw.results.attributes import CONFIG
 from batchlaw.sampling import rungs
-from batchlaw.spec import StudySpec, TrainConfig
+from batchlaw.spec import StudySpec
 from batchlaw.storage import batched_writes, with_retries
 from batchlaw.train import Checkpoint, train_together
 
@@ -109,7 +109,10 @@ def run_trials(
     reporters, configs = [], []
     for trial in trials:
         reporters.append(Reporter(trial, spec, runtime.interrupts))
-        configs.append(configured(trial, spec, seeds))
+        with batched_writes(trial):
+            config = derive(spec, with_retries(partial(suggest, trial, spec.space)), seeds)
+            trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
+        configs.append(config)
     trial_seconds = spec.search.trial_seconds if spec.search else None
     checkpoint = None
     if runtime.checkpoint_dir is not None and spec.task is not None:
@@ -138,14 +141,6 @@ def run_trials(
         with_facts(outcome, reporter, seconds, len(seeds))
         for outcome, reporter in zip(outcomes, reporters, strict=True)
     ]
-
-
-def configured(trial: optuna.Trial, spec: StudySpec, seeds: tuple[int, ...]) -> TrainConfig:
-    """Suggest the hyperparameters of a trial, and record what follows from them."""
-    with batched_writes(trial):
-        config = derive(spec, with_retries(partial(suggest, trial, spec.space)), seeds)
-        trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
-    return config
 
 
 def outcome_of(ended: Score | Diverged | Pruned | TimeLimit, spec: StudySpec) -> TrialOutcome:
