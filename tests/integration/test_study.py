@@ -72,7 +72,7 @@ class TestCreate:
         assert forked.spec.budget.epochs == 3 and forked.status().slots.total == 2
 
     def test_beside_a_file_other_keywords_are_refused(self, file, url):
-        with pytest.raises(bl.SpecError, match="epochs: got 3; the study file says it"):
+        with pytest.raises(bl.SpecError, match="epochs: got 3; belongs in the study file"):
             bl.Study.create(file, url, epochs=3)
         with pytest.raises(bl.SpecError, match=r"objective: got .*names None"):
             bl.Study.create(file, url, objective=train)
@@ -85,7 +85,7 @@ class TestCreate:
         ):
             with pytest.raises(bl.BatchlawError):
                 own(url, **keywords)
-        with pytest.raises(bl.ObjectiveError, match="no name of its own"):
+        with pytest.raises(bl.ObjectiveError, match="must be a function that is defined with def"):
             own(url, objective=lambda trial: {"loss": 1.0})
         assert list(tmp_path.iterdir()) == []
 
@@ -389,7 +389,7 @@ class TestResults:
     def test_figures_by_name(self, study):
         figure = study.figure("history")
         assert figure.data and "history" in study.figures()
-        with pytest.raises(bl.BatchlawError, match=r"figure: got 'mood'; study 'own' has .*history"):
+        with pytest.raises(bl.BatchlawError, match=r"name: got 'mood'; study 'own' has .*history"):
             study.figure("mood")
 
     def test_a_report_is_one_file(self, study, tmp_path):

@@ -213,7 +213,7 @@ def cost(
     from batchlaw.measure.cost import cost_of
     from batchlaw.recipe.derive import check_space
     from batchlaw.spec import read_spec
-    from batchlaw.study.registration import code_of
+    from batchlaw.study.code import code_of
     from batchlaw.workers.launch import cores, local_devices
 
     spec = read_spec(file)

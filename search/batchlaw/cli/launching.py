@@ -105,7 +105,7 @@ def launch(
 def _study(study: str, storage: str) -> "tuple[StoredStudy, str]":
     """The study, and how its workers are told of it."""
     from batchlaw.spec import read_spec
-    from batchlaw.study.registration import code_for
+    from batchlaw.study.code import code_for
 
     file = Path(study) if study.endswith(".toml") else None
     stored = Study.open(read_spec(file).name if file else study, storage).stored

@@ -212,7 +212,7 @@ def _trained(stored: "StoredStudy", found: "Transfer", device: str, data_dir: Pa
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from batchlaw.measure.transfer_training import n_trainings, trained
-    from batchlaw.study.registration import Code
+    from batchlaw.study.code import Code
     from batchlaw.workers.launch import cores
 
     spec = stored.spec

@@ -205,7 +205,7 @@ def worker(
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
     from batchlaw.objectives.runtime import default_runs_dir
     from batchlaw.spec import read_spec
-    from batchlaw.study.registration import code_for
+    from batchlaw.study.code import code_for
     from batchlaw.train.checkpoint import default_checkpoint_dir
     from batchlaw.workers.launch import cores
     from batchlaw.workers.worker import Worker

@@ -6,7 +6,7 @@ from pathlib import Path
 from batchlaw.errors import BatchlawError
 from batchlaw.results.step_time import Profile
 from batchlaw.spec import StudySpec, extremes
-from batchlaw.study.registration import Code
+from batchlaw.study.code import Code
 
 Tick = Callable[[int, int], None]  # stretches done, and all there are
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from batchlaw.results.verification import Verification
     from batchlaw.spec import StudySpec
     from batchlaw.storage import StoredStudy
-    from batchlaw.study.registration import Code
+    from batchlaw.study.code import Code
 
 
 class StudyResults:
@@ -35,12 +35,12 @@ class StudyResults:
 
     @property
     def name(self) -> str:
-        """Of the study."""
+        """The name of the study."""
         return self.stored.spec.name
 
     @property
     def spec(self) -> "StudySpec":
-        """What the study file says, with every default."""
+        """The study as its file describes it, with every default."""
         return self.stored.spec
 
     @property
@@ -51,20 +51,22 @@ class StudyResults:
         return redacted(self._url)
 
     def trials(self) -> "pd.DataFrame":
-        """A row a trial, by number: its outcome, value and hyperparameters, as used.
+        """A table with a row for each trial, ordered by number.
 
-        Columns: number, outcome, value (mean of the metric over the seeds), the hyperparameters, peak_lr (after warmup,
-        before decay), warmup_steps, steps (optimizer updates), examples, seconds, device, started and ended (local
-        time), reason (of an outcome other than complete). What a trial did not come to is missing.
+        Columns: number; outcome; value, the mean of the metric over the seeds; each hyperparameter, as the trial used
+        it; peak_lr, the learning rate after warmup and before decay; warmup_steps and steps, in optimizer updates;
+        examples that the trial sees; seconds; device; started and ended, in local time; reason of the outcome. Values
+        that a trial does not have are missing.
         """
         from batchlaw.results.frame import frame_of
 
         return frame_of(self._records())
 
     def best(self, n: int = 5) -> "Ranking":
-        """The best completed trials, the best first, with their errors and whether they are tied with the best.
+        """The best n completed trials, best first, with standard errors and whether they are tied with the best.
 
-        The best of many is flattered by its selection: `export(verify=5)` scores it on fresh seeds and test data.
+        The best of many trials looks better than it is, because it was selected. `export(verify=5)` trains it on fresh
+        seeds and scores it on test data.
         """
         from batchlaw.results.ranking import ranking
 
@@ -134,11 +136,11 @@ class StudyResults:
         return recommendation_of_study(self.stored, seconds=seconds, devices=devices, on=on)
 
     def status(self) -> "StudyStatus":
-        """Where the study stands and who works on it; what dead workers left is cleared up."""
+        """How far the study is and who works on it. Trials of dead workers are found, and will be run again."""
         from batchlaw.results.status import status_of
         from batchlaw.workers.recovery import reap
 
-        with contextlib.suppress(WorkFailed):  # a database that may only be read shows its state all the same
+        with contextlib.suppress(WorkFailed):  # a database that may only be read can still show its state
             reap(self.stored)
         return status_of(self.stored)
 
@@ -160,17 +162,19 @@ class StudyResults:
         """The best configurations as text, with their errors, ties and provenance.
 
         Args:
-            format: table, json, yaml, toml, csv, python, lightning, transformers, timm, wandb or optuna.
-            path: a file to write the text to as well.
-            top: how many of the best.
-            per: the best of each "batch_size", "base_lr" (by half decades), "optimizer" or "scaling_rule" instead.
-            trial: the number of a trial in place of the best.
-            for_batch_size: the best, moved to a batch size that need not have been tried.
-            rule: how the learning rate is moved there: by the "law" of the study, or "constant", "sqrt", "linear",
-                "sde". Cautions are given as warnings.
-            extrapolate: allow a batch size beyond those that were seen.
-            verify: train the winner on so many fresh seeds, and score the test data once.
-            device: where to train for that.
+            format: "table", "json", "yaml", "toml", "csv", "python", "lightning", "transformers", "timm", "wandb" or
+                "optuna".
+            path: a file that the text is written to as well.
+            top: how many of the best configurations.
+            per: a hyperparameter, such as "batch_size"; gives the best configuration of each of its values ("base_lr":
+                of each half decade).
+            trial: the number of a trial to export in place of the best.
+            for_batch_size: a batch size that need not have been tried; the best configuration is moved to it. What
+                makes the prediction weak is said in warnings.
+            rule: what moves the learning rate there: the "law" of the study, "constant", "sqrt", "linear" or "sde".
+            extrapolate: allow a batch size beyond those that were tried.
+            verify: train the winner on this many fresh seeds, and score the test data once.
+            device: where to train for `verify`.
             data_dir: folder of the data sets.
 
         Raises:
@@ -202,7 +206,7 @@ class StudyResults:
         return text
 
     def replay(self, number: int, *, device: str = "auto", data_dir: StrPath | None = None) -> "Comparison":
-        """Train a trial again from what is stored of it, and compare; a built-in task is equal to the bit on the CPU.
+        """Train a trial again and compare its scores; those of a built-in task are equal to the last bit on the CPU.
 
         Args:
             number: of a complete, pruned or diverged trial.
@@ -214,32 +218,37 @@ class StudyResults:
             StudyError: the trial cannot be replayed.
             ObjectiveError: the study's own code cannot be found on this machine.
         """
+        import torch
+
         from batchlaw.measure.replay import replay
 
         records = {record.number: record for record in self._records()}
         if number not in records:
-            raise BatchlawError(
-                f"study {self.name!r} has the trials 0 to {len(records) - 1}", argument="number", got=number
-            )
-        return replay(records[number], self.spec, self._code.runtime(self.spec, device, path_of(data_dir)))
+            known = f"the trials 0 to {len(records) - 1}" if records else "no trials yet"
+            raise BatchlawError(f"study {self.name!r} has {known}", argument="number", got=number)
+        threads = torch.get_num_threads()
+        try:  # the replay sets those that the trial had
+            return replay(records[number], self.spec, self._code.runtime(self.spec, device, path_of(data_dir)))
+        finally:
+            torch.set_num_threads(threads)
 
     def figure(self, name: str) -> "Figure":
-        """A Plotly figure by its name, such as "ridge", "law", "score-map" or "history".
+        """A Plotly figure, such as "ridge", "law", "score-map" or "history".
 
-        "ridge" is the first ridge of a designed study, and of a search the law, whose points are its ridge.
+        "ridge", the best batch size or learning rate at each level of the other, is a figure of designed studies. Of a
+        search it is the figure "law", which shows the same points.
 
         Raises:
             BatchlawError: the study has no such figure; the message lists those that it has.
         """
         figures = self.figures()
-        wanted = [name, *(known for known in figures if f"-{name}-" in f"-{known}-")]
-        if name == "ridge" and self.spec.claim is None:
-            wanted.append("law")
-        for known in wanted:
+        # The figures of a surface are named after what is given and the further factors: lr-ridge-optimizer-adam.
+        of_surfaces = [known for known in figures if f"{known}-".partition("-")[2].startswith(f"{name}-")]
+        for known in (name, *of_surfaces, *(["law"] if name == "ridge" else [])):
             if known in figures:
                 return figures[known]
         raise BatchlawError(
-            f"study {self.name!r} has {', '.join(figures) or 'no figures yet'}", argument="figure", got=name
+            f"study {self.name!r} has {', '.join(figures) or 'no figures yet'}", argument="name", got=name
         )
 
     def figures(self) -> "dict[str, Figure]":
@@ -272,7 +281,9 @@ class StudyResults:
         return with_retries(lambda: records_of(self.stored))
 
     def __len__(self) -> int:
-        return len(self._records())
+        from batchlaw.results.records import briefs_of
+
+        return len(briefs_of(self.stored))
 
     def __bool__(self) -> bool:
         return True

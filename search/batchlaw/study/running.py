@@ -11,8 +11,9 @@ from batchlaw import __version__
 from batchlaw.errors import BatchlawError
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, note_run
+from batchlaw.study.code import Code
 from batchlaw.study.progress import RunProgress, Shown
-from batchlaw.study.registration import Code, check_budget
+from batchlaw.study.registration import check_budget
 from batchlaw.workers.fleet import check_finished, check_scores
 from batchlaw.workers.launch import LocalFleet, cores, local_devices, shares
 

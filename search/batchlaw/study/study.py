@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from batchlaw.objectives.trial import TrainFunction
     from batchlaw.results.step_time import Profile
     from batchlaw.storage import StoredStudy
+    from batchlaw.study.code import Code
     from batchlaw.study.progress import RunProgress, Shown
-    from batchlaw.study.registration import Code
     from batchlaw.workers.asking import AskedTrial, Asking
 
 DEFAULT_URL = "sqlite:///batchlaw.db"
@@ -72,7 +72,7 @@ class Study(StudyResults):
         data_dir: StrPath | None = None,
         download: bool = False,
     ) -> "Study":
-        """Register a study from a study file or from keywords; a study that is stored already is opened.
+        """Register a study from a study file or from keywords; if it is already stored, open it.
 
         Every table of a study file is a keyword. In `space` a number or a name fixes a hyperparameter, a list is a
         choice, and a tuple `(low, high)` is a range on the scale of its hyperparameter: logarithmic for `base_lr` and
@@ -84,33 +84,34 @@ class Study(StudyResults):
         Study('mine', 0 of 20 trials, minimize val_loss)
 
         Args:
-            file: a study file. Beside it, only `name` (a new study from the changed file), `trials` (a budget in place
-                of the file's) and `objective` (the function that the file names) may be given.
-            storage: URL of the database; None is the environment's `BATCHLAW_STORAGE`, else `sqlite:///batchlaw.db`.
+            file: a study file. Beside it only `name`, `trials` and `objective` can be given: a new study from a changed
+                file, a budget in place of the file's, and the function that the file names.
+            storage: URL of the database. None takes `BATCHLAW_STORAGE` of the environment, or else
+                `sqlite:///batchlaw.db`.
             name: of the study.
-            question: that it answers; there is a default.
-            objective: your training function, which gets a `Trial` and returns its final metrics; or
-                "module:function". Without `objective`, `task` and `command`, trials are asked for and told.
+            question: that the study answers; None takes one that names what is searched.
+            objective: your training function, which gets a `Trial` and returns its final metrics, or its name,
+                "module:function". A study without `objective`, `task` and `command` is for `ask` and `tell`.
             command: a program and its arguments, with hyperparameters in braces.
             task: a built-in data set and network.
-            train_size: training examples in an epoch, of your own training.
-            budget: how long a trial trains; `epochs`, `steps` and `examples` are short for it.
-            space: what is searched.
-            schedule: facts of the learning rate's decay.
-            search: the adaptive arm; `metric`, `direction`, `trials`, `replicates`, `sampler`, `pruner` and `seed` are
-                short for it.
-            claim: the designed arm, in place of `search`; `metric`, `direction`, `replicates` and `seed` are short for
-                it.
-            metric: name of the score among the metrics.
-            direction: "maximize" or "minimize".
+            train_size: training examples in an epoch; of your own training, a `task` knows its size.
+            budget: how long a trial trains. `epochs`, `steps` and `examples` can be given by themselves.
+            space: the hyperparameters to search.
+            schedule: details of the decay of the learning rate.
+            search: the table of an adaptive search. `metric`, `direction`, `trials`, `replicates`, `sampler`, `pruner`
+                and `seed` can be given by themselves.
+            claim: the table of a designed study, in place of `search`. `metric`, `direction`, `replicates` and `seed`
+                can be given by themselves.
+            metric: the name of the score among the metrics.
+            direction: "maximize" or "minimize" the metric.
             trials: budget of trials.
-            replicates: seeds of each trial.
-            sampler: see `search`.
-            pruner: see `search`.
+            replicates: seeds that each trial trains with; its value is their mean.
+            sampler: "tpe", "per-second", "gp", "random" or "qmc".
+            pruner: "hyperband", "asha", "median" or "none".
             seed: of the study.
-            epochs: passes over the training examples.
-            steps: optimizer updates.
-            examples: training examples seen.
+            epochs: budget of a trial in passes over the training examples.
+            steps: budget of a trial in optimizer updates.
+            examples: budget of a trial in training examples.
             data_dir: folder of the data sets of a task.
             download: whether to download a data set that is missing.
 
@@ -121,7 +122,8 @@ class Study(StudyResults):
             StorageError: the database cannot be used.
             StudyError: the name is taken by a study with another specification.
         """
-        from batchlaw.study.registration import code_of, register_study, spec_of
+        from batchlaw.study.code import code_of
+        from batchlaw.study.registration import register_study, spec_of
 
         path = None if file is None else Path(file)
         keywords = {
@@ -147,20 +149,23 @@ class Study(StudyResults):
     ) -> "Study":
         """Find a study by its name.
 
+        A study with a training function or program of yours runs code, and code is run only from this machine, never
+        because the database names it. To run such a study, give its file or its function; to read it, neither is
+        needed.
+
         Args:
             name: of the study.
             storage: as for `create`.
-            file: the study's file, beside which its own code lies. Code is run from this machine only, never from the
-                database; without `file` and `objective` such a study can be read, and not run.
+            file: the study's file, with its code beside it.
             objective: the training function that the study names.
 
         Raises:
             StorageError: the database cannot be used.
-            StudyError: it holds no study of this name, or another than the file's.
+            StudyError: it holds no study of this name, or the file is that of another study.
             SpecError: the study names another function.
         """
         from batchlaw.storage import load, open_storage
-        from batchlaw.study.registration import code_for
+        from batchlaw.study.code import code_for
 
         url = _url(storage)
         stored = load(open_storage(url), name)
@@ -180,13 +185,14 @@ class Study(StudyResults):
         """Run trials until the budget is spent, and return the study.
 
         Args:
-            workers: processes of this machine; 0 runs in this process. None starts one for each GPU, else one for each
-                core, and runs a function that other processes cannot import, such as one of a notebook, in this one.
-            progress: whether to show it: live on a terminal, as a bar in a notebook, else in lines on standard error;
-                "plain" always shows lines.
-            trials: a budget of trials in place of the study's, which is extended or cut by it.
+            workers: how many worker processes to start; 0 runs the trials in this process. None starts one for each
+                GPU, or without a GPU one for each core. A function that other processes cannot import, such as one of
+                a notebook, runs in this process.
+            progress: show the progress: live on a terminal, as a bar in a notebook, otherwise in lines on standard
+                error. "plain" shows lines everywhere.
+            trials: a new budget of trials, which extends or cuts that of the study.
             timeout: seconds after which no trial starts, in place of the study's `study_seconds`.
-            seed: in place of the study's; a designed study has its own.
+            seed: in place of the study's. A designed study takes none.
             device: "auto", "cpu", or an accelerator of PyTorch's such as "cuda".
             data_dir: folder of the data sets.
 
@@ -194,7 +200,7 @@ class Study(StudyResults):
             BatchlawError: an argument is wrong.
             ObjectiveError: the training function cannot be found on this machine, or by worker processes.
             WorkFailed: the workers ended with trials left, or every trial failed.
-            KeyboardInterrupt: the run was interrupted; trials in progress were handed back, and `run` goes on.
+            KeyboardInterrupt: the run was interrupted. Its trials in progress wait to be run again by another `run`.
         """
         from batchlaw.study.running import Options, run_study
 
@@ -214,15 +220,15 @@ class Study(StudyResults):
     ) -> "Profile":
         """Time a step at each batch size on this machine, and keep the profile with the study for `recommend`.
 
-        A profile is true of one device and number of threads: measure while nothing else runs.
+        A profile holds for one device and number of threads. Measure while nothing else runs.
 
         Args:
-            optimizers: some of the space's; None takes all.
+            optimizers: to measure, some of the space's; None takes all of them.
             seconds: of timed steps, for each batch size and optimizer.
             device: as for `run`.
-            threads: that PyTorch uses from now on, as many as a worker has; None leaves them as they are.
+            threads: of PyTorch, for the rest of this process; None leaves them as they are.
             data_dir: folder of the data sets.
-            tick: called as it goes on, with the parts done and all that there are.
+            tick: called after each part of the work, with the number of parts done and that of all.
 
         Raises:
             BatchlawError: the study has no built-in task, or an argument is wrong.
@@ -240,10 +246,11 @@ class Study(StudyResults):
         return found
 
     def ask(self) -> "AskedTrial | None":
-        """A trial to train in a loop of your own; None once the budget of the study is spent.
+        """A trial to train in a loop of your own; None when the budget of the study is spent.
 
-        Other workers and loops can share the study. What they train at the moment is waited for, since it may have to
-        be trained again. A trial is yours until you tell its result, drop it or end the process.
+        Other workers and loops can share the study. While they train the last trials, `ask` waits, because a trial may
+        have to be run again. A trial is yours until you tell its result; if you drop it, or your process ends, another
+        worker runs it again. The study's `trial_seconds` has no effect here.
 
         >>> while trial := study.ask():
         ...     try:
@@ -253,7 +260,7 @@ class Study(StudyResults):
         ...     study.tell(trial, result)
 
         Raises:
-            StudyError: all trials that are left were asked for here, and none was told.
+            StudyError: every trial that is left was asked for by this object and not told.
             WorkFailed: the database is out of reach.
         """
         if self._asking is None:
@@ -272,17 +279,17 @@ class Study(StudyResults):
         *,
         error: BaseException | str | None = None,
     ) -> None:
-        """Record how a trial ended that was asked for.
+        """Record how a trial ended.
 
         Args:
             trial: from `ask`.
-            result: its final metrics, among them the study's; with replicates a list of them, one for each of
-                `trial.config.seeds`. A metric that is not finite, or `Diverged`, is a divergence. `Pruned` is what
-                `trial.report` raised.
-            error: why it failed, in place of a result. It is run again, at most `max_retries` times.
+            result: its final metrics, the study's metric among them; with replicates a list, the metrics of each of
+                `trial.config.seeds`. If the study's metric is NaN or infinite, the trial has diverged. What
+                `trial.report` raises, `Pruned` or `Diverged`, is a result as well.
+            error: why the trial failed, in place of a result. It is run again, at most `max_retries` times.
 
         Raises:
-            BatchlawError: neither or both of result and error were given, or the result is not one for each seed.
+            BatchlawError: not exactly one of result and error was given, or there are not as many results as seeds.
             ObjectiveError: the study's metric is not among the metrics.
             StudyError: the trial has a result already, or was given to another worker because its lease ran out.
         """
