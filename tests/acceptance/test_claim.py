@@ -5,6 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+from batchlaw.claims.claim import claim as judge
+from batchlaw.claims.claim import claim_of_study
+from batchlaw.storage import load, open_storage
 
 from tests.acceptance.conftest import browse, needs_browser
 
@@ -13,6 +16,7 @@ KC1 = (
     HPOBENCH / "kc1.csv.gz", "--lr", "learning_rate_init", "--batch-size", "batch_size",
     "--score", "acc_s0,acc_s1,acc_s2,acc_s3,acc_s4",
 )  # fmt: skip
+IN_PYTHON = {"data": KC1[0], "lr": KC1[2], "batch_size": KC1[4], "score": [f"acc_s{seed}" for seed in range(5)]}
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def test_a_run_says_beforehand_what_would_decide_and_afterwards_how_to_judge(des
     assert "batchlaw claim tiny-claim --html tiny-claim.html" in output
 
 
-def test_a_study_is_judged_the_same_each_time(claim):
+def test_a_study_is_judged_the_same_each_time_and_in_python(claim, designed):
     first, again = (json.loads(claim("tiny-claim", "--json").stdout) for _ in range(2))
     assert first == again
     assert first["hypothesis"] == "H9" and first["grade"] == "designed"
@@ -35,6 +39,9 @@ def test_a_study_is_judged_the_same_each_time(claim):
     assert {row["verdict"] for row in first["verdicts"]} <= {"supported", "refuted", "no relation", "inconclusive"}
     given = [row["given"] for row in first["levels"]]
     assert given.count("lr") == 9 and given.count("batch_size") == 8
+    storage = open_storage(f"sqlite:///{designed / 'batchlaw.db'}")
+    assert first == json.loads(json.dumps(claim_of_study(load(storage, "tiny-claim")).as_dict()))
+    storage.engine.dispose()
     alone = json.loads(claim("tiny-claim", "--hypothesis", "h6", "--json").stdout)
     assert alone["hypothesis"] == "H6" and len(alone["verdicts"]) == 1
 
@@ -47,6 +54,7 @@ def test_the_table_names_verdict_reason_and_remedy(claim):
 
 def test_a_file_is_judged(claim):
     record = json.loads(claim(*KC1, "--hypothesis", "H7", "--json").stdout)
+    assert record == json.loads(json.dumps(judge(**IN_PYTHON, hypothesis="H7").as_dict()))
     assert record["verdict"] == "supported" and 0.36 < record["slope"] < 0.46 and record["grade"] == "replicated"
     text = claim(*KC1, "--hypothesis", "H7", "--where", "width == 64 and alpha == 1e-8").stdout
     assert "H7" in text

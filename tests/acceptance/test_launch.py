@@ -57,7 +57,7 @@ def test_on_a_ray_cluster(batchlaw, created):
     ("options", "words"),
     [
         (["--on", "moon"], ["--on: got 'moon'", "local, slurm, ray"]),
-        (["--on", "slurm"], ["--storage sqlite", "postgresql or mysql"]),
+        (["--on", "slurm"], ["--storage: got sqlite", "postgresql or mysql"]),
         (["--on", "slurm", "--slurm-here", "--slurm", "partition"], ["--slurm: got 'partition'", "KEY=VALUE"]),
         (["--gpus-per-worker", 1, "--workers-per-gpu", 2], ["--workers-per-gpu: got 2", "not both"]),
         (["--gpus-per-worker", 2, "--device", "cpu"], ["--gpus-per-worker: got 2", "1 workers need 2 GPUs; 0 found"]),

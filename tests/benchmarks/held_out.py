@@ -17,11 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from batchlaw.cli.console import DEFAULT_URL
-from batchlaw.laws import laws_of
-from batchlaw.laws.transfer import transfers_of
+from batchlaw.laws.transfer import transfer_of_study
 from batchlaw.measure.transfer_training import n_trainings, trained
 from batchlaw.objectives.runtime import Runtime
-from batchlaw.results.records import records_of
 from batchlaw.storage import load, open_storage
 from batchlaw.train.data import default_data_dir
 from rich.console import Console
@@ -42,12 +40,10 @@ def main() -> None:
     runtime = Runtime(torch.device("cpu"), default_data_dir())
     for name in options.studies:
         stored = load(open_storage(options.storage), name)
-        laws = laws_of(stored.spec, records_of(stored))
-        for transfer in transfers_of(stored.spec, laws, reference=options.reference):
-            with Progress(console=console, transient=True) as progress:
-                task = progress.add_task(name, total=n_trainings(transfer))
-                found = trained(stored.spec, transfer, runtime, done=lambda p=progress, t=task: p.advance(t))
-            transfers.append(found)
+        transfer = transfer_of_study(stored, reference_batch_size=options.reference)
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task(name, total=n_trainings(transfer))
+            transfers += trained(stored.spec, transfer, runtime, done=lambda p=progress, t=task: p.advance(t)).strata
     grid = Table("study", "rule", "mean regret", "median regret / SE", "batch sizes within 1 SE")
     for found in transfers:
         label = " ".join([found.law.title, *map(str, found.law.stratum.values())])

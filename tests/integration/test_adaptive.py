@@ -102,7 +102,7 @@ def test_a_loss_is_read_on_a_log_scale_and_a_score_as_it_is(storage):
 
 def test_a_verdict_waits_for_its_runs(storage):
     stored = register(storage, adaptive_spec(), trials=None, version="test")
-    with pytest.raises(StudyError, match="96 of 96 runs have no result yet; go on with batchlaw run"):
+    with pytest.raises(StudyError, match=r"96 of 96 runs have no result yet; see Study\.run"):
         findings_of(stored, None, seed=0)
 
 

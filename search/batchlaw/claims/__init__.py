@@ -1,5 +1,6 @@
-"""Claims about batch size and learning rate, judged on designed, unpruned runs.
+"""Claims about batch size and learning rate, judged on designed runs that were never pruned.
 
-`hypotheses` is the catalogue, `tables` and `designed` make surfaces of files and of studies, `evidence` is what a
-surface says, `verdict` and `pooled` judge. Nothing is imported here: the catalogue must load without the statistics.
+`claim` has the public result. `hypotheses` is the catalogue. `tables` and `designed` turn files and studies into
+surfaces of scores, `evidence` analyses a surface, `verdict` and `pooled` judge it. This module imports nothing, so that
+the catalogue loads without the statistics.
 """

@@ -1,6 +1,6 @@
 """From the runs of a designed study to findings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +19,9 @@ from batchlaw.spec import StudySpec, levels_of, parse_spec
 from batchlaw.stats.surface import Surface
 from batchlaw.storage import StoredStudy, with_retries
 
-Block = list[tuple[dict[str, Any], list[Finding]]]  # strata of one kind of surface, each with its findings
+Block = list[tuple[dict[str, Any], list[Finding]]]  # the strata of one kind of surface, each with its findings
 
-_AXES: dict[Given, tuple[str, str]] = {  # the factor, and the column that is on the axis
+_AXES: dict[Given, tuple[str, str]] = {  # the factor, and the column on the axis
     "lr": ("base_lr", "peak_lr"),  # what the optimizer got
     "train_size": ("train_size", "train_size"),
     "inverse_damping": ("momentum", "inverse_damping"),
@@ -31,26 +31,26 @@ _AXES: dict[Given, tuple[str, str]] = {  # the factor, and the column that is on
 def findings_of(
     stored: StoredStudy, names: list[str] | None, seed: int, records: list[TrialRecord] | None = None
 ) -> list[Block]:
-    """Judge the hypotheses of a study, or those named, which share Holm's correction with the study's own all the same.
+    """Judge the hypotheses of a study, or only those named, which share Holm's correction with the study's own.
 
-    Those about a ridge come in a block for each given factor, judged at each combination of the further factors; the
-    others in a block of one, judged on all runs.
+    Hypotheses about a ridge are judged on a surface for each combination of the further factors, and have a block for
+    each given factor. The others are judged on all runs together, in one block.
 
     Args:
         stored: the study.
-        names: of hypotheses; None are the study's own.
+        names: of hypotheses; None judges the study's own.
         seed: of the bootstraps.
-        records: its trials, from where they are known already.
+        records: its trials, where they have been read already.
 
     Raises:
-        StudyError: the study is no designed one, or has cells that have not been run.
-        SpecError: a named hypothesis asks for levels that the study does not have.
+        StudyError: the study was searched, or has cells without a result.
+        SpecError: a named hypothesis needs levels that the study does not have.
     """
     spec, claim = stored.spec, stored.spec.claim
     if claim is None:
         raise StudyError(
-            f"study {spec.name!r} was searched, not designed: its pruned, adaptive trials decide no claim; "
-            "a study file with [claim] in the place of [search] does"
+            f"study {spec.name!r} was searched: its adaptive, pruned trials decide no claim; "
+            "a study file with [claim] in place of [search] does"
         )
     if names:
         table = spec.model_dump(mode="json", exclude_none=True)
@@ -62,43 +62,43 @@ def findings_of(
     judged = list(dict.fromkeys([*claim.hypotheses, *(names or ())]))
     blocks: list[Block] = []
     for given in dict.fromkeys(CATALOGUE[name].given for name in judged):
-        chosen = [name for name in judged if CATALOGUE[name].given == given]
-        if given is None:
-            generator = np.random.default_rng(seed)
-            overall = [JUDGES[name](CATALOGUE[name], runs, spec, generator) for name in chosen]
-            blocks.append([({}, overall)])
+        together = [name for name in judged if CATALOGUE[name].given == given]
+        if names and not set(names) & set(together):
             continue
-        blocks.append(
-            [
-                (
-                    stratum,
-                    [
-                        _with_oscillation(finding, runs, stratum, claim.alpha)
-                        for finding in judge(
-                            gather(surface, given, seed=seed, alpha=claim.alpha),
-                            chosen, alpha=claim.alpha, margin=claim.margin,
-                        )
-                    ],
-                )
-                for stratum, surface in surfaces_of(spec, runs, given)
-            ]
-        )  # fmt: skip
+        found = (
+            _of_all_runs(spec, runs, together, seed) if given is None else _of_ridges(spec, runs, given, together, seed)
+        )
+        blocks.append([(stratum, _asked_for(findings, names, claim.hypotheses)) for stratum, findings in found])
+    return blocks
+
+
+def _of_all_runs(spec: StudySpec, runs: pd.DataFrame, names: list[str], seed: int) -> Block:
+    """Hypotheses that are not about a ridge."""
+    generator = np.random.default_rng(seed)
+    return [({}, [JUDGES[name](CATALOGUE[name], runs, spec, generator) for name in names])]
+
+
+def _of_ridges(spec: StudySpec, runs: pd.DataFrame, given: Given, names: list[str], seed: int) -> Block:
+    """Hypotheses about the ridge of each surface with a given factor."""
+    claim = spec.claim
+    assert claim is not None
+    block: Block = []
+    for stratum, surface in surfaces_of(spec, runs, given):
+        evidence = gather(surface, given, seed=seed, alpha=claim.alpha)
+        findings = judge(evidence, names, alpha=claim.alpha, margin=claim.margin)
+        block.append((stratum, [_with_oscillation(finding, runs, stratum, claim.alpha) for finding in findings]))
+    return block
+
+
+def _asked_for(findings: list[Finding], names: list[str] | None, own: Sequence[str]) -> list[Finding]:
+    """The findings on the named hypotheses, if any are; one that is not among the study's own is marked so."""
     if not names:
-        return blocks
-    kept = [
-        [
-            (
-                stratum,
-                [
-                    replace(f, preregistered=f.hypothesis.name in claim.hypotheses)
-                    for f in findings if f.hypothesis.name in names
-                ],
-            )
-            for stratum, findings in block
-        ]
-        for block in blocks
-    ]  # fmt: skip
-    return [block for block in kept if block[0][1]]
+        return findings
+    return [
+        replace(finding, preregistered=finding.hypothesis.name in own)
+        for finding in findings
+        if finding.hypothesis.name in names
+    ]
 
 
 def _of_adaptive(spec: StudySpec, records: list[TrialRecord], seed: int) -> list[Finding]:
@@ -112,7 +112,7 @@ def _of_adaptive(spec: StudySpec, records: list[TrialRecord], seed: int) -> list
 
 
 def _with_oscillation(finding: Finding, runs: pd.DataFrame, stratum: dict[str, Any], alpha: float) -> Finding:
-    """H19 with what happens above the best rate; others as they are."""
+    """Adds to H19 how much the final loss oscillates above the best learning rate; others stay as they are."""
     if finding.hypothesis.name != "H19":
         return finding
     part = runs[(runs[list(stratum)] == pd.Series(stratum)).all(axis=1)]

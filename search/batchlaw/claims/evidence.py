@@ -1,6 +1,6 @@
-"""Everything a surface of scores over learning rate and batch size has to say about its ridge.
+"""What a surface of scores over learning rate and batch size shows about its ridge.
 
-What takes long is computed where it is first asked for: a verdict asks for less than a report.
+Slow parts are computed when they are first used, since a verdict uses fewer of them than a report.
 """
 
 from dataclasses import asdict, dataclass
@@ -24,42 +24,42 @@ from batchlaw.stats.two_lines import two_lines
 class Direction:
     """The optimum of one factor at each level of the other, and its slope."""
 
-    grid: Surface | None  # None of an adaptive design, which fills none
+    grid: Surface | None  # None of an adaptive design, which does not fill the grid
     ridge: Ridge
     alpha: float
     n_runs: int
 
     @property
     def surface(self) -> Surface:
-        """Of a factorial."""
+        """The grid, of a factorial design."""
         assert self.grid is not None
         return self.grid
 
     @cached_property
     def rises_then_falls(self) -> tuple[bool, ...]:
-        """At each level, by the two-lines test: a second opinion on the gate."""
+        """Whether each level rises and then falls by the two-lines test, a second opinion on the gate."""
         tuned = np.repeat(np.log2(self.surface.tuned), self.surface.n_replicates)
         lines = [two_lines(tuned, scores.ravel()) for scores in self.surface.scores]
         return tuple(line is not None and line.rises_then_falls(self.alpha) for line in lines)
 
     @cached_property
     def lack(self) -> str | None:
-        """What is missing for a slope."""
+        """What is missing for a slope, or None."""
         return shortfall(self.ridge)
 
     @cached_property
     def slope(self) -> Slope | None:
-        """By interval-censored maximum likelihood."""
+        """The slope of the ridge, by interval-censored maximum likelihood."""
         return None if self.lack else censored_slope(self.ridge, self.alpha)
 
     @cached_property
     def least_squares(self) -> Slope | None:
-        """Through the identified optima alone."""
+        """The slope through the identified optima alone."""
         return None if self.lack else gated_least_squares(self.ridge, self.alpha)
 
     @cached_property
     def smooth_slope(self) -> float | None:
-        """Through the same levels by a Gaussian process, of a factorial."""
+        """The slope through the same levels of a Gaussian process; of a factorial design."""
         from batchlaw.stats.smoothed import smooth_ridge
 
         if self.lack or self.grid is None:
@@ -71,7 +71,7 @@ class Direction:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Of one surface, the batch size tuned at each level of the given factor."""
+    """What one surface shows: the batch size is tuned at each level of the given factor."""
 
     given: Given
     forward: Direction  # B_opt at each level of the given factor
@@ -79,12 +79,12 @@ class Evidence:
 
     @cached_property
     def collapse(self) -> Collapse | None:
-        """Of both factors into one, where the learning rate is given."""
+        """The combination ε/B^α that explains the scores best, where the learning rate is given."""
         return collapse(self.forward.surface, level=self.forward.alpha) if self.reverse else None
 
     @cached_property
     def cliff_ratio(self) -> float | None:
-        """The optimum over the smallest stable level, of a factorial."""
+        """The best batch size over the smallest stable one; of a factorial design."""
         return None if self.forward.grid is None else cliff_ratio(self.forward.surface, self.forward.ridge)
 
     @property
@@ -94,7 +94,7 @@ class Evidence:
         return forward.slope * reverse.slope if forward and reverse else None
 
     def summary(self) -> dict[str, Any]:
-        """What a reader needs, for JSON."""
+        """The main results, for JSON."""
         record: dict[str, Any] = {
             "n_identified": int(self.forward.ridge.identified.sum()),
             f"per_{self.given}": _levels(self.forward, self.given, "batch_size_opt"),
@@ -110,7 +110,7 @@ class Evidence:
         return record
 
     def as_dict(self) -> dict[str, Any]:
-        """The summary with the slopes by other methods, which take longer, for JSON."""
+        """The summary and the slopes by other methods, which are slower, for JSON."""
         sensitivity = {
             "least_squares": _interval(self.forward.least_squares),
             "gaussian_process_slope": self.forward.smooth_slope,
@@ -119,7 +119,7 @@ class Evidence:
 
 
 def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float = 0.05) -> Evidence:
-    """Analyse a surface; one given the learning rate the other way round as well."""
+    """Analyse a surface; where the learning rate is given, in both directions."""
     generators = np.random.default_rng(seed).spawn(2)
     sides = (surface, surface.transposed()) if given == "lr" else (surface,)
     found = [
@@ -130,7 +130,7 @@ def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float
 
 
 def gather_adaptive(runs: Runs, tuned: Floats, *, seed: int = 0, alpha: float = 0.05) -> Evidence:
-    """Analyse the runs of an adaptive design, which looked for the best of the tuned levels at each learning rate."""
+    """Analyse the runs of an adaptive design, which searched the tuned levels for the best at each learning rate."""
     found = adaptive_ridge(runs, tuned, np.random.default_rng(seed), alpha=alpha)
     return Evidence("lr", Direction(None, found, alpha, len(runs.scores)), None)
 

@@ -7,18 +7,18 @@ from batchlaw.errors import BatchlawError
 from batchlaw.spec import Claim
 from batchlaw.spec.needs import NEAR_SADDLE, NEEDS, HypothesisName
 
-MARGIN = 0.25  # of a slope: half of what separates the linear rule from the square root, the default of a study
+MARGIN = 0.25  # of a slope: half the distance between the linear and the square root rule; the default of a study
 
-# The factor at each of whose levels the best batch size is sought, or the other way round for `reverse`.
+# The factor at each level of which the best batch size is sought; with `reverse` the other way round.
 Given = Literal["lr", "train_size", "inverse_damping"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hypothesis:
-    """A claim, fixed before its runs.
+    """A hypothesis, fixed before its runs.
 
-    One about a ridge is judged on each surface of a study by itself: by its slope, if it has a `target`, else by how
-    many levels have an identified optimum. Others are judged on all runs together.
+    One about a ridge is judged on each surface of a study: by its slope if it has a `target`, else by how many levels
+    have an identified optimum. The others are judged on all runs together.
     """
 
     name: HypothesisName
@@ -27,8 +27,8 @@ class Hypothesis:
     given: Given | None = None  # None: not about a ridge
     reverse: bool = False  # the given factor's optimum at each batch size
     target: float | None = None  # of the slope
-    grows: bool = False  # a slope above 0 supports it as well, if less than proportion
-    support: str = ""  # of one that is not about a slope
+    grows: bool = False  # a slope above 0 supports it, in proportion or not
+    support: str = ""  # where it is not about a slope
     contradiction: str = ""
 
     def supports(self, margin: float) -> str:
@@ -50,7 +50,7 @@ class Hypothesis:
         )
 
     def needs(self) -> str:
-        """The factors and levels that it asks for."""
+        """The factors and levels that it needs."""
         parts = []
         for need in NEEDS[self.name]:
             octaves = f" over {need.octaves:g} octaves" if need.octaves else ""

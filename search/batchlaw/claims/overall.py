@@ -1,4 +1,4 @@
-"""Hypotheses that are judged on all runs of a study together."""
+"""Hypotheses that are judged on all runs of a study together, by number."""
 
 from collections.abc import Callable
 from dataclasses import asdict

@@ -33,8 +33,8 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
     """
     if spec.claim is not None and spec.claim.design == "adaptive":
         raise StudyError(
-            f"study {spec.name!r} has an adaptive design, which does not fill the grid of its cells and answers for "
-            "B_opt at each learning rate alone; a factorial one does both"
+            f"study {spec.name!r} has an adaptive design, which does not fill the grid and tells the best batch size "
+            "at each learning rate only; a factorial design tells both directions"
         )
     cells = {_cell(spec, record): record for record in _judged(records)}
     levels = [
@@ -47,7 +47,7 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
         varied = varied_factors(spec)
         such = ", ".join(f"{name} {value}" for name, value in zip(FACTORS, missing[0], strict=True) if name in varied)
         raise StudyError(
-            f"{len(missing)} of {len(wanted)} cells have no result yet, such as {such}; go on with batchlaw run"
+            f"{len(missing)} of {len(wanted)} cells have no result yet, such as {such}", remedy="Study.run"
         )
     ordered = sorted(wanted)
     found = [_replicates(spec, cells[cell]) for cell in ordered]
@@ -71,7 +71,7 @@ def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
     ended = _judged(records)
     if len(ended) < spec.claim.runs:
         missing = spec.claim.runs - len(ended)
-        raise StudyError(f"{missing} of {spec.claim.runs} runs have no result yet; go on with batchlaw run")
+        raise StudyError(f"{missing} of {spec.claim.runs} runs have no result yet", remedy="Study.run")
     found = [_replicates(spec, record) for record in ended]
     counts = [len(columns["score"]) for columns in found]
     scores = np.concatenate([columns["score"] for columns in found])
@@ -87,12 +87,12 @@ def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
 
 
 def _judged(records: list[TrialRecord]) -> list[TrialRecord]:
-    """Those with a result."""
+    """The trials with a result."""
     return [record for record in records if record.outcome in _JUDGED and record.result.replicate_values]
 
 
 def _trial(record: TrialRecord) -> dict[str, Any]:
-    """The columns that are the same for every replicate."""
+    """The columns that are the same for all replicates."""
     config, result = record.known_config, record.result
     return {
         "peak_lr": config.peak_lr,
@@ -106,7 +106,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
 
 
 def _replicates(spec: StudySpec, record: TrialRecord) -> dict[str, list[Any]]:
-    """The columns of which each replicate has its own value."""
+    """The columns in which each replicate has its own value."""
     scores, unstable = _scores(spec, record)
     n, sign = len(scores), 1 if spec.direction == "maximize" else -1
     metrics = record.result.replicates or [{}] * n
@@ -129,10 +129,10 @@ def alpha_of(spec: StudySpec) -> float:
 
 
 def known(name: str, runs: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A row a trial, of those that have a finite value in a column.
+    """A row for each trial that has a finite value in a column.
 
     Raises:
-        StudyError: none has, as may be with a training function of one's own.
+        StudyError: no trial has one, which may happen with a training function of your own.
     """
     known = runs[(runs["replicate"] == 0) & np.isfinite(runs[column])]
     if known.empty:
@@ -141,10 +141,10 @@ def known(name: str, runs: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def known_times(name: str, runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a trial, of those whose training was timed.
+    """A row for each trial whose training was timed.
 
     Raises:
-        StudyError: none was, or learning rates trained as one network, whose time is not that of a run.
+        StudyError: none was, or learning rates trained as one network, whose time is not that of one run.
     """
     if runs["shares_network"].any():
         raise StudyError(
@@ -155,10 +155,10 @@ def known_times(name: str, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def known_curves(name: str, runs: pd.DataFrame, *columns: str) -> None:
-    """Make sure that columns were recorded at the reports.
+    """Check that columns were recorded at the reports.
 
     Raises:
-        StudyError: one was not, as of a study that did not ask for it.
+        StudyError: a column was not, since no hypothesis of the study needed it.
     """
     for column in columns:
         if not any(column in point.metrics for curve in runs["curves"] for point in curve[:1]):
@@ -172,7 +172,7 @@ def curves_of(runs: pd.DataFrame, column: str, reports: int) -> Floats:
     for row, (replicate, curve) in enumerate(zip(ordered["replicate"], ordered["curves"], strict=True)):
         for point in reversed(curve):
             value = point.metrics[column][replicate]
-            # A report left out, of a run with fewer steps than reports, is spoken for by the next.
+            # A run with fewer steps than reports leaves some out; each takes the value of the next one.
             curves[row, : round(point.progress * reports)] = math.nan if value is None else value
     return curves.reshape(-1, ordered["replicate"].nunique(), reports)
 
@@ -181,14 +181,14 @@ def cells_of(runs: pd.DataFrame, column: str) -> Floats:
     """The values of a column, higher is better, (cells, replicates) in the order of their factors."""
     ordered = runs.sort_values([*FACTORS, "replicate"])
     values = ordered[column].to_numpy(float).reshape(-1, ordered["replicate"].nunique())
-    # A run without a loss left the finite numbers: it is worse than any other.
+    # A run without a finite loss diverged, and counts as the worst.
     signed = values if column == "score" else -values
     finite: Floats = np.where(np.isfinite(signed), signed, np.nanmin(signed))
     return finite
 
 
 def _cell(spec: StudySpec, record: TrialRecord) -> tuple[Any, ...]:
-    """The levels of a trial, as suggested: what is derived may differ, as a family without momentum has 0."""
+    """The levels of a trial as suggested; derived values may differ: a family without momentum has 0."""
     point = point_of(record.params, spec.space)
     return tuple(spec.n_train if name == "train_size" and point.train_size is None else getattr(point, name)
                  for name in FACTORS)  # fmt: skip
@@ -197,8 +197,8 @@ def _cell(spec: StudySpec, record: TrialRecord) -> tuple[Any, ...]:
 def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[bool]]:
     """The score of each replicate, and whether it was unstable: diverged, or no better than guessing.
 
-    An unstable run counts with the score of guessing, which an untrained network has. How far beyond it a loss went
-    says nothing about the batch size, and would swamp what the other seeds say.
+    An unstable run counts with the score of guessing, which an untrained network has. How far its loss went beyond that
+    says nothing about the batch size, and would outweigh the other seeds.
     """
     values = list(record.result.replicate_values)
     diverged = record.result.diverged or [record.outcome != Outcome.COMPLETE] * len(values)

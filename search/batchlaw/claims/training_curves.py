@@ -1,4 +1,4 @@
-"""Hypotheses about the course of training: runs at the same training loss, and how long they stay where they start."""
+"""Hypotheses about training curves: runs compared at the same training loss, and steps on the first plateau."""
 
 from dataclasses import asdict
 from typing import Any
@@ -19,11 +19,11 @@ from batchlaw.stats.surface import Floats
 from batchlaw.stats.two_lines import two_lines
 
 _SHARPNESS = ("worst_sharpness", "average_sharpness", "hessian_eigenvalue")
-_MORE = "learning rates at which all runs train, and more reports, so that none has passed the loss by the first one"
+_MORE = "learning rates at which all runs train, and more reports, so that no run is past that loss at its first report"
 
 
 def _trained(spec: StudySpec) -> float:
-    """Half the loss of guessing, which a run that trains goes below (assumption)."""
+    """Half the loss of guessing: a run that trains ends below it (assumption)."""
     assert spec.task is not None  # only built-in tasks record curves
     return DATASETS[spec.task.dataset].chance("validation_loss") / 2
 
@@ -64,7 +64,7 @@ def smaller_generalises(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudyS
 def smaller_is_flatter(
     hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, generator: np.random.Generator
 ) -> Finding:
-    """H5: how sharpness at the same training loss goes with ε/B, given ε, over all cells that come so far."""
+    """H5: the rank correlation of sharpness with ε/B, given ε, at one training loss, over all cells that reach it."""
     known_curves(hypothesis.name, runs, "train_loss", *_SHARPNESS)
     reports = spec.arm.reports
     train = curves_of(runs, "train_loss", reports)
@@ -134,7 +134,7 @@ def larger_lr_generalises(
         if lines is not None:
             up = lines.slope_before > 0 and lines.p_before < alpha
             down = lines.slope_after < 0 and lines.p_after < alpha
-            # A trend: the largest rate against the smallest, and no turn on the way.
+            # A trend: the largest rate against the smallest, without a turn between them.
             trend = paired(loss[0], loss[-1], alpha)
             row |= {
                 "peak": up and down, "rises": trend.ci_low > 0 and not down, "falls": trend.ci_high < 0 and not up,
@@ -161,7 +161,7 @@ def larger_lr_generalises(
 
 
 def oscillation_above(ridge: Ridge, runs: pd.DataFrame, alpha: float) -> Contrast | None:
-    """Of the log variance of the loss at the end: an octave above the best ε less that at it, as a mean over B.
+    """The log variance of the final loss an octave above the best ε, less that at the best ε, as a mean over B.
 
     Args:
         ridge: the best learning rate at each batch size.
@@ -169,7 +169,7 @@ def oscillation_above(ridge: Ridge, runs: pd.DataFrame, alpha: float) -> Contras
         alpha: of the interval.
 
     Returns:
-        None where no identified optimum has only stable runs at it and above.
+        None where no identified optimum has stable runs alone, at it and an octave above.
     """
     gaps = []
     runs = runs.assign(tail_loss_variance=runs["tail_loss_variance"].mask(runs["unstable"].astype(bool)))
@@ -190,7 +190,7 @@ def oscillation_above(ridge: Ridge, runs: pd.DataFrame, alpha: float) -> Contras
 def leaves_the_plateau(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
     """H18: steps on the first plateau against B, at each ε and all further factors; one slope a seed.
 
-    A run that never leaves counts with all its steps, which draws the slope towards 0.
+    A run that never leaves it counts with all its steps, which moves the slope towards 0.
     """
     known(hypothesis.name, runs, "plateau_steps")
     ever = runs["plateau_steps"].notna()

@@ -14,7 +14,7 @@ from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Bools, Surface
 
 Verdict = Literal["supported", "refuted", "no relation", "inconclusive"]
-ENOUGH_LEVELS = 0.8  # share of levels that a claim of an optimum asks for
+ENOUGH_LEVELS = 0.8  # share of levels that must have an optimum
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +35,13 @@ class Finding:
 
     @property
     def side(self) -> Direction:
-        """The direction of the evidence that the hypothesis is about."""
+        """The direction that the hypothesis is about."""
         assert self.evidence is not None
         return side_of(self.evidence, self.hypothesis)
 
 
 def side_of(evidence: Evidence, hypothesis: Hypothesis) -> Direction:
-    """The direction of evidence that a hypothesis is about."""
+    """The direction that a hypothesis is about."""
     side = evidence.reverse if hypothesis.reverse else evidence.forward
     assert side is not None and hypothesis.given == evidence.given
     return side
@@ -78,7 +78,7 @@ def judge(evidence: Evidence, names: list[str], *, alpha: float = 0.05, margin: 
 
 
 def _growth(slope: Slope, verdict: Verdict, reason: str, margin: float) -> tuple[Verdict, str]:
-    """A claim of growth: proportion supports it, and so does any slope above 0 that is no 'no relation'."""
+    """The verdict on a claim of growth: any slope above 0 supports it, unless it shows no relation."""
     if verdict in ("supported", "no relation"):
         return verdict, reason + (", in proportion" if verdict == "supported" else "")
     if slope.ci_low > 0:
@@ -102,7 +102,7 @@ def slope_verdict(slope: Slope, target: float, margin: float, p_adjusted: float,
 
 
 def _share(side: Direction, alpha: float) -> tuple[Verdict, str, str | None]:
-    """How many levels have an optimum that the gate accepts, and how many are flat."""
+    """The verdict by how many levels have an identified optimum, and how many are shown flat."""
     n, identified, flat = len(side.ridge.given), int(side.ridge.identified.sum()), int(_flat(side.surface, alpha).sum())
     lines = f"{sum(side.rises_then_falls)} rise and then fall by the two-lines test"
     reason = f"{identified} of {n} levels have an identified optimum ({lines}), {flat} are shown flat"
@@ -144,7 +144,7 @@ def _what_identifies(side: Direction) -> str:
 
 
 def _what_narrows(side: Direction, slope: Slope, margin: float) -> str:
-    """How many replicates, or runs of an adaptive design, would bring the interval within the margin at this noise."""
+    """How many replicates, or runs of an adaptive design, would narrow the interval to the margin, at this noise."""
     half = (slope.ci_high - slope.ci_low) / 2
     n, unit = (side.grid.n_replicates, "replicates") if side.grid else (side.n_runs, "runs")
     wanted = int(np.ceil(n * (half / (margin / 2)) ** 2))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,19 +11,25 @@ from batchlaw.errors import BatchlawError
 from batchlaw.study import DEFAULT_URL as DEFAULT_URL
 from batchlaw.study.files import write_text
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from batchlaw.storage import StoredStudy
+
 output = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
-# Arguments of the library that are not called as their options are.
+# Arguments of the library whose option has another name.
 _OPTIONS = {
     "data": "STUDY_OR_FILE", "reference_batch_size": "--reference", "path": "--output", "number": "TRIAL",
 }  # fmt: skip
-_ADVICE = {  # by what the library names as the remedy
+_ADVICE = {  # what the command says where the library names a remedy
     "file": "give the study's file",
     "extrapolate": "--extrapolate goes beyond",
     "rule": "--rule sqrt or linear moves the best trial's rate untested",
     "profile": "batchlaw profile STUDY.toml measures one",
     "download": "run again with --download, or set --data-dir",
+    "Study.run": "go on with batchlaw run",
     "Study.create": "batchlaw run STUDY.toml makes one",
     "upgrade": "batchlaw storage upgrade makes them, and batchlaw run STUDY.toml a study",
     "Study.create(name=…)": "--fork NEW_NAME starts a new study, and --trials extends this one",
@@ -31,7 +37,7 @@ _ADVICE = {  # by what the library names as the remedy
 
 
 def line_of(error: BatchlawError) -> str:
-    """What the library refuses, in the words of the command: its options, and what to do."""
+    """The message of an error in the words of the command: with its options, and with advice."""
     option = error.argument and _OPTIONS.get(error.argument, _option(error.argument))
     advice = None
     if error.remedy:
@@ -53,8 +59,31 @@ def write_page(html: Path, page: str) -> None:
     errors.print(f"wrote {html}", soft_wrap=True, markup=False)
 
 
+def write_figures(html: Path, title: str, question: str, what: str, figures: "dict[str, go.Figure | None]") -> None:
+    """Write a page of the figures that there are.
+
+    Raises:
+        BatchlawError: there is none, or the page cannot be written.
+    """
+    from batchlaw.figures.pages import drawings, page
+
+    drawn = {name: figure for name, figure in figures.items() if figure is not None}
+    if not drawn:
+        raise BatchlawError(f"{title} shows no law to draw", argument="html", got=str(html))
+    write_page(
+        html, page("figures.html", title=f"{title}: {what}", question=question, drawings=drawings(drawn, "figure"))
+    )
+
+
+def stored_study(name: str, storage: str) -> "StoredStudy":
+    """The study of a name in a database."""
+    from batchlaw.storage import load, open_storage
+
+    return load(open_storage(storage), name)
+
+
 def within(option: str, low: float, high: float) -> Callable[[float | None], float | None]:
-    """A callback that holds an option to its bounds, naming option, value and bounds on one line."""
+    """A callback that checks an option against its bounds; the error names option, value and bounds on one line."""
 
     def check(value: float | None) -> float | None:
         if value is not None and not low <= value <= high:
@@ -78,4 +107,7 @@ DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, or an accelerator of PyTorch's such as cuda.", metavar="NAME")
 ]
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study in the database.")]
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write the figure, one file that needs no network.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

@@ -1,4 +1,4 @@
-"""The command export. It never imports torch, but for `--verify`."""
+"""The command export. It imports torch for `--verify` only."""
 
 import warnings
 from dataclasses import asdict
@@ -31,8 +31,8 @@ def export(
         ),
     ] = None,
     form: Annotated[str, typer.Option("--format", help=_FORMATS)] = "table",
-    file: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here.")] = None,
-    trial: Annotated[int | None, typer.Option("--trial", metavar="N", help="This one in place of the best.")] = None,
+    file: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to this file.")] = None,
+    trial: Annotated[int | None, typer.Option("--trial", metavar="N", help="This trial instead of the best.")] = None,
     for_batch_size: Annotated[
         int | None,
         typer.Option(
@@ -46,14 +46,15 @@ def export(
         str, typer.Option("--rule", help="With --for-batch-size: law, constant, sqrt, linear or sde.")
     ] = "law",
     extrapolate: Annotated[
-        bool, typer.Option("--extrapolate", help="With --for-batch-size: beyond the batch sizes that were seen.")
+        bool,
+        typer.Option("--extrapolate", help="With --for-batch-size: allow batch sizes beyond those that were seen."),
     ] = False,
     verify: Annotated[
         int | None,
         typer.Option(
             "--verify",
             callback=within("--verify", 2, 1000),
-            help="Train the winner on so many fresh seeds; score the test data.",
+            help="Train the winner on this many fresh seeds, and score the test data.",
         ),
     ] = None,
     device: DeviceOption = "auto",
@@ -70,7 +71,7 @@ def export(
         format=form, top=top, per=per, trial=trial, for_batch_size=for_batch_size, rule=rule, extrapolate=extrapolate,
         verify=verify,
     )  # fmt: skip
-    choice.check()  # before the database is looked for
+    choice.check()  # before the database is opened
     with warnings.catch_warnings(record=True) as cautions:
         warnings.simplefilter("always", UserWarning)
         found = Study.open(study, storage, file=spec_file)

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, write_page
+from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, stored_study, write_page
 from batchlaw.cli.tables import (
     AlphaOption,
     BatchSizeOption,
@@ -122,9 +122,8 @@ def _list() -> None:
 def _of_study(name: str, storage: str, hypothesis: str | None, bootstrap_seed: int) -> "Claim":
     from batchlaw.claims.claim import claim_of_study
     from batchlaw.dashboard.refresh import refresh
-    from batchlaw.storage import load, open_storage
 
-    stored = load(open_storage(storage), name)
+    stored = stored_study(name, storage)
     found = claim_of_study(stored, hypothesis, bootstrap_seed=bootstrap_seed)
     if hypothesis is None:
         refresh(stored, stored.slots.counts().total, list(found.blocks))

@@ -1,4 +1,4 @@
-"""The command that starts workers where a cluster has them started: launch."""
+"""The command that starts workers on a cluster: launch."""
 
 import signal
 from pathlib import Path
@@ -24,7 +24,10 @@ def add_commands(app: typer.Typer) -> None:
 
 def launch(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY|STUDY.toml", help="A study in the database; one's own code needs its file.")
+        str,
+        typer.Argument(
+            metavar="STUDY|STUDY.toml", help="A study in the database; one with your own code needs its file."
+        ),
     ],
     on: Annotated[str, typer.Option("--on", help="local, slurm or ray.")] = "local",
     workers: Annotated[
@@ -41,7 +44,9 @@ def launch(
     threads: Annotated[
         int | None,
         typer.Option(
-            "--threads", callback=within("--threads", 1, 4096), help="CPU threads of each; else its share of cores."
+            "--threads",
+            callback=within("--threads", 1, 4096),
+            help="CPU threads of each; else an equal share of the cores.",
         ),
     ] = None,
     storage: StorageOption = DEFAULT_URL,
@@ -49,18 +54,25 @@ def launch(
     data_dir: DataDirOption = None,
     checkpoint_dir: Annotated[
         Path | None,
-        typer.Option("--checkpoint-dir", envvar="BATCHLAW_CHECKPOINTS", metavar="DIR", help="On a disk all hosts see."),
+        typer.Option(
+            "--checkpoint-dir",
+            envvar="BATCHLAW_CHECKPOINTS",
+            metavar="DIR",
+            help="Folder of checkpoints, on a disk that all hosts share.",
+        ),
     ] = None,
     slurm: Annotated[
         list[str] | None, typer.Option("--slurm", metavar="KEY=VALUE", help="An option of sbatch; repeat for more.")
     ] = None,
     minutes: Annotated[
         int,
-        typer.Option("--minutes", callback=within("--minutes", 1, 1_000_000), help="Slurm: limit of a worker."),
+        typer.Option("--minutes", callback=within("--minutes", 1, 1_000_000), help="Slurm: time limit of a worker."),
     ] = 60,
-    logs: Annotated[Path, typer.Option("--logs", metavar="DIR", help="Slurm: of jobs and logs.")] = Path("slurm"),
+    logs: Annotated[Path, typer.Option("--logs", metavar="DIR", help="Slurm: folder of jobs and logs.")] = Path(
+        "slurm"
+    ),
     slurm_here: Annotated[
-        bool, typer.Option("--slurm-here", help="Slurm: run the jobs on this machine, by submitit, to try them.")
+        bool, typer.Option("--slurm-here", help="Slurm: run the jobs on this machine, to try them.")
     ] = False,
 ) -> int:
     """Start workers on this machine, as Slurm jobs or on a Ray cluster."""
@@ -72,7 +84,9 @@ def launch(
     if gpus_per_worker is not None and workers_per_gpu is not None:
         raise BatchlawError(f"--workers-per-gpu: got {workers_per_gpu}; give it or --gpus-per-worker, not both")
     if on != "local" and storage.startswith("sqlite") and not (on == "ray" or slurm_here):
-        raise BatchlawError("--storage sqlite: is for one machine; workers on several need postgresql or mysql")
+        raise BatchlawError(
+            "--storage: got sqlite, which is for one machine; workers on several need postgresql or mysql"
+        )
     stored, argument = _study(study, storage)
     storage = absolute(storage)  # workers may start in another folder
     threads = threads or max(1, cores() // workers)
@@ -103,7 +117,7 @@ def launch(
 
 
 def _study(study: str, storage: str) -> "tuple[StoredStudy, str]":
-    """The study, and how its workers are told of it."""
+    """The study, and the argument that names it to its workers."""
     from batchlaw.spec import read_spec
     from batchlaw.study.code import code_for
 

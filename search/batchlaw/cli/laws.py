@@ -1,7 +1,6 @@
-"""Commands that move a result to another batch size: law, transfer, recommend. Only `transfer --train` trains."""
+"""The commands law and transfer. Only `transfer --train` trains."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +12,14 @@ from batchlaw.cli.console import (
     DEFAULT_URL,
     DataDirOption,
     DeviceOption,
+    HtmlOption,
     JsonOption,
     StorageOption,
-    StudyArgument,
     errors,
     output,
+    stored_study,
     within,
-    write_page,
+    write_figures,
 )  # fmt: skip
 from batchlaw.cli.tables import (
     AlphaOption,
@@ -38,16 +38,10 @@ from batchlaw.cli.tables import (
 from batchlaw.errors import BatchlawError
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from batchlaw.laws import Law
-    from batchlaw.laws.recommendation import Candidate, Recommendation
     from batchlaw.laws.transfer import Transfer
     from batchlaw.storage import StoredStudy
 
-HtmlOption = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write the figure, one file that needs no network.")
-]
 ByOption = Annotated[
     str | None, typer.Option("--by", metavar="COL,…", help="Columns such as the optimizer; a law for each level.")
 ]
@@ -60,7 +54,6 @@ def add_commands(app: typer.Typer) -> None:
     """Register the commands of this module."""
     app.command(epilog="Example: batchlaw law claim-batch-per-lr --html law.html")(law)
     app.command(epilog="Example: batchlaw transfer claim-batch-per-lr --reference 32")(transfer)
-    app.command(epilog="Example: batchlaw recommend digits-joint --seconds 2")(recommend)
 
 
 def law(
@@ -92,7 +85,7 @@ def law(
         found = law_of_table(data, **of_a_file(data, **columns), bootstrap_seed=bootstrap_seed)
     else:
         check_none_of_a_file(data, **columns)
-        stored = _stored(data, storage)
+        stored = stored_study(data, storage)
         question = stored.spec.question
         found = law_of_study(stored, bootstrap_seed=bootstrap_seed)
     if json_:
@@ -105,7 +98,7 @@ def law(
     if html is not None:
         from batchlaw.figures.laws import law_figure
 
-        _write(html, found.title, question, "law", {"law": law_figure(found.strata)})
+        write_figures(html, found.title, question, "law", {"law": law_figure(found.strata)})
 
 
 def transfer(
@@ -130,7 +123,7 @@ def transfer(
         ),
     ] = None,
     train: Annotated[
-        bool, typer.Option("--train", help="Train at the rates of the rules, in place of reading between stored runs.")
+        bool, typer.Option("--train", help="Train at the rates of the rules instead of interpolating stored runs.")
     ] = False,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = None,
@@ -153,7 +146,7 @@ def transfer(
         found = transfer_of_table(data, **options, bootstrap_seed=bootstrap_seed, reference_batch_size=reference)
     else:
         check_none_of_a_file(data, **columns)
-        stored = _stored(data, storage)
+        stored = stored_study(data, storage)
         question, metric = stored.spec.question, stored.spec.arm.metric
         found = transfer_of_study(stored, reference_batch_size=reference, bootstrap_seed=bootstrap_seed)
         if train:
@@ -162,50 +155,12 @@ def transfer(
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
         for part in found.strata:
-            _show_transfer(part, metric)
+            _show_transfer(part, metric, trained=train)
     if html is not None:
         from batchlaw.figures.laws import transfer_figure
 
         figures = {f"transfer-{number}": transfer_figure(metric, part) for number, part in enumerate(found.strata)}
-        _write(html, found.law.title, question, "what a rule costs", dict(figures))
-
-
-def recommend(
-    study: StudyArgument,
-    storage: StorageOption = DEFAULT_URL,
-    seconds: Annotated[
-        float | None,
-        typer.Option("--seconds", callback=within("--seconds", 1e-3, 1e9), help="Of training, at most."),
-    ] = None,
-    devices: Annotated[
-        int, typer.Option("--devices", callback=within("--devices", 1, 1_000_000), help="That share every batch.")
-    ] = 1,
-    on: Annotated[
-        str | None, typer.Option("--on", metavar="DEVICE", help="Part of a profile's device; the latest profile.")
-    ] = None,
-    html: HtmlOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """The fastest configuration whose score is within one standard error of the best, by the law and the profile."""
-    from batchlaw.laws.recommendation import recommendation_of_study
-
-    stored = _stored(study, storage)
-    found = recommendation_of_study(stored, seconds=seconds, devices=devices, on=on)
-    if json_:
-        typer.echo(json.dumps(found.as_dict(), indent=2))
-    else:
-        _show_recommendation(found, stored)
-    if html is not None:
-        from batchlaw.figures.laws import front_figure
-
-        figures = {"front": front_figure(stored.spec, found)}
-        _write(html, study, stored.spec.question, "score against time", dict(figures))
-
-
-def _stored(study: str, storage: str) -> "StoredStudy":
-    from batchlaw.storage import load, open_storage
-
-    return load(open_storage(storage), study)
+        write_figures(html, found.law.title, question, "what a rule costs", dict(figures))
 
 
 def _trained(stored: "StoredStudy", found: "Transfer", device: str, data_dir: Path | None) -> "Transfer":
@@ -218,17 +173,15 @@ def _trained(stored: "StoredStudy", found: "Transfer", device: str, data_dir: Pa
     spec = stored.spec
     if spec.user_code is not None:
         raise BatchlawError(
-            f"--train: study {spec.name!r} runs {spec.user_code!r}; only a [task] can be trained by name"
+            f"--train: study {spec.name!r} runs {spec.user_code!r}; only a built-in [task] can be trained here"
         )
-    # As many threads as the trials had that these runs stand beside.
+    # As many threads as the trials had that these runs are compared with.
     threads = [record.result.threads or 0 for part in found.strata for record in part.law.records]
     machine = Code().runtime(spec, device, data_dir, threads=max(threads, default=0) or cores())
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("training", total=sum(map(n_trainings, found.strata)))
-        parts = [trained(spec, part, machine, done=lambda: bar.advance(task)) for part in found.strata]
-    best = next(part for part in parts if part.law.stratum == found.law.stratum)
-    return replace(best, strata=tuple(parts))
+        task = bar.add_task("training", total=n_trainings(found))
+        return trained(spec, found, machine, done=lambda: bar.advance(task))
 
 
 def _show_law(found: "Law") -> None:
@@ -252,7 +205,7 @@ def _show_law(found: "Law") -> None:
         output.print(escape(line), soft_wrap=True)
 
 
-def _show_transfer(part: "Transfer", metric: str) -> None:
+def _show_transfer(part: "Transfer", metric: str, *, trained: bool) -> None:
     where = f", {part.law.name}" if part.law.name else ""
     output.print(
         f"[bold]The rate tuned at batch size {part.reference_batch_size:g}, moved to the others[/]"
@@ -269,47 +222,9 @@ def _show_transfer(part: "Transfer", metric: str) -> None:
         )  # fmt: skip
     output.print(grid)
     for name, reason in part.unmeasured.items():
-        output.print(f"{name}: not measured; {reason}", soft_wrap=True, style="dim", markup=False)
+        hint = "; --train measures it" if name == "sde" and not trained and part.grade == "designed" else ""
+        output.print(f"{name}: not measured; {reason}{hint}", soft_wrap=True, style="dim", markup=False)
     output.print(
-        "p: that it costs no more than the first (Holm). ≥: the rate lies beyond those tried, and counts as the last.",
+        "p: that it costs no more than the first (Holm). ≥: the rate lies beyond those tried and counts as the last.",
         style="dim", soft_wrap=True,
     )  # fmt: skip
-
-
-def _show_recommendation(found: "Recommendation", stored: "StoredStudy") -> None:
-    spec = stored.spec
-    shared = f", every batch shared among {found.devices}" if found.devices > 1 else ""
-    output.print(f"[bold]{spec.name}[/]: seconds by {found.clock}{shared}", soft_wrap=True)
-    grid = Table("", "optimizer", "batch size", "peak lr", "seconds", spec.arm.metric.replace("_", " "), box=None)
-    for candidate in found.candidates:
-        if candidate.on_front or candidate.within:
-            mark = "→" if candidate is found.chosen else "=" if candidate.within else ""
-            grid.add_row(mark, *_cells(candidate))
-    output.print(grid)
-    output.print("= within one standard error of the best; the others are the front of score and time.", style="dim")
-    chosen = found.chosen
-    if chosen.lr_by_law:
-        output.print(escape(f"The law puts the best rate there at {chosen.lr_by_law}."), soft_wrap=True)
-    for line in found.left_out:
-        output.print(f"left out: {line}", soft_wrap=True, style="dim", markup=False)
-    output.print(f"Take it away:  batchlaw export {spec.name} --trial {chosen.configuration.trial} --format python")
-
-
-def _cells(candidate: "Candidate") -> list[str]:
-    config, error = candidate.config, candidate.configuration.standard_error
-    score = f"{candidate.value:.4f}" + (f" ± {error:.4f}" if error is not None else "")
-    part = f" after {candidate.progress:.0%}" if candidate.progress < 1 else ""
-    return [
-        config.optimizer, str(config.batch_size), f"{config.peak_lr:.3g}", f"{candidate.seconds:.3g}", f"{score}{part}"
-    ]  # fmt: skip
-
-
-def _write(html: Path, title: str, question: str, what: str, figures: "dict[str, go.Figure | None]") -> None:
-    """A page of the figures that there are."""
-    from batchlaw.figures.pages import drawings, page
-
-    drawn = {name: figure for name, figure in figures.items() if figure is not None}
-    if not drawn:
-        raise BatchlawError(f"--html {html}: {title} shows no law to draw")
-    text = page("figures.html", title=f"{title}: {what}", question=question, drawings=drawings(drawn, "figure"))
-    write_page(html, text)

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from batchlaw.results.step_time import Profile
     from batchlaw.spec import StudySpec
 
-_NOISY = 0.1  # between quartiles, of the time: a knee is told from slopes that differ by about as much (assumption)
+_NOISY = 0.1  # share of the time between quartiles; a knee shows in slopes that differ by about as much (assumption)
 _HELP = """Time a step at each batch size: where larger batches stop being free, and the largest that fits.
 
-A profile is true of one device and number of threads: measure while nothing else runs, with a worker's --threads. The
-study keeps one a device, where it is registered in the database.
+A profile holds for one device and number of threads: measure while nothing else runs, with a worker's --threads. A
+study that is registered in the database keeps one profile for each device.
 """
 
 
@@ -51,11 +51,15 @@ def profile(
     ] = None,
     seconds: Annotated[
         float,
-        typer.Option("--seconds", callback=within("--seconds", 0.01, 60), help="Of steps, for each batch size."),
+        typer.Option(
+            "--seconds", callback=within("--seconds", 0.01, 60), help="Time of the steps, for each batch size."
+        ),
     ] = 1.0,
     optimizer: Annotated[
         list[str] | None,
-        typer.Option("--optimizer", metavar="NAME", help="One of the space's; repeat for more; all."),
+        typer.Option(
+            "--optimizer", metavar="NAME", help="One of the space's optimizers; repeat for more; default all."
+        ),
     ] = None,
     data_dir: DataDirOption = None,
     download: DownloadOption = False,
@@ -122,7 +126,7 @@ def _progress(study: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _show(found: "Profile") -> None:
-    """A table an optimizer, with its knee below."""
+    """A table for each optimizer, with its knee below."""
     output.print(f"[bold]{found.study}[/] {found.where()}", soft_wrap=True)
     for optimizer in found.optimizers:
         rows, fastest = found.rows_of(optimizer), found.fastest(optimizer)

@@ -34,7 +34,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every other second until the study ends.")] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Where a study stands and who works on it, from any terminal; what dead workers left is cleared up."""
+    """Show the progress of a study and its workers; trials of dead workers are released."""
     found = Study.open(study, storage)
     now = found.status()
     if json_:
@@ -79,7 +79,7 @@ def _overview(now: "StudyStatus") -> "Group":
 
 
 def reap(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
-    """Find the trials of dead workers, name them lost, and have them run again."""
+    """Mark the trials of dead workers as lost, so that they are run again."""
     from batchlaw.storage import load, open_storage
     from batchlaw.workers.recovery import reap as clear
 
@@ -88,7 +88,7 @@ def reap(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
 
 
 def storage(
-    action: Annotated[str, typer.Argument(metavar="check|upgrade", help="Look, or bring the tables up to date.")],
+    action: Annotated[str, typer.Argument(metavar="check|upgrade", help="check, or bring the tables up to date.")],
     storage: StorageOption = DEFAULT_URL,
     json_: JsonOption = False,
 ) -> int:

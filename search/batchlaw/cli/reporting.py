@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 PngOption = Annotated[
-    Path | None, typer.Option("--png", metavar="DIR", help="Write every figure there as PNG, for a paper.")
+    Path | None, typer.Option("--png", metavar="DIR", help="Write every figure to this folder as PNG.")
 ]
-SvgOption = Annotated[Path | None, typer.Option("--svg", metavar="DIR", help="Write every figure there as SVG.")]
+SvgOption = Annotated[
+    Path | None, typer.Option("--svg", metavar="DIR", help="Write every figure to this folder as SVG.")
+]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -24,11 +26,13 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def report(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY…", help="Studies in the database; several compare.")],
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY…", help="Studies in the database; several are compared.")
+    ],
     storage: StorageOption = DEFAULT_URL,
     file: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="STUDY.html, or report.html for several, where not given."),
+        typer.Option("-o", "--output", metavar="FILE", help="Default: STUDY.html, or report.html for several studies."),
     ] = None,
     png: PngOption = None,
     svg: SvgOption = None,

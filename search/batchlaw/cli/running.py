@@ -14,19 +14,17 @@ from batchlaw.study import Study
 SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 TrialsOption = Annotated[
     int | None,
-    typer.Option(
-        "--trials", callback=within("--trials", 1, 1_000_000), help="Budget of trials in place of the file's."
-    ),
+    typer.Option("--trials", callback=within("--trials", 1, 1_000_000), help="Number of trials; replaces the file's."),
 ]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", callback=within("--seed", 0, 2**63 - 1), help="Seed in place of the file's.")
+    int | None, typer.Option("--seed", callback=within("--seed", 0, 2**63 - 1), help="Seed; replaces the file's.")
 ]
 TimeoutOption = Annotated[
     float | None,
     typer.Option(
         "--timeout",
         callback=within("--timeout", 0, 1e9),
-        help="No trial starts after so many seconds; in place of the file's study_seconds.",
+        help="Seconds after which no trial starts; replaces the file's study_seconds.",
     ),
 ]
 ForkOption = Annotated[
@@ -38,7 +36,7 @@ CheckpointDirOption = Annotated[
         "--checkpoint-dir",
         envvar="BATCHLAW_CHECKPOINTS",
         metavar="DIR",
-        help="Where interrupted trials go on from; on a shared disk, for all hosts.",
+        help="Folder of checkpoints, on a disk that all hosts share.",
     ),
 ]
 CheckpointSecondsOption = Annotated[
@@ -46,7 +44,7 @@ CheckpointSecondsOption = Annotated[
     typer.Option(
         "--checkpoint-seconds",
         callback=within("--checkpoint-seconds", 0, 86_400),
-        help="Training between two checkpoints, at least.",
+        help="Least time between two checkpoints.",
     ),
 ]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
@@ -66,7 +64,11 @@ def run(
     storage: StorageOption = DEFAULT_URL,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", callback=within("--workers", 1, 1024), help="Processes; one a GPU, else one a core."),
+        typer.Option(
+            "--workers",
+            callback=within("--workers", 1, 1024),
+            help="Worker processes; one for each GPU, or else for each core.",
+        ),
     ] = None,
     device: DeviceOption = "auto",
     trials: TrialsOption = None,
@@ -75,9 +77,9 @@ def run(
     fork: ForkOption = None,
     data_dir: DataDirOption = None,
     download: DownloadOption = False,
-    plain: Annotated[bool, typer.Option("--plain", help="Plain lines in place of the live display.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Print plain lines instead of the live display.")] = False,
 ) -> int:
-    """Run a study: register it or go on with it, start workers, show progress, print the best configurations."""
+    """Run a study: register or continue it, start workers, show progress, print the best configurations."""
     from batchlaw.spec import read_spec
     from batchlaw.study.progress import RunProgress
     from batchlaw.study.running import Options, gpus_for, n_workers
@@ -124,7 +126,8 @@ def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
     if status.slots.done < status.slots.total:
         left = status.slots.total - status.slots.done
         output.print(
-            f"{'Stopped' if stopped else 'Ended'} with {left} trials to go; go on: {again}{option}", soft_wrap=True
+            f"{'Stopped' if stopped else 'Ended'} with {left} trials to go; continue with: {again}{option}",
+            soft_wrap=True,
         )
     name = study.name
     if study.spec.claim is not None:
@@ -144,7 +147,7 @@ def create(
     """Register a study without running it."""
     study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
     _show_preregistration(study)
-    output.print(f"{study.name} stands in {study.storage} with {study.stored.slots.counts().total} trials.")
+    output.print(f"{study.name} is registered in {study.storage} with {study.stored.slots.counts().total} trials.")
     output.print(f"Start a worker on any machine:  batchlaw worker {study.name} --storage URL")
 
 
@@ -185,7 +188,7 @@ def worker(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", metavar="DIR", help="Where the study's own code lies; that of its file."),
+        typer.Option("--folder", metavar="DIR", help="Folder of the study's own code; that of its file."),
     ] = None,
     data_dir: DataDirOption = None,
     lease_seconds: Annotated[
@@ -193,13 +196,16 @@ def worker(
         typer.Option(
             "--lease-seconds",
             callback=within("--lease-seconds", 1, 86_400),
-            help="A silent worker's trial is run again after these.",
+            help="Seconds without a sign of a worker after which its trial is run again.",
         ),
     ] = 120.0,
     checkpoint_dir: CheckpointDirOption = None,
     checkpoint_seconds: CheckpointSecondsOption = 10.0,
     figures: Annotated[
-        bool, typer.Option(envvar="BATCHLAW_FIGURES", help="Draw the study's page as it grows, in turn with others.")
+        bool,
+        typer.Option(
+            envvar="BATCHLAW_FIGURES", help="Draw the study's dashboard page while it runs, in turn with other workers."
+        ),
     ] = True,
 ) -> None:
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""

@@ -21,14 +21,17 @@ def add_commands(app: typer.Typer) -> None:
 def dashboard(
     storage: StorageOption = DEFAULT_URL,
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="To listen on; others than this machine need a token.")
+        str,
+        typer.Option(
+            "--host", metavar="ADDRESS", help="Address to listen on; one that other machines reach needs a token."
+        ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", callback=within("--port", 0, 65535), help="0 takes any free one.")
+        int, typer.Option("--port", callback=within("--port", 0, 65535), help="0 takes any free port.")
     ] = 8080,
     token: Annotated[
         str | None,
-        typer.Option("--token", envvar="BATCHLAW_TOKEN", help="Of 16 characters or more; else one is made up."),
+        typer.Option("--token", envvar="BATCHLAW_TOKEN", help="16 characters or more; else a random one."),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Let the page change and delete studies.")] = False,
@@ -47,7 +50,7 @@ def dashboard(
     def ready(address: str) -> None:
         output.print(f"{address}  ({'writable' if write else 'read-only'}; Ctrl-C ends it)", soft_wrap=True)
         if open_:
-            # Some browsers are waited for until they end; they must find the page answering meanwhile.
+            # Opening some browsers blocks until they close, so it happens in a thread beside the server.
             here = address.replace("//0.0.0.0:", "//127.0.0.1:")
             Thread(target=webbrowser.open, args=(here,), daemon=True).start()
 

@@ -36,6 +36,7 @@ class Law:
         grade: "designed" for a designed study, "replicated" for a table of runs with several seeds, "fitted" for a
             searched study: a curve through single runs, which is a guide and tests nothing.
         lack: what is missing for a law; None where there is one.
+        alpha: one less the confidence of every interval.
         strata: the law of every stratum.
         records: the trials of the stratum; none of a table.
         ridge: ε_opt at each batch size.
@@ -48,6 +49,7 @@ class Law:
     stratum: dict[str, Any]
     grade: Grade
     lack: str | None
+    alpha: float = 0.05
     strata: tuple["Law", ...] = ()
     records: tuple[TrialRecord, ...] = ()
     ridge: Ridge | None = None

@@ -109,7 +109,7 @@ def _of_the_best(spec: StudySpec, laws: Sequence[Law]) -> Law:
 
 
 def _refuted(exponent: Slope, rule: str, spec: StudySpec) -> str | None:
-    """As the claims H6 and H7 are: the interval of the slope excludes the band around the rule's."""
+    """A warning where the exponent's interval excludes the band around the rule's slope, as H6 and H7 are judged."""
     margin = spec.claim.margin if spec.claim else 0.25
     target = TARGETS[rule]
     if exponent.ci_low <= target + margin and exponent.ci_high >= target - margin:

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """The best configuration of one optimizer at one batch size."""
+    """The best configuration of one optimizer at one batch size, with its score and its time."""
 
     configuration: Configuration
-    value: float  # at the end, or when the time is up
-    progress: float  # of the budget by then; 1 where it fits
+    value: float  # the score at the end, or when the time is up
+    progress: float  # share of the budget by then; 1 where the whole training fits
     seconds: float  # of training until then
-    within: bool  # one standard error of the best
-    on_front: bool  # no other is both faster and better
+    within: bool  # whether the score is within one standard error of the best
+    on_front: bool  # whether no other is both faster and better
     lr_by_law: Interval | None
 
     @property
@@ -65,7 +65,7 @@ class Recommendation:
     candidates: tuple[Candidate, ...]  # the fastest first
     chosen: Candidate  # the one to take
     best: Candidate
-    clock: str  # what the seconds are of
+    clock: str  # where the seconds come from
     devices: int
     left_out: tuple[str, ...]  # candidates whose time is not known, and why
 
@@ -159,22 +159,22 @@ def recommend(
 ) -> Recommendation:
     """Weigh the score of each batch size against the time it takes.
 
-    With a number of devices each takes an equal share of every batch, and the exchange of gradients is taken to cost
-    nothing (assumption: a bound from below). With a limit of time a candidate that takes longer counts with the score
-    it had reported by then; where its rate decays, training planned for that time may do better.
+    Several devices take equal shares of every batch, and exchanging gradients costs nothing (assumption, so times are
+    lower bounds). With a time limit, a candidate that takes longer counts with the score it had reported by then; where
+    its learning rate decays, training planned for that time may do better.
 
     Args:
         spec: the study.
         records: its trials.
         laws: of its strata.
-        profile: what steps cost on the device in question; None takes the clocks of the trials themselves.
+        profile: the time of steps on a device; None takes the times of the trials.
         seconds: to train for, at most.
-        devices: that share a batch.
+        devices: how many share a batch.
 
     Raises:
         StudyError: no trial has finished.
-        BatchlawError: several devices without a profile, or no candidate that the time is known of, or that has
-            reported by then.
+        BatchlawError: several devices without a profile, no candidate whose time is known, or none that has reported
+            by then.
     """
     if devices > 1 and profile is None:
         raise BatchlawError(
@@ -234,7 +234,7 @@ def _timed(
     spec: StudySpec, chosen: list[TrialRecord], best: TrialRecord, profile: Profile | None, *, seconds: float | None,
     devices: int,
 ) -> tuple[list[_Timed], list[str]]:  # fmt: skip
-    """Those whose time is known and that have reported by then; and of the others why their time is not known."""
+    """The candidates whose time is known and that have a score by then; and why the time of others is not known."""
     timed, unknown = [], []
     for record, configuration in zip(chosen, with_ties(chosen, best, spec), strict=True):
         try:
@@ -252,7 +252,7 @@ def _timed(
 
 
 def _seconds(record: TrialRecord, config: TrainConfig, profile: Profile | None, devices: int) -> float:
-    """Of one run of a configuration; evaluation is left out, except of a training function, which is timed whole."""
+    """Training time of one run of a configuration, without evaluation; a training function is timed as a whole."""
     if profile is None:
         taken = record.result.train_seconds or record.result.seconds
         if taken is None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def laws_of(spec: StudySpec, records: list[TrialRecord], *, seed: int = 0) -> list[Law]:
     """The law of each stratum, with the reason where there is none.
 
-    A designed study gives its surfaces. Of a search the completed trials of each optimizer are taken as they lie, which
-    makes a guide and no verdict.
+    A designed study has a surface for each stratum. A search has no grid: a curve is fitted to the completed trials of
+    each optimizer, which is a guide and no test.
 
     Raises:
         StudyError: cells of a designed study have not been run, or it has too few learning rates.
@@ -75,7 +75,7 @@ def best_score(spec: StudySpec) -> Callable[[Law], float]:
 
 
 def known_laws(spec: StudySpec, records: list[TrialRecord]) -> list[Law]:
-    """The laws, or none of a study that is too small for one or has cells to go."""
+    """The laws; none where the study is too small for one or has cells without a result."""
     try:
         return laws_of(spec, records)
     except StudyError:
@@ -85,7 +85,7 @@ def known_laws(spec: StudySpec, records: list[TrialRecord]) -> list[Law]:
 def _strata(
     records: list[TrialRecord], spec: StudySpec, names: list[str]
 ) -> dict[tuple[tuple[str, Any], ...], list[TrialRecord]]:
-    """Records by the levels of the further factors as suggested; what is derived may differ (adam has no momentum)."""
+    """Records by their levels of the further factors as suggested; derived values may differ: adam has no momentum."""
     parts: dict[tuple[tuple[str, Any], ...], list[TrialRecord]] = {}
     for record in records:
         if record.config:
@@ -122,14 +122,14 @@ def _law(
     family = str(stratum.get("optimizer", extremes(spec.space.optimizer)[0]))
     lack, alpha = shortfall(found), spec.claim.alpha if spec.claim else 0.05
     return Law(
-        title=spec.name, stratum=stratum, grade="designed" if spec.claim else "fitted", lack=lack, records=tuple(part),
-        ridge=found, surface=surface, fitted=None if lack else law_of(found, bending(family), alpha=alpha),
-        noise_scale=_noise_scale(part, spec.direction),
+        title=spec.name, stratum=stratum, grade="designed" if spec.claim else "fitted", lack=lack, alpha=alpha,
+        records=tuple(part), ridge=found, surface=surface, noise_scale=_noise_scale(part, spec.direction),
+        fitted=None if lack else law_of(found, bending(family), alpha=alpha),
     )  # fmt: skip
 
 
 def _noise_scale(records: list[TrialRecord], direction: str) -> NoiseScale | None:
-    """B_simple over the best run of each batch size, where it was measured; it is another early in a run than late."""
+    """The simple noise scale over the best run of each batch size, where it was measured."""
     bests = best_per(best_first(records, direction), "batch_size")
     curves = [[point.metrics for point in record.result.curve] for record in bests]
     curves = [curve for curve in curves if any("gradient_norm2" in metrics for metrics in curve)]

@@ -95,17 +95,17 @@ def transfer(
     other seeds than those tuned on. So the table needs three seeds or more, each of them in every cell.
 
     Args:
-        data: as for `law`, and so are the other arguments.
-        score: see `law`.
-        lr: see `law`.
-        batch_size: see `law`.
-        direction: see `law`.
-        seed: see `law`; it is needed where a cell has several rows.
-        by: see `law`.
-        where: see `law`.
-        optimizer: see `law`.
-        alpha: see `law`.
-        bootstrap_seed: see `law`.
+        data: a DataFrame, or the path of a CSV or CSV.gz file, as for `law`.
+        score: the column of the score, or several, a seed each.
+        lr: the column of the learning rate.
+        batch_size: the column of the batch size, in examples.
+        direction: "maximize" or "minimize" the score.
+        seed: the column that names the seed of a row; needed where a cell has several rows.
+        by: a column, or several; each of their levels has its own costs, in `strata`.
+        where: an expression of `DataFrame.query` for the rows to keep.
+        optimizer: of the runs, as for `law`.
+        alpha: one less the confidence of every interval.
+        bootstrap_seed: of the bootstraps over seeds, 0 or more.
         reference_batch_size: the batch size whose tuned learning rate is moved; None takes the middle one.
 
     Raises:
@@ -160,8 +160,8 @@ def _laws(
         curve = bending(family if family in FAMILIES else optimizer)
         laws.append(
             Law(
-                title=title_of(data), stratum=group, grade="replicated", lack=lack, ridge=found, surface=surface,
-                fitted=None if lack else law_of(found, curve, alpha=alpha),
+                title=title_of(data), stratum=group, grade="replicated", lack=lack, alpha=alpha, ridge=found,
+                surface=surface, fitted=None if lack else law_of(found, curve, alpha=alpha),
             )
         )  # fmt: skip
     return laws

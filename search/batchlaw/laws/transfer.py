@@ -85,7 +85,7 @@ class Transfer:
         rows = []
         for rule in self.rules:
             for row, batch_size in enumerate(self.surface.given.tolist()):
-                found = rule.carried.mean(np.array([row]))
+                found = rule.carried.mean(np.array([row]), self.law.alpha)
                 rows.append(
                     {
                         "rule": rule.name, "batch_size": batch_size,
@@ -171,8 +171,8 @@ def transfer_of_study(
     spec = stored.spec
     if spec.claim is None:
         raise StudyError(
-            f"study {spec.name!r} was searched: what a rule costs shows where every batch size has every rate; "
-            "a study file with [claim] in the place of [search] does"
+            f"study {spec.name!r} was searched: the cost of a rule needs every learning rate at every batch size, as a "
+            "study file with [claim] in place of [search] has"
         )
     laws = laws_of(spec, records_of(stored), seed=bootstrap_seed)
     score_of = best_score(spec)
@@ -220,7 +220,7 @@ def transfer_of(law: Law, reference: float | None, *, nearest: float) -> Transfe
         )  # fmt: skip
     row = int(np.abs(np.log2(surface.given) - np.log2(reference or nearest)).argmin())
     carried = {name: transfer_by_rule(surface, row, slope) for name, slope in TARGETS.items() if name != "sde"}
-    unmeasured = {"sde": "it moves Adam's averages with the rate, which no run here does; training at its rates tells"}
+    unmeasured = {"sde": "it changes Adam's averages with the rate, which no run here does"}
     by_law = transfer_by_law(surface, law.fitted.fit.curve if law.fitted else LINE)
     if by_law is None:
         unmeasured["law"] = law.lack or "without one seed too few batch sizes have an identified optimum"
@@ -230,15 +230,15 @@ def transfer_of(law: Law, reference: float | None, *, nearest: float) -> Transfe
 
 
 def ranked(law: Law, reference: int, carried: dict[str, Transferred], unmeasured: dict[str, str]) -> Transfer:
-    """Order rules by their mean regret over the batch sizes beside the reference, and compare each with the first."""
+    """Order the rules by their mean cost over the batch sizes beside the reference, and compare each with the first."""
     assert law.surface is not None
     rows = np.array([row for row in range(len(law.surface.given)) if row != reference])
     order = sorted(carried, key=lambda name: float(carried[name].regrets[rows].mean()))
-    excess = {name: difference(carried[name], carried[order[0]], rows) for name in order[1:]}
+    excess = {name: difference(carried[name], carried[order[0]], rows, law.alpha) for name in order[1:]}
     adjusted = dict(zip(excess, holm(np.array([e.p_value for e in excess.values()])).tolist(), strict=True))
     rules = [
         Rule(
-            name, carried[name], carried[name].mean(rows),
+            name, carried[name], carried[name].mean(rows, law.alpha),
             int(rows[carried[name].regrets[rows].mean(axis=1).argmax()]), excess.get(name), adjusted.get(name),
         )
         for name in order

@@ -1,6 +1,7 @@
 """Training at the learning rates that rules give, to measure what a rule costs instead of estimating it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from batchlaw.stats.transfer import Transferred, scores_at, tuned_rates
 def trained(
     spec: StudySpec, transfer: Transfer, runtime: Runtime, *, done: Callable[[], None] = lambda: None
 ) -> Transfer:
-    """The regret of every rule, from training at the learning rates that it gives, on the study's own seeds.
+    """The cost of every rule, from training at the learning rates that it gives, on the study's own seeds.
 
     The learning rate at the reference, and the law without the batch size in question, come from all seeds, since all
     seeds train with one learning rate. The rate that they are compared with is tuned on the other seeds, as in the
@@ -30,10 +31,21 @@ def trained(
 
     Args:
         spec: the designed study.
-        transfer: of one of its strata.
+        transfer: read from its runs; all its strata are trained.
         runtime: where to train.
         done: called after each configuration.
     """
+    parts = tuple(_trained(spec, part, runtime, done) for part in transfer.strata)
+    return replace(next(part for part in parts if part.law.stratum == transfer.law.stratum), strata=parts)
+
+
+def n_trainings(transfer: Transfer) -> int:
+    """The number of configurations that `trained` trains."""
+    return sum(len(rates) for part in transfer.strata for rates in rates_of(part.law, part.reference).values())
+
+
+def _trained(spec: StudySpec, transfer: Transfer, runtime: Runtime, done: Callable[[], None]) -> Transfer:
+    """The transfer in one stratum."""
     law, reference, surface = transfer.law, transfer.reference, transfer.surface
     tuned = scores_at(surface, tuned_rates(surface))
     carried, unmeasured = {}, {}
@@ -101,8 +113,3 @@ def _config(spec: StudySpec, law: Law, reference: int, name: str, batch_size: in
         rule="sde" if sde else "constant",
         seeds=run_seeds(spec.arm.seed, spec.arm.replicates),
     )
-
-
-def n_trainings(transfer: Transfer) -> int:
-    """The number of configurations that `trained` trains."""
-    return sum(len(rates) for rates in rates_of(transfer.law, transfer.reference).values())

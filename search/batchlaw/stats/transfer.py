@@ -91,9 +91,9 @@ def transfer_by_law(surface: Surface, curve: Curve = LINE, *, seed: int = 0) -> 
     return _judged(surface, rates)
 
 
-def difference(first: Transferred, second: Transferred, rows: np.ndarray) -> Contrast:
+def difference(first: Transferred, second: Transferred, rows: np.ndarray, alpha: float = 0.05) -> Contrast:
     """The mean regret of one rule minus that of another, paired by seed; `rows` are indices of batch sizes."""
-    return paired(first.regrets[rows].mean(axis=0), second.regrets[rows].mean(axis=0))
+    return paired(first.regrets[rows].mean(axis=0), second.regrets[rows].mean(axis=0), alpha)
 
 
 def seed_error(surface: Surface) -> Floats:

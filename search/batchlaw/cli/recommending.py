@@ -1,0 +1,91 @@
+"""The command recommend."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from batchlaw.cli.console import (
+    DEFAULT_URL,
+    HtmlOption,
+    JsonOption,
+    StorageOption,
+    StudyArgument,
+    output,
+    stored_study,
+    within,
+    write_figures,
+)
+
+if TYPE_CHECKING:
+    from batchlaw.laws.recommendation import Candidate, Recommendation
+    from batchlaw.storage import StoredStudy
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command(epilog="Example: batchlaw recommend digits-joint --seconds 2")(recommend)
+
+
+def recommend(
+    study: StudyArgument,
+    storage: StorageOption = DEFAULT_URL,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", callback=within("--seconds", 1e-3, 1e9), help="Longest training time."),
+    ] = None,
+    devices: Annotated[
+        int,
+        typer.Option("--devices", callback=within("--devices", 1, 1_000_000), help="Devices that share every batch."),
+    ] = 1,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="DEVICE", help="Part of the name of a profiled device; the latest profile."),
+    ] = None,
+    html: HtmlOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """The fastest configuration whose score is within one standard error of the best, by the law and the profile."""
+    from batchlaw.laws.recommendation import recommendation_of_study
+
+    stored = stored_study(study, storage)
+    found = recommendation_of_study(stored, seconds=seconds, devices=devices, on=on)
+    if json_:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        _show_recommendation(found, stored)
+    if html is not None:
+        from batchlaw.figures.laws import front_figure
+
+        figures = {"front": front_figure(stored.spec, found)}
+        write_figures(html, study, stored.spec.question, "score against time", dict(figures))
+
+
+def _show_recommendation(found: "Recommendation", stored: "StoredStudy") -> None:
+    spec = stored.spec
+    shared = f", every batch shared among {found.devices}" if found.devices > 1 else ""
+    output.print(f"[bold]{spec.name}[/]: seconds by {found.clock}{shared}", soft_wrap=True)
+    grid = Table("", "optimizer", "batch size", "peak lr", "seconds", spec.arm.metric.replace("_", " "), box=None)
+    for candidate in found.candidates:
+        if candidate.on_front or candidate.within:
+            mark = "→" if candidate is found.chosen else "=" if candidate.within else ""
+            grid.add_row(mark, *_cells(candidate))
+    output.print(grid)
+    output.print("= within one standard error of the best; the others are the front of score and time.", style="dim")
+    chosen = found.chosen
+    if chosen.lr_by_law:
+        output.print(escape(f"The law puts the best rate there at {chosen.lr_by_law}."), soft_wrap=True)
+    for line in found.left_out:
+        output.print(f"left out: {line}", soft_wrap=True, style="dim", markup=False)
+    output.print(f"Take it away:  batchlaw export {spec.name} --trial {chosen.configuration.trial} --format python")
+
+
+def _cells(candidate: "Candidate") -> list[str]:
+    config, error = candidate.config, candidate.configuration.standard_error
+    score = f"{candidate.value:.4f}" + (f" ± {error:.4f}" if error is not None else "")
+    part = f" after {candidate.progress:.0%}" if candidate.progress < 1 else ""
+    return [
+        config.optimizer, str(config.batch_size), f"{config.peak_lr:.3g}", f"{candidate.seconds:.3g}", f"{score}{part}"
+    ]  # fmt: skip
