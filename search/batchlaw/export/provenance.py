@@ -1,7 +1,7 @@
 """The provenance of an exported configuration: its study and trial, the interval of its score, what was tried."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
@@ -43,7 +43,8 @@ class Provenance:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, YAML, TOML and CSV; `verified` and `predicted` are left out where they are None."""
-        facts = {name: value for name, value in vars(self).items() if name not in ("verified", "predicted")}
+        facts = asdict(self)
+        del facts["verified"], facts["predicted"]
         if self.verified:
             facts["verified"] = self.verified.as_dict()
         if self.predicted:

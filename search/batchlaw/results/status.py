@@ -55,7 +55,7 @@ class StudyStatus:
         best = self.best and {
             "trial": self.best.number,
             "value": self.best.value,
-            "peak_lr": self.best.known_config.peak_lr,
+            "peak_lr": self.best.config.peak_lr if self.best.config else None,
             "params": self.best.params,
         }
         return {

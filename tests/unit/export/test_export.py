@@ -10,7 +10,7 @@ import torch
 import yaml
 from batchlaw.cli import exporting
 from batchlaw.errors import BatchlawError
-from batchlaw.export import FORMATS, provenances_of
+from batchlaw.export import FORMATS, provenances_of, render
 from batchlaw.export.accumulation import micro_batches
 from batchlaw.export.snippet import python_snippet
 from batchlaw.export.timm_flags import timm_flags
@@ -120,6 +120,15 @@ def test_a_verification_belongs_to_its_trial_alone():
     with_test = dataclasses.replace(verified, test=("test_accuracy", Estimate(0.8, 0.02)))
     assert with_test.as_dict()["test"] == {"metric": "test_accuracy", "value": 0.8, "standard_error": 0.02}
     assert with_test.line().endswith("; test_accuracy 0.8000 ± 0.0200.")
+
+
+def test_yaml_repeats_what_configurations_share_instead_of_naming_it():
+    records, spec = [record(1, [0.97]), record(2, [0.95])], tiny_spec()
+    verified = Verification(
+        trial=1, metric="m", n_seeds=5, search_value=0.97, fresh=Estimate(0.9, 0.01), optimism=Estimate(0.07, 0.01)
+    )
+    text = render("yaml", spec, with_ties(records, records[0], spec), provenances(records, verified=verified), verified)
+    assert text.count("batch_sizes:") == 2 and "&" not in text and "*" not in text
 
 
 def test_a_metric_of_any_text_stays_within_the_comment():
