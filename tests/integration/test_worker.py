@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -169,6 +170,20 @@ def test_a_failing_trial_is_tried_again_a_bounded_number_of_times(sqlite):
     assert sorted(outcomes(stored)) == ["complete"] * 2 + ["failed"] * 4
     failed = records_of(stored)[0]
     assert failed.reason == "RuntimeError: a fault"
+
+
+def test_a_function_that_exits_fails_its_trial_and_not_the_worker(sqlite):
+    def train(trial):
+        if trial.config.optimizer == "adam":
+            sys.exit(0)
+        return {"validation_loss": 1.0}
+
+    stored = work(sqlite, own_spec(trials=8, max_retries=0), train)
+    failed = [record for record in records_of(stored) if record.outcome == "failed"]
+    assert 0 < len(failed) < 8
+    assert {record.reason for record in failed} == {
+        "ObjectiveError: mine:train called sys.exit(0) and returned nothing"
+    }
 
 
 def test_a_missing_metric_fails_the_trial_with_its_name(sqlite):

@@ -95,7 +95,10 @@ def train_function(config: TrainConfig, spec: StudySpec, report: Report, runtime
     assert runtime.objective is not None
     replicates: list[Mapping[str, float]] = []
     for seed in config.seeds:
-        metrics = runtime.objective(Trial(config.model_copy(update={"seeds": (seed,)}), report, folder))
+        try:
+            metrics = runtime.objective(Trial(config.model_copy(update={"seeds": (seed,)}), report, folder))
+        except SystemExit as error:  # which would end the worker
+            raise ObjectiveError(f"{spec.user_code} called sys.exit({error.code!r}) and returned nothing") from error
         if not isinstance(metrics, Mapping):
             raise ObjectiveError(f"{spec.user_code} returned {type(metrics).__name__}, not a mapping of metrics")
         if not math.isfinite(metric_of(metrics, spec)):

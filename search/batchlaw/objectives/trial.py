@@ -47,7 +47,8 @@ class Trial:
     the trial is not run again. `raise batchlaw.errors.Diverged({"loss": 2.3})` says the same, with the metrics of the
     untrained network: they tell the sampler how bad the region is.
 
-    Errors: any other exception fails the trial. Its parameters are run again, at most `max_retries` times.
+    Errors: any other exception, and `sys.exit`, fails the trial. Its parameters are run again, at most `max_retries`
+    times.
 
     Resuming: a worker that is stopped or dies gives its trial to another worker, which calls the function again from
     the start, with the same `config`, `seed` and `run_dir`. A function that saves its state in `run_dir` can go on.

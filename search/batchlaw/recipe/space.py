@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from batchlaw.spec import FloatRange, IntRange, Space, levels_of
-from batchlaw.spec.knobs import KNOBS, Knob, Point
+from batchlaw.spec.knobs import KNOBS, Point
 
 
 class Suggests(Protocol):
@@ -103,19 +103,22 @@ def point_of(params: Mapping[str, Any], space: Space) -> Point:
 
 
 def suggest(trial: Suggests, space: Space) -> Point:
-    """The point of a trial; every dimension that is not fixed is suggested by the trial."""
-    return Point(**{knob.name: _value(trial, knob, getattr(space, knob.name)) for knob in KNOBS})
-
-
-def _value(trial: Suggests, knob: Knob, dimension: Any) -> Any:
-    """The value of one knob: fixed, one of a list, or a number of a range on the scale that is searched."""
-    name = knob.name
-    if isinstance(dimension, FloatRange) and knob.scale == "log(1-x)":
-        return 1 - trial.suggest_float(f"one_minus_{name}", 1 - dimension.high, 1 - dimension.low, log=True)
-    if isinstance(dimension, FloatRange):
-        return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
-    if isinstance(dimension, IntRange) and dimension.log2:
-        return 2 ** trial.suggest_int(f"log2_{name}", int(log2(dimension.low)), int(log2(dimension.high)))
-    if isinstance(dimension, IntRange):
-        return trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
-    return trial.suggest_categorical(name, dimension) if isinstance(dimension, tuple) else dimension
+    """The point of a trial: each knob is fixed, one of a list, or a number of a range on the scale that is searched."""
+    point: dict[str, Any] = {}
+    for knob in KNOBS:
+        name, dimension = knob.name, getattr(space, knob.name)
+        if isinstance(dimension, FloatRange) and knob.scale == "log(1-x)":
+            low, high = 1 - dimension.high, 1 - dimension.low
+            point[name] = 1 - trial.suggest_float(f"one_minus_{name}", low, high, log=True)
+        elif isinstance(dimension, FloatRange):
+            point[name] = trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+        elif isinstance(dimension, IntRange) and dimension.log2:
+            low, high = int(log2(dimension.low)), int(log2(dimension.high))
+            point[name] = 2 ** trial.suggest_int(f"log2_{name}", low, high)
+        elif isinstance(dimension, IntRange):
+            point[name] = trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
+        elif isinstance(dimension, tuple):
+            point[name] = trial.suggest_categorical(name, dimension)
+        else:
+            point[name] = dimension
+    return Point(**point)
