@@ -138,10 +138,8 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
 
 def folder_name(stored: StoredStudy) -> str:
     """A name for the folder of a study's files. A study that is deleted and made again gets another name."""
-    identity = with_retries(lambda: stored.study.user_attrs).get(_ID) or fingerprint(
-        stored.spec
-    )  # no id before version 0.2
-    return f"{stored.spec.name}-{identity}"
+    identity = with_retries(lambda: stored.study.user_attrs).get(_ID)  # None in studies from before version 0.2
+    return f"{stored.spec.name}-{identity or fingerprint(stored.spec)}"
 
 
 def note_run(stored: StoredStudy, key: str, facts: dict[str, Any]) -> None:

@@ -50,9 +50,7 @@ def backward(layers: Sequence[Layer], images: Tensor, labels: Tensor, share: flo
         _add(weight, delta.mT @ inputs)
         _add(bias, delta.sum(-2, keepdim=weight.ndim == 3))
         if inputs is not hidden[0]:
-            delta = (delta @ weight).mul_(
-                inputs.sign()
-            )  # the inputs are outputs of a ReLU, whose derivative is their sign
+            delta = (delta @ weight).mul_(inputs.sign())  # the derivative of the ReLU that the inputs come from
     return losses
 
 
