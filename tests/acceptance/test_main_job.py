@@ -190,3 +190,8 @@ def test_an_objective_that_cannot_be_imported_is_refused_before_anything_is_writ
     (tmp_path / "slow_training.py").unlink()
     assert "cannot be imported" in batchlaw("run", file, code=2).stderr
     assert not (tmp_path / "batchlaw.db").exists()
+
+
+def test_the_example_of_a_training_function_runs(batchlaw):
+    file = Path(__file__).parents[2] / "studies" / "own-training.toml"
+    assert "2 of 2 trials" in batchlaw("run", file, "--trials", 2, "--workers", 1).stdout
