@@ -18,6 +18,7 @@ Stop (BaseException)     ends a training function; `except Exception` does not c
 └── Interrupted          the worker was asked to stop; another worker runs the trial again
 """
 
+import numbers
 from collections.abc import Mapping
 
 __all__ = [
@@ -61,6 +62,18 @@ class BatchlawError(Exception):
         got = "" if self.got is None else f" got {self.got!r};"
         line = f"{argument}:{got} {self.message}" if argument else self.message
         return f"{line}; {advice}" if advice else line
+
+
+def check_whole(value: object, argument: str, *, at_least: int) -> None:
+    """Refuse what is no whole number, or is below a bound.
+
+    Raises:
+        BatchlawError: names the argument, its value and the bound.
+    """
+    if not isinstance(value, numbers.Integral):
+        raise BatchlawError("must be a whole number", argument=argument, got=value)
+    if value < at_least:
+        raise BatchlawError(f"must be at least {at_least}", argument=argument, got=value)
 
 
 class SpecError(BatchlawError):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import batchlaw as bl
@@ -188,7 +189,9 @@ class TestRunHere:
         study = own(url)
         for options, words in (
             ({"workers": -1}, "workers: got -1; must be at least 0"),
+            ({"workers": "two"}, "workers: got 'two'; must be a whole number"),
             ({"trials": 0}, "trials: got 0; must be at least 1"),
+            ({"trials": 2.5}, "trials: got 2.5; must be a whole number"),
             ({"device": "abacus"}, "device: got 'abacus'; must be auto, cpu"),
         ):
             with pytest.raises(bl.BatchlawError, match=words):
@@ -319,6 +322,36 @@ class TestAskAndTell:
         rival.tell(again, {"loss": 2.0})
         assert list(rival.trials()["outcome"]) == ["lost", "complete"]
 
+    def test_a_trial_that_has_ended_takes_no_reports(self, url):
+        study = bl.Study.create(storage=url, trials=1, **OWN)
+        trial = study.ask()
+        study.tell(trial, {"loss": 1.0})
+        time.sleep(0.6)  # reports are written every half second
+        with pytest.raises(bl.StudyError, match="trial 0 has ended; it takes no more reports"):
+            trial.report(0.5, {"loss": 1.0})
+
+    def test_what_is_no_result_is_refused_and_the_trial_stays(self, url):
+        study = bl.Study.create(storage=url, trials=1, **OWN)
+        trial = study.ask()
+        for told, words in (
+            (0.3, "metrics: got 0.3; must be a mapping of names to numbers"),
+            ([0.3], "metrics: got 0.3; must be a mapping of names to numbers"),
+            ({"loss": None}, "loss: must be a number"),
+            ({"loss": 0.3, "note": "good"}, "note: got 'good'; must be a number"),
+        ):
+            with pytest.raises(bl.ObjectiveError) as refused:
+                study.tell(trial, told)
+            assert str(refused.value) == words
+        study.tell(trial, {"loss": 0.3})
+        assert study.best()[0].value == 0.3
+
+    @pytest.mark.parametrize("progress", [50, -0.5, float("nan"), "half", None])
+    def test_progress_is_a_share_of_the_budget(self, url, progress):
+        study = bl.Study.create(storage=url, trials=1, **OWN)
+        trial = study.ask()
+        with pytest.raises(bl.ObjectiveError, match=r"^progress: .*must be (a number|above 0 and at most 1)$"):
+            trial.report(progress, {"loss": 1.0})
+
     def test_loops_and_workers_share_a_study(self, url):
         study = own(url, trials=12)
         worker = threading.Thread(target=own(url, trials=12).run, kwargs={"workers": 0, "progress": False})
@@ -351,6 +384,11 @@ class TestAskAndTell:
 
 
 class TestResults:
+    @pytest.mark.parametrize("n", [0, -1, "all"])
+    def test_a_ranking_of_no_such_length_is_refused(self, study, n):
+        with pytest.raises(bl.BatchlawError, match=f"n: got {n!r}; must be"):
+            study.best(n)
+
     def test_a_ranking_is_a_sequence_that_shows_itself(self, study):
         best = study.best(4)
         assert isinstance(best, bl.Ranking) and isinstance(best[0], bl.Configuration)

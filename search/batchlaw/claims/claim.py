@@ -207,14 +207,13 @@ def claim(
     """
     from batchlaw.claims.evidence import gather
     from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
-    from batchlaw.claims.tables import Columns, read_table, surfaces, title_of
+    from batchlaw.claims.tables import Columns, check_statistics, read_table, surfaces, title_of
     from batchlaw.claims.verdict import judge
 
     name = hypothesis_named(hypothesis).name
     if name not in OF_A_TABLE:
         raise BatchlawError(f"a table can be judged on {', '.join(OF_A_TABLE)}", argument="hypothesis", got=hypothesis)
-    if not 0 < alpha < 1:
-        raise BatchlawError("must lie between 0 and 1", argument="alpha", got=alpha)
+    check_statistics(alpha, bootstrap_seed)
     columns = Columns.of(lr=lr, batch_size=batch_size, score=score, seed=seed, by=by, direction=direction)
     parts = list(surfaces(read_table(data, columns, where), columns))
     block = [

@@ -229,7 +229,7 @@ def hypothesis_named(name: str) -> Hypothesis:
         BatchlawError: there is none.
     """
     for entry in _ALL:
-        if entry.name.lower() == name.lower():
+        if entry.name.lower() == str(name).lower():
             return entry
     raise BatchlawError(f"must be one of {', '.join(CATALOGUE)}", argument="hypothesis", got=name)
 

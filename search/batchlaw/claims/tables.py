@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from numbers import Real
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from batchlaw.errors import BatchlawError, DataError
+from batchlaw.errors import BatchlawError, DataError, check_whole
 from batchlaw.stats.surface import Surface
 
 
@@ -32,18 +34,37 @@ class Columns:
         """From arguments; several columns are a sequence, or one text with commas.
 
         Raises:
-            BatchlawError: the direction is none.
+            BatchlawError: the direction is none, or a name is no text.
         """
+        for argument, name in {"lr": lr, "batch_size": batch_size, "seed": seed or ""}.items():
+            if not isinstance(name, str):
+                raise BatchlawError("must be the name of a column", argument=argument, got=name)
         if direction not in ("maximize", "minimize"):
             raise BatchlawError("must be maximize or minimize", argument="direction", got=direction)
         return cls(
-            lr=lr, batch_size=batch_size, score=_names(score), seed=seed, by=_names(by or ()),
+            lr=lr, batch_size=batch_size, score=_names("score", score), seed=seed,
+            by=_names("by", by or ()),
             maximize=direction == "maximize",
         )  # fmt: skip
 
 
-def _names(columns: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(name.strip() for name in columns.split(",")) if isinstance(columns, str) else tuple(columns)
+def _names(argument: str, columns: str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(columns, str):
+        return tuple(name.strip() for name in columns.split(","))
+    if not isinstance(columns, Sequence) or not all(isinstance(name, str) for name in columns):
+        raise BatchlawError("must be the name of a column, or several names", argument=argument, got=columns)
+    return tuple(columns)
+
+
+def check_statistics(alpha: float, bootstrap_seed: int) -> None:
+    """Refuse a level or a seed that cannot be used.
+
+    Raises:
+        BatchlawError: names the argument, its value and the bound.
+    """
+    if not isinstance(alpha, Real) or not 0 < alpha < 1:
+        raise BatchlawError("must lie between 0 and 1", argument="alpha", got=alpha)
+    check_whole(bootstrap_seed, "bootstrap_seed", at_least=0)
 
 
 def title_of(data: pd.DataFrame | str | Path) -> str:
@@ -62,6 +83,8 @@ def read_table(data: pd.DataFrame | str | Path, columns: Columns, where: str | N
     Raises:
         DataError: it cannot be read, or a column is missing or holds something other than numbers; one line.
     """
+    if not isinstance(data, pd.DataFrame | str | PathLike):
+        raise DataError(f"must be a DataFrame or the path of a file, not {type(data).__name__}", argument="data")
     title, table = title_of(data), data if isinstance(data, pd.DataFrame) else _read_csv(Path(data))
     first = 0 if isinstance(data, pd.DataFrame) else 2  # a file's first row stands on its second line
     wanted = {"lr": (columns.lr,), "batch_size": (columns.batch_size,), "score": columns.score}
@@ -75,6 +98,8 @@ def read_table(data: pd.DataFrame | str | Path, columns: Columns, where: str | N
                 raise DataError(
                     f"{title} has no such column{hint}; it has {', '.join(existing)}", argument=argument, got=name
                 )
+            if isinstance(table[name], pd.DataFrame):
+                raise DataError(f"{title} has several columns of this name", argument=argument, got=name)
     if where is not None:
         try:
             table = table.query(where, engine="python")
@@ -83,6 +108,11 @@ def read_table(data: pd.DataFrame | str | Path, columns: Columns, where: str | N
             raise DataError(reason, argument="where", got=where) from None
         if table.empty:
             raise DataError(f"no row of {title} is left", argument="where", got=where)
+    for argument in ("seed", "by"):
+        for name in wanted[argument]:
+            if (empty := table[name].isna()).any():
+                row = _row(table, empty, first)
+                raise DataError(f"{row} of {title} has no value there", argument=argument, got=name)
     for name in (columns.lr, columns.batch_size, *columns.score):
         numbers = pd.to_numeric(table[name], errors="coerce")
         wrong = numbers.isna() & table[name].notna()

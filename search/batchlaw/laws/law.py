@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from batchlaw.errors import BatchlawError
@@ -127,6 +129,8 @@ class Law:
         if self.fitted is None:
             raise BatchlawError(f"there is no law to predict by: {self.lack}")
         low, high = self.fitted.seen
+        if not isinstance(batch_size, Real) or not isfinite(batch_size):
+            raise BatchlawError("must be a number of examples", argument="batch_size", got=batch_size)
         if not (extrapolate or low <= batch_size <= high) or batch_size <= 0:
             raise BatchlawError(
                 f"must be from {low:g} to {high:g}, where the law was seen",

@@ -143,12 +143,11 @@ def _laws(
     **columns: Any,
 ) -> list[Law]:  # fmt: skip
     """The law of each group."""
-    from batchlaw.claims.tables import Columns, read_table, surfaces, title_of
+    from batchlaw.claims.tables import Columns, check_statistics, read_table, surfaces, title_of
 
     if optimizer not in FAMILIES:
         raise BatchlawError(f"must be one of {', '.join(FAMILIES)}", argument="optimizer", got=optimizer)
-    if not 0 < alpha < 1:
-        raise BatchlawError("must lie between 0 and 1", argument="alpha", got=alpha)
+    check_statistics(alpha, bootstrap_seed)
     chosen = Columns.of(**columns)
     laws = []
     for group, grid in surfaces(read_table(data, chosen, where), chosen):

@@ -38,9 +38,9 @@ def score_of_replicates(metrics: Sequence[Mapping[str, float]], spec: StudySpec,
     """The score of the user's own runs, one a seed.
 
     Raises:
-        ObjectiveError: the study's metric is missing.
+        ObjectiveError: the study's metric is missing, or a metric is no number.
     """
-    replicates = [{name: float(value) for name, value in each.items()} for each in metrics]
+    replicates = [{name: number_of(value, name) for name, value in each.items()} for each in metrics]
     names = [name for name in replicates[0] if all(name in each for each in replicates)]
     means = {name: sum(each[name] for each in replicates) / len(replicates) for name in names}
     return Score(
@@ -54,10 +54,23 @@ def metric_of(metrics: Mapping[str, float], spec: StudySpec) -> float:
     """The study's metric.
 
     Raises:
-        ObjectiveError: it is missing.
+        ObjectiveError: it is missing or no number, or the metrics are no mapping.
+    """
+    if not isinstance(metrics, Mapping):
+        raise ObjectiveError("must be a mapping of names to numbers", argument="metrics", got=metrics)
+    if spec.arm.metric not in metrics:
+        names = ", ".join(map(str, metrics)) or "none"
+        raise ObjectiveError(f"metric: {spec.arm.metric!r} is not among the metrics: {names}")
+    return number_of(metrics[spec.arm.metric], spec.arm.metric)
+
+
+def number_of(value: Any, name: str) -> float:
+    """A number that the user's code gave.
+
+    Raises:
+        ObjectiveError: it is none; the message names it.
     """
     try:
-        return float(metrics[spec.arm.metric])
-    except KeyError:
-        names = ", ".join(metrics) or "none"
-        raise ObjectiveError(f"metric: {spec.arm.metric!r} is not among the metrics: {names}") from None
+        return float(value)
+    except (TypeError, ValueError):
+        raise ObjectiveError("must be a number", argument=name, got=value) from None

@@ -129,7 +129,7 @@ class Trial:
             Stop: the trial is to end here, for instance because it is pruned. `Stop` is no `Exception`, so that
                 `except Exception` lets it pass; clean up in `finally`.
             Diverged: the study's metric is NaN or infinite.
-            ObjectiveError: the study's metric is missing.
+            ObjectiveError: the study's metric is missing or no number, or the progress lies outside its bounds.
         """
         self._report(progress, metrics)
 

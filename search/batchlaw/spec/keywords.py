@@ -13,6 +13,7 @@ _SHORTCUTS = {
     "trials": "search", "sampler": "search", "pruner": "search",
     "epochs": "budget", "steps": "budget", "examples": "budget",
 }  # fmt: skip
+_TABLES = {"task", "budget", "space", "schedule", "search", "claim"}
 _SCALES = {knob.name: knob.scale for knob in KNOBS}
 ASK = "ask"  # the objective of a study whose trials are asked for and told; see `Study.ask`
 
@@ -24,9 +25,13 @@ def tables_of(keywords: Mapping[str, Any]) -> dict[str, Any]:
         keywords: None is a keyword that was not given.
 
     Raises:
-        SpecError: a key is given twice or belongs to the other arm, or a range is not two numbers.
+        SpecError: a table is no mapping, a key is given twice or belongs to the other arm, or a range is not two
+            numbers.
     """
     given = {name: _plain(value) for name, value in keywords.items() if value is not None}
+    for name in _TABLES & given.keys():
+        if not isinstance(given[name], dict):
+            raise SpecError("must be a mapping", argument=name, got=keywords[name])
     shortcuts = {name: given.pop(name) for name in _SHORTCUTS if name in given}
     arm = "claim" if "claim" in given else "search"
     given.setdefault(arm, {})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from batchlaw.errors import BatchlawError, StudyError
+from batchlaw.errors import BatchlawError, StudyError, check_whole
 from batchlaw.export import FORMATS, OF_ONE, provenances_of, render
 from batchlaw.results.configuration import PER, Configuration
 from batchlaw.results.ranking import select, with_ties
@@ -41,8 +41,7 @@ class Choice:
         for argument, value, known in (("format", self.format, FORMATS), ("per", self.per, PER)):
             if value is not None and value not in known:
                 raise BatchlawError(f"must be one of {', '.join(known)}", argument=argument, got=value)
-        if self.top < 1:
-            raise BatchlawError("must be at least 1", argument="top", got=self.top)
+        check_whole(self.top, "top", at_least=1)
         if self.format in OF_ONE and self.top > 1:
             raise BatchlawError(f"must be 1; {self.format} holds one configuration", argument="top", got=self.top)
         if self.format in OF_ONE and self.per is not None:

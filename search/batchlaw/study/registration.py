@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchlaw import __version__
-from batchlaw.errors import BatchlawError, SpecError
+from batchlaw.errors import BatchlawError, SpecError, check_whole
 from batchlaw.spec import ASK, StudySpec, parse_spec, read_spec, tables_of
 from batchlaw.study.code import Code, check_objective, objective_name
 
@@ -43,8 +43,8 @@ def check_budget(spec: StudySpec, trials: int | None) -> None:
     """
     if trials is not None and spec.claim is not None:
         raise BatchlawError("a designed study has one trial for each of its cells", argument="trials", got=trials)
-    if trials is not None and trials < 1:
-        raise BatchlawError("must be at least 1", argument="trials", got=trials)
+    if trials is not None:
+        check_whole(trials, "trials", at_least=1)
 
 
 def register_study(

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchlaw.errors import BatchlawError, Diverged, WorkFailed
+from batchlaw.errors import BatchlawError, Diverged, WorkFailed, check_whole
 from batchlaw.study.files import StrPath, path_of, write_text
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class StudyResults:
         """
         from batchlaw.results.ranking import ranking
 
+        check_whole(n, "n", at_least=1)
         return ranking(self._records(), self.spec, n)
 
     def claim(self, hypothesis: str | None = None, *, bootstrap_seed: int = 0) -> "Claim":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batchlaw import __version__
-from batchlaw.errors import BatchlawError
+from batchlaw.errors import BatchlawError, check_whole
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, note_run
 from batchlaw.study.code import Code
@@ -82,8 +82,8 @@ def run_study(
     """See `Study.run`."""
     options.check_device()
     options.check(stored.spec)
-    if workers is not None and workers < 0:
-        raise BatchlawError("must be at least 0", argument="workers", got=workers)
+    if workers is not None:
+        check_whole(workers, "workers", at_least=0)
     code.check(stored.spec)
     if workers is None:
         workers = n_workers(gpus_for(options.device)) if code.is_importable(stored.spec) else 0

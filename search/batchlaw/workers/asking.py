@@ -6,7 +6,9 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+import optuna
 import torch
 
 from batchlaw import sampling
@@ -42,6 +44,17 @@ class AskedTrial(Trial):
     def __init__(self, number: int, config: TrainConfig, report: Report, folder: Path) -> None:
         super().__init__(config, report, folder)
         self.number = number
+
+    def report(self, progress: float, metrics: Mapping[str, float]) -> None:
+        """See `Trial.report`.
+
+        Raises:
+            StudyError: the trial has a result already, or was given to another worker.
+        """
+        try:
+            super().report(progress, metrics)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            raise StudyError(f"trial {self.number} has ended; it takes no more reports") from None
 
 
 @dataclass(frozen=True)
@@ -137,7 +150,7 @@ class Asking:
             case BaseException():
                 return reason_of(told), traceback_of(told)
             case _:
-                replicates = [told] if isinstance(told, Mapping) else list(told)
+                replicates = cast("list[Mapping[str, float]]", list(told) if isinstance(told, Sequence) else [told])
                 if len(replicates) != n_seeds:
                     raise BatchlawError(
                         f"must be the metrics of each of the {n_seeds} seeds", argument="result", got=told

@@ -10,11 +10,11 @@ from typing import Any
 
 import optuna
 
-from batchlaw.errors import DeviceMemoryError, Diverged, Pruned, TimeLimit
+from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned, TimeLimit
 from batchlaw.interrupts import Interrupts
 from batchlaw.objectives.function import train_function
 from batchlaw.objectives.runtime import Runtime, versions
-from batchlaw.objectives.score import Score, metric_of, score_of
+from batchlaw.objectives.score import Score, metric_of, number_of, score_of
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
@@ -24,6 +24,7 @@ from batchlaw.spec import StudySpec
 from batchlaw.storage import batched_writes, with_retries
 from batchlaw.train import Checkpoint, train_together
 
+_ROUNDING = 1e-6  # of a sum of shares
 _WRITE_SECONDS = 0.5  # between two writes of reports
 
 
@@ -64,6 +65,8 @@ class Reporter:
 
     def __call__(self, progress: float, metrics: Mapping[str, float]) -> None:
         """Report the metrics after `progress` (0 < progress <= 1) of the budget."""
+        if not 0 <= number_of(progress, "progress") <= 1 + _ROUNDING:
+            raise ObjectiveError("must be above 0 and at most 1", argument="progress", got=progress)
         value = metric_of(metrics, self.spec)
         if not math.isfinite(value):
             raise Diverged  # a built-in run notices divergence itself; only user code reports it

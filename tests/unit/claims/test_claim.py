@@ -129,6 +129,13 @@ def test_json_holds_every_attribute(found):
         ({"hypothesis": "H1"}, "hypothesis", "hypothesis: got 'H1'; a table can be judged on H6, H7, H8, H9, H19"),
         ({"direction": "up"}, "direction", "direction: got 'up'; must be maximize or minimize"),
         ({"alpha": 1.0}, "alpha", "alpha: got 1.0; must lie between 0 and 1"),
+        ({"alpha": "x"}, "alpha", "alpha: got 'x'; must lie between 0 and 1"),
+        ({"bootstrap_seed": -1}, "bootstrap_seed", "bootstrap_seed: got -1; must be at least 0"),
+        ({"bootstrap_seed": "x"}, "bootstrap_seed", "bootstrap_seed: got 'x'; must be a whole number"),
+        ({"score": None}, "score", "score: must be the name of a column, or several"),
+        ({"by": 3}, "by", "by: got 3; must be the name of a column, or several"),
+        ({"lr": None}, "lr", "lr: must be the name of a column"),
+        ({"hypothesis": 9}, "hypothesis", "hypothesis: got 9; must be one of H1, "),
         ({"lr": "rate"}, "lr", "lr: got 'rate'; the table has no such column; it has lr, batch, seed, score"),
     ],
 )
@@ -136,6 +143,23 @@ def test_what_is_refused_names_the_argument(runs, changes, argument, line):
     with pytest.raises(BatchlawError) as refusal:
         claim(runs, **(COLUMNS | changes))
     assert str(refusal.value).startswith(line) and refusal.value.argument == argument
+
+
+@pytest.mark.parametrize("data", [3, None, {"lr": [0.1]}])
+def test_what_is_no_table_and_no_path_is_refused(data):
+    with pytest.raises(DataError, match=f"data: must be a DataFrame or the path of a file, not {type(data).__name__}"):
+        claim(data, **COLUMNS)
+
+
+def test_a_column_that_comes_twice_is_refused(runs):
+    with pytest.raises(DataError, match="lr: got 'lr'; the table has several columns of this name"):
+        claim(pd.concat([runs, runs[["lr"]]], axis=1), **COLUMNS)
+
+
+def test_a_row_of_no_group_is_named_and_not_left_out(runs):
+    grouped = runs.assign(group=["a"] * (len(runs) - 1) + [None])
+    with pytest.raises(DataError, match=f"by: got 'group'; row {len(runs) - 1} of the table has no value there"):
+        claim(grouped, **COLUMNS, by="group")
 
 
 def test_a_bad_number_of_a_frame_is_named_by_its_index(runs):

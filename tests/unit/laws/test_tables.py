@@ -49,6 +49,9 @@ def test_outside_of_what_was_seen_it_is_refused_unless_told(found):
         found.predict(1024)
     assert str(refusal.value) == line
     assert found.predict(1024, extrapolate=True).value > found.predict(256).value
+    for wrong in ("24", float("nan"), float("inf")):
+        with pytest.raises(BatchlawError, match=f"batch_size: got {wrong!r}; must be a number of examples"):
+            found.predict(wrong, extrapolate=True)
     with pytest.raises(BatchlawError, match="batch_size: got 0"):
         found.predict(0, extrapolate=True)
 
@@ -94,6 +97,7 @@ def test_it_shows_itself(found):
     [
         ({"optimizer": "lion9"}, "optimizer: got 'lion9'; must be one of sgd"),
         ({"alpha": 0.0}, "alpha: got 0.0; must lie between 0 and 1"),
+        ({"bootstrap_seed": -1}, "bootstrap_seed: got -1; must be at least 0"),
         ({"score": "los"}, "score: got 'los'; the table has no such column (did you mean 'loss'?)"),
     ],
 )

@@ -83,6 +83,8 @@ def test_every_number_takes_a_tuple(knob):
         ({}, "test: search.trials: is required"),
         ({"trials": 3, "name": "a b"}, "test: name: "),
         ({"trials": 3, "space": {**OWN["space"], "learning_rate": 0.1}}, "space.learning_rate: unknown key"),
+        ({"trials": 3, "space": [16]}, "space: got [16]; must be a mapping"),
+        ({"search": 3}, "search: got 3; must be a mapping"),
     ],
 )
 def test_a_wrong_keyword_is_named_with_its_value(keywords, words):
