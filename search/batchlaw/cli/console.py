@@ -1,8 +1,7 @@
 """The consoles and the options that several commands share."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -82,15 +81,15 @@ def stored_study(name: str, storage: str) -> "StoredStudy":
     return load(open_storage(storage), name)
 
 
-def within(option: str, low: float, high: float) -> Callable[[float | None], float | None]:
-    """A callback that checks an option against its bounds; the error names option, value and bounds on one line."""
+def bounded(option: str, low: float, high: float, text: str, **more: Any) -> Any:
+    """An option that takes a number between bounds, with its help text; an error names all of them on one line."""
 
     def check(value: float | None) -> float | None:
         if value is not None and not low <= value <= high:
             raise BatchlawError(f"{option}: got {value:g}; must be between {low:,g} and {high:,g}")
         return value
 
-    return check
+    return typer.Option(option, callback=check, help=text, **more)
 
 
 StorageOption = Annotated[
@@ -105,6 +104,20 @@ DataDirOption = Annotated[
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, or an accelerator of PyTorch's such as cuda.", metavar="NAME")
+]
+SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
+CodeFileOption = Annotated[
+    Path | None, typer.Option("--file", metavar="STUDY.toml", help="The file of a study of your own code.")
+]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
+CheckpointDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint-dir",
+        envvar="BATCHLAW_CHECKPOINTS",
+        metavar="DIR",
+        help="Folder of checkpoints, on a disk that all hosts share.",
+    ),
 ]
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study in the database.")]
 HtmlOption = Annotated[

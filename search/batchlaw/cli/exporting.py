@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, within
+from batchlaw.cli.console import (
+    DEFAULT_URL,
+    CodeFileOption,
+    DataDirOption,
+    DeviceOption,
+    StorageOption,
+    StudyArgument,
+    bounded,
+    errors,
+)
 from batchlaw.study import Study
 
 _FORMATS = "table, json, yaml, toml, csv, python, lightning, transformers, timm, wandb or optuna."
@@ -21,9 +30,7 @@ def add_commands(app: typer.Typer) -> None:
 def export(
     study: StudyArgument,
     storage: StorageOption = DEFAULT_URL,
-    top: Annotated[
-        int, typer.Option("--top", callback=within("--top", 1, 1_000_000), help="How many of the best.")
-    ] = 1,
+    top: Annotated[int, bounded("--top", 1, 1_000_000, "How many of the best.")] = 1,
     per: Annotated[
         str | None,
         typer.Option(
@@ -35,11 +42,12 @@ def export(
     trial: Annotated[int | None, typer.Option("--trial", metavar="N", help="This trial instead of the best.")] = None,
     for_batch_size: Annotated[
         int | None,
-        typer.Option(
+        bounded(
             "--for-batch-size",
+            1,
+            1e9,
+            "The best, moved to a batch size that need not have been tried, by the law of the study.",
             metavar="B",
-            callback=within("--for-batch-size", 1, 1e9),
-            help="The best, moved to a batch size that need not have been tried, by the law of the study.",
         ),
     ] = None,
     rule: Annotated[
@@ -50,19 +58,11 @@ def export(
         typer.Option("--extrapolate", help="With --for-batch-size: allow batch sizes beyond those that were seen."),
     ] = False,
     verify: Annotated[
-        int | None,
-        typer.Option(
-            "--verify",
-            callback=within("--verify", 2, 1000),
-            help="Train the winner on this many fresh seeds, and score the test data.",
-        ),
+        int | None, bounded("--verify", 2, 1000, "Train the winner on this many fresh seeds, and score the test data.")
     ] = None,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = None,
-    spec_file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="STUDY.toml", help="With --verify: the file of a study of your own code."),
-    ] = None,
+    spec_file: CodeFileOption = None,
 ) -> None:
     """Write out the best configurations, with their errors, ties and provenance."""
     from batchlaw.study.exporting import Choice

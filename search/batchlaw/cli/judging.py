@@ -9,7 +9,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, stored_study, write_page
+from batchlaw.cli.console import (
+    DEFAULT_URL,
+    JsonOption,
+    SpecArgument,
+    StorageOption,
+    errors,
+    output,
+    stored_study,
+    write_page,
+)
 from batchlaw.cli.tables import (
     AlphaOption,
     BatchSizeOption,
@@ -205,7 +214,7 @@ def _asides(evidence: "Evidence") -> str:
 
 
 def cost(
-    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The file of a designed study.")],
+    file: SpecArgument,
     json_: JsonOption = False,
 ) -> None:
     """What a designed study would cost on this machine, and how well it would tell; trains a few steps."""

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, output, within
+from batchlaw.cli.console import (
+    DEFAULT_URL,
+    CheckpointDirOption,
+    DataDirOption,
+    DeviceOption,
+    StorageOption,
+    bounded,
+    output,
+)
 from batchlaw.errors import BatchlawError
 from batchlaw.study import Study
 
@@ -30,44 +38,20 @@ def launch(
         ),
     ],
     on: Annotated[str, typer.Option("--on", help="local, slurm or ray.")] = "local",
-    workers: Annotated[
-        int, typer.Option("--workers", callback=within("--workers", 1, 10_000), help="How many workers.")
-    ] = 1,
-    gpus_per_worker: Annotated[
-        int | None,
-        typer.Option("--gpus-per-worker", callback=within("--gpus-per-worker", 1, 64), help="GPUs of each worker."),
-    ] = None,
-    workers_per_gpu: Annotated[
-        int | None,
-        typer.Option("--workers-per-gpu", callback=within("--workers-per-gpu", 1, 64), help="Workers on each GPU."),
-    ] = None,
+    workers: Annotated[int, bounded("--workers", 1, 10_000, "How many workers.")] = 1,
+    gpus_per_worker: Annotated[int | None, bounded("--gpus-per-worker", 1, 64, "GPUs of each worker.")] = None,
+    workers_per_gpu: Annotated[int | None, bounded("--workers-per-gpu", 1, 64, "Workers on each GPU.")] = None,
     threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads",
-            callback=within("--threads", 1, 4096),
-            help="CPU threads of each; else an equal share of the cores.",
-        ),
+        int | None, bounded("--threads", 1, 4096, "CPU threads of each; else an equal share of the cores.")
     ] = None,
     storage: StorageOption = DEFAULT_URL,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = None,
-    checkpoint_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--checkpoint-dir",
-            envvar="BATCHLAW_CHECKPOINTS",
-            metavar="DIR",
-            help="Folder of checkpoints, on a disk that all hosts share.",
-        ),
-    ] = None,
+    checkpoint_dir: CheckpointDirOption = None,
     slurm: Annotated[
         list[str] | None, typer.Option("--slurm", metavar="KEY=VALUE", help="An option of sbatch; repeat for more.")
     ] = None,
-    minutes: Annotated[
-        int,
-        typer.Option("--minutes", callback=within("--minutes", 1, 1_000_000), help="Slurm: time limit of a worker."),
-    ] = 60,
+    minutes: Annotated[int, bounded("--minutes", 1, 1_000_000, "Slurm: time limit of a worker.")] = 60,
     logs: Annotated[Path, typer.Option("--logs", metavar="DIR", help="Slurm: folder of jobs and logs.")] = Path(
         "slurm"
     ),

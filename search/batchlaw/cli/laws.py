@@ -15,10 +15,10 @@ from batchlaw.cli.console import (
     HtmlOption,
     JsonOption,
     StorageOption,
+    bounded,
     errors,
     output,
     stored_study,
-    within,
     write_figures,
 )  # fmt: skip
 from batchlaw.cli.tables import (
@@ -116,11 +116,7 @@ def transfer(
     bootstrap_seed: BootstrapSeedOption = 0,
     reference: Annotated[
         int | None,
-        typer.Option(
-            "--reference",
-            callback=within("--reference", 1, 1e9),
-            help="Batch size whose rate is moved; the study's, or the middle one of a file.",
-        ),
+        bounded("--reference", 1, 1e9, "Batch size whose rate is moved; the study's, or the middle one of a file."),
     ] = None,
     train: Annotated[
         bool, typer.Option("--train", help="Train at the rates of the rules instead of interpolating stored runs.")

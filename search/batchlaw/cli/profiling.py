@@ -13,15 +13,17 @@ from batchlaw.cli.console import (
     DEFAULT_URL,
     DataDirOption,
     DeviceOption,
+    DownloadOption,
+    HtmlOption,
     JsonOption,
+    SpecArgument,
     StorageOption,
+    bounded,
     errors,
     line_of,
     output,
-    within,
     write_page,
 )
-from batchlaw.cli.running import DownloadOption
 from batchlaw.errors import BatchlawError, StorageError, StudyError
 from batchlaw.study import Study
 
@@ -43,18 +45,11 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def profile(
-    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    file: SpecArgument,
     storage: StorageOption = DEFAULT_URL,
     device: DeviceOption = "auto",
-    threads: Annotated[
-        int | None, typer.Option("--threads", callback=within("--threads", 1, 4096), help="CPU threads; all cores.")
-    ] = None,
-    seconds: Annotated[
-        float,
-        typer.Option(
-            "--seconds", callback=within("--seconds", 0.01, 60), help="Time of the steps, for each batch size."
-        ),
-    ] = 1.0,
+    threads: Annotated[int | None, bounded("--threads", 1, 4096, "CPU threads; all cores.")] = None,
+    seconds: Annotated[float, bounded("--seconds", 0.01, 60, "Time of the steps, for each batch size.")] = 1.0,
     optimizer: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,9 +58,7 @@ def profile(
     ] = None,
     data_dir: DataDirOption = None,
     download: DownloadOption = False,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a figure, one file that needs no network.")
-    ] = None,
+    html: HtmlOption = None,
     json_: JsonOption = False,
 ) -> None:
     """See `_HELP`."""

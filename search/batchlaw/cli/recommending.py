@@ -13,9 +13,9 @@ from batchlaw.cli.console import (
     JsonOption,
     StorageOption,
     StudyArgument,
+    bounded,
     output,
     stored_study,
-    within,
     write_figures,
 )
 
@@ -32,14 +32,8 @@ def add_commands(app: typer.Typer) -> None:
 def recommend(
     study: StudyArgument,
     storage: StorageOption = DEFAULT_URL,
-    seconds: Annotated[
-        float | None,
-        typer.Option("--seconds", callback=within("--seconds", 1e-3, 1e9), help="Longest training time."),
-    ] = None,
-    devices: Annotated[
-        int,
-        typer.Option("--devices", callback=within("--devices", 1, 1_000_000), help="Devices that share every batch."),
-    ] = 1,
+    seconds: Annotated[float | None, bounded("--seconds", 1e-3, 1e9, "Longest training time.")] = None,
+    devices: Annotated[int, bounded("--devices", 1, 1_000_000, "Devices that share every batch.")] = 1,
     on: Annotated[
         str | None,
         typer.Option("--on", metavar="DEVICE", help="Part of the name of a profiled device; the latest profile."),

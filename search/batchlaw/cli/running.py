@@ -8,46 +8,31 @@ from typing import Annotated
 
 import typer
 
-from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, output, within
+from batchlaw.cli.console import (
+    DEFAULT_URL,
+    CheckpointDirOption,
+    DataDirOption,
+    DeviceOption,
+    DownloadOption,
+    SpecArgument,
+    StorageOption,
+    bounded,
+    output,
+)
 from batchlaw.study import Study
 
-SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
-TrialsOption = Annotated[
-    int | None,
-    typer.Option("--trials", callback=within("--trials", 1, 1_000_000), help="Number of trials; replaces the file's."),
-]
-SeedOption = Annotated[
-    int | None, typer.Option("--seed", callback=within("--seed", 0, 2**63 - 1), help="Seed; replaces the file's.")
-]
+TrialsOption = Annotated[int | None, bounded("--trials", 1, 1_000_000, "Number of trials; replaces the file's.")]
+SeedOption = Annotated[int | None, bounded("--seed", 0, 2**63 - 1, "Seed; replaces the file's.")]
 TimeoutOption = Annotated[
     float | None,
-    typer.Option(
-        "--timeout",
-        callback=within("--timeout", 0, 1e9),
-        help="Seconds after which no trial starts; replaces the file's study_seconds.",
-    ),
+    bounded("--timeout", 0, 1e9, "Seconds after which no trial starts; replaces the file's study_seconds."),
 ]
 ForkOption = Annotated[
     str | None, typer.Option("--fork", metavar="NEW_NAME", help="Start a new study from the changed file.")
 ]
-CheckpointDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--checkpoint-dir",
-        envvar="BATCHLAW_CHECKPOINTS",
-        metavar="DIR",
-        help="Folder of checkpoints, on a disk that all hosts share.",
-    ),
-]
 CheckpointSecondsOption = Annotated[
-    float,
-    typer.Option(
-        "--checkpoint-seconds",
-        callback=within("--checkpoint-seconds", 0, 86_400),
-        help="Least time between two checkpoints.",
-    ),
+    float, bounded("--checkpoint-seconds", 0, 86_400, "Least time between two checkpoints.")
 ]
-DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -63,12 +48,7 @@ def run(
     file: SpecArgument,
     storage: StorageOption = DEFAULT_URL,
     workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            callback=within("--workers", 1, 1024),
-            help="Worker processes; one for each GPU, or else for each core.",
-        ),
+        int | None, bounded("--workers", 1, 1024, "Worker processes; one for each GPU, or else for each core.")
     ] = None,
     device: DeviceOption = "auto",
     trials: TrialsOption = None,
@@ -173,13 +153,7 @@ def worker(
     storage: StorageOption = DEFAULT_URL,
     device: DeviceOption = "auto",
     threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads",
-            envvar="BATCHLAW_THREADS",
-            callback=within("--threads", 1, 4096),
-            help="CPU threads; all cores.",
-        ),
+        int | None, bounded("--threads", 1, 4096, "CPU threads; all cores.", envvar="BATCHLAW_THREADS")
     ] = None,
     seed: SeedOption = None,
     timeout: TimeoutOption = None,
@@ -193,11 +167,7 @@ def worker(
     data_dir: DataDirOption = None,
     lease_seconds: Annotated[
         float,
-        typer.Option(
-            "--lease-seconds",
-            callback=within("--lease-seconds", 1, 86_400),
-            help="Seconds without a sign of a worker after which its trial is run again.",
-        ),
+        bounded("--lease-seconds", 1, 86_400, "Seconds without a sign of a worker after which its trial is run again."),
     ] = 120.0,
     checkpoint_dir: CheckpointDirOption = None,
     checkpoint_seconds: CheckpointSecondsOption = 10.0,

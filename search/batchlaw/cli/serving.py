@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from batchlaw.cli.console import DEFAULT_URL, StorageOption, output, within
+from batchlaw.cli.console import DEFAULT_URL, StorageOption, bounded, output
 from batchlaw.errors import BatchlawError
 
 _TOKEN_LENGTH = 16
@@ -26,9 +26,7 @@ def dashboard(
             "--host", metavar="ADDRESS", help="Address to listen on; one that other machines reach needs a token."
         ),
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", callback=within("--port", 0, 65535), help="0 takes any free port.")
-    ] = 8080,
+    port: Annotated[int, bounded("--port", 0, 65535, "0 takes any free port.")] = 8080,
     token: Annotated[
         str | None,
         typer.Option("--token", envvar="BATCHLAW_TOKEN", help="16 characters or more; else a random one."),

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from batchlaw.cli.console import within
+from batchlaw.cli.console import bounded
 from batchlaw.errors import BatchlawError
 
 StudyOrFileArgument = Annotated[
@@ -30,9 +30,7 @@ WhereOption = Annotated[
 AlphaOption = Annotated[
     float | None, typer.Option("--alpha", help="Level of the tests, and one less the confidence of intervals; 0.05.")
 ]
-BootstrapSeedOption = Annotated[
-    int, typer.Option("--bootstrap-seed", callback=within("--bootstrap-seed", 0, 2**63 - 1), help="Of the bootstraps.")
-]
+BootstrapSeedOption = Annotated[int, bounded("--bootstrap-seed", 0, 2**63 - 1, "Of the bootstraps.")]
 
 
 def is_file(study_or_file: str) -> bool:
