@@ -68,7 +68,7 @@ def judge(evidence: Evidence, names: list[str], *, alpha: float = 0.05, margin: 
         else:
             verdict, reason = slope_verdict(side.slope, hypothesis.target, margin, p, alpha)
             if hypothesis.grows:
-                verdict, reason = _growth(side.slope, verdict, reason, margin)
+                verdict, reason = _growth(side.slope, verdict, reason)
             settle = _what_narrows(side, side.slope, margin) if verdict == "inconclusive" else None
         unadjusted = p_values.get(hypothesis.name)
         findings.append(
@@ -77,7 +77,7 @@ def judge(evidence: Evidence, names: list[str], *, alpha: float = 0.05, margin: 
     return findings
 
 
-def _growth(slope: Slope, verdict: Verdict, reason: str, margin: float) -> tuple[Verdict, str]:
+def _growth(slope: Slope, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
     """The verdict on a claim of growth: any slope above 0 supports it, unless it shows no relation."""
     if verdict in ("supported", "no relation"):
         return verdict, reason + (", in proportion" if verdict == "supported" else "")

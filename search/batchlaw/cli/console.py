@@ -106,9 +106,6 @@ DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, or an accelerator of PyTorch's such as cuda.", metavar="NAME")
 ]
 SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
-CodeFileOption = Annotated[
-    Path | None, typer.Option("--file", metavar="STUDY.toml", help="The file of a study of your own code.")
-]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
 CheckpointDirOption = Annotated[
     Path | None,

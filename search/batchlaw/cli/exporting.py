@@ -9,7 +9,6 @@ import typer
 
 from batchlaw.cli.console import (
     DEFAULT_URL,
-    CodeFileOption,
     DataDirOption,
     DeviceOption,
     StorageOption,
@@ -62,7 +61,10 @@ def export(
     ] = None,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = None,
-    spec_file: CodeFileOption = None,
+    spec_file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="STUDY.toml", help="With --verify: the file of a study of your own code."),
+    ] = None,
 ) -> None:
     """Write out the best configurations, with their errors, ties and provenance."""
     from batchlaw.study.exporting import Choice

@@ -12,7 +12,6 @@ from rich.table import Table
 from batchlaw.cli.console import (
     DEFAULT_URL,
     JsonOption,
-    SpecArgument,
     StorageOption,
     errors,
     output,
@@ -214,7 +213,7 @@ def _asides(evidence: "Evidence") -> str:
 
 
 def cost(
-    file: SpecArgument,
+    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The file of a designed study.")],
     json_: JsonOption = False,
 ) -> None:
     """What a designed study would cost on this machine, and how well it would tell; trains a few steps."""

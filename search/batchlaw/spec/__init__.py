@@ -1,12 +1,11 @@
 """Study files: their models, checks and fingerprint, and the configuration of one trial."""
 
-from batchlaw.spec.arms import Claim, Search
+from batchlaw.spec.arms import Claim
 from batchlaw.spec.budget import Budget
 from batchlaw.spec.config import TrainConfig
 from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, levels_of
 from batchlaw.spec.keywords import ASK, tables_of
 from batchlaw.spec.reading import canonical_json, differing_fields, fingerprint, parse_spec, read_spec, toml_of
-from batchlaw.spec.schedule import Schedule
 from batchlaw.spec.space import Space
 from batchlaw.spec.study import BUILTIN_METRICS, StudySpec
 from batchlaw.spec.task import DATASETS, DatasetFacts, ModelOptions, Task
@@ -21,8 +20,6 @@ __all__ = [
     "FloatRange",
     "IntRange",
     "ModelOptions",
-    "Schedule",
-    "Search",
     "Space",
     "StudySpec",
     "Task",

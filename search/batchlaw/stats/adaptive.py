@@ -22,12 +22,11 @@ from batchlaw.stats.surface import Bools, Floats
 _REACH = WINDOW_OCTAVES + 1.0
 _MISFIT = 0.05  # parabolas are rejected if the p-value of their lack of fit is below this
 _LEAST_SPREAD = 0.03  # least standard deviation of curvatures, as a share of their mean (assumption)
+_DRAWS = 1000  # from the errors of the cell means
 _ZERO = 1e-9  # eigenvalues below this share of the largest count as 0
 
 
-def adaptive_ridge(
-    runs: Runs, tuned: Floats, generator: np.random.Generator, *, alpha: float = 0.05, n_resamples: int = 1000
-) -> Ridge:
+def adaptive_ridge(runs: Runs, tuned: Floats, generator: np.random.Generator, *, alpha: float = 0.05) -> Ridge:
     """Find the best tuned level at each given level, with its interval and its status.
 
     At each given level a parabola is fitted to the cells within three octaves of the best one, and the curvatures are
@@ -47,18 +46,17 @@ def adaptive_ridge(
         tuned: (n_tuned,) levels that the design could run, ascending.
         generator: of the draws.
         alpha: 1 minus the confidence of the intervals.
-        n_resamples: the number of draws.
     """
     given, grid = np.unique(runs.given), np.log2(tuned)
     cells = Cells.of(runs)
     fit, misfit_p = _fit(cells, len(given))
     if misfit_p < _MISFIT:
-        return _as_factorial(cells, given, tuned, cells.draws(n_resamples, generator), alpha)
+        return _as_factorial(cells, given, tuned, cells.draws(_DRAWS, generator), alpha)
     fit = fit.moderated()
     top = fit.tops(fit.coefficients[None], 0.0)[0]
     # Draws may lie an octave beyond the fitted cells. Less would cut off their spread; further out the parabola may no
     # longer hold.
-    drawn = fit.tops(fit.draws(n_resamples, generator), 1.0)
+    drawn = fit.tops(fit.draws(_DRAWS, generator), 1.0)
     over_low, over_high = fit.beats(top, 0, alpha), fit.beats(top, 1, alpha)
     over_low &= ((drawn <= fit.low + 1e-9).mean(axis=0) < EDGE_SHARE) & (fit.center > grid[0])
     over_high &= ((drawn >= fit.high - 1e-9).mean(axis=0) < EDGE_SHARE) & (fit.center < grid[-1])

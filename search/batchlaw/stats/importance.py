@@ -4,6 +4,8 @@ import numpy as np
 
 from batchlaw.stats.surface import Floats
 
+_BOOTSTRAPS = 1000
+
 
 def main_effects(means: Floats) -> Floats:
     """The share of the variance of cell means that each factor explains by itself, (n_factors,).
@@ -22,16 +24,15 @@ def main_effects(means: Floats) -> Floats:
     return np.array(shares)
 
 
-def first_ranked(scores: Floats, generator: np.random.Generator, n_resamples: int = 1000) -> Floats:
+def first_ranked(scores: Floats, generator: np.random.Generator) -> Floats:
     """The share of bootstraps over seeds in which each factor has the largest main effect, (n_factors,).
 
     Args:
         scores: one axis for each factor, and the seeds as the last axis.
         generator: of the bootstraps.
-        n_resamples: their number.
     """
     n = scores.shape[-1]
     wins = np.zeros(scores.ndim - 1)
-    for _ in range(n_resamples):
+    for _ in range(_BOOTSTRAPS):
         wins[main_effects(scores[..., generator.integers(0, n, n)].mean(axis=-1)).argmax()] += 1
-    return wins / n_resamples
+    return wins / _BOOTSTRAPS

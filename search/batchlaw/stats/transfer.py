@@ -66,13 +66,12 @@ def transfer_by_rule(surface: Surface, reference: int, slope: float) -> Transfer
     return _judged(surface, tuned_rates(surface)[reference] + slope * octaves[:, None])
 
 
-def transfer_by_law(surface: Surface, curve: Curve = LINE, *, seed: int = 0) -> Transferred | None:
+def transfer_by_law(surface: Surface, curve: Curve = LINE) -> Transferred | None:
     """The rate that a curve predicts which is fitted to the other batch sizes and the other seeds.
 
     Args:
         surface: the batch size given, the learning rate tuned, paired seeds.
         curve: to fit.
-        seed: of the bootstraps.
 
     Returns:
         None if too few optima are identified.
@@ -84,7 +83,7 @@ def transfer_by_law(surface: Surface, curve: Curve = LINE, *, seed: int = 0) -> 
         rest = Surface(
             surface.given, surface.tuned, surface.scores[:, :, kept], surface.unstable[:, :, kept], surface.paired
         )
-        found = ridge(rest, np.random.default_rng(seed), n_resamples=_RESAMPLES)
+        found = ridge(rest, np.random.default_rng(0), n_resamples=_RESAMPLES)
         if shortfall(found) or found.identified.sum() <= FEWEST_LEFT:
             return None
         rates[:, held_out] = left_out(found, curve, *Observations.of(found).estimate(curve))

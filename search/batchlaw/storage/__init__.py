@@ -16,23 +16,19 @@ from batchlaw.storage.studies import (
     profiles_of,
     register,
 )
-from batchlaw.storage.study_page import StudyPage
-from batchlaw.storage.upkeep import Health, health_of, upgrade
-from batchlaw.storage.workers import BEAT_SECONDS, Registration, WorkerRecord, WorkerState, n_live, workers_of
+from batchlaw.storage.upkeep import health_of, upgrade
+from batchlaw.storage.workers import BEAT_SECONDS, Registration, WorkerRecord, n_live, workers_of
 
 __all__ = [
     "BEAT_SECONDS",
-    "Health",
     "IncrementalFilter",
     "Lease",
     "Registration",
     "SlotCounts",
     "Slots",
     "StoredStudy",
-    "StudyPage",
     "TrialCache",
     "WorkerRecord",
-    "WorkerState",
     "absolute",
     "batched_writes",
     "cached_reads",

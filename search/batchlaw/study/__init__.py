@@ -1,4 +1,4 @@
-"""The Python API of one study: what the commands do, from a program or a notebook."""
+"""A study in Python: what the commands do, from a program or a notebook."""
 
 from batchlaw.study.study import DEFAULT_URL, Study
 

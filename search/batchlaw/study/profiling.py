@@ -8,7 +8,7 @@ from batchlaw.results.step_time import Profile
 from batchlaw.spec import StudySpec, extremes
 from batchlaw.study.code import Code
 
-Tick = Callable[[int, int], None]  # stretches done, and all there are
+Tick = Callable[[int, int], None]  # told how many parts of the work are done, and of how many
 
 
 def check_optimizers(spec: StudySpec, optimizers: Sequence[str] | None) -> None:
