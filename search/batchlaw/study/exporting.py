@@ -41,7 +41,9 @@ class Choice:
         for argument, value, known in (("format", self.format, FORMATS), ("per", self.per, PER)):
             if value is not None and value not in known:
                 raise BatchlawError(f"must be one of {', '.join(known)}", argument=argument, got=value)
-        check_whole(self.top, "top", at_least=1)
+        for argument, number in (("top", self.top), ("verify", self.verify), ("for_batch_size", self.for_batch_size)):
+            if number is not None:
+                check_whole(number, argument, at_least=1)
         if self.format in OF_ONE and self.top > 1:
             raise BatchlawError(f"must be 1; {self.format} holds one configuration", argument="top", got=self.top)
         if self.format in OF_ONE and self.per is not None:

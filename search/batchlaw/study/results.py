@@ -87,6 +87,7 @@ class StudyResults:
         """
         from batchlaw.claims.claim import claim_of_study
 
+        check_whole(bootstrap_seed, "bootstrap_seed", at_least=0)
         return claim_of_study(self.stored, hypothesis, bootstrap_seed=bootstrap_seed)
 
     def law(self, *, bootstrap_seed: int = 0) -> "Law":
