@@ -13,8 +13,6 @@ from batchlaw.study.files import write_text
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from batchlaw.storage import StoredStudy
-
 output = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
@@ -72,13 +70,6 @@ def write_figures(html: Path, title: str, question: str, what: str, figures: "di
     write_page(
         html, page("figures.html", title=f"{title}: {what}", question=question, drawings=drawings(drawn, "figure"))
     )
-
-
-def stored_study(name: str, storage: str) -> "StoredStudy":
-    """The study of a name in a database."""
-    from batchlaw.storage import load, open_storage
-
-    return load(open_storage(storage), name)
 
 
 def bounded(option: str, low: float, high: float, text: str, **more: Any) -> Any:

@@ -9,15 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from batchlaw.cli.console import (
-    DEFAULT_URL,
-    JsonOption,
-    StorageOption,
-    errors,
-    output,
-    stored_study,
-    write_page,
-)
+from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, write_page
 from batchlaw.cli.tables import (
     AlphaOption,
     BatchSizeOption,
@@ -32,9 +24,9 @@ from batchlaw.cli.tables import (
     of_a_file,
 )
 from batchlaw.errors import BatchlawError
+from batchlaw.study import Study
 
 if TYPE_CHECKING:
-    from batchlaw.claims.claim import Claim
     from batchlaw.claims.designed import Block
     from batchlaw.claims.evidence import Evidence
     from batchlaw.claims.verdict import Finding
@@ -98,7 +90,7 @@ def claim(
         )
     else:
         check_none_of_a_file(data, **columns)
-        found = _of_study(data, storage, hypothesis, bootstrap_seed)
+        found = Study.open(data, storage).claim(hypothesis, bootstrap_seed=bootstrap_seed)
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
@@ -125,17 +117,6 @@ def _list() -> None:
         }
         for label, text in lines.items():
             output.print(f"    {label + ':':17}{text}", soft_wrap=True, markup=False, style="dim")
-
-
-def _of_study(name: str, storage: str, hypothesis: str | None, bootstrap_seed: int) -> "Claim":
-    from batchlaw.claims.claim import claim_of_study
-    from batchlaw.dashboard.refresh import refresh
-
-    stored = stored_study(name, storage)
-    found = claim_of_study(stored, hypothesis, bootstrap_seed=bootstrap_seed)
-    if hypothesis is None:
-        refresh(stored, stored.slots.counts().total, list(found.blocks))
-    return found
 
 
 def _show(block: "Block") -> None:

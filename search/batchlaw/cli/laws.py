@@ -18,7 +18,6 @@ from batchlaw.cli.console import (
     bounded,
     errors,
     output,
-    stored_study,
     write_figures,
 )  # fmt: skip
 from batchlaw.cli.tables import (
@@ -36,11 +35,11 @@ from batchlaw.cli.tables import (
     of_a_file,
 )
 from batchlaw.errors import BatchlawError
+from batchlaw.study import Study
 
 if TYPE_CHECKING:
     from batchlaw.laws import Law
     from batchlaw.laws.transfer import Transfer
-    from batchlaw.storage import StoredStudy
 
 ByOption = Annotated[
     str | None, typer.Option("--by", metavar="COL,…", help="Columns such as the optimizer; a law for each level.")
@@ -73,7 +72,6 @@ def law(
     json_: JsonOption = False,
 ) -> None:
     """How the best learning rate moves with the batch size, by optimizer: curve, exponent, critical batch size."""
-    from batchlaw.laws.studies import law_of_study
     from batchlaw.laws.tables import law as law_of_table
 
     columns = {
@@ -85,9 +83,9 @@ def law(
         found = law_of_table(data, **of_a_file(data, **columns), bootstrap_seed=bootstrap_seed)
     else:
         check_none_of_a_file(data, **columns)
-        stored = stored_study(data, storage)
-        question = stored.spec.question
-        found = law_of_study(stored, bootstrap_seed=bootstrap_seed)
+        study = Study.open(data, storage)
+        question = study.spec.question
+        found = study.law(bootstrap_seed=bootstrap_seed)
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
@@ -128,7 +126,6 @@ def transfer(
 ) -> None:
     """What each scaling rule costs where a tuned learning rate is moved to the other batch sizes."""
     from batchlaw.laws.tables import transfer as transfer_of_table
-    from batchlaw.laws.transfer import transfer_of_study
 
     columns = {
         "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
@@ -142,11 +139,9 @@ def transfer(
         found = transfer_of_table(data, **options, bootstrap_seed=bootstrap_seed, reference_batch_size=reference)
     else:
         check_none_of_a_file(data, **columns)
-        stored = stored_study(data, storage)
-        question, metric = stored.spec.question, stored.spec.arm.metric
-        found = transfer_of_study(stored, reference_batch_size=reference, bootstrap_seed=bootstrap_seed)
-        if train:
-            found = _trained(stored, found, device, data_dir)
+        study = Study.open(data, storage)
+        question, metric = study.spec.question, study.spec.arm.metric
+        found = _of_study(study, reference, bootstrap_seed, train=train, device=device, data_dir=data_dir)
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
@@ -159,25 +154,19 @@ def transfer(
         write_figures(html, found.law.title, question, "what a rule costs", dict(figures))
 
 
-def _trained(stored: "StoredStudy", found: "Transfer", device: str, data_dir: Path | None) -> "Transfer":
+def _of_study(
+    study: Study, reference: int | None, bootstrap_seed: int, *, train: bool, device: str, data_dir: Path | None
+) -> "Transfer":
+    """The transfer of a study, with a bar if it is trained."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from batchlaw.measure.transfer_training import n_trainings, trained
-    from batchlaw.study.code import Code
-    from batchlaw.workers.launch import cores
-
-    spec = stored.spec
-    if spec.user_code is not None:
-        raise BatchlawError(
-            f"--train: study {spec.name!r} runs {spec.user_code!r}; only a built-in [task] can be trained here"
-        )
-    # As many threads as the trials had that these runs are compared with.
-    threads = [record.result.threads or 0 for part in found.strata for record in part.law.records]
-    machine = Code().runtime(spec, device, data_dir, threads=max(threads, default=0) or cores())
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("training", total=n_trainings(found))
-        return trained(spec, found, machine, done=lambda: bar.advance(task))
+    with Progress(*columns, console=errors, transient=True, disable=not (train and errors.is_terminal)) as bar:
+        task = bar.add_task("training", total=None)
+        return study.transfer(
+            reference_batch_size=reference, bootstrap_seed=bootstrap_seed, train=train, device=device,
+            data_dir=data_dir, tick=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
 
 
 def _show_law(found: "Law") -> None:

@@ -15,13 +15,13 @@ from batchlaw.cli.console import (
     StudyArgument,
     bounded,
     output,
-    stored_study,
     write_figures,
 )
+from batchlaw.study import Study
 
 if TYPE_CHECKING:
     from batchlaw.laws.recommendation import Candidate, Recommendation
-    from batchlaw.storage import StoredStudy
+    from batchlaw.spec import StudySpec
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -42,23 +42,20 @@ def recommend(
     json_: JsonOption = False,
 ) -> None:
     """The fastest configuration whose score is within one standard error of the best, by the law and the profile."""
-    from batchlaw.laws.recommendation import recommendation_of_study
-
-    stored = stored_study(study, storage)
-    found = recommendation_of_study(stored, seconds=seconds, devices=devices, on=on)
+    opened = Study.open(study, storage)
+    spec, found = opened.spec, opened.recommend(seconds=seconds, devices=devices, on=on)
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
-        _show_recommendation(found, stored)
+        _show_recommendation(found, spec)
     if html is not None:
         from batchlaw.figures.laws import front_figure
 
-        figures = {"front": front_figure(stored.spec, found)}
-        write_figures(html, study, stored.spec.question, "score against time", dict(figures))
+        figures = {"front": front_figure(spec, found)}
+        write_figures(html, study, spec.question, "score against time", dict(figures))
 
 
-def _show_recommendation(found: "Recommendation", stored: "StoredStudy") -> None:
-    spec = stored.spec
+def _show_recommendation(found: "Recommendation", spec: "StudySpec") -> None:
     shared = f", every batch shared among {found.devices}" if found.devices > 1 else ""
     output.print(f"[bold]{spec.name}[/]: seconds by {found.clock}{shared}", soft_wrap=True)
     grid = Table("", "optimizer", "batch size", "peak lr", "seconds", spec.arm.metric.replace("_", " "), box=None)

@@ -165,3 +165,15 @@ def code_for(stored: StudySpec, file: Path | None, objective: object, folder: Pa
         raise StudyError(f"{file} is not the file of study {stored.name!r}; {'; '.join(differing)}")
     code = code_of(objective, file)
     return code if folder is None else replace(code, folder=folder)
+
+
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """PyTorch has as many threads afterwards as before."""
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from batchlaw.errors import BatchlawError, StudyError, check_whole
+from batchlaw.errors import BatchlawError, Diverged, StudyError, WorkFailed, check_whole
 from batchlaw.export import FORMATS, OF_ONE, provenances_of, render
 from batchlaw.results.configuration import PER, Configuration
 from batchlaw.results.ranking import select, with_ties
 from batchlaw.results.records import TrialRecord, records_of
 from batchlaw.results.verification import Verification
+from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy
 
 if TYPE_CHECKING:
     from batchlaw.laws.prediction import CarriedBy
-
-Verify = Callable[[TrialRecord], Verification]  # a trial on fresh seeds
+    from batchlaw.objectives.runtime import Runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,10 @@ class Choice:
         for argument, value, known in (("format", self.format, FORMATS), ("per", self.per, PER)):
             if value is not None and value not in known:
                 raise BatchlawError(f"must be one of {', '.join(known)}", argument=argument, got=value)
-        for argument, number in (("top", self.top), ("verify", self.verify), ("for_batch_size", self.for_batch_size)):
-            if number is not None:
-                check_whole(number, argument, at_least=1)
+        fewest = {"top": 1, "for_batch_size": 1, "verify": 2}  # one seed has no error
+        for argument, least in fewest.items():
+            if (number := getattr(self, argument)) is not None:
+                check_whole(number, argument, at_least=least)
         if self.format in OF_ONE and self.top > 1:
             raise BatchlawError(f"must be 1; {self.format} holds one configuration", argument="top", got=self.top)
         if self.format in OF_ONE and self.per is not None:
@@ -79,12 +80,18 @@ class Choice:
             )
 
 
-def export_text(stored: StoredStudy, choice: Choice, verify: Verify) -> tuple[str, Sequence[str]]:
+def export_text(stored: StoredStudy, choice: Choice, runtime: "Callable[[], Runtime]") -> tuple[str, Sequence[str]]:
     """The chosen configurations as text, and warnings about a prediction.
+
+    Args:
+        stored: the study.
+        choice: what to export, and how.
+        runtime: called if a winner is to be trained.
 
     Raises:
         BatchlawError: the format cannot express the configuration, or there is no such trial or law.
         StudyError: no trial has finished.
+        WorkFailed: every fresh seed diverged.
     """
     choice.check()
     spec, records = stored.spec, records_of(stored)
@@ -102,9 +109,18 @@ def export_text(stored: StoredStudy, choice: Choice, verify: Verify) -> tuple[st
     configurations = with_ties(chosen, ranked[0], spec)
     text = _rendered(stored, records, choice, configurations, None)  # a format refuses before any training
     if choice.verify is not None:
-        verified = verify(chosen[0] if choice.trial is not None else ranked[0])
+        verified = _verified(spec, chosen[0] if choice.trial is not None else ranked[0], choice.verify, runtime())
         text = _rendered(stored, records, choice, configurations, verified)
     return text, ()
+
+
+def _verified(spec: StudySpec, record: TrialRecord, n_seeds: int, runtime: "Runtime") -> Verification:
+    from batchlaw.measure.replay import verify
+
+    try:
+        return verify(record, spec, runtime, n_seeds)
+    except Diverged:
+        raise WorkFailed(f"trial {record.number} diverged on all of {n_seeds} fresh seeds") from None
 
 
 def _predicted(stored: StoredStudy, records: list[TrialRecord], choice: Choice) -> tuple[Configuration, Sequence[str]]:

@@ -2,11 +2,13 @@
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from html import escape
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchlaw.errors import BatchlawError, Diverged, WorkFailed, check_whole
+from batchlaw.errors import BatchlawError, WorkFailed, check_whole
 from batchlaw.study.files import StrPath, path_of, write_text
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from batchlaw.results.ranking import Ranking
     from batchlaw.results.records import TrialRecord
     from batchlaw.results.status import StudyStatus
-    from batchlaw.results.verification import Verification
     from batchlaw.spec import StudySpec
     from batchlaw.storage import StoredStudy
     from batchlaw.study.code import Code
@@ -76,6 +77,8 @@ class StudyResults:
     def claim(self, hypothesis: str | None = None, *, bootstrap_seed: int = 0) -> "Claim":
         """Judge the hypotheses of a designed study; see `batchlaw.Claim`.
 
+        If no worker has drawn the study's page on the dashboard yet, it is drawn with the verdicts.
+
         Args:
             hypothesis: one to judge in place of the study's own, such as "H6".
             bootstrap_seed: of the bootstraps over seeds.
@@ -86,9 +89,13 @@ class StudyResults:
             BatchlawError: there is no such hypothesis.
         """
         from batchlaw.claims.claim import claim_of_study
+        from batchlaw.dashboard.refresh import refresh
 
         check_whole(bootstrap_seed, "bootstrap_seed", at_least=0)
-        return claim_of_study(self.stored, hypothesis, bootstrap_seed=bootstrap_seed)
+        found = claim_of_study(self.stored, hypothesis, bootstrap_seed=bootstrap_seed)
+        if hypothesis is None:
+            refresh(self.stored, self.stored.slots.counts().total, list(found.blocks))
+        return found
 
     def law(self, *, bootstrap_seed: int = 0) -> "Law":
         """How the best learning rate moves with the batch size; see `batchlaw.Law`.
@@ -103,22 +110,54 @@ class StudyResults:
         """
         from batchlaw.laws.studies import law_of_study
 
+        check_whole(bootstrap_seed, "bootstrap_seed", at_least=0)
         return law_of_study(self.stored, bootstrap_seed=bootstrap_seed)
 
-    def transfer(self, *, reference_batch_size: int | None = None, bootstrap_seed: int = 0) -> "Transfer":
+    def transfer(
+        self,
+        *,
+        reference_batch_size: int | None = None,
+        bootstrap_seed: int = 0,
+        train: bool = False,
+        device: str = "auto",
+        data_dir: StrPath | None = None,
+        tick: Callable[[int, int], None] = lambda done, total: None,
+    ) -> "Transfer":
         """What each scaling rule costs on the runs of a designed study; see `batchlaw.Transfer`.
 
         Args:
             reference_batch_size: whose tuned learning rate is moved to the others, in examples; None takes the study's.
             bootstrap_seed: of the bootstraps.
+            train: train at the learning rates of the rules, instead of interpolating between the runs; of a built-in
+                task only.
+            device: where to train.
+            data_dir: folder of the data sets.
+            tick: called after each training, with the number of trainings done and that of all.
 
         Raises:
             StudyError: the study was searched, or has cells without a result.
-            BatchlawError: the reference is none of its batch sizes.
+            BatchlawError: the reference is none of its batch sizes, or there is no built-in task to train.
         """
         from batchlaw.laws.transfer import transfer_of_study
 
-        return transfer_of_study(self.stored, reference_batch_size=reference_batch_size, bootstrap_seed=bootstrap_seed)
+        check_whole(bootstrap_seed, "bootstrap_seed", at_least=0)
+        found = transfer_of_study(self.stored, reference_batch_size=reference_batch_size, bootstrap_seed=bootstrap_seed)
+        if not train:
+            return found
+        if self.spec.user_code is not None:
+            raise BatchlawError(
+                f"study {self.name!r} runs {self.spec.user_code!r}; only a built-in [task] can be trained here",
+                argument="train",
+            )
+        from batchlaw.measure.transfer_training import n_trainings, trained
+        from batchlaw.study.code import threads_kept
+
+        # As many threads as the trials had that these runs are compared with.
+        threads = [record.result.threads or 0 for part in found.strata for record in part.law.records]
+        total, done = n_trainings(found), count(1)
+        with threads_kept():
+            runtime = self._code.runtime(self.spec, device, path_of(data_dir), threads=max(threads, default=0) or None)
+            return trained(self.spec, found, runtime, done=lambda: tick(next(done), total))
 
     def recommend(self, *, seconds: float | None = None, devices: int = 1, on: str | None = None) -> "Recommendation":
         """The fastest configuration whose score is within one standard error of the best.
@@ -191,16 +230,9 @@ class StudyResults:
             extrapolate=extrapolate, verify=verify,
         )  # fmt: skip
 
-        def verified(record: "TrialRecord") -> "Verification":
-            from batchlaw.measure.replay import verify as train_again
-
-            assert verify is not None
-            try:
-                return train_again(record, self.spec, self._code.runtime(self.spec, device, path_of(data_dir)), verify)
-            except Diverged:
-                raise WorkFailed(f"trial {record.number} diverged on all of {verify} fresh seeds") from None
-
-        text, cautions = export_text(self.stored, choice, verified)
+        text, cautions = export_text(
+            self.stored, choice, lambda: self._code.runtime(self.spec, device, path_of(data_dir))
+        )
         for caution in cautions:
             warnings.warn(caution, stacklevel=2)
         if path is not None:
@@ -220,19 +252,15 @@ class StudyResults:
             StudyError: the trial cannot be replayed.
             ObjectiveError: the study's own code cannot be found on this machine.
         """
-        import torch
-
         from batchlaw.measure.replay import replay
+        from batchlaw.study.code import threads_kept
 
         records = {record.number: record for record in self._records()}
         if number not in records:
             known = f"the trials 0 to {len(records) - 1}" if records else "no trials yet"
             raise BatchlawError(f"study {self.name!r} has {known}", argument="number", got=number)
-        threads = torch.get_num_threads()
-        try:  # the replay sets those that the trial had
+        with threads_kept():  # the replay sets those that the trial had
             return replay(records[number], self.spec, self._code.runtime(self.spec, device, path_of(data_dir)))
-        finally:
-            torch.set_num_threads(threads)
 
     def figure(self, name: str) -> "Figure":
         """A Plotly figure, such as "ridge", "law", "score-map" or "history".
