@@ -410,7 +410,7 @@ class TestResults:
         for arguments, words in (
             ({"format": "pyton"}, "format: got 'pyton'; must be one of table, json"),
             ({"top": 0}, "top: got 0; must be at least 1"),
-            ({"verify": 0}, "verify: got 0; must be at least 1"),
+            ({"verify": 1}, "verify: got 1; must be at least 2"),
             ({"for_batch_size": "x"}, "for_batch_size: got 'x'; must be a whole number"),
             ({"format": "python", "top": 2}, "top: got 2; must be 1"),
             ({"trial": 99}, "trial: got 99; must be a completed trial"),
