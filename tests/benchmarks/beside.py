@@ -1,7 +1,7 @@
 """A benchmark of this checkout beside the same benchmark of another one, such as the version before a change.
 
     git worktree add /tmp/before REVISION
-    python tests/benchmarks/beside.py /tmp/before overhead [--rounds 3] [--json FILE] [-- OPTIONS OF THE BENCHMARK]
+    python tests/benchmarks/beside.py [--rounds 3] [--json FILE] /tmp/before overhead [-- OPTIONS OF THE BENCHMARK]
     python tests/benchmarks/beside.py /tmp/before train_speed -- --rounds 3
 
 The two take turns, in the same environment, so that a machine that slows down slows both. The table has the medians
