@@ -161,7 +161,7 @@ def test_a_killed_worker_loses_one_trial_which_is_run_again(batchlaw, tmp_path):
 def test_a_timeout_starts_no_more_trials_and_says_what_is_left(batchlaw, tmp_path):
     file = slow_study(tmp_path)
     output = batchlaw("run", file, "--workers", 1, "--timeout", 1).stdout
-    assert "Ended with" in output and "go on: batchlaw run" in output
+    assert "Ended with" in output and "continue with: batchlaw run" in output
     assert 0 < status(batchlaw)["done"] < 12
 
 
