@@ -46,7 +46,7 @@ def footnote(configurations: list[Configuration]) -> str:
     }[configurations[0].standard_error_of]
     return (
         f"{source}\n"
-        "The best of many is flattered by its selection; export with verify = 5 scores it on fresh seeds and test data."
+        "The best of many is flattered by its selection: export --verify 5 scores it on fresh seeds and test data."
     )
 
 
