@@ -145,7 +145,7 @@ def test_a_wrong_request_is_one_line_and_writes_nothing(report, studies, argumen
 def test_a_folder_that_cannot_be_had_is_one_line(report, tmp_path):
     (tmp_path / "taken").write_text("")
     told = report("first", "-o", tmp_path / "page.html", "--svg", tmp_path / "taken", code=2)
-    assert f"--svg {tmp_path / 'taken'}: File exists" in told.stderr and told.stderr.count("\n") == 1
+    assert f"--svg: got '{tmp_path / 'taken'}'; File exists" in told.stderr and told.stderr.count("\n") == 1
 
 
 def test_what_draws_figures_is_asked_for_before_the_work(studies, tmp_path):
