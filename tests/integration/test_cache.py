@@ -3,7 +3,7 @@
 import optuna
 import pytest
 from batchlaw.storage import IncrementalFilter, cached_reads, engine, open_storage
-from batchlaw.storage.cache import TrialCache
+from batchlaw.storage.optuna_internals.cache import TrialCache
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import TrialState, create_trial

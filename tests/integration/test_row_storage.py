@@ -8,7 +8,7 @@ from datetime import timedelta
 import optuna
 import pytest
 from batchlaw.storage import batched_writes, engine, open_storage
-from batchlaw.storage.cache import TrialCache
+from batchlaw.storage.optuna_internals.cache import TrialCache
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage

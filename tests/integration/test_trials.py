@@ -13,7 +13,7 @@ from batchlaw.results.records import briefs_of, record_at, records_of
 from batchlaw.results.result import CurvePoint, TrialResult
 from batchlaw.spec.knobs import Point
 from batchlaw.storage import register
-from batchlaw.storage.trials import heads_of, trials_of
+from batchlaw.storage.optuna_internals.trials import heads_of, trials_of
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 

@@ -15,7 +15,7 @@ from batchlaw.dashboard.curves import artifacts_of
 from batchlaw.results.attributes import CONFIG, RESULT
 from batchlaw.results.result import TrialResult
 from batchlaw.spec.knobs import KNOBS
-from batchlaw.storage.trials import trials_of
+from batchlaw.storage.optuna_internals.trials import trials_of
 
 # Shown of a configuration, beside the hyperparameters that are not among the suggested parameters.
 _DERIVED = (

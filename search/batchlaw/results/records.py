@@ -17,7 +17,7 @@ from batchlaw.results.attributes import CONFIG, OUTCOME, REASON, RESULT
 from batchlaw.results.result import TrialResult
 from batchlaw.spec import TrainConfig
 from batchlaw.storage import StoredStudy
-from batchlaw.storage.trials import heads_of, trials_of
+from batchlaw.storage.optuna_internals.trials import heads_of, trials_of
 
 _OF_STATE = {
     TrialState.COMPLETE: Outcome.COMPLETE,

@@ -1,10 +1,10 @@
 """The database: Optuna's tables, and beside them batchlaw's slots, workers and pages."""
 
 import batchlaw.storage.quiet  # noqa: F401  (before anything imports Optuna)
-from batchlaw.storage.cache import IncrementalFilter, TrialCache, cached_reads
 from batchlaw.storage.engine import absolute, open_storage, redacted
+from batchlaw.storage.optuna_internals.cache import IncrementalFilter, TrialCache, cached_reads
+from batchlaw.storage.optuna_internals.row_storage import batched_writes
 from batchlaw.storage.retries import with_retries
-from batchlaw.storage.row_storage import batched_writes
 from batchlaw.storage.slots import Lease, SlotCounts, Slots
 from batchlaw.storage.studies import (
     StoredStudy,

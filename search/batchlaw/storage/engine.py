@@ -18,8 +18,8 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from batchlaw.errors import StorageError
+from batchlaw.storage.optuna_internals.row_storage import RowStorage
 from batchlaw.storage.retries import reason_of, retry
-from batchlaw.storage.row_storage import RowStorage
 
 # By backend: SQLAlchemy's name of the driver, its module, and the extra of this distribution that installs it.
 _DRIVERS = {

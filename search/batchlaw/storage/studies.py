@@ -16,7 +16,7 @@ from optuna.storages import RDBStorage
 from batchlaw.errors import StorageError, StudyError
 from batchlaw.recipe.space import cells
 from batchlaw.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
-from batchlaw.storage.cache import TrialCache
+from batchlaw.storage.optuna_internals.cache import TrialCache
 from batchlaw.storage.retries import with_retries
 from batchlaw.storage.slots import Slots
 from batchlaw.storage.study_page import StudyPage

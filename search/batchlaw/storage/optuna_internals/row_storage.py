@@ -27,10 +27,10 @@ from sqlalchemy import Connection, bindparam, create_engine, insert, or_, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from batchlaw.storage.cache import cached_reads
+from batchlaw.storage.optuna_internals.cache import cached_reads
+from batchlaw.storage.optuna_internals.rows import UNFINISHED, NotApplied, Row, insert_rows
+from batchlaw.storage.optuna_internals.trials import TRIALS, read_trials
 from batchlaw.storage.retries import with_retries
-from batchlaw.storage.rows import UNFINISHED, NotApplied, Row, insert_rows
-from batchlaw.storage.trials import TRIALS, read_trials
 
 _STUDY_BY_ID = select(models.StudyModel.study_id).where(models.StudyModel.study_id == bindparam("of"))
 _STUDY_BY_NAME = select(models.StudyModel.study_id).where(models.StudyModel.study_name == bindparam("name"))

@@ -9,8 +9,8 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Insert, Table, bindparam, insert, or_, select
 
+from batchlaw.storage.optuna_internals.trials import TRIALS
 from batchlaw.storage.tables import asynchronous_commit
-from batchlaw.storage.trials import TRIALS
 
 # Spelled out: a list of states as one parameter cannot be used in a statement that is executed for several rows.
 UNFINISHED = or_(*(TRIALS.c.state == state for state in TrialState if not state.is_finished()))
