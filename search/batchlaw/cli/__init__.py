@@ -20,6 +20,7 @@ from batchlaw.cli import (
     reporting,
     running,
     serving,
+    storing,
 )
 from batchlaw.cli.console import errors, line_of
 from batchlaw.errors import BatchlawError
@@ -51,7 +52,8 @@ def options(
 
 
 _MODULES = (
-    running, launching, profiling, judging, laws, recommending, reading, replaying, exporting, reporting, serving
+    running, launching, profiling, judging, laws, recommending, reading, replaying, exporting, reporting, serving,
+    storing,
 )  # fmt: skip
 for module in _MODULES:
     module.add_commands(app)

@@ -28,7 +28,8 @@ _ADVICE = {  # what the command says where the library names a remedy
     "download": "run again with --download, or set --data-dir",
     "Study.run": "go on with batchlaw run",
     "Study.create": "batchlaw run STUDY.toml makes one",
-    "upgrade": "batchlaw storage upgrade makes them, and batchlaw run STUDY.toml a study",
+    "batchlaw storage upgrade": "run batchlaw storage upgrade",
+    "force": "batchlaw stop STUDY ends them, and --force does not wait for them",
     "Study.create(name=…)": "--fork NEW_NAME starts a new study, and --trials extends this one",
 }
 

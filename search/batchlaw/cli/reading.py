@@ -1,15 +1,13 @@
-"""Commands that read: status, reap, storage, schema. None of them imports torch."""
+"""Commands that read: status, reap, schema. None of them imports torch."""
 
 import json
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, StudyArgument, output
-from batchlaw.errors import BatchlawError
 from batchlaw.study import Study
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ def add_commands(app: typer.Typer) -> None:
     """Register the commands of this module."""
     app.command(epilog="Example: batchlaw status digits-joint --watch")(status)
     app.command(epilog="Example: batchlaw reap digits-joint")(reap)
-    app.command(epilog="Example: batchlaw storage check --storage postgresql+psycopg://user@host/db")(storage)
     app.command(epilog="Example: batchlaw schema > batchlaw.schema.json")(schema)
 
 
@@ -85,33 +82,6 @@ def reap(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
 
     lost = clear(load(open_storage(storage), study))
     output.print(f"{lost} trial{'s' * (lost != 1)} found lost.")
-
-
-def storage(
-    action: Annotated[str, typer.Argument(metavar="check|upgrade", help="check, or bring the tables up to date.")],
-    storage: StorageOption = DEFAULT_URL,
-    json_: JsonOption = False,
-) -> int:
-    """Check a database, or upgrade it after a new version; Optuna's own tables are upgraded by Optuna."""
-    from batchlaw.storage import health_of, open_storage, redacted, upgrade
-
-    if action not in ("check", "upgrade"):
-        raise BatchlawError(f"check|upgrade: got {action!r}; must be one of check, upgrade")
-    database = open_storage(storage, any_schema=True, create=action == "upgrade")
-    if action == "upgrade":
-        upgrade(database)
-    health = health_of(database)
-    if json_:
-        typer.echo(json.dumps(asdict(health) | {"current": health.current}, indent=2))
-    else:
-        output.print(f"{redacted(storage)}: {health.server}", soft_wrap=True)
-        output.print(f"  Optuna's tables {health.optuna_schema}, wanted {health.optuna_head}", soft_wrap=True)
-        output.print(f"  batchlaw's tables {health.tables}, wanted {health.tables_head}")
-        output.print(f"  round trip {health.round_trip_seconds * 1e3:.2f} ms, clock {health.clock_skew_seconds:+.2f} s")
-        output.print(f"  {'writable' if health.writable else '[red]read-only[/]'}")
-        if not health.current:
-            output.print("  out of date: batchlaw storage upgrade")
-    return 0 if health.current and health.writable else 1
 
 
 def schema() -> None:

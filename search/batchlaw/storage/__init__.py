@@ -16,11 +16,12 @@ from batchlaw.storage.studies import (
     profiles_of,
     register,
 )
-from batchlaw.storage.upkeep import health_of, upgrade
-from batchlaw.storage.workers import BEAT_SECONDS, Registration, WorkerRecord, n_live, workers_of
+from batchlaw.storage.upkeep import Health, health_of, upgrade
+from batchlaw.storage.workers import BEAT_SECONDS, Registration, WorkerRecord, check_idle, live_workers, workers_of
 
 __all__ = [
     "BEAT_SECONDS",
+    "Health",
     "IncrementalFilter",
     "Lease",
     "Registration",
@@ -32,10 +33,11 @@ __all__ = [
     "absolute",
     "batched_writes",
     "cached_reads",
+    "check_idle",
     "folder_name",
     "health_of",
+    "live_workers",
     "load",
-    "n_live",
     "note_profile",
     "note_refresh_failure",
     "note_run",

@@ -19,8 +19,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, not_, or_, select, update
 
+from batchlaw.storage.migrations import create_tables
 from batchlaw.storage.retries import RETRY_SECONDS, with_retries
-from batchlaw.storage.tables import asynchronous_commit, create_tables, is_alive, now, process_space
+from batchlaw.storage.tables import asynchronous_commit, is_alive, now, process_space
 from batchlaw.storage.tables import slots as _slots
 
 

@@ -20,7 +20,7 @@ from batchlaw.storage.optuna_internals.cache import TrialCache
 from batchlaw.storage.retries import with_retries
 from batchlaw.storage.slots import Slots
 from batchlaw.storage.study_page import StudyPage
-from batchlaw.storage.tables import SCHEMA, schema_version
+from batchlaw.storage.tables import SCHEMA, check_known, schema_version
 
 _SPEC, _FINGERPRINT, _VERSION, _ID = "batchlaw:spec", "batchlaw:fingerprint", "batchlaw:version", "batchlaw:id"
 _CLAIMS = "batchlaw:claims"
@@ -106,13 +106,12 @@ def check_tables(storage: RDBStorage) -> None:
         StorageError: they are missing, older or newer.
     """
     found = with_retries(lambda: schema_version(storage.engine))
-    if found > SCHEMA:
-        raise StorageError(f"the database holds batchlaw's tables of version {found}; this batchlaw knows {SCHEMA}")
+    check_known(found)
     if found < SCHEMA:
-        raise StorageError(
-            f"the database holds batchlaw's tables of version {found} (0: none), and {SCHEMA} is needed",
-            remedy="upgrade",
+        holds = (
+            f"batchlaw's tables of version {found}, and {SCHEMA} is needed" if found else "none of batchlaw's tables"
         )
+        raise StorageError(f"the database holds {holds}", remedy="batchlaw storage upgrade")
 
 
 def load(storage: RDBStorage, name: str) -> StoredStudy:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select, update
 
 from batchlaw.storage.retries import with_retries
-from batchlaw.storage.tables import now, pages, slots, study_attributes
+from batchlaw.storage.tables import now, pages, study_attributes
 from batchlaw.storage.workers import BEAT_SECONDS
 
 _EVERY_SECONDS = 60.0  # from one drawing to the next, over all workers
@@ -133,12 +133,3 @@ def _fresh(engine: Engine, study_id: int) -> dict[str, object]:
     """The row of a page that has not been drawn. It is due in a minute: shorter studies are drawn at their end only."""
     clock = now(engine)
     return {"study_id": study_id, "held_until": clock, "due": clock + _EVERY_SECONDS, "drawn": 0}
-
-
-def create_missing(engine: Engine) -> None:
-    """Make the rows of studies from a version of batchlaw without pages."""
-    with engine.begin() as connection:
-        known = select(pages.c.study_id)
-        missing = select(slots.c.study_id).distinct().where(slots.c.study_id.not_in(known))
-        for study_id in list(connection.scalars(missing)):
-            connection.execute(insert(pages).values(**_fresh(engine, study_id)))

@@ -23,7 +23,9 @@ from sqlalchemy import (
     true,
 )
 
-SCHEMA = 2  # version of the tables in this file; Optuna has its own for its tables
+from batchlaw.errors import StorageError
+
+SCHEMA = 3  # version of the tables in this file: the latest of `migrations/`. Optuna has its own for its tables
 
 metadata = MetaData()
 schema = Table("batchlaw_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
@@ -57,10 +59,11 @@ workers = Table(
     Column("trials_done", Integer, nullable=False),
     Column("started", Float(53), nullable=False),  # seconds since 1970 by the database's clock
     Column("last_seen", Float(53), nullable=False),
+    Column("stop", String(8)),  # now | finish: the worker was asked to leave
 )
 Index("batchlaw_workers_by_study", workers.c.study_id)
 pages = Table(
-    "batchlaw_boards",
+    "batchlaw_pages",
     metadata,
     Column("study_id", Integer, primary_key=True, autoincrement=False),
     Column("holder", String(32)),  # a random id of the process that draws now
@@ -93,20 +96,22 @@ def asynchronous_commit(dialect: str) -> ColumnElement[bool]:
     return func.set_config("synchronous_commit", "off", True) == "off" if dialect == "postgresql" else true()
 
 
-def create_tables(engine: Engine) -> None:
-    """Create the tables that are missing, and record their version in a new database."""
-    metadata.create_all(engine)
-    with engine.begin() as connection:
-        if connection.scalar(select(schema.c.version)) is None:
-            connection.execute(schema.insert().values(version=SCHEMA))
-
-
 def schema_version(engine: Engine) -> int:
     """The version of batchlaw's tables in a database; 0 if there are none."""
     if not inspect(engine).has_table(schema.name):
         return 0
     with engine.connect() as connection:
         return connection.scalar(select(schema.c.version)) or 0
+
+
+def check_known(version: int) -> None:
+    """Refuse tables of a newer version.
+
+    Raises:
+        StorageError: names both versions.
+    """
+    if version > SCHEMA:
+        raise StorageError(f"the database holds batchlaw's tables of version {version}; this batchlaw knows {SCHEMA}")
 
 
 def process_space() -> str:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from sqlalchemy import Engine, insert, select, update
 
+from batchlaw.errors import StorageError
 from batchlaw.storage.retries import with_retries
-from batchlaw.storage.tables import is_alive, now, process_space, workers
+from batchlaw.storage.tables import is_alive, now, process_space, schema_version, workers
 
 BEAT_SECONDS = 5.0  # from one heartbeat to the next
 _STALE_BEATS = 6  # a worker that missed so many heartbeats is shown as stale
@@ -65,8 +66,8 @@ class Registration:
         with_retries(work, seconds=BEAT_SECONDS)
 
 
-def workers_of(engine: Engine, study_id: int) -> list[WorkerRecord]:
-    """All workers of a study, past and present, the latest first."""
+def workers_of(engine: Engine, study_id: int | None = None) -> list[WorkerRecord]:
+    """All workers of a study, or of the database, past and present, the latest first."""
     here = process_space()
 
     def state_of(row: object) -> str:
@@ -75,7 +76,10 @@ def workers_of(engine: Engine, study_id: int) -> list[WorkerRecord]:
         return "stale" if state != "ended" and (gone or silent > _STALE_BEATS * BEAT_SECONDS) else state
 
     def work() -> list[WorkerRecord]:
-        query = select(workers, now(engine).label("now")).where(workers.c.study_id == study_id)
+        # The columns of version 2, so that an upgrade can ask who is at work.
+        query = select(*(column for column in workers.c if column.name != "stop"), now(engine).label("now"))
+        if study_id is not None:
+            query = query.where(workers.c.study_id == study_id)
         with engine.connect() as connection:
             rows = connection.execute(query.order_by(workers.c.started.desc())).all()
         return [
@@ -90,6 +94,19 @@ def workers_of(engine: Engine, study_id: int) -> list[WorkerRecord]:
     return with_retries(work)
 
 
-def n_live(engine: Engine, study_id: int) -> int:
-    """The number of live workers of a study."""
-    return sum(worker.state in ("idle", "training") for worker in workers_of(engine, study_id))
+def live_workers(engine: Engine, study_id: int | None = None) -> list[WorkerRecord]:
+    """The live workers of a study, or of the database."""
+    return [worker for worker in workers_of(engine, study_id) if worker.state in ("idle", "training")]
+
+
+def check_idle(engine: Engine, study_id: int | None = None) -> None:
+    """Make sure that nobody works on a study, or on any study of the database.
+
+    Raises:
+        StorageError: names the live workers.
+    """
+    live = live_workers(engine, study_id) if schema_version(engine) else []
+    if live:
+        names = ", ".join(f"{worker.host}:{worker.pid}" for worker in live[:3]) + ", …" * (len(live) > 3)
+        be = "worker is" if len(live) == 1 else "workers are"
+        raise StorageError(f"{len(live)} {be} at work: {names}", remedy="force")

@@ -23,7 +23,7 @@ from batchlaw.storage import (
     Registration,
     StoredStudy,
     folder_name,
-    n_live,
+    live_workers,
     with_retries,
 )
 from batchlaw.train import device_name
@@ -137,7 +137,7 @@ class Worker:
         if together == 1:
             return []
         n_open = stored.slots.n_open(others)
-        workers = max(n_live(stored.storage.engine, stored.study._study_id), 1)
+        workers = max(len(live_workers(stored.storage.engine, stored.study._study_id)), 1)
         return stored.slots.lease_more(lease, others, min(together, math.ceil((1 + n_open) / workers)) - 1)
 
     @cached_property
