@@ -1,17 +1,45 @@
 """Databases and studies that several suites use."""
 
+import contextlib
 import os
+import subprocess
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: the suite itself runs on every core
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 from batchlaw.spec import StudySpec, parse_spec
 
-from tests.benchmarks.servers import SERVERS, fresh_database
+from tests import leftovers
+from tests.benchmarks.servers import fresh_database
+from tests.waiting import wait_for
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_left() -> Iterator[None]:
+    """Fail if a process or a database outlives the tests of this process, and end it."""
+    yield
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: not leftovers.processes(), seconds=30)  # for what has been asked to end
+    running, databases = leftovers.processes(), leftovers.drop_databases()
+    leftovers.end(list(running))
+    assert not running and not databases, f"left behind: {running} {databases}"
+
+
+@pytest.fixture
+def popen() -> Iterator[Callable[..., subprocess.Popen]]:
+    """`subprocess.Popen`, whose processes are killed after the test if they have not ended."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments: object, **options: object) -> subprocess.Popen:
+            process = stack.enter_context(subprocess.Popen(*arguments, **options))
+            stack.callback(process.kill)
+            return process
+
+        yield start
 
 
 def tiny_study(**changes: object) -> dict:
@@ -39,12 +67,13 @@ def tiny_spec(**changes: object) -> StudySpec:
 
 
 def _server_database(backend: str) -> Iterator[str]:
-    variable, default = f"BATCHLAW_TEST_{backend.upper()}", SERVERS[backend]
+    server = leftovers.server_of(backend)
     try:
-        with fresh_database(os.environ.get(variable, default)) as url:
+        with fresh_database(server, leftovers.PREFIX) as url:
             yield url
     except (sqlalchemy.exc.OperationalError, ModuleNotFoundError) as error:
-        pytest.skip(f"no {backend} server: start one and set {variable}, e.g. {default} ({str(error).splitlines()[0]})")
+        variable, reason = f"BATCHLAW_TEST_{backend.upper()}", str(error).splitlines()[0]
+        pytest.skip(f"no {backend} server: start one and set {variable}, e.g. {server} ({reason})")
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mysql"])

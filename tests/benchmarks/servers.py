@@ -59,16 +59,37 @@ def own_postgresql(folder: Path, address: str = "127.0.0.1") -> Iterator[tuple[s
 
 
 @contextmanager
-def fresh_database(server: str) -> Iterator[str]:
+def administration(server: str) -> Iterator[sqlalchemy.Connection]:
+    """A connection to a server of many databases that may make and drop them."""
+    engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def databases(server: str, prefix: str) -> list[str]:
+    """The names of the databases of a server that begin so."""
+    column = {"postgresql": "datname FROM pg_database", "mysql": "schema_name FROM information_schema.schemata"}
+    with administration(server) as connection:
+        names = connection.scalars(sqlalchemy.text(f"SELECT {column[connection.dialect.name]}")).all()
+    return [name for name in names if name.startswith(prefix)]
+
+
+def drop(server: str, name: str) -> None:
+    with administration(server) as connection:
+        force = " WITH (FORCE)" if connection.dialect.name == "postgresql" else ""
+        connection.execute(sqlalchemy.text(f"DROP DATABASE {name}{force}"))
+
+
+@contextmanager
+def fresh_database(server: str, prefix: str = "batchlaw_") -> Iterator[str]:
     """The URL of a new database on the server of a URL; dropped at the end."""
-    url, name = make_url(server), f"batchlaw_{uuid.uuid4().hex[:12]}"
-    admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
+    name = f"{prefix}{uuid.uuid4().hex[:12]}"
+    with administration(server) as connection:
         connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
     try:
-        yield url.set(database=name).render_as_string(hide_password=False)
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:
-        force = " WITH (FORCE)" if url.get_backend_name() == "postgresql" else ""
-        with admin.connect() as connection:
-            connection.execute(sqlalchemy.text(f"DROP DATABASE {name}{force}"))
-        admin.dispose()
+        drop(server, name)
