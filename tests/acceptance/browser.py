@@ -4,11 +4,11 @@ import base64
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 from tests.acceptance.conftest import BROWSER
+from tests.waiting import DEADLINE, wait_for
 
 OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -43,7 +43,7 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         os.close(self._to)  # ends the browser
         os.close(self._from)
-        self._process.wait(30)
+        self._process.wait(DEADLINE)
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
         """Call a method of the protocol, and wait for its result; events that come in between are kept."""
@@ -76,13 +76,12 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 120) -> Any:
+    def wait(self, script: str) -> Any:
         """The value of an expression, as soon as it is true."""
-        until = time.monotonic() + seconds
-        while not (value := self.run(script)):
-            assert time.monotonic() < until, f"{script} did not come true; the page says {self.text()[:2000]!r}"
-            time.sleep(0.1)
-        return value
+        try:
+            return wait_for(lambda: self.run(script))
+        except AssertionError:
+            raise AssertionError(f"{script} did not come true; the page says {self.text()[:2000]!r}") from None
 
     def text(self) -> str:
         return self.run("document.body.innerText")

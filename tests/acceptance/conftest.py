@@ -11,6 +11,7 @@ import pytest
 import tomli_w
 
 from tests.conftest import tiny_study
+from tests.waiting import DEADLINE
 
 Batchlaw = Callable[..., subprocess.CompletedProcess]
 
@@ -37,21 +38,26 @@ def browse(address: str, folder: Path) -> subprocess.CompletedProcess:
             "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=20000",
             "--dump-dom", address,
         ],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=DEADLINE,
     )  # fmt: skip
+
+
+def run(folder: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess:
+    """Run a command in a folder to its end, which must be with this exit code and without a traceback."""
+    done = subprocess.run(
+        command(*arguments), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
 
 
 @pytest.fixture
 def batchlaw(tmp_path: Path) -> Batchlaw:
-    def run(*arguments: object, code: int = 0, folder: Path = tmp_path) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            command(*arguments), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stdout + done.stderr
-        return done
+    def in_folder(*arguments: object, code: int = 0, folder: Path = tmp_path) -> subprocess.CompletedProcess:
+        return run(folder, *arguments, code=code)
 
-    return run
+    return in_folder
 
 
 @pytest.fixture
@@ -67,10 +73,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     study = tiny_study(search={"trials": 10, "replicates": 2, "pruner": "median"})
     (folder / "tiny.toml").write_text(tomli_w.dumps(study))
-    done = subprocess.run(
-        command("run", "tiny.toml"), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run(folder, "run", "tiny.toml")
     (folder / "output.txt").write_text(done.stdout)
     (folder / "errors.txt").write_text(done.stderr)
     return folder
@@ -93,9 +96,6 @@ def designed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished designed study; read it, do not change it."""
     folder = tmp_path_factory.mktemp("designed")
     (folder / "claim.toml").write_text(tomli_w.dumps(claim_study()))
-    done = subprocess.run(
-        command("run", "claim.toml"), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run(folder, "run", "claim.toml")
     (folder / "output.txt").write_text(done.stdout)
     return folder

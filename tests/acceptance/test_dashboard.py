@@ -6,7 +6,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from xml.etree import ElementTree
@@ -15,6 +14,7 @@ import pytest
 
 from tests.acceptance.browser import Browser
 from tests.acceptance.conftest import command, environment, needs_browser
+from tests.waiting import DEADLINE, wait_for
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["read-only", "writable"])
@@ -27,11 +27,11 @@ def server(request, finished) -> Iterator[tuple[int, bool]]:
     address = process.stdout.readline()
     yield int(re.search(r":(\d+)/dashboard", address).group(1)), request.param
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=DEADLINE)
 
 
 def ask(port, method, path, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     connection.request(method, path, headers=headers)
     response = connection.getresponse()
     body = response.read().decode(errors="replace")
@@ -71,11 +71,11 @@ def open_server(finished) -> Iterator[int]:
     address = process.stdout.readline()
     yield int(re.search(rf":(\d+)/dashboard\?token={TOKEN} ", address).group(1))
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=DEADLINE)
 
 
 def headers_of(port, path, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     connection.request("GET", path, headers=headers)
     response = connection.getresponse()
     connection.close()
@@ -226,7 +226,7 @@ def test_what_a_page_would_destroy_is_refused_even_where_it_may_write(server):
 BROWSER = """#!{python}
 import pathlib, sys, urllib.request
 opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-answer = opener.open(sys.argv[1], timeout=60)  # a browser that is open until it has seen the page
+answer = opener.open(sys.argv[1], timeout=600)  # a browser that is open until it has seen the page
 pathlib.Path("part").write_text(f"{{answer.status}} {{sys.argv[1]}} {{answer.url}}")
 pathlib.Path("part").rename("told")
 """
@@ -245,10 +245,9 @@ def test_it_opens_a_browser(finished, tmp_path, host):
     )  # fmt: skip
     try:
         address = process.stdout.readline().split()[0].replace("0.0.0.0", "127.0.0.1")
-        while not (told := tmp_path / "told").exists():
-            assert process.poll() is None
-            time.sleep(0.1)
+        told = tmp_path / "told"
+        wait_for(lambda: told.exists() or process.poll() is not None)
         assert told.read_text() == f"200 {address} {address.partition('?')[0]}"
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=DEADLINE)

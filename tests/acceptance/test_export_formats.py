@@ -27,6 +27,7 @@ from batchlaw.train import optimizers
 
 from tests.acceptance.conftest import environment
 from tests.unit.train.conftest import config_of
+from tests.waiting import DEADLINE
 
 SHARED = {"momentum", "nesterov", "betas", "alpha", "eps", "dampening"}  # of parameter groups, across families
 
@@ -36,7 +37,7 @@ def in_library(name: str, cases: list, folder: Path) -> list:
     script = Path(__file__).parent / "libraries" / f"run_{name}.py"
     done = subprocess.run(
         [sys.executable, script], input=json.dumps(cases), cwd=folder, env=environment(folder),
-        capture_output=True, text=True, timeout=280,
+        capture_output=True, text=True, timeout=DEADLINE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -14,10 +14,11 @@ from batchlaw.workers.fleet import check_finished
 from batchlaw.workers.launch import LocalFleet
 
 from tests.acceptance.conftest import command, environment
-from tests.acceptance.test_main_job import until_held, workers_of
+from tests.acceptance.test_main_job import until_begun
 from tests.conftest import tiny_study
+from tests.waiting import DEADLINE
 
-SLOW = "time.sleep(0.5); trial.report(0.5, {'validation_loss': 1.0}); time.sleep(0.5)"
+ENDLESS = "pathlib.Path(f'begun.{os.getpid()}').touch(); time.sleep(3600)"
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def study(tmp_path):
 
     def write(body, **search):
         (tmp_path / "mine.py").write_text(
-            f"import time\ndef train(trial):\n    {body}\n    return {{'validation_loss': 1.0}}\n"
+            f"import os, pathlib, time\ndef train(trial):\n    {body}\n    return {{'validation_loss': 1.0}}\n"
         )
         table = tiny_study(
             task=None, objective="mine:train", train_size=64,
@@ -62,32 +63,31 @@ def test_a_study_with_a_score_has_succeeded(batchlaw, study):
     assert "8 of 8 trials" in batchlaw("run", file, "--workers", 1).stdout
 
 
-def test_workers_that_are_killed_are_a_failure_with_the_last_words_of_one(study, tmp_path):
-    run = subprocess.Popen(
-        command("run", study(SLOW, trials=100), "--workers", 2, "--plain"),
+def test_workers_that_are_killed_are_a_failure_with_the_last_words_of_one(popen, study, tmp_path):
+    run = popen(
+        command("run", study(ENDLESS), "--workers", 2, "--plain"),
         cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    until_held(tmp_path, 2)
-    for worker in workers_of(tmp_path):
+    for worker in until_begun(tmp_path, 2):
         os.kill(worker, signal.SIGKILL)
-    output, errors = run.communicate(timeout=120)
+    output, errors = run.communicate(timeout=DEADLINE)
     assert run.returncode == 1, output
     assert "trials are left and every worker has ended: worker 0 ended with exit code -9: no output" in errors
 
 
 @pytest.mark.parametrize("words", [["run"], ["launch"]])
 def test_the_time_limit_of_a_study_is_no_failure(batchlaw, study, words):
-    file = study(SLOW, trials=50, study_seconds=2.0)
+    file = study("time.sleep(3)", study_seconds=2.0)
     batchlaw("create", file)
     said = batchlaw(*words, file, "--workers", 1).stdout
-    assert "of 50 trials" in said
+    assert "1 of 4 trials" in said
 
 
 def test_a_worker_that_ends_well_without_working_is_a_failure(study, tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    stored = register(open_storage(url, create=True), read_spec(study(SLOW)), trials=None, version="test")
+    stored = register(open_storage(url, create=True), read_spec(study(ENDLESS)), trials=None, version="test")
     with LocalFleet(["--help"], storage_url=url, workers=1, gpus=[]) as fleet:
-        fleet.wait(60)
+        fleet.wait(DEADLINE)
         with pytest.raises(WorkFailed, match="4 of 4 trials are left and every worker has ended: worker 0 ended with"):
             check_finished(stored, fleet, timeout=600)
     stored.storage.engine.dispose()

@@ -10,6 +10,7 @@ import tomli_w
 
 from tests.acceptance.conftest import claim_study, environment
 from tests.conftest import tiny_study
+from tests.waiting import DEADLINE, wait_for
 
 NAMES = ("search", "batchlaw", "stats", "torch", "optuna", "socket", "selectors")
 HOSTILE = "open({marker!r}, 'w').close()\nraise RuntimeError('a module of the working folder was imported')\n"
@@ -29,7 +30,12 @@ def folder(tmp_path):
 
 def run(folder, *words, entry=SCRIPT):
     done = subprocess.run(
-        [*entry, *map(str, words)], cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240
+        [*entry, *map(str, words)],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert not list(folder.glob("imported-*"))
@@ -79,10 +85,7 @@ def test_jobs_of_submitit_run(folder):
     file = written(folder, tiny_study())
     run(folder, "create", file)
     run(folder, "launch", "tiny", "--on", "slurm", "--slurm-here", "--logs", folder / "logs")
-    for _ in range(120):
-        if "6 of 6 trials" in run(folder, "status", "tiny"):
-            return
-    pytest.fail("the job did not run the study")
+    wait_for(lambda: "6 of 6 trials" in run(folder, "status", "tiny"))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs pip install 'batchlaw[ray]'")

@@ -2,30 +2,22 @@
 
 import importlib.util
 import json
-import time
 
 import pytest
 import tomli_w
 from batchlaw.errors import BatchlawError
+from batchlaw.results.status import status_of
+from batchlaw.storage import load, open_storage
 from batchlaw.workers.launch import shares
 
 from tests.conftest import tiny_study
+from tests.waiting import wait_for
 
 
 @pytest.fixture
 def created(batchlaw, study_file):
     batchlaw("create", study_file)
     return study_file
-
-
-def until_done(batchlaw):
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        status = json.loads(batchlaw("status", "tiny", "--json").stdout)
-        if status["done"] == status["trials"]:
-            return status
-        time.sleep(0.5)
-    raise AssertionError(status)
 
 
 def test_on_this_machine(batchlaw, created):
@@ -41,8 +33,11 @@ def test_as_jobs_of_submitits_local_executor(batchlaw, created, tmp_path):
         "launch", "tiny", "--on", "slurm", "--slurm-here", "--workers", 2, "--logs", tmp_path / "logs"
     ).stdout
     assert "2 jobs submitted" in said
-    status = until_done(batchlaw)
-    assert status["workers_ended"] + len(status["workers"]) == 2
+    storage = open_storage(f"sqlite:///{tmp_path / 'batchlaw.db'}")
+    stored = load(storage, "tiny")
+    wait_for(lambda: [worker.state for worker in status_of(stored).workers] == ["ended", "ended"])
+    assert stored.slots.counts().done == 6
+    storage.engine.dispose()
     # The address of the database, and a password in it, travel in the environment and not in the job.
     for pickled in (tmp_path / "logs").glob("*submitted.pkl"):
         assert b"batchlaw.db" not in pickled.read_bytes()

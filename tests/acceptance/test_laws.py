@@ -12,7 +12,7 @@ from batchlaw.laws.tables import law
 from batchlaw.storage import load, open_storage
 
 from tests.acceptance.browser import Browser
-from tests.acceptance.conftest import command, environment, needs_browser
+from tests.acceptance.conftest import needs_browser, run
 from tests.conftest import tiny_study
 
 CAR = (
@@ -32,10 +32,7 @@ def judged(tmp_path_factory):
     study["space"] = {"batch_size": {"low": 1, "high": 128, "log2": True}, "base_lr": LRS, "optimizer": "momentum"}
     study["claim"] = {"hypotheses": ["H6"], "noise_scale": True, "reports": 2}
     (folder / "tiny.toml").write_text(tomli_w.dumps(study))
-    done = subprocess.run(
-        command("run", "tiny.toml"), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run(folder, "run", "tiny.toml")
     return folder
 
 

@@ -1,74 +1,63 @@
 """`batchlaw run` from a study file to its end, through real worker processes."""
 
-import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
+import pytest
 import tomli_w
-from batchlaw.errors import BatchlawError
-from batchlaw.storage import load, open_storage
 
 from tests.acceptance.conftest import command, environment
 from tests.conftest import tiny_study
+from tests.waiting import DEADLINE, wait_for
 
 
 def status(batchlaw, *arguments):
     return json.loads(batchlaw("status", "tiny", "--json", *arguments).stdout)
 
 
-def workers_of(folder: Path) -> list[int]:
-    """Process numbers of the workers that were started in a folder."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                line = (process / "cmdline").read_bytes().split(b"\0")
-                if b"worker" in line and (process / "cwd").resolve() == folder.resolve():
-                    found.append(int(process.name))
-            except OSError:
-                continue  # it ended meanwhile
-    return found
+def until_begun(folder: Path, n: int) -> list[int]:
+    """Wait until the training function has begun in so many workers; the numbers of their processes."""
+    wait_for(lambda: len(list(folder.glob("begun.*"))) == n)
+    return [int(file.suffix[1:]) for file in folder.glob("begun.*")]
 
 
-def until_held(folder: Path, n: int) -> None:
-    """Wait until so many trials are under way."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(BatchlawError):
-            storage = open_storage(f"sqlite:///{folder / 'batchlaw.db'}")
-            try:
-                if load(storage, "tiny").slots.counts().held >= n:
-                    return
-            finally:
-                storage.engine.dispose()
-        time.sleep(0.02)
-    raise AssertionError(f"{n} trials never ran at once")
-
-
-def slow_study(folder: Path, **search: object) -> Path:
-    """A study of a training function that takes a while, written into a folder."""
-    (folder / "slow_training.py").write_text(
-        "import time\n"
+def own_study(folder: Path, **search: object) -> Path:
+    """A study of a training function that says that it has begun and waits for the file `go`, written into a folder."""
+    (folder / "own_training.py").write_text(
+        "import os, pathlib, time\n"
         "def train(trial):\n"
-        "    for part in range(10):\n"
-        "        time.sleep(0.05)\n"
-        "        trial.report((part + 1) / 10, {'validation_loss': trial.config.base_lr})\n"
+        "    pathlib.Path(f'begun.{os.getpid()}').touch()\n"
+        "    while not pathlib.Path('go').exists():\n"
+        "        time.sleep(0.02)\n"
+        "    trial.report(0.5, {'validation_loss': trial.config.base_lr})\n"
         "    return {'validation_loss': trial.config.base_lr}\n"
     )
     study = tiny_study(
         task=None,
-        objective="slow_training:train",
+        objective="own_training:train",
         train_size=64,
         search={"trials": 12, "metric": "validation_loss", "pruner": "none", **search},
     )
     file = folder / "tiny.toml"
     file.write_text(tomli_w.dumps({key: value for key, value in study.items() if value is not None}))
     return file
+
+
+@pytest.fixture
+def running(popen, tmp_path):
+    """A function that starts a run of two workers in the background."""
+
+    def start(file):
+        return popen(
+            command("run", file, "--workers", 2, "--plain"),
+            cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    return start
 
 
 def test_it_ends_with_exactly_its_trials_a_table_and_no_warning(finished):
@@ -122,36 +111,29 @@ def test_missing_data_is_one_line_that_says_how_to_get_it_and_writes_nothing(bat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.toml"]
 
 
-def test_one_interrupt_hands_trials_back_and_the_same_command_goes_on(batchlaw, tmp_path):
-    file = slow_study(tmp_path, trials=40)  # enough that some are left when the second worker has started
-    run = subprocess.Popen(
-        command("run", file, "--workers", 2, "--plain"),
-        cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    until_held(tmp_path, 2)
+def test_one_interrupt_hands_trials_back_and_the_same_command_goes_on(batchlaw, running, tmp_path):
+    file = own_study(tmp_path)
+    run = running(file)
+    workers = until_begun(tmp_path, 2)
     run.send_signal(signal.SIGINT)
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=DEADLINE)
     assert run.returncode == 130, output
     assert "Stopped with" in output and "Traceback" not in output
-    assert workers_of(tmp_path) == []
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
     stopped = status(batchlaw)
-    assert stopped["running"] == 0 and 0 < stopped["waiting"] <= 40
+    assert (stopped["running"], stopped["waiting"]) == (0, 12)
     assert stopped["outcomes"]["failed"] == stopped["outcomes"]["lost"] == 0
+    (tmp_path / "go").touch()
     batchlaw("run", file, "--workers", 2)
     ended = status(batchlaw)
-    assert (ended["done"], ended["outcomes"]["complete"], sum(ended["outcomes"].values())) == (40, 40, 40)
+    assert (ended["done"], ended["outcomes"]["complete"], sum(ended["outcomes"].values())) == (12, 12, 12)
 
 
-def test_a_killed_worker_loses_one_trial_which_is_run_again(batchlaw, tmp_path):
-    file = slow_study(tmp_path, trials=8)
-    run = subprocess.Popen(
-        command("run", file, "--workers", 2, "--plain"),
-        cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    until_held(tmp_path, 2)
-    time.sleep(0.1)  # into its trial
-    os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
-    output, _ = run.communicate(timeout=120)
+def test_a_killed_worker_loses_one_trial_which_is_run_again(batchlaw, running, tmp_path):
+    run = running(own_study(tmp_path, trials=8))
+    os.kill(until_begun(tmp_path, 2)[0], signal.SIGKILL)
+    (tmp_path / "go").touch()
+    output, _ = run.communicate(timeout=DEADLINE)
     assert run.returncode == 0, output
     ended = status(batchlaw)
     assert (ended["done"], ended["running"], ended["outcomes"]["complete"]) == (8, 0, 8)
@@ -159,14 +141,18 @@ def test_a_killed_worker_loses_one_trial_which_is_run_again(batchlaw, tmp_path):
 
 
 def test_a_timeout_starts_no_more_trials_and_says_what_is_left(batchlaw, tmp_path):
-    file = slow_study(tmp_path)
-    output = batchlaw("run", file, "--workers", 1, "--timeout", 1).stdout
+    file = own_study(tmp_path)
+    (tmp_path / "own_training.py").write_text(
+        "import time\ndef train(trial):\n    time.sleep(3)\n    return {'validation_loss': 1.0}\n"
+    )
+    output = batchlaw("run", file, "--workers", 1, "--timeout", 2).stdout
     assert "Ended with" in output and "continue with: batchlaw run" in output
-    assert 0 < status(batchlaw)["done"] < 12
+    assert status(batchlaw)["done"] == 1
 
 
 def test_a_worker_runs_code_only_from_a_file_on_its_machine(batchlaw, tmp_path):
-    file = slow_study(tmp_path, trials=2)
+    file = own_study(tmp_path, trials=2)
+    (tmp_path / "go").touch()
     batchlaw("create", file)
     refusal = batchlaw("worker", "tiny", code=2).stderr
     assert "code is run only from a study file or a function on this machine" in refusal and refusal.count("\n") == 1
@@ -179,15 +165,15 @@ def test_a_worker_runs_code_only_from_a_file_on_its_machine(batchlaw, tmp_path):
 
 
 def test_a_run_whose_trials_all_fail_exits_1_with_the_reason(batchlaw, tmp_path):
-    file = slow_study(tmp_path)
-    (tmp_path / "slow_training.py").write_text("def train(trial):\n    raise ValueError('no such luck')\n")
+    file = own_study(tmp_path)
+    (tmp_path / "own_training.py").write_text("def train(trial):\n    raise ValueError('no such luck')\n")
     words = batchlaw("run", file, "--workers", 1, code=1).stderr
     assert "trials are left and every worker has ended: trial 2 failed: ValueError: no such luck" in words
 
 
 def test_an_objective_that_cannot_be_imported_is_refused_before_anything_is_written(batchlaw, tmp_path):
-    file = slow_study(tmp_path)
-    (tmp_path / "slow_training.py").unlink()
+    file = own_study(tmp_path)
+    (tmp_path / "own_training.py").unlink()
     assert "cannot be imported" in batchlaw("run", file, code=2).stderr
     assert not (tmp_path / "batchlaw.db").exists()
 

@@ -9,6 +9,7 @@ import tomli_w
 from nbclient import NotebookClient
 
 from tests.acceptance.conftest import environment
+from tests.waiting import DEADLINE
 
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 OWN_TRAINING = """\
@@ -32,7 +33,7 @@ def executed(tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))
         cells = (NOTEBOOKS / f"{name}.py").read_text().split("# %%\n")[1:]
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
-        NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
+        NotebookClient(notebook, timeout=round(DEADLINE), resources={"metadata": {"path": str(tmp_path)}}).execute()
         return [cell["outputs"] for cell in notebook.cells]
 
     return run

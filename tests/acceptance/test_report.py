@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from tests.acceptance.conftest import BROWSER, browse, claim_study, command, environment, needs_browser
+from tests.acceptance.conftest import BROWSER, browse, claim_study, command, environment, needs_browser, run
 from tests.conftest import tiny_study
 
 needs_kaleido = pytest.mark.skipif(
@@ -42,11 +42,7 @@ def studies(designed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "hostile.py").write_text(OBJECTIVE.replace("METRIC", repr(HOSTILE)))
     for name, study in files.items():
         (folder / f"{name}.toml").write_text(tomli_w.dumps(study))
-        done = subprocess.run(
-            command("create" if name == "unfinished" else "run", f"{name}.toml"),
-            cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+        run(folder, "create" if name == "unfinished" else "run", f"{name}.toml")
     return folder
 
 

@@ -12,7 +12,7 @@ from tests.waiting import wait_for
 
 
 def test_a_process_without_its_parent_is_found_with_the_test_that_it_is_of_and_ended():
-    code = "import subprocess; print(subprocess.Popen(['sleep', '600'], **{out: subprocess.DEVNULL for out in ('stdout', 'stderr')}).pid)"
+    code = "import subprocess as s; print(s.Popen(['sleep', '600'], stdout=s.DEVNULL, stderr=s.DEVNULL).pid)"
     pid = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     found = leftovers.processes()[pid]
     assert found.startswith("sleep 600 ") and "test_leftovers.py::test_a_process_without_its_parent" in found
