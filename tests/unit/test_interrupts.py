@@ -29,7 +29,7 @@ def send(number):
 def test_a_signal_ends_training_where_it_stands(interrupts, number):
     with pytest.raises(Interrupted), interrupts.armed(None):
         send(number)
-        time.sleep(5)
+        time.sleep(60)
         pytest.fail("training went on")
     assert interrupts.stop_requested
 
@@ -56,25 +56,23 @@ def test_training_may_be_interrupted_again_after_a_write(interrupts):
         with interrupts.shielded():
             pass
         send(signal.SIGTERM)
-        time.sleep(5)
+        time.sleep(60)
 
 
 def test_the_time_limit_ends_one_trial_and_not_the_next(interrupts):
     with pytest.raises(TimeLimit), interrupts.armed(0.05):
-        time.sleep(5)
+        time.sleep(60)
     assert not interrupts.stop_requested
-    with interrupts.armed(0.2):
-        pass
-    time.sleep(0.3)
-    with interrupts.armed(None):
-        time.sleep(0.05)
+    with interrupts.armed(3600):
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_user_code_that_catches_exceptions_does_not_swallow_a_stop(interrupts):
     with pytest.raises(Interrupted), interrupts.armed(None):
         try:
             send(signal.SIGTERM)
-            time.sleep(5)
+            time.sleep(60)
         except Exception:
             pytest.fail("swallowed")
 
@@ -84,7 +82,7 @@ def test_a_write_that_fails_leaves_training_interruptible(interrupts):
         with contextlib.suppress(OSError), interrupts.shielded():
             raise OSError("the disk is full")
         send(signal.SIGTERM)
-        time.sleep(5)
+        time.sleep(60)
         pytest.fail("training went on")
 
 
@@ -98,9 +96,9 @@ def test_a_stop_that_arrives_during_a_write_that_fails_is_not_lost(interrupts):
 
 
 def test_a_time_limit_that_is_reached_during_a_write_that_fails_is_not_lost(interrupts):
-    with pytest.raises(TimeLimit), interrupts.armed(0.05):
+    with pytest.raises(TimeLimit), interrupts.armed(3600):
         with contextlib.suppress(OSError), interrupts.shielded():
-            time.sleep(0.2)
+            send(signal.SIGALRM)
             raise OSError("the disk is full")
         pytest.fail("training went on")
 
