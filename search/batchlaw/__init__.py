@@ -5,6 +5,7 @@ The names in `__all__` are public. All else may change between versions.
     Study                                   a study in a database: search, designed runs, reports, exports
     Trial                                   what a training function of your own gets
     claim, law, transfer                    the same results from a table of runs
+    copy_studies                            from one database to another
     Claim, Law, Transfer                    what they return, from a study as well
     Ranking, Recommendation, Configuration, Interval        other results, and their parts
     BatchlawError and others                what is raised on purpose; see `batchlaw.errors`
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from batchlaw.results.interval import Interval
     from batchlaw.results.ranking import Ranking
     from batchlaw.study import Study
+    from batchlaw.study.copying import copy_studies
 
 __version__ = "0.1.0"
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "Trial",
     "WorkFailed",
     "claim",
+    "copy_studies",
     "law",
     "transfer",
 ]
@@ -83,6 +86,7 @@ _MODULES = {
     "Transfer": "batchlaw.laws.transfer",
     "Trial": "batchlaw.objectives.trial",
     "claim": "batchlaw.claims.claim",
+    "copy_studies": "batchlaw.study.copying",
     "law": "batchlaw.laws.tables",
     "transfer": "batchlaw.laws.tables",
 }

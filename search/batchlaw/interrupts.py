@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from batchlaw.errors import Interrupted, Stop, TimeLimit
 
 # Requests to stop. Slurm can send SIGUSR1 before the end of a job (`sbatch --signal`), and submitit uses SIGUSR2.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+StopRequest = Literal["now", "finish"]  # end the training in progress, or start no other
 
 
 class Interrupts:
@@ -21,20 +23,21 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.stopped_by: int | None = None  # the signal that asked to stop
+        self.asked: StopRequest | None = None  # by `stop`
         self._installed = self._armed = False
         self._pending: Stop | None = None
         self._deadline: float | None = None  # time.monotonic(), where no alarm can be set
 
     @property
     def stop_requested(self) -> bool:
-        """Whether a signal has asked to stop."""
-        return self.stopped_by is not None
+        """Whether a signal or `stop` has asked to stop."""
+        return self.stopped_by is not None or self.asked is not None
 
     def install(self) -> None:
         """Handle the signals of this process; call it in the main thread."""
         for number in STOPPING:
             signal.signal(number, self._stop)
-        signal.signal(signal.SIGALRM, lambda *_: self._arrive(TimeLimit()))
+        signal.signal(signal.SIGALRM, lambda *_: self._arrive(Interrupted() if self.asked == "now" else TimeLimit()))
         self._installed = True
 
     @contextmanager
@@ -58,6 +61,14 @@ class Interrupts:
         if self.stopped_by is not None:
             signal.raise_signal(self.stopped_by)
 
+    def stop(self, request: StopRequest) -> None:
+        """Ask to stop, from another thread. Unlike a signal this concerns batchlaw alone: it is not passed on."""
+        self.asked = request
+        if request == "now" and self._installed:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)  # the handler raises in that thread
+        elif request == "now":
+            self._pending = Interrupted()
+
     def _stop(self, number: int, _: object) -> None:
         self.stopped_by = number
         self._arrive(Interrupted())
@@ -71,9 +82,9 @@ class Interrupts:
     @contextmanager
     def armed(self, seconds: float | None) -> Iterator[None]:
         """Train in this context: it may raise `Interrupted` anywhere inside, and `TimeLimit` after `seconds`."""
+        self._pending = self._deadline = None
         if self.stop_requested:
             raise Interrupted
-        self._pending = self._deadline = None
         if seconds is not None and self._installed:
             signal.setitimer(signal.ITIMER_REAL, seconds)
         elif seconds is not None:

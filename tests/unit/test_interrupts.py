@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -39,6 +40,36 @@ def test_a_signal_outside_training_is_kept_for_the_loop(interrupts):
     assert interrupts.stop_requested
     with pytest.raises(Interrupted), interrupts.armed(None):
         pytest.fail("no trial starts after a stop was requested")
+
+
+def test_a_stop_from_another_thread_ends_training_and_is_not_passed_on():
+    before, interrupts = signal.getsignal(signal.SIGALRM), Interrupts()
+    with interrupts.installed():
+        with pytest.raises(Interrupted), interrupts.armed(None):
+            threading.Thread(target=interrupts.stop, args=("now",)).start()
+            time.sleep(5)
+            pytest.fail("training went on")
+        assert interrupts.stop_requested and interrupts.stopped_by is None
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_a_stop_that_lets_training_finish_starts_no_other():
+    interrupts = Interrupts()
+    with interrupts.installed():
+        with pytest.raises(TimeLimit), interrupts.armed(0.05):
+            interrupts.stop("finish")
+            time.sleep(5)
+        with pytest.raises(Interrupted), interrupts.armed(None):
+            pytest.fail("no trial starts after a stop was requested")
+
+
+def test_outside_the_main_thread_a_stop_is_looked_at_after_a_write():
+    interrupts = Interrupts()  # nobody installed it
+    with pytest.raises(Interrupted), interrupts.armed(None):
+        interrupts.stop("now")
+        with interrupts.shielded():
+            pass
+        pytest.fail("training went on")
 
 
 def test_a_write_within_training_is_finished_first(interrupts):

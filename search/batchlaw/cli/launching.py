@@ -125,9 +125,9 @@ def _follow(stored: "StoredStudy", fleet: "Fleet") -> int:
     """Show progress until no worker is left, and check what they did."""
     from batchlaw.results.status import counts_line, status_of
     from batchlaw.study.progress import RunProgress
-    from batchlaw.workers.fleet import check_finished
+    from batchlaw.workers.fleet import check_finished, n_stops
 
-    stopped = False
+    stopped, stops = False, n_stops(stored)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with RunProgress(stored, console=output) as progress:
@@ -138,7 +138,11 @@ def _follow(stored: "StoredStudy", fleet: "Fleet") -> int:
             fleet.stop()
             progress.follow(fleet)
     output.print(counts_line(status_of(stored)), soft_wrap=True)
+    if not stopped:
+        try:
+            check_finished(stored, fleet, None, stops=stops)
+        except KeyboardInterrupt:
+            stopped = True
     if stopped:
-        return 130
-    check_finished(stored, fleet, None)
-    return 0
+        output.print("Stopped.")
+    return 130 if stopped else 0

@@ -1,4 +1,4 @@
-"""Commands that train: run, create, worker."""
+"""Commands that train, and the one that ends it: run, create, worker, stop."""
 
 import signal
 import time
@@ -16,6 +16,7 @@ from batchlaw.cli.console import (
     DownloadOption,
     SpecArgument,
     StorageOption,
+    StudyArgument,
     bounded,
     output,
 )
@@ -42,6 +43,7 @@ def add_commands(app: typer.Typer) -> None:
         epilog="Example: batchlaw create studies/digits-joint.toml --storage postgresql+psycopg://user@host/db"
     )(create)
     app.command(epilog="Example: batchlaw worker digits-joint --device cuda")(worker)
+    app.command(epilog="Example: batchlaw stop digits-joint --finish")(stop)
 
 
 def run(
@@ -207,3 +209,20 @@ def worker(
     stored.slots.lease_seconds = lease_seconds
     worker.work()
     output.print(f"{worker.trials_done} trials done.")
+
+
+def stop(
+    study: StudyArgument,
+    storage: StorageOption = DEFAULT_URL,
+    finish: Annotated[bool, typer.Option("--finish", help="Let them finish their trials first.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until they have left.")] = False,
+) -> int:
+    """Have the workers of a study hand their trials back and leave, wherever they run; run goes on later."""
+    try:
+        asked = Study.open(study, storage).stop(finish=finish, wait=not no_wait)
+    except KeyboardInterrupt:
+        output.print("The workers were asked to leave; batchlaw status shows who is still there.")
+        return 130
+    done = "asked to leave" if no_wait else "stopped"
+    output.print(f"{asked} worker{'s' * (asked != 1)} {done}." if asked else "No worker is at work.")
+    return 0

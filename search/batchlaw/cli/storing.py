@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, output
+from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output
 from batchlaw.errors import BatchlawError
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ def add_commands(app: typer.Typer) -> None:
     storage = typer.Typer(no_args_is_help=True, help="Check a database, upgrade it, or copy its studies.")
     storage.command(epilog="Example: batchlaw storage check --storage postgresql+psycopg://user@host/db")(check)
     storage.command(epilog="Example: batchlaw storage upgrade --storage sqlite:///batchlaw.db --yes")(upgrade)
+    storage.command(
+        epilog="Example: batchlaw storage copy sqlite:///batchlaw.db postgresql+psycopg://user@host/db --study NAME"
+    )(copy)
     app.add_typer(storage, name="storage")
 
 
@@ -55,6 +58,29 @@ def upgrade(
         upgraded(database, force=force)
         health = health_of(database)
     return _show(health, storage, json_)
+
+
+def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="Database URL.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="Database URL; tables are made if they are missing.")],
+    study: Annotated[
+        list[str] | None, typer.Option("--study", metavar="NAME", help="Only this one; repeat for more.")
+    ] = None,
+    force: ForceOption = False,
+) -> None:
+    """Copy studies to another database: trials, curves, pages, open trials and seeds. All is copied, or nothing."""
+    from rich.progress import Progress
+
+    from batchlaw.storage import redacted
+    from batchlaw.study.copying import copy_studies
+
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        rows = progress.add_task("rows", total=None)
+        names = copy_studies(
+            source, target, study, force=force,
+            tick=lambda done, total: progress.update(rows, completed=done, total=total),
+        )  # fmt: skip
+    output.print(f"copied to {redacted(target)}: {', '.join(names) or 'no study'}", soft_wrap=True, markup=False)
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -1,6 +1,7 @@
 """The database: Optuna's tables, and beside them batchlaw's slots, workers and pages."""
 
 import batchlaw.storage.quiet  # noqa: F401  (before anything imports Optuna)
+from batchlaw.storage.copying import copy_studies
 from batchlaw.storage.engine import absolute, open_storage, redacted
 from batchlaw.storage.optuna_internals.cache import IncrementalFilter, TrialCache, cached_reads
 from batchlaw.storage.optuna_internals.row_storage import batched_writes
@@ -17,7 +18,16 @@ from batchlaw.storage.studies import (
     register,
 )
 from batchlaw.storage.upkeep import Health, health_of, upgrade
-from batchlaw.storage.workers import BEAT_SECONDS, Registration, WorkerRecord, check_idle, live_workers, workers_of
+from batchlaw.storage.workers import (
+    BEAT_SECONDS,
+    Registration,
+    WorkerRecord,
+    ask_to_stop,
+    check_idle,
+    live_workers,
+    n_asked_to_stop,
+    workers_of,
+)
 
 __all__ = [
     "BEAT_SECONDS",
@@ -31,13 +41,16 @@ __all__ = [
     "TrialCache",
     "WorkerRecord",
     "absolute",
+    "ask_to_stop",
     "batched_writes",
     "cached_reads",
     "check_idle",
+    "copy_studies",
     "folder_name",
     "health_of",
     "live_workers",
     "load",
+    "n_asked_to_stop",
     "note_profile",
     "note_refresh_failure",
     "note_run",

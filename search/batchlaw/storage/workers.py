@@ -6,9 +6,10 @@ import uuid
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, func, insert, select, update
 
 from batchlaw.errors import StorageError
+from batchlaw.interrupts import StopRequest
 from batchlaw.storage.retries import with_retries
 from batchlaw.storage.tables import is_alive, now, process_space, schema_version, workers
 
@@ -51,19 +52,23 @@ class Registration:
 
         with_retries(work)
 
-    def beat(self, state: WorkerState, trial: int | None, trials_done: int) -> None:
-        """Record a heartbeat with the present state.
+    def beat(self, state: WorkerState, trial: int | None, trials_done: int) -> StopRequest | None:
+        """Record a heartbeat with the present state; whether somebody has asked the worker to leave, and how.
 
         Raises:
             WorkFailed: the database could not be reached for `BEAT_SECONDS`.
         """
         values = {"state": state, "trial": trial, "trials_done": trials_done, "last_seen": self._now}
 
-        def work() -> None:
-            with self._engine.begin() as connection:
-                connection.execute(update(workers).where(workers.c.worker == self.worker).values(**values))
+        mine = workers.c.worker == self.worker
 
-        with_retries(work, seconds=BEAT_SECONDS)
+        def work() -> StopRequest | None:
+            with self._engine.begin() as connection:
+                connection.execute(update(workers).where(mine).values(**values))
+                found: StopRequest | None = connection.scalar(select(workers.c.stop).where(mine))
+            return found
+
+        return with_retries(work, seconds=BEAT_SECONDS)
 
 
 def workers_of(engine: Engine, study_id: int | None = None) -> list[WorkerRecord]:
@@ -110,3 +115,27 @@ def check_idle(engine: Engine, study_id: int | None = None) -> None:
         names = ", ".join(f"{worker.host}:{worker.pid}" for worker in live[:3]) + ", …" * (len(live) > 3)
         be = "worker is" if len(live) == 1 else "workers are"
         raise StorageError(f"{len(live)} {be} at work: {names}", remedy="force")
+
+
+def ask_to_stop(engine: Engine, study_id: int, request: StopRequest) -> list[WorkerRecord]:
+    """Ask the live workers of a study to leave, with their next heartbeat; those that were asked."""
+    live = live_workers(engine, study_id)
+
+    def work() -> None:
+        with engine.begin() as connection:
+            asked = workers.c.worker.in_([worker.worker for worker in live])
+            connection.execute(update(workers).where(asked).values(stop=request))
+
+    with_retries(work)
+    return live
+
+
+def n_asked_to_stop(engine: Engine, study_id: int) -> int:
+    """How many workers of a study, past and present, were asked to leave."""
+    query = select(func.count()).where(workers.c.study_id == study_id, workers.c.stop.is_not(None))
+
+    def work() -> int:
+        with engine.connect() as connection:
+            return connection.scalar(query) or 0
+
+    return with_retries(work)

@@ -14,7 +14,7 @@ from batchlaw.storage import StoredStudy, note_run
 from batchlaw.study.code import Code
 from batchlaw.study.progress import RunProgress, Shown
 from batchlaw.study.registration import check_budget
-from batchlaw.workers.fleet import check_finished, check_scores
+from batchlaw.workers.fleet import check_finished, check_scores, n_stops
 from batchlaw.workers.launch import LocalFleet, cores, local_devices, shares
 
 
@@ -107,9 +107,10 @@ def _run_processes(
     """Start workers, and return when they have ended.
 
     Raises:
-        KeyboardInterrupt: after the workers have handed their trials back.
+        KeyboardInterrupt: after the workers have handed their trials back, or left since the study was stopped.
         WorkFailed: the workers ended with trials left, or every trial failed.
     """
+    stops = n_stops(stored)
     spread = shares(gpus_for(options.device), workers, gpus_per_worker=None, workers_per_gpu=None)
     with (
         code.worker_arguments(stored.spec) as arguments,
@@ -122,14 +123,14 @@ def _run_processes(
             fleet.stop()
             progress.follow(fleet)
             raise
-        check_finished(stored, fleet, options.timeout)
+        check_finished(stored, fleet, options.timeout, stops=stops)
 
 
 def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunProgress) -> None:
     """Run trials in this process until the budget is spent.
 
     Raises:
-        KeyboardInterrupt: after the trial in progress was handed back.
+        KeyboardInterrupt: after the trial in progress was handed back, or the study was stopped.
         WorkFailed: several trials in a row failed, every trial failed, or the database is out of reach.
     """
     from batchlaw.train.checkpoint import default_checkpoint_dir
@@ -151,4 +152,6 @@ def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunPr
     )
     with progress, runtime.interrupts.installed():
         worker.work()
+    if runtime.interrupts.asked is not None:
+        raise KeyboardInterrupt
     check_scores(stored)

@@ -200,13 +200,31 @@ class Study(StudyResults):
             BatchlawError: an argument is wrong.
             ObjectiveError: the training function cannot be found on this machine, or by worker processes.
             WorkFailed: the workers ended with trials left, or every trial failed.
-            KeyboardInterrupt: the run was interrupted. Its trials in progress wait to be run again by another `run`.
+            KeyboardInterrupt: the run was interrupted or stopped. Its trials in progress wait to be run again.
         """
         from batchlaw.study.running import Options, run_study
 
         options = Options(device=device, seed=seed, timeout=timeout, trials=trials, data_dir=path_of(data_dir))
         run_study(self.stored, self._url, self._code, options, workers=workers, progress=progress)
         return self
+
+    def stop(self, *, finish: bool = False, wait: bool = True) -> int:
+        """Have every live worker of the study leave, wherever it runs; another `run` goes on later.
+
+        A worker learns of it with its next heartbeat, within five seconds. It hands its trial back, so that the next
+        worker runs it, and ends with exit code 0. A run that waits for its workers ends like an interrupted one. A loop
+        of your own keeps its trial, and its next `ask` returns None. Workers that start later work as usual.
+
+        Args:
+            finish: let the workers finish the trials in progress.
+            wait: return when they have left; trials that are asked for in this process are not waited for.
+
+        Returns:
+            The number of workers that were asked to leave.
+        """
+        from batchlaw.study.stopping import stop_study
+
+        return stop_study(self.stored, "finish" if finish else "now", wait=wait)
 
     def profile(
         self,
@@ -246,7 +264,7 @@ class Study(StudyResults):
         return found
 
     def ask(self) -> "AskedTrial | None":
-        """A trial to train in a loop of your own; None when the budget of the study is spent.
+        """A trial to train in a loop of your own; None when the budget is spent or the study was stopped.
 
         Other workers and loops can share the study. While they train the last trials, `ask` waits, because a trial may
         have to be run again. A trial is yours until you tell its result; if you drop it, or your process ends, another
@@ -270,7 +288,9 @@ class Study(StudyResults):
             from batchlaw.workers.asking import Asking
 
             self._asking = Asking(self.stored, Runtime(device_named("auto"), default_data_dir()))
-        return self._asking.ask()
+        trial = self._asking.ask()
+        self._leave()
+        return trial
 
     def tell(
         self,
@@ -299,6 +319,13 @@ class Study(StudyResults):
         if self._asking is None:
             raise StudyError(f"study {self.name!r} waits for no result of {trial!r}")
         self._asking.tell(trial, told)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Be no worker of a stopped study any more. A later `ask` begins anew."""
+        if self._asking is not None and self._asking.left:
+            self._asking.close()
+            self._asking = None
 
 
 def _url(storage: str | None) -> str:

@@ -82,15 +82,20 @@ class Asking:
             stored.storage.engine, stored.study._study_id,
             device=device_name(runtime.device), threads=torch.get_num_threads(),
         )  # fmt: skip
-        self._heartbeat = Heartbeat(stored, registration, embedded=True)
+        self._interrupts = Interrupts()
+        self._refused = False  # a trial, since somebody stopped the study
+        self._heartbeat = Heartbeat(stored, registration, self._interrupts, embedded=True)
         self._heartbeat.__enter__()
-        self._close = weakref.finalize(self, self._heartbeat.__exit__)
+        self.close = weakref.finalize(self, self._heartbeat.__exit__)
         self._folder = runtime.runs_dir / folder_name(stored)
 
     def ask(self) -> AskedTrial | None:
         """See `Study.ask`."""
         stored = self._stored
         while True:
+            if self._interrupts.stop_requested:
+                self._refused = True
+                return None
             lease = stored.slots.lease()
             if lease is not None:
                 found = SlotTrial.ask(stored, stored.spec.arm.seed, lease)
@@ -105,6 +110,11 @@ class Asking:
             if counts.held <= len(self._leases):
                 raise StudyError(f"every trial that is left was asked for here; tell the results of {self._numbers()}")
             time.sleep(_IDLE_SECONDS)
+
+    @property
+    def left(self) -> bool:
+        """Whether `ask` has refused a trial since somebody stopped the study, and no trial is under way any more."""
+        return self._refused and not self._leases
 
     def _begin(self, found: SlotTrial) -> AskedTrial:
         spec = self._stored.spec

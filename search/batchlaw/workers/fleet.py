@@ -8,7 +8,7 @@ from typing import Protocol
 from batchlaw.errors import WorkFailed
 from batchlaw.recipe.result import ENDED, Outcome
 from batchlaw.results.records import records_of
-from batchlaw.storage import StoredStudy, with_retries
+from batchlaw.storage import StoredStudy, n_asked_to_stop, with_retries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +42,30 @@ class Fleet(Protocol):
         ...
 
 
-def check_finished(stored: StoredStudy, fleet: Fleet, timeout: float | None) -> None:
+def n_stops(stored: StoredStudy) -> int:
+    """A number that grows when `stop` reaches a worker of the study; note it before workers start."""
+    return n_asked_to_stop(stored.storage.engine, stored.study._study_id)
+
+
+def check_finished(stored: StoredStudy, fleet: Fleet, timeout: float | None, *, stops: int) -> None:
     """Check a run whose workers have all ended by themselves: the budget is spent, or the time is up.
 
     Args:
         stored: the study.
         fleet: its workers.
         timeout: seconds after which they start no trial; None is the study's own limit.
+        stops: `n_stops` before the run.
 
     Raises:
         WorkFailed: trials are left, or every trial failed.
+        KeyboardInterrupt: trials are left, since somebody stopped the study.
     """
     counts = with_retries(stored.slots.counts)
     if counts.done == counts.total:
         check_scores(stored)
         return
+    if n_stops(stored) > stops:
+        raise KeyboardInterrupt
     ends = fleet.ends()
     limit = stored.spec.arm.study_seconds if timeout is None else timeout
     seconds = (datetime.now() - fleet.started).total_seconds()

@@ -12,7 +12,7 @@ from functools import partial
 from threading import Event, Lock, Thread
 
 from batchlaw.errors import WorkFailed
-from batchlaw.interrupts import STOPPING
+from batchlaw.interrupts import STOPPING, Interrupts
 from batchlaw.storage import BEAT_SECONDS, Lease, Registration, StoredStudy
 
 _STOP_SECONDS = 8.0  # from a request to stop until the process is ended by force; Slurm may give little time
@@ -42,9 +42,15 @@ class Heartbeat:
     There are two because the first one waits while the database is out of reach.
     """
 
-    def __init__(self, stored: StoredStudy, registration: Registration, *, embedded: bool = False) -> None:
-        """Prepare the threads; an `embedded` worker is in somebody else's process, which is never ended by force."""
-        self._stored, self._registration = stored, registration
+    def __init__(
+        self, stored: StoredStudy, registration: Registration, interrupts: Interrupts, *, embedded: bool = False
+    ) -> None:
+        """Prepare the threads; an `embedded` worker is in somebody else's process, which is never ended by force.
+
+        Requests to stop that arrive through the database are passed on to `interrupts`.
+        """
+        self._stored, self._registration, self._interrupts = stored, registration, interrupts
+        self._stop_by: float | None = None  # time.monotonic() at which the process is ended by force
         self._running: Running | None = None
         self._lock = Lock()
         self._ended = Event()
@@ -102,18 +108,20 @@ class Heartbeat:
                 if now - beaten >= BEAT_SECONDS:
                     training = running is not None and len(running.leases) > 0
                     number = running.number if running is not None and training else None
-                    self._registration.beat("training" if training else "idle", number, self.trials_done)
+                    request = self._registration.beat("training" if training else "idle", number, self.trials_done)
                     beaten = now
+                    if request is not None and request != self._interrupts.asked:
+                        self._interrupts.stop(request)
+                        self._stop_by = now + _STOP_SECONDS if request == "now" else None
 
     def _watch(self) -> None:
         """End by force a trial that no signal ends, such as one that hangs in C code."""
-        stop_by: float | None = None
         while not self._ended.is_set():
             arrived = select.select([self._signals], [], [], _TICK_SECONDS)[0]
             if arrived and any(number in STOPPING for number in os.read(self._signals, 64)):
-                stop_by = stop_by or time.monotonic() + _STOP_SECONDS
+                self._stop_by = self._stop_by or time.monotonic() + _STOP_SECONDS
             running, now = self._running, time.monotonic()
-            if stop_by is not None and now >= stop_by:
+            if self._stop_by is not None and now >= self._stop_by:
                 self._force(running, running.hand_back if running else None, partial(os._exit, 0))
             elif running is not None and running.hard_limit is not None and now >= running.hard_limit:
                 self._force(running, running.record_timeout, _restart)

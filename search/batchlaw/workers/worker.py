@@ -64,7 +64,7 @@ class Worker:
             stored.storage.engine, stored.study._study_id,
             device=device_name(self.runtime.device), threads=torch.get_num_threads(),
         )  # fmt: skip
-        with Heartbeat(stored, registration, embedded=self.embedded) as self._heartbeat:
+        with Heartbeat(stored, registration, self.runtime.interrupts, embedded=self.embedded) as self._heartbeat:
             while not self.runtime.interrupts.stop_requested:
                 if self.deadline is not None and time.monotonic() >= self.deadline:
                     break

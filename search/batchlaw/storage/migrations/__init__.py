@@ -55,19 +55,25 @@ def create_tables(engine: Engine) -> None:
 
 def migrate(engine: Engine) -> None:
     """Run the migrations that a database lacks. Any number of processes may do this at once; one runs them."""
-    with_retries(lambda: _migrate(engine))
+
+    def work() -> None:
+        with _locked(engine) as connection:
+            run_migrations(connection)
+            connection.commit()
+
+    with_retries(work)
 
 
-def _migrate(engine: Engine) -> None:
+def run_migrations(connection: Connection) -> None:
+    """Run the migrations that a database lacks, in a transaction that keeps other processes from doing the same."""
     from alembic import command
 
-    with _alembic, _locked(engine) as connection:
-        config = _config()
-        config.attributes["connection"] = connection
+    config = _config()
+    config.attributes["connection"] = connection
+    with _alembic:
         command.upgrade(config, "head")
-        connection.execute(schema.delete())
-        connection.execute(schema.insert().values(version=SCHEMA))
-        connection.commit()
+    connection.execute(schema.delete())
+    connection.execute(schema.insert().values(version=SCHEMA))
 
 
 def _config() -> "Config":
