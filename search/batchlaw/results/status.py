@@ -96,7 +96,7 @@ def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus
     return StudyStatus(
         stored.spec, with_retries(stored.slots.counts), outcome_counts(briefs),
         with_retries(lambda: record_at(stored, ranking[0].number)) if ranking else None, rate,
-        tuple(workers_of(stored.storage.engine, stored.study._study_id)),
+        tuple(workers_of(stored.storage.engine, stored.study_id)),
     )  # fmt: skip
 
 

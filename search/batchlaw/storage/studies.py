@@ -34,6 +34,7 @@ class StoredStudy:
 
     spec: StudySpec
     study: optuna.Study
+    study_id: int  # of the study in every table
     storage: RDBStorage
     slots: Slots
     page: StudyPage
@@ -79,8 +80,8 @@ def register(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([spec.arm.metric])  # else the dashboard shows "Objective 0"
-    slots = Slots(storage.engine, study._study_id)
-    page = StudyPage(storage.engine, study._study_id)
+    study_id = storage.get_study_id_from_name(spec.name)
+    slots, page = Slots(storage.engine, study_id), StudyPage(storage.engine, study_id)
     slots.create(trials or n_trials(spec))
     page.create()
     facts = {
@@ -89,7 +90,7 @@ def register(
     }  # fmt: skip
     for key, value in facts.items():
         study.set_user_attr(key, value)  # the spec is last: a study that has it is complete
-    return StoredStudy(spec, study, storage, slots, page)
+    return StoredStudy(spec, study, study_id, storage, slots, page)
 
 
 def n_trials(spec: StudySpec) -> int:
@@ -131,8 +132,9 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
         raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was interrupted")
     check_tables(storage)
     spec = parse_spec(json.loads(text), f"stored study {name!r}")
-    slots, page = Slots(storage.engine, study._study_id), StudyPage(storage.engine, study._study_id)
-    return StoredStudy(spec, study, storage, slots, page)
+    study_id = with_retries(lambda: storage.get_study_id_from_name(name))
+    slots, page = Slots(storage.engine, study_id), StudyPage(storage.engine, study_id)
+    return StoredStudy(spec, study, study_id, storage, slots, page)
 
 
 def folder_name(stored: StoredStudy) -> str:

@@ -14,7 +14,7 @@ def stop_study(stored: StoredStudy, request: StopRequest, *, wait: bool) -> int:
     """See `Study.stop`."""
     here, asked = (socket.gethostname()[:255], os.getpid()), set[str]()
     while True:
-        live = ask_to_stop(stored.storage.engine, stored.study._study_id, request)  # also those that have just started
+        live = ask_to_stop(stored.storage.engine, stored.study_id, request)  # also those that have just started
         asked |= {worker.worker for worker in live}
         if not wait or all((worker.host, worker.pid) == here for worker in live):
             return len(asked)

@@ -79,7 +79,7 @@ class Asking:
         self._under_way: weakref.WeakKeyDictionary[AskedTrial, _UnderWay] = weakref.WeakKeyDictionary()
         self._leases: list[Lease] = []
         registration = Registration(
-            stored.storage.engine, stored.study._study_id,
+            stored.storage.engine, stored.study_id,
             device=device_name(runtime.device), threads=torch.get_num_threads(),
         )  # fmt: skip
         self._interrupts = Interrupts()

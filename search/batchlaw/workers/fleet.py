@@ -44,7 +44,7 @@ class Fleet(Protocol):
 
 def n_stops(stored: StoredStudy) -> int:
     """A number that grows when `stop` reaches a worker of the study; note it before workers start."""
-    return n_asked_to_stop(stored.storage.engine, stored.study._study_id)
+    return n_asked_to_stop(stored.storage.engine, stored.study_id)
 
 
 def check_finished(stored: StoredStudy, fleet: Fleet, timeout: float | None, *, stops: int) -> None:

@@ -27,17 +27,16 @@ def reap(stored: StoredStudy) -> int:
         if not clear_up(stored, lease):
             stored.slots.release(lease, count_attempt=False)  # the dead worker's attempt is counted already
         lost += was_running
-    study_id = stored.study._study_id
     # Trials are read before slots, so that a trial asked for in between is not among them.
     running = with_retries(
-        lambda: stored.storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        lambda: stored.storage.get_all_trials(stored.study_id, deepcopy=False, states=(TrialState.RUNNING,))
     )
     if running:
         named, undecided = stored.slots.running()
-        orphans = [] if undecided else [trial for trial in running if trial._trial_id not in named]
-        for orphan in orphans:
-            if not _lose(stored, orphan._trial_id):
-                continue  # another process was faster
+        for orphan in () if undecided else running:
+            trial_id = with_retries(partial(_id_of, stored, orphan.number))
+            if trial_id in named or not _lose(stored, trial_id):
+                continue  # it has a slot, or another process was faster
             lost += 1
             if RETRY_OF in orphan.user_attrs:  # the repeat that it was is still due
                 _enqueue(stored, orphan, orphan.user_attrs[RETRIES])
@@ -87,8 +86,11 @@ def first_attempt(stored: StoredStudy, trial: optuna.Trial) -> int:
 
 
 def _numbered(stored: StoredStudy, number: int) -> FrozenTrial:
-    storage = stored.storage
-    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(stored.study._study_id, number))
+    return stored.storage.get_trial(_id_of(stored, number))
+
+
+def _id_of(stored: StoredStudy, number: int) -> int:
+    return stored.storage.get_trial_id_from_study_id_trial_number(stored.study_id, number)
 
 
 def _runs(stored: StoredStudy, trial_id: int) -> bool:

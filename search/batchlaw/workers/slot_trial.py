@@ -4,7 +4,7 @@ import math
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import optuna
@@ -41,13 +41,22 @@ class SlotTrial:
         stored.study.sampler = sampling.sampler(stored.spec, study_seed, lease.slot)
         with cached_reads():
             trial = with_retries(stored.study.ask)
-        if not stored.slots.started(lease, trial._trial_id):
-            _end(stored, trial, TrialOutcome(outcome=Outcome.LOST, reason="its slot was lost to another worker"))
+        asked = cls(stored, lease, trial)
+        if not stored.slots.started(lease, asked.trial_id):
+            asked._end(TrialOutcome(outcome=Outcome.LOST, reason="its slot was lost to another worker"))
             return None
         if stored.spec.claim is not None:  # while the sampler is that of its cell
             with batched_writes(trial):
                 with_retries(lambda: suggest(trial, stored.spec.space))
-        return cls(stored, lease, trial)
+        return asked
+
+    @cached_property
+    def trial_id(self) -> int:
+        """Optuna's id of the trial, which the cache of a new trial knows."""
+        trial = self.trial
+        return with_retries(
+            lambda: trial.storage.get_trial_id_from_study_id_trial_number(self.stored.study_id, trial.number)
+        )
 
     def folder(self, of_study: Path) -> Path:
         """The folder of the files of the trial, the same for each of its attempts.
@@ -63,7 +72,7 @@ class SlotTrial:
         if not self.stored.slots.holds(self.lease):
             return False
         try:
-            _end(self.stored, self.trial, outcome)
+            self._end(outcome)
         except UpdateFinishedTrialError:
             return False
         self.stored.slots.finish(self.lease)
@@ -74,10 +83,10 @@ class SlotTrial:
         if not self.stored.slots.renew(self.lease, seconds=_HAND_BACK_SECONDS):
             return
         if self.stored.spec.search:
-            wait = partial(self.stored.storage.set_trial_state_values, self.trial._trial_id, TrialState.WAITING)
+            wait = partial(self.stored.storage.set_trial_state_values, self.trial_id, TrialState.WAITING)
             with_retries(wait, seconds=_HAND_BACK_SECONDS)
         else:
-            _end(self.stored, self.trial, TrialOutcome(outcome=Outcome.LOST, reason="its worker was asked to stop"))
+            self._end(TrialOutcome(outcome=Outcome.LOST, reason="its worker was asked to stop"))
         self.stored.slots.release(self.lease, count_attempt=False)
 
     def fail(self, reason: str, attributes: Mapping[str, str]) -> bool:
@@ -86,13 +95,47 @@ class SlotTrial:
             return False
         for key, value in attributes.items():
             with_retries(partial(self.trial.set_user_attr, key, value))
-        _end(self.stored, self.trial, TrialOutcome(outcome=Outcome.FAILED, reason=reason))
-        frozen = with_retries(partial(self.stored.storage.get_trial, self.trial._trial_id))
+        self._end(TrialOutcome(outcome=Outcome.FAILED, reason=reason))
+        frozen = with_retries(partial(self.stored.storage.get_trial, self.trial_id))
         if run_again(self.stored, frozen, self.lease.attempts):
             self.stored.slots.release(self.lease, count_attempt=True)
         else:
             self.stored.slots.finish(self.lease)
         return True
+
+    def _end(self, ended: TrialOutcome) -> None:
+        """Write the remaining reports, name the outcome and end the trial, in one transaction.
+
+        A diverged or out-of-memory trial is COMPLETE with the untrained score, because samplers do not see FAIL and
+        would draw the same region again. Without a score it is PRUNED, which samplers see as well.
+        """
+        trial, storage = self.trial, self.stored.storage
+        with batched_writes(trial):
+            for report in ended.unwritten:
+                trial.report(*report)
+            if ended.record:
+                trial.set_user_attr(RESULT, ended.record)
+            if ended.outcome not in (Outcome.COMPLETE, Outcome.PRUNED):  # these are states of Optuna's
+                trial.set_user_attr(OUTCOME, ended.outcome)
+            if ended.reason is not None:
+                trial.set_user_attr(REASON, ended.reason)
+            if ended.outcome in (Outcome.FAILED, Outcome.LOST):
+                with_retries(lambda: self.stored.study.tell(trial, state=TrialState.FAIL))
+                return
+            # Not `study.tell`, which takes twice the time: it reads the trial before and after for samplers with an
+            # `after_trial`, and none of ours has one.
+            if ended.value is None or ended.outcome == Outcome.PRUNED:
+                state, values = TrialState.PRUNED, self._last_report(ended)
+            else:
+                state, values = TrialState.COMPLETE, [ended.value]
+            with_retries(lambda: storage.set_trial_state_values(self.trial_id, state, values))
+
+    def _last_report(self, ended: TrialOutcome) -> list[float] | None:
+        """The value that Optuna gives a pruned trial."""
+        stored = with_retries(partial(self.stored.storage.get_trial, self.trial_id)).intermediate_values
+        reported = {step: value for value, step in ended.unwritten} | stored
+        last = reported[max(reported)] if reported else math.nan
+        return None if math.isnan(last) else [last]
 
 
 def reason_of(error: BaseException) -> str:
@@ -103,37 +146,3 @@ def reason_of(error: BaseException) -> str:
 def traceback_of(error: BaseException) -> dict[str, str]:
     """The attribute of a failed trial that says where in the code it failed."""
     return {TRACEBACK: "".join(traceback.format_exception(error))[-4000:]}
-
-
-def _end(stored: StoredStudy, trial: optuna.Trial, ended: TrialOutcome) -> None:
-    """Write the remaining reports, name the outcome and end the trial, in one transaction.
-
-    A diverged or out-of-memory trial is COMPLETE with the untrained score, because samplers do not see FAIL and would
-    draw the same region again. Without a score it is PRUNED, which samplers see as well.
-    """
-    with batched_writes(trial):
-        for report in ended.unwritten:
-            trial.report(*report)
-        if ended.record:
-            trial.set_user_attr(RESULT, ended.record)
-        if ended.outcome not in (Outcome.COMPLETE, Outcome.PRUNED):  # these are states of Optuna's
-            trial.set_user_attr(OUTCOME, ended.outcome)
-        if ended.reason is not None:
-            trial.set_user_attr(REASON, ended.reason)
-        if ended.outcome in (Outcome.FAILED, Outcome.LOST):
-            with_retries(lambda: stored.study.tell(trial, state=TrialState.FAIL))
-            return
-        # Not `study.tell`, which takes twice the time: it reads the trial before and after for samplers with an
-        # `after_trial`, and none of ours has one.
-        if ended.value is None or ended.outcome == Outcome.PRUNED:
-            state, values = TrialState.PRUNED, _last_report(trial)
-        else:
-            state, values = TrialState.COMPLETE, [ended.value]
-        with_retries(lambda: stored.storage.set_trial_state_values(trial._trial_id, state, values))
-
-
-def _last_report(trial: optuna.Trial) -> list[float] | None:
-    """The value that Optuna gives a pruned trial."""
-    reported = trial._cached_frozen_trial.intermediate_values
-    last = reported[max(reported)] if reported else math.nan
-    return None if math.isnan(last) else [last]

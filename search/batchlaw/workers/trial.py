@@ -58,10 +58,9 @@ class Reporter:
     def __post_init__(self) -> None:
         self._rungs = rungs(self.spec)
         # A trial that was handed back and runs again makes the same reports again.
-        ran_before = CONFIG in self.trial.user_attrs
-        self._written = (
-            set(self.trial.storage.get_trial(self.trial._trial_id).intermediate_values) if ran_before else set()
-        )
+        self._written: set[int] = set()
+        if CONFIG in self.trial.user_attrs:
+            self._written |= self.trial.study.get_trials(deepcopy=False)[self.trial.number].intermediate_values.keys()
 
     def __call__(self, progress: float, metrics: Mapping[str, float]) -> None:
         """Report the metrics after `progress` (0 < progress <= 1) of the budget."""

@@ -61,7 +61,7 @@ class Worker:
         stored = self.stored
         stored.study.pruner = sampling.pruner(stored.spec)
         registration = Registration(
-            stored.storage.engine, stored.study._study_id,
+            stored.storage.engine, stored.study_id,
             device=device_name(self.runtime.device), threads=torch.get_num_threads(),
         )  # fmt: skip
         with Heartbeat(stored, registration, self.runtime.interrupts, embedded=self.embedded) as self._heartbeat:
@@ -137,7 +137,7 @@ class Worker:
         if together == 1:
             return []
         n_open = stored.slots.n_open(others)
-        workers = max(len(live_workers(stored.storage.engine, stored.study._study_id)), 1)
+        workers = max(len(live_workers(stored.storage.engine, stored.study_id)), 1)
         return stored.slots.lease_more(lease, others, min(together, math.ceil((1 + n_open) / workers)) - 1)
 
     @cached_property
