@@ -2,8 +2,8 @@
 
 import optuna
 import pytest
-from batchlaw.storage import IncrementalFilter, cached_reads, engine, open_storage
-from batchlaw.storage.optuna_internals.cache import TrialCache
+from batchlaw.storage import engine, open_storage
+from batchlaw.storage.optuna_internals.cache import IncrementalFilter, TrialCache, cached_reads
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import TrialState, create_trial

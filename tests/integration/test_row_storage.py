@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import optuna
 import pytest
-from batchlaw.storage import batched_writes, engine, open_storage
+from batchlaw.storage import batched_writes, open_storage
 from batchlaw.storage.optuna_internals.cache import TrialCache
+from batchlaw.storage.optuna_internals.row_storage import OPTUNA_SCHEMA
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
@@ -165,12 +166,12 @@ def test_an_unreachable_database_raises_optunas_error(tmp_path):
 
 
 def test_tables_of_this_optuna_are_opened_without_its_checks(storage, storage_url):
-    assert storage.get_head_version() == storage.get_current_version() == engine.OPTUNA_SCHEMA
+    assert storage.get_head_version() == storage.get_current_version() == OPTUNA_SCHEMA
     study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "ours")
     known = open_storage(storage_url)
     trial_id, _ = trial_with_all_calls(known, study_id)
     assert comparable(storage.get_trial(trial_id)) == comparable(known.get_trial(trial_id))
-    assert known.get_current_version() == known.get_head_version() == engine.OPTUNA_SCHEMA
+    assert known.get_current_version() == known.get_head_version() == OPTUNA_SCHEMA
     known.engine.dispose()
 
 

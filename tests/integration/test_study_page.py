@@ -20,7 +20,8 @@ from batchlaw.figures.study_page import FEWEST_OF_A_LAW, save_page
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.stats.smoothed import FEWEST_POINTS
 from batchlaw.storage import load, open_storage, register, upgrade
-from batchlaw.storage.tables import metadata, pages, study_attributes
+from batchlaw.storage.optuna_internals.page import ATTRIBUTES, replace
+from batchlaw.storage.tables import metadata, pages
 from batchlaw.workers.worker import Worker
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
@@ -49,7 +50,7 @@ def row(stored):
 
 
 def attributes(stored):
-    return stored.storage.get_study_system_attrs(stored.study._study_id)
+    return stored.storage.get_study_system_attrs(stored.study_id)
 
 
 def figures(stored):
@@ -114,23 +115,25 @@ def test_one_of_many_processes_draws(stored):
 
 def test_texts_are_replaced_and_only_changes_are_written(stored):
     def pieces():
-        mine = study_attributes.c.key.startswith(FIGURES, autoescape=True)
-        identity = sqlalchemy.column("study_system_attribute_id")
+        mine = ATTRIBUTES.c.key.startswith(FIGURES, autoescape=True)
         with stored.storage.engine.connect() as connection:
-            rows = connection.execute(sqlalchemy.select(study_attributes.c.key, identity).where(mine))
+            rows = connection.execute(
+                sqlalchemy.select(ATTRIBUTES.c.key, ATTRIBUTES.c.study_system_attribute_id).where(mine)
+            )
             return {key.removeprefix(FIGURES): number for key, number in rows}
 
     theirs = {"dashboard:plot_data:mine:0": "{}", "dashboard:plot_dataXbatchlaw-": "like ours, but for a wildcard"}
     for key, text in theirs.items():
-        stored.storage.set_study_system_attr(stored.study._study_id, key, text)
+        stored.storage.set_study_system_attr(stored.study_id, key, text)
     texts = {"a:0": "{1}", "a:1": "ε", "b:0": "x" * 10_000}
-    assert stored.page.replace(FIGURES, {FIGURES + key: text for key, text in texts.items()})
+    engine, study_id = stored.storage.engine, stored.study_id
+    assert replace(engine, study_id, FIGURES, {FIGURES + key: text for key, text in texts.items()})
     first = pieces()
     assert figures(stored) == {"batchlaw-a": "{1}ε", "batchlaw-b": "x" * 10_000, "mine": "{}"}
-    assert stored.page.replace(FIGURES, {FIGURES + "a:0": "{2}", FIGURES + "b:0": texts["b:0"]})
+    assert replace(engine, study_id, FIGURES, {FIGURES + "a:0": "{2}", FIGURES + "b:0": texts["b:0"]})
     second = pieces()
     assert second.keys() == {"a:0", "b:0"} and second["b:0"] == first["b:0"] and second["a:0"] != first["a:0"]
-    stored.page.replace(FIGURES, {})
+    replace(engine, study_id, FIGURES, {})
     assert pieces() == {} and theirs.items() <= attributes(stored).items()
 
 

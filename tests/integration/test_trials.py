@@ -12,8 +12,7 @@ from batchlaw.results.ranking import best_first
 from batchlaw.results.records import briefs_of, record_at, records_of
 from batchlaw.results.result import CurvePoint, TrialResult
 from batchlaw.spec.knobs import Point
-from batchlaw.storage import register
-from batchlaw.storage.optuna_internals.trials import heads_of, trials_of
+from batchlaw.storage import heads_of, register, trials_of
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
@@ -58,13 +57,13 @@ def ended(number):
 
 
 def test_they_are_those_that_optuna_reads(stored):
-    found, expected = trials_of(stored.storage.engine, stored.study._study_id), stored.study.get_trials()
+    found, expected = trials_of(stored.storage, stored.study_id), stored.study.get_trials()
     assert found == expected and len(found) == 8
     assert [list(trial.params) for trial in found] == [list(trial.params) for trial in expected]
 
 
 def test_a_head_is_part_of_its_trial(stored):
-    heads = heads_of(stored.storage.engine, stored.study._study_id, OUTCOME)
+    heads = heads_of(stored.storage, stored.study_id, OUTCOME)
     assert [
         (head.number, head.state, head.value, head.attribute, head.started, head.ended) for head in heads
     ] == [

@@ -24,20 +24,20 @@ _WIDE = 10  # the largest over the smallest loss, above which the axis is logari
 class Recorded(Protocol):
     """A storage that gives trials as they are in the database."""
 
-    def recorded(self, trial_id: int) -> FrozenTrial:
+    def recorded(self, study_id: int, number: int) -> FrozenTrial:
         """A trial as it is in the database; KeyError where there is none."""
         ...
 
 
-def artifacts_of(trial_id: int, curve: Sequence[CurvePoint]) -> dict[str, str]:
+def artifacts_of(study_id: int, trial: int, curve: Sequence[CurvePoint]) -> dict[str, str]:
     """The system attributes by which optuna-dashboard finds the images of a trial: one of its losses, one a metric.
 
-    The identifier of an image is that of the trial and its own number, in the characters that the dashboard's URLs
-    allow.
+    The identifier of an image is the number of the study, of the trial and its own, in the characters that the
+    dashboard's URLs allow.
     """
     attributes = {}
     for number, name in enumerate(_images(curve)):
-        identifier = f"{trial_id:x}-{number}"
+        identifier = f"{study_id:x}-{trial:x}-{number:x}"
         facts = {"artifact_id": identifier, "filename": name.replace("_", " ") + ".svg", "mimetype": "image/svg+xml"}
         attributes[f"artifacts:{identifier}"] = json.dumps(facts)
     return attributes
@@ -56,10 +56,10 @@ class Curves:
             ArtifactNotFound: there is no such trial or image.
         """
         try:
-            trial_id, number = artifact_id.split("-")
-            trial = self._trials.recorded(int(trial_id, 16))
+            study_id, trial_number, number = (int(part, 16) for part in artifact_id.split("-"))
+            trial = self._trials.recorded(study_id, trial_number)
             curve = TrialResult.from_record(trial.user_attrs.get(RESULT, {})).curve
-            metrics = list(_images(curve).values())[int(number)]
+            metrics = list(_images(curve).values())[number]
         except (ValueError, KeyError, IndexError):
             raise ArtifactNotFound(artifact_id) from None
         return io.BytesIO(draw(curve, metrics).encode())

@@ -3,19 +3,17 @@
 import copy
 import json
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
-from optuna.storages import _CachedStorage
-from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.dashboard.curves import artifacts_of
 from batchlaw.results.attributes import CONFIG, RESULT
 from batchlaw.results.result import TrialResult
 from batchlaw.spec.knobs import KNOBS
-from batchlaw.storage.optuna_internals.trials import trials_of
+from batchlaw.storage import trials_of
 
 # Shown of a configuration, beside the hyperparameters that are not among the suggested parameters.
 _DERIVED = (
@@ -31,61 +29,66 @@ _MEASURED = (
 _MOST_LINES = 200
 
 
-class ShownTrials(_CachedStorage):
-    """A storage for the dashboard.
+def _passed_on(name: str) -> Callable[..., Any]:
+    def method(shown: "ShownTrials", *arguments: Any, **options: Any) -> Any:
+        return getattr(shown.storage, name)(*arguments, **options)
+
+    return method
+
+
+_PassedOn: Any = type("_PassedOn", (BaseStorage,), {name: _passed_on(name) for name in BaseStorage.__abstractmethods__})
+
+
+class ShownTrials(_PassedOn):  # type: ignore[misc]  # a class made by `type`
+    """A storage for the dashboard, which passes on every other call to the database's.
 
     It caches nothing, since a database may give the number of a deleted study or trial to a new one.
     """
 
-    def get_all_studies(self) -> list[FrozenStudy]:
-        """Every study, by its number; JSON gets spaces, so that the page can break it into lines."""
-        studies = sorted(super().get_all_studies(), key=lambda study: study._study_id)
+    def __init__(self, storage: RDBStorage) -> None:
+        self.storage = storage
+
+    def get_all_studies(self) -> list[Any]:
+        """Every study; JSON gets spaces, so that the page can break it into lines."""
+        studies = self.storage.get_all_studies()
         for study in studies:
             study.user_attrs = {key: _breakable(value) for key, value in study.user_attrs.items()}
         return studies
 
-    def get_study_name_from_id(self, study_id: int) -> str:
-        """The name of a study."""
-        return self._backend.get_study_name_from_id(study_id)
-
-    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """Whether each of its values is minimized or maximized."""
-        return self._backend.get_study_directions(study_id)
-
-    def recorded(self, trial_id: int) -> FrozenTrial:
+    def recorded(self, study_id: int, number: int) -> FrozenTrial:
         """A trial as it is in the database.
 
         Raises:
             KeyError: there is none.
         """
-        return self._backend.get_trial(trial_id)
+        return self.storage.get_trial(self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        """A trial as it is shown."""
-        return _shown(self.recorded(trial_id))
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """The best trial of a study, as it is shown."""
+        return _shown(study_id, self.storage.get_best_trial(study_id))
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Every trial of a study, or those in some states, as they are shown."""
-        if len(self.get_study_directions(study_id)) > 1:  # a study that batchlaw did not make
-            return self._backend.get_all_trials(study_id, deepcopy, states)
-        trials = trials_of(self._backend.engine, study_id)
-        return _thinned([_shown(trial) for trial in trials if states is None or trial.state in states])
+        if len(self.storage.get_study_directions(study_id)) > 1:  # a study that batchlaw did not make
+            return self.storage.get_all_trials(study_id, deepcopy, states)
+        trials = trials_of(self.storage, study_id)
+        return _thinned([_shown(study_id, trial) for trial in trials if states is None or trial.state in states])
 
 
 def _breakable(value: Any) -> Any:
     return value.replace(",", ", ") if isinstance(value, str) and value.startswith("{") else value
 
 
-def _shown(trial: FrozenTrial) -> FrozenTrial:
+def _shown(study_id: int, trial: FrozenTrial) -> FrozenTrial:
     """The trial with readable attributes and its curves; a trial that batchlaw did not run is left as it is."""
     if CONFIG not in trial.user_attrs:
         return trial
     result = TrialResult.from_record(trial.user_attrs.get(RESULT, {}))
     shown = copy.copy(trial)
     shown.user_attrs = _attributes(trial, result)
-    shown._system_attrs = trial._system_attrs | artifacts_of(trial._trial_id, result.curve)
+    shown.system_attrs = trial.system_attrs | artifacts_of(study_id, trial.number, result.curve)
     return shown
 
 

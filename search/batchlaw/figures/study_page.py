@@ -3,9 +3,6 @@
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from optuna_dashboard._custom_plot_data import SYSTEM_ATTR_PLOT_DATA
-from optuna_dashboard._note import note_str_key_prefix, note_ver_key, split_body
-
 from batchlaw.errors import StudyError
 from batchlaw.figures.gallery import gallery
 from batchlaw.figures.note import note
@@ -13,16 +10,12 @@ from batchlaw.recipe.result import Outcome
 from batchlaw.results.records import TrialRecord, records_of
 from batchlaw.results.status import status_of
 from batchlaw.spec import StudySpec
-from batchlaw.storage import StoredStudy, with_retries
+from batchlaw.storage import StoredStudy, with_retries, write_page
 
 if TYPE_CHECKING:
     from batchlaw.claims.designed import Block
     from batchlaw.laws import Law
 
-_OURS = SYSTEM_ATTR_PLOT_DATA + "batchlaw-"
-# Characters in an attribute. A character takes up to 6 bytes of JSON, and a text of MySQL holds 65,535 bytes. Short
-# pieces are also faster: the dashboard reads every attribute again for every trial.
-_PIECE = 10_000
 FEWEST_OF_A_LAW = 12  # completed trials; as `FEWEST_POINTS` of `batchlaw.stats.smoothed`
 _MOST_FIGURES = 24  # on a page (assumption); a study of many factors has four for each combination of levels
 
@@ -30,8 +23,7 @@ _MOST_FIGURES = 24  # on a page (assumption); a study of many factors has four f
 def save_page(stored: StoredStudy, judged: "list[Block] | None" = None) -> None:
     """Draw a study as it stands, and replace what was drawn before.
 
-    The names of figures begin with a number, so that the dashboard keeps them in order. A note that somebody has edited
-    on the page stays: editing raises its version, and a note written here has version 0.
+    A note that somebody has edited on the page stays.
 
     Args:
         stored: the study.
@@ -47,15 +39,11 @@ def save_page(stored: StoredStudy, judged: "list[Block] | None" = None) -> None:
         judged = _findings(stored, records) if stored.spec.claim and ended else []
     laws = _laws(stored.spec, records) if ended else []
     drawn = gallery(stored.spec, records, judged, laws)
-    pieces: dict[str, str] = {}
-    for number, (name, figure) in enumerate(islice(drawn.items(), _MOST_FIGURES)):
+    figures = dict(islice(drawn.items(), _MOST_FIGURES))
+    for figure in figures.values():
         figure.update_layout(height=None, width=None)  # the page gives every figure the same room
-        text = figure.to_json()
-        for piece, start in enumerate(range(0, len(text), _PIECE)):
-            pieces[f"{_OURS}{number:02d}-{name}:{piece}"] = text[start : start + _PIECE]
-    stored.page.replace(_OURS, pieces)
-    body = split_body(note(status, judged, further=max(0, len(drawn) - _MOST_FIGURES)), None)
-    stored.page.replace(note_str_key_prefix(None), body, guard=note_ver_key(None))
+    body = note(status, judged, further=len(drawn) - len(figures))
+    write_page(stored.storage.engine, stored.study, stored.study_id, figures, body)
 
 
 def _findings(stored: StoredStudy, records: list[TrialRecord]) -> "list[Block]":

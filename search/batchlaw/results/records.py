@@ -16,8 +16,7 @@ from batchlaw.recipe.result import Outcome
 from batchlaw.results.attributes import CONFIG, OUTCOME, REASON, RESULT
 from batchlaw.results.result import TrialResult
 from batchlaw.spec import TrainConfig
-from batchlaw.storage import StoredStudy
-from batchlaw.storage.optuna_internals.trials import heads_of, trials_of
+from batchlaw.storage import StoredStudy, heads_of, trials_of
 
 _OF_STATE = {
     TrialState.COMPLETE: Outcome.COMPLETE,
@@ -73,7 +72,7 @@ def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
             started=head.started,
             ended=head.ended,
         )
-        for head in heads_of(stored.storage.engine, stored.study_id, OUTCOME)
+        for head in heads_of(stored.storage, stored.study_id, OUTCOME)
     ]
 
 
@@ -84,7 +83,7 @@ def records_of(stored: StoredStudy) -> list[TrialRecord]:
         StudyError: what is stored of a trial cannot be read.
     """
     with _collector_paused():
-        found = trials_of(stored.storage.engine, stored.study_id, as_text=(CONFIG,))
+        found = trials_of(stored.storage, stored.study_id, as_text=(CONFIG,))
         return [_record(trial) for trial in found]
 
 
@@ -110,7 +109,7 @@ def record_at(stored: StoredStudy, number: int) -> TrialRecord:
         KeyError: there is none of that number.
         StudyError: what is stored of it cannot be read.
     """
-    found = trials_of(stored.storage.engine, stored.study_id, number=number, as_text=(CONFIG,))
+    found = trials_of(stored.storage, stored.study_id, number=number, as_text=(CONFIG,))
     if not found:
         raise KeyError(number)
     return _record(found[0])

@@ -11,9 +11,9 @@ from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, QMCSamp
 
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.recipe.space import cells, distributions_of
-from batchlaw.sampling.brackets import RememberingHyperbandPruner
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
 from batchlaw.spec import IntRange, StudySpec, levels_of
+from batchlaw.storage import hyperband
 
 _REDUCTION = {"hyperband": 3, "asha": 4}  # Optuna's defaults
 _PRUNABLE = 2 / 3  # of its budget: after this share a trial is no longer pruned
@@ -71,8 +71,7 @@ def pruner(spec: StudySpec) -> BasePruner:
     if search is None:
         return NopPruner()
     if search.pruner == "hyperband":
-        factor = _REDUCTION["hyperband"]
-        return RememberingHyperbandPruner(min_resource=1, max_resource=search.reports, reduction_factor=factor)
+        return hyperband(search.reports, _REDUCTION["hyperband"])
     if search.pruner == "asha":
         return SuccessiveHalvingPruner(min_resource=1, reduction_factor=_REDUCTION["asha"])
     return MedianPruner() if search.pruner == "median" else NopPruner()

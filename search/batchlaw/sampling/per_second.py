@@ -19,6 +19,7 @@ from batchlaw.sampling.cube import Cube
 from batchlaw.sampling.improvement import log_improvement
 from batchlaw.stats.gaussian_process import Kernel, Prior, Process, matern, normal_scores
 from batchlaw.stats.surface import Floats
+from batchlaw.storage import every_trial
 
 # With these, an ask takes two to three times as long as TPE's with 100 trials, and a ninth with 10,000 (measured).
 _KEPT = 200  # trials that the process is given: half are the best, half the latest
@@ -75,7 +76,7 @@ class PerSecondSampler(BaseSampler):
         """The known space, or else the parameters that all of the latest complete trials have."""
         if self._known is not None:
             return {name: of for name, of in self._known.items() if not of.single()}
-        latest = _trials(study, (TrialState.COMPLETE,))[-_KEPT:]
+        latest = every_trial(study, (TrialState.COMPLETE,))[-_KEPT:]
         return {name: of for name, of in intersection_search_space(latest).items() if not of.single()}
 
     def sample_relative(
@@ -86,8 +87,8 @@ class PerSecondSampler(BaseSampler):
         Raises:
             ValueError: the study has more than one objective.
         """
-        self._raise_error_if_multi_objective(study)
-        trials = _trials(study, (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING))
+        _check_one_objective(study)
+        trials = every_trial(study, (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING))
         history = History.of(trials, set(search_space), maximize=study.direction == StudyDirection.MAXIMIZE)
         if not search_space or not history.ended:
             return {}
@@ -114,8 +115,8 @@ class PerSecondSampler(BaseSampler):
         A trial in a corner of the space might take as long as all later ones together. Optuna asks here for parameters
         that some trials lack, and for all of them before the first trial has ended.
         """
-        self._raise_error_if_multi_objective(study)
-        if len(_trials(study, None)) <= 1 and not isinstance(param_distribution, CategoricalDistribution):
+        _check_one_objective(study)
+        if len(every_trial(study, None)) <= 1 and not isinstance(param_distribution, CategoricalDistribution):
             return Cube.of({param_name: param_distribution}).configuration(np.array([0.5]))[param_name]
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
@@ -143,6 +144,11 @@ class PerSecondSampler(BaseSampler):
         return log_improvement(*process.predict(candidates), best)
 
 
+def _check_one_objective(study: Study) -> None:
+    if len(study.directions) > 1:
+        raise ValueError("PerSecondSampler searches for the best of one objective")
+
+
 def _prior(d: int) -> Prior:
     """The prior of a kernel on a cube with d sides."""
 
@@ -158,11 +164,6 @@ def _prior(d: int) -> Prior:
         high=np.log(parameters(30.0, 3.0)),
         start=np.log(parameters(0.5, 0.01)),
     )
-
-
-def _trials(study: Study, states: tuple[TrialState, ...] | None) -> list[FrozenTrial]:
-    """The trials of all brackets. Hyperband's study would return those of the trial's own bracket."""
-    return study._storage.get_all_trials(study._study_id, deepcopy=False, states=states)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,16 @@
 import batchlaw.storage.quiet  # noqa: F401  (before anything imports Optuna)
 from batchlaw.storage.copying import copy_studies
 from batchlaw.storage.engine import absolute, open_storage, redacted
-from batchlaw.storage.optuna_internals.cache import IncrementalFilter, TrialCache, cached_reads
-from batchlaw.storage.optuna_internals.row_storage import batched_writes
+from batchlaw.storage.optuna_internals import (
+    batched_writes,
+    bounded_history,
+    cached_reads,
+    every_trial,
+    heads_of,
+    hyperband,
+    trials_of,
+    write_page,
+)
 from batchlaw.storage.retries import with_retries
 from batchlaw.storage.slots import Lease, SlotCounts, Slots
 from batchlaw.storage.studies import (
@@ -32,22 +40,24 @@ from batchlaw.storage.workers import (
 __all__ = [
     "BEAT_SECONDS",
     "Health",
-    "IncrementalFilter",
     "Lease",
     "Registration",
     "SlotCounts",
     "Slots",
     "StoredStudy",
-    "TrialCache",
     "WorkerRecord",
     "absolute",
     "ask_to_stop",
     "batched_writes",
+    "bounded_history",
     "cached_reads",
     "check_idle",
     "copy_studies",
+    "every_trial",
     "folder_name",
+    "heads_of",
     "health_of",
+    "hyperband",
     "live_workers",
     "load",
     "n_asked_to_stop",
@@ -58,7 +68,9 @@ __all__ = [
     "profiles_of",
     "redacted",
     "register",
+    "trials_of",
     "upgrade",
     "with_retries",
     "workers_of",
+    "write_page",
 ]

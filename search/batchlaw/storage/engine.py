@@ -12,13 +12,13 @@ from typing import Any
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import column, create_engine, event, inspect, select, table
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from batchlaw.errors import StorageError
-from batchlaw.storage.optuna_internals.row_storage import RowStorage
+from batchlaw.storage.optuna_internals import announce, open_tables, stored_schema
 from batchlaw.storage.retries import reason_of, retry
 
 # By backend: SQLAlchemy's name of the driver, its module, and the extra of this distribution that installs it.
@@ -30,7 +30,6 @@ _DRIVERS = {
 }
 _BUSY_SECONDS = 30.0  # how long SQLite waits for the lock of another process
 _IDLE_SECONDS = 0.5  # a connection that was unused for longer is tested before its next use
-OPTUNA_SCHEMA = "v3.2.0.a"  # version of Optuna's tables in Optuna 5.0; Optuna itself checks databases of other versions
 # Seconds (`tcp_user_timeout`: milliseconds) after which a dead connection is noticed. TCP's default is 15 minutes.
 _NETWORK_TIMEOUTS: dict[str, dict[str, Any]] = {
     "postgresql": {
@@ -79,11 +78,11 @@ def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = F
         }  # fmt: skip
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     text = url.render_as_string(hide_password=False)
-    known = False
+    announce("storage", "sampler", "pruner")
     try:
-        if not create:
-            known = retry(lambda: _optuna_schema(url, storage_url), 2) == OPTUNA_SCHEMA and not any_schema
-        storage = retry(lambda: RowStorage(text, engine_kwargs, known=known, any_schema=any_schema), 5 if create else 2)
+        schema = None if create else retry(lambda: _schema_of_studies(url, storage_url), 2)
+        opening = partial(open_tables, text, engine_kwargs, schema=schema, any_schema=any_schema)
+        storage = retry(opening, 5 if create else 2)
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         raise StorageError(reason_of(error), argument="storage", got=redacted(storage_url)) from None
     event.listen(storage.engine, "checkin", _note_checkin)
@@ -112,19 +111,16 @@ def _parsed(storage_url: str) -> URL:
     return url.set(drivername=drivername)
 
 
-def _optuna_schema(url: URL, storage_url: str) -> str | None:
-    """The version of Optuna's tables; None where none is recorded. Optuna itself would create missing tables."""
+def _schema_of_studies(url: URL, storage_url: str) -> str:
+    """The version of Optuna's tables, which a database must have."""
     engine = create_engine(url)
     try:
-        tables = inspect(engine).get_table_names()
-        if "studies" not in tables:
-            raise StorageError("holds no study", argument="storage", got=redacted(storage_url), remedy="Study.create")
-        if "alembic_version" not in tables:
-            return None
-        with engine.connect() as connection:
-            return connection.scalar(select(column("version_num")).select_from(table("alembic_version")))
+        schema = stored_schema(engine)
     finally:
         engine.dispose()
+    if schema is None:
+        raise StorageError("holds no study", argument="storage", got=redacted(storage_url), remedy="Study.create")
+    return schema
 
 
 def _check_sqlite_file(url: URL, create: bool) -> None:

@@ -16,7 +16,7 @@ from optuna.storages import RDBStorage
 from batchlaw.errors import StorageError, StudyError
 from batchlaw.recipe.space import cells
 from batchlaw.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
-from batchlaw.storage.optuna_internals.cache import TrialCache
+from batchlaw.storage.optuna_internals import study_storage
 from batchlaw.storage.retries import with_retries
 from batchlaw.storage.slots import Slots
 from batchlaw.storage.study_page import StudyPage
@@ -64,7 +64,7 @@ def register(
     if with_retries(lambda: schema_version(storage.engine)):
         check_tables(storage)
     try:
-        cache = TrialCache(storage)
+        cache = study_storage(storage)
         study = with_retries(lambda: optuna.create_study(study_name=spec.name, storage=cache, direction=spec.direction))
     except DuplicatedStudyError:
         stored = load(storage, spec.name)
@@ -126,7 +126,7 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
     if name not in names:
         known = ", ".join(sorted(names)) or "none"
         raise StudyError(f"there is no study {name!r} in the database; it holds {known}")
-    study = with_retries(lambda: optuna.load_study(study_name=name, storage=TrialCache(storage)))
+    study = with_retries(lambda: optuna.load_study(study_name=name, storage=study_storage(storage)))
     text = study.user_attrs.get(_SPEC)
     if text is None:
         raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was interrupted")

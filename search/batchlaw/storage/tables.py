@@ -14,12 +14,10 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    column,
     func,
     inspect,
     literal_column,
     select,
-    table,
     true,
 )
 
@@ -71,9 +69,6 @@ pages = Table(
     Column("due", Float(53), nullable=False),  # time of the next drawing
     Column("drawn", Integer, nullable=False),  # trials at the last drawing of a finished study; 0: none
 )
-
-# Optuna's table, in which optuna-dashboard stores figures and notes, in pieces.
-study_attributes = table("study_system_attributes", column("study_id"), column("key"), column("value_json"))
 
 # All times are those of the database, so that the clocks of the hosts may differ.
 _NOW = {

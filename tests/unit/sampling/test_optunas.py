@@ -5,9 +5,10 @@ import optuna
 import pytest
 from batchlaw.recipe.space import distributions_of, suggest
 from batchlaw.sampling import pruner, rungs
-from batchlaw.sampling.brackets import RememberingHyperbandPruner
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
-from batchlaw.storage import TrialCache, open_storage
+from batchlaw.storage import open_storage
+from batchlaw.storage.optuna_internals.brackets import RememberingHyperbandPruner
+from batchlaw.storage.optuna_internals.cache import TrialCache
 from optuna.pruners import HyperbandPruner
 from optuna.samplers import TPESampler
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -93,7 +93,9 @@ class TrialCache(_CachedStorage):
             return super().get_trial_system_attrs(trial_id)
         study_id, number = self._trial_id_to_study_id_and_number[trial_id]
         self._read_trials_from_remote_storage(study_id)
-        return self._studies[study_id].trials[number].system_attrs
+        trial = self._ordered[study_id][number]
+        assert trial is not None
+        return trial.system_attrs
 
     def delete_study(self, study_id: int) -> None:
         """Delete a study and its trials."""
@@ -114,6 +116,11 @@ class TrialCache(_CachedStorage):
         for trial in trials:
             ordered.extend([None] * (trial.number + 1 - len(ordered)))
             ordered[trial.number] = trial
+
+
+def study_storage(storage: RDBStorage) -> BaseStorage:
+    """The storage that a study works on: the database's, behind the cache."""
+    return TrialCache(storage)
 
 
 def _is_in(states: tuple[TrialState, ...], trial: FrozenTrial) -> bool:

@@ -23,7 +23,7 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _VersionManager
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, bindparam, create_engine, insert, or_, select, update
+from sqlalchemy import Connection, Engine, bindparam, column, create_engine, insert, inspect, or_, select, table, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
@@ -46,6 +46,7 @@ _END_TRIAL = (
     .where(TRIALS.c.trial_id == bindparam("of"), UNFINISHED)
     .values(state=bindparam("as"), datetime_complete=bindparam("at"))
 )
+OPTUNA_SCHEMA = "v3.2.0.a"  # version of Optuna's tables in Optuna 5.0; Optuna itself checks databases of other versions
 _pending: ContextVar[list[Row] | None] = ContextVar("_pending", default=None)  # of this thread
 
 
@@ -140,15 +141,15 @@ class RowStorage(RDBStorage):
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Store an attribute durably; this makes all earlier rows durable too."""
-        table, optuna_method = models.TrialUserAttributeModel.__table__, super().set_trial_user_attr
+        model, optuna_method = models.TrialUserAttributeModel, super().set_trial_user_attr
         row = {"key": key, "value_json": json.dumps(value)}
-        self._add(trial_id, Row(table, row, True, lambda: optuna_method(trial_id, key, value)))
+        self._add(trial_id, Row(model.__table__, row, True, lambda: optuna_method(trial_id, key, value)))
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Store one of Optuna's own attributes."""
-        table, optuna_method = models.TrialSystemAttributeModel.__table__, super().set_trial_system_attr
+        model, optuna_method = models.TrialSystemAttributeModel, super().set_trial_system_attr
         row = {"key": key, "value_json": json.dumps(value)}
-        self._add(trial_id, Row(table, row, False, lambda: optuna_method(trial_id, key, value)))
+        self._add(trial_id, Row(model.__table__, row, False, lambda: optuna_method(trial_id, key, value)))
 
     def _set_trial_param(
         self,
@@ -232,6 +233,23 @@ class RowStorage(RDBStorage):
     def _autocommit(self) -> Connection:
         """A connection on which each statement is a transaction; this saves two round trips to the server."""
         return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def open_tables(url: str, engine_kwargs: dict[str, Any], *, schema: str | None, any_schema: bool) -> RDBStorage:
+    """Open a database whose tables are of a version; see `stored_schema`."""
+    known = schema == OPTUNA_SCHEMA and not any_schema
+    return RowStorage(url, engine_kwargs, known=known, any_schema=any_schema)
+
+
+def stored_schema(engine: Engine) -> str | None:
+    """The version of Optuna's tables; "" where none is recorded, None without tables. Optuna would create them."""
+    tables = inspect(engine).get_table_names()
+    if models.StudyModel.__tablename__ not in tables:
+        return None
+    if "alembic_version" not in tables:
+        return ""
+    with engine.connect() as connection:
+        return connection.scalar(select(column("version_num")).select_from(table("alembic_version"))) or ""
 
 
 @contextmanager

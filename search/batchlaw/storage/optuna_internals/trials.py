@@ -8,20 +8,19 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from operator import itemgetter
 from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
-    Engine,
     Select,
     String,
     and_,
@@ -33,6 +32,8 @@ from sqlalchemy import (
     union_all,
 )
 
+from batchlaw.storage.optuna_internals.plain import TrialHead
+
 ByTrial = defaultdict[int, dict[Any, Any]]  # by the trial's id
 TRIALS = models.TrialModel.__table__
 _FEW = 100  # up to so many trials a query lists their ids
@@ -40,19 +41,7 @@ _COLUMNS = ("key", "step", "number", "kind", "text")  # of the rows of all table
 _NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}  # Optuna's names
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialHead:
-    """A trial without its parameters and reports: what a count or a status needs."""
-
-    number: int
-    state: TrialState
-    value: float | None
-    attribute: Any
-    started: datetime | None  # naive local time, as in Optuna
-    ended: datetime | None
-
-
-def heads_of(engine: Engine, study_id: int, key: str) -> list[TrialHead]:
+def heads_of(storage: RDBStorage, study_id: int, key: str) -> list[TrialHead]:
     """Every trial of a study in the order of its number; `attribute` is its user attribute `key`, or None."""
     trials, values = models.TrialModel.__table__, models.TrialValueModel.__table__
     attributes = models.TrialUserAttributeModel.__table__
@@ -63,7 +52,7 @@ def heads_of(engine: Engine, study_id: int, key: str) -> list[TrialHead]:
         trials.c.number, trials.c.state, values.c.value, values.c.value_type, attributes.c.value_json,
         trials.c.datetime_start, trials.c.datetime_complete,
     ).select_from(rows)  # fmt: skip
-    with engine.connect() as connection:
+    with storage.engine.connect() as connection:
         found = connection.execute(query.where(trials.c.study_id == study_id).order_by(trials.c.number))
         return [
             TrialHead(
@@ -75,12 +64,12 @@ def heads_of(engine: Engine, study_id: int, key: str) -> list[TrialHead]:
 
 
 def trials_of(
-    engine: Engine, study_id: int, *, number: int | None = None, as_text: Container[str] = ()
+    storage: RDBStorage, study_id: int, *, number: int | None = None, as_text: Container[str] = ()
 ) -> list[FrozenTrial]:
     """The trials of a study, as from `study.get_trials()`; equal distributions are one object.
 
     Args:
-        engine: the database.
+        storage: the database.
         study_id: Optuna's id of the study.
         number: of the only trial to read; None reads all.
         as_text: names of user attributes to return as JSON text, for callers that parse it themselves.
@@ -88,7 +77,7 @@ def trials_of(
     where = [TRIALS.c.study_id == study_id]
     if number is not None:
         where.append(TRIALS.c.number == number)
-    with engine.connect() as connection:
+    with storage.engine.connect() as connection:
         return read_trials(connection, *where, as_text=as_text)
 
 

@@ -8,7 +8,12 @@ from optuna.pruners import HyperbandPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from batchlaw.storage import IncrementalFilter, TrialCache
+from batchlaw.storage.optuna_internals.cache import IncrementalFilter, TrialCache
+
+
+def hyperband(reports: int, reduction_factor: int) -> HyperbandPruner:
+    """Hyperband over a number of reports."""
+    return RememberingHyperbandPruner(min_resource=1, max_resource=reports, reduction_factor=reduction_factor)
 
 
 class RememberingHyperbandPruner(HyperbandPruner):

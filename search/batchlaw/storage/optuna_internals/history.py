@@ -1,0 +1,52 @@
+"""The trials that a sampler sees, by Optuna's inner way to read them."""
+
+from collections.abc import Container
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+# TPE models the 25 best as good, and gives the others less weight the older they are.
+_BEST, _LATEST = 100, 900
+_SEEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+
+
+def bounded_history(study: Study) -> Study:
+    """The study as TPE sees it: of more than 1,000 trials, the 100 best complete ones and the 900 latest.
+
+    With 10,000 trials Optuna's own work on them takes three fifths of the cost of an empty trial (profiled).
+    """
+    return cast(Study, _BoundedHistory(study))
+
+
+def every_trial(study: Study, states: tuple[TrialState, ...] | None) -> list[FrozenTrial]:
+    """The trials of all brackets, where Hyperband's study would return those of one bracket."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False, states=states)
+
+
+class _BoundedHistory:
+    """A study of one objective, with the trials that a sampler sees in one draw."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self.direction = study.direction  # kept, because TPE asks for it once for every trial
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self._seen if states is None or trial.state in states]
+
+    @cached_property
+    def _seen(self) -> list[FrozenTrial]:
+        trials = self._study._get_trials(deepcopy=False, states=_SEEN)
+        if len(trials) <= _BEST + _LATEST:
+            return trials
+        older = [trial for trial in trials[:-_LATEST] if trial.state == TrialState.COMPLETE]
+        values = np.array([cast(float, trial.value) for trial in older])
+        best = np.argsort(-values if self.direction == StudyDirection.MAXIMIZE else values, kind="stable")[:_BEST]
+        return [*(older[index] for index in np.sort(best)), *trials[-_LATEST:]]

@@ -1,0 +1,119 @@
+"""What the other modules of this folder do, by Optuna's public calls alone, which is slower."""
+
+import json
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.pruners import HyperbandPruner
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine, inspect
+
+from batchlaw.storage.retries import with_retries
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialHead:
+    """A trial without its parameters and reports: what a count or a status needs."""
+
+    number: int
+    state: TrialState
+    value: float | None
+    attribute: Any
+    started: datetime | None  # naive local time, as in Optuna
+    ended: datetime | None
+
+
+class PlainStorage(RDBStorage):
+    """`RDBStorage` that repeats what a trial writes after an error that may pass, as `batched_writes` does."""
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Store a report."""
+        write = super().set_trial_intermediate_value
+        with_retries(lambda: write(trial_id, step, intermediate_value))
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Store an attribute."""
+        write = super().set_trial_user_attr
+        with_retries(lambda: write(trial_id, key, value))
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Store one of Optuna's own attributes."""
+        write = super().set_trial_system_attr
+        with_retries(lambda: write(trial_id, key, value))
+
+
+def open_tables(url: str, engine_kwargs: dict[str, Any], *, schema: str | None, any_schema: bool) -> RDBStorage:
+    """Open a database; Optuna checks the version of its tables."""
+    return PlainStorage(url, engine_kwargs=engine_kwargs, skip_compatibility_check=any_schema)
+
+
+def stored_schema(engine: Engine) -> str | None:
+    """None for a database without any table, and "" for another."""
+    return "" if inspect(engine).get_table_names() else None
+
+
+def study_storage(storage: RDBStorage) -> BaseStorage:
+    """The storage itself; Optuna puts its own cache before it."""
+    return storage
+
+
+@contextmanager
+def cached_reads() -> Iterator[None]:
+    """Every read asks the database for new trials."""
+    yield
+
+
+@contextmanager
+def batched_writes(trial: optuna.Trial) -> Iterator[None]:
+    """Every write is a transaction of its own. An exception in the context does not undo earlier ones."""
+    yield
+
+
+def trials_of(
+    storage: RDBStorage, study_id: int, *, number: int | None = None, as_text: Container[str] = ()
+) -> list[FrozenTrial]:
+    """The trials of a study, or the one of a number; attributes in `as_text` as JSON text."""
+    if number is None:
+        trials = storage.get_all_trials(study_id, deepcopy=False)
+    else:
+        try:
+            trials = [storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))]
+        except KeyError:
+            return []
+    for trial in trials:
+        trial.user_attrs = {
+            key: json.dumps(value) if key in as_text else value for key, value in trial.user_attrs.items()
+        }
+    return trials
+
+
+def heads_of(storage: RDBStorage, study_id: int, key: str) -> list[TrialHead]:
+    """Every trial of a study in the order of its number; `attribute` is its user attribute `key`, or None."""
+    return [
+        TrialHead(
+            number=trial.number, state=trial.state, value=trial.value, attribute=trial.user_attrs.get(key),
+            started=trial.datetime_start, ended=trial.datetime_complete,
+        )
+        for trial in sorted(storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
+    ]  # fmt: skip
+
+
+def bounded_history(study: Study) -> Study:
+    """The study itself: TPE sees all of its trials."""
+    return study
+
+
+def every_trial(study: Study, states: tuple[TrialState, ...] | None) -> list[FrozenTrial]:
+    """The trials that the study shows; under Hyperband those of one bracket."""
+    return study.get_trials(deepcopy=False, states=states)
+
+
+def hyperband(reports: int, reduction_factor: int) -> HyperbandPruner:
+    """Optuna's Hyperband over a number of reports."""
+    return HyperbandPruner(min_resource=1, max_resource=reports, reduction_factor=reduction_factor)
