@@ -1,14 +1,20 @@
 """The command as a person runs it: in processes of its own, in an empty folder."""
 
+import contextlib
+import gc
+import io
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import tomli_w
+from batchlaw.cli import main
+from filelock import FileLock
 
 from tests.conftest import tiny_study
 from tests.waiting import DEADLINE
@@ -52,12 +58,38 @@ def run(folder: Path, *arguments: object, code: int = 0) -> subprocess.Completed
     return done
 
 
+def run_here(folder: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess:
+    """Run a command in this process, which saves the seconds that a process takes to start.
+
+    It is for commands that read, or that are refused: those that train set the threads of their process.
+    """
+    words, said, complained = ["batchlaw", *map(str, arguments)], io.StringIO(), io.StringIO()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.chdir(folder))
+        stack.enter_context(mock.patch.dict(os.environ, environment(folder), clear=True))
+        stack.enter_context(mock.patch.object(sys, "argv", words))
+        stack.enter_context(contextlib.redirect_stdout(said))
+        stack.enter_context(contextlib.redirect_stderr(complained))
+        stack.callback(gc.set_threshold, *gc.get_threshold())
+        stack.callback(gc.unfreeze)
+        try:
+            main()
+        except SystemExit as end:
+            done = subprocess.CompletedProcess(words, end.code or 0, said.getvalue(), complained.getvalue())
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
 @pytest.fixture
 def batchlaw(tmp_path: Path) -> Batchlaw:
-    def in_folder(*arguments: object, code: int = 0, folder: Path = tmp_path) -> subprocess.CompletedProcess:
-        return run(folder, *arguments, code=code)
+    """The command in a process of its own."""
+    return lambda *arguments, code=0, folder=tmp_path: run(folder, *arguments, code=code)
 
-    return in_folder
+
+@pytest.fixture
+def batchlaw_here(tmp_path: Path) -> Batchlaw:
+    """The command in this process; see `run_here`."""
+    return lambda *arguments, code=0, folder=tmp_path: run_here(folder, *arguments, code=code)
 
 
 @pytest.fixture
@@ -67,16 +99,29 @@ def study_file(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished study of ten trials in batchlaw.db; read it, do not change it."""
-    folder = tmp_path_factory.mktemp("finished")
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills, once for all workers of pytest-xdist; read it, do not change it."""
+    together = factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else factory.getbasetemp()
+    with FileLock(together / f"{name}.lock"):
+        if not (folder := together / name).exists():
+            unfinished = factory.mktemp(name)
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+def _finished(folder: Path) -> None:
     study = tiny_study(search={"trials": 10, "replicates": 2, "pruner": "median"})
     (folder / "tiny.toml").write_text(tomli_w.dumps(study))
     done = run(folder, "run", "tiny.toml")
     (folder / "output.txt").write_text(done.stdout)
     (folder / "errors.txt").write_text(done.stderr)
-    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished study of ten trials in batchlaw.db."""
+    return made_once(tmp_path_factory, "finished", _finished)
 
 
 def claim_study() -> dict:
@@ -91,11 +136,12 @@ def claim_study() -> dict:
     return study
 
 
+def _designed(folder: Path) -> None:
+    (folder / "claim.toml").write_text(tomli_w.dumps(claim_study()))
+    (folder / "output.txt").write_text(run(folder, "run", "claim.toml").stdout)
+
+
 @pytest.fixture(scope="session")
 def designed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished designed study; read it, do not change it."""
-    folder = tmp_path_factory.mktemp("designed")
-    (folder / "claim.toml").write_text(tomli_w.dumps(claim_study()))
-    done = run(folder, "run", "claim.toml")
-    (folder / "output.txt").write_text(done.stdout)
-    return folder
+    """A folder with a finished designed study."""
+    return made_once(tmp_path_factory, "designed", _designed)

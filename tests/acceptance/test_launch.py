@@ -59,8 +59,8 @@ def test_on_a_ray_cluster(batchlaw, created):
         (["--workers", 0], ["--workers: got 0"]),
     ],
 )
-def test_wrong_requests_are_one_line(batchlaw, created, options, words):
-    said = batchlaw("launch", "tiny", *options, code=2).stderr
+def test_wrong_requests_are_one_line(batchlaw_here, created, options, words):
+    said = batchlaw_here("launch", "tiny", *options, code=2).stderr
     assert said.count("\n") == 1
     for word in words:
         assert word in said

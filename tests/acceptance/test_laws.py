@@ -12,7 +12,7 @@ from batchlaw.laws.tables import law
 from batchlaw.storage import load, open_storage
 
 from tests.acceptance.browser import Browser
-from tests.acceptance.conftest import needs_browser, run
+from tests.acceptance.conftest import made_once, needs_browser, run
 from tests.conftest import tiny_study
 
 CAR = (
@@ -23,22 +23,24 @@ ONE_NETWORK = ("--where", "width == 1024 and alpha == 1e-8")
 LRS = [2.0**exponent for exponent in range(-5, 5)]
 
 
-@pytest.fixture(scope="session")
-def judged(tmp_path_factory):
-    """A folder with a finished designed study of a few hundred runs, enough for a law; read it, do not change it."""
-    folder = tmp_path_factory.mktemp("judged")
+def _judged(folder):
     study = tiny_study(task={"train_size": 256, "model_options": {"widths": [16]}}, budget={"epochs": 6})
     del study["search"]
     study["space"] = {"batch_size": {"low": 1, "high": 128, "log2": True}, "base_lr": LRS, "optimizer": "momentum"}
     study["claim"] = {"hypotheses": ["H6"], "noise_scale": True, "reports": 2}
     (folder / "tiny.toml").write_text(tomli_w.dumps(study))
     run(folder, "run", "tiny.toml")
-    return folder
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory):
+    """A folder with a finished designed study of a few hundred runs, enough for a law."""
+    return made_once(tmp_path_factory, "judged", _judged)
 
 
 @pytest.fixture
-def read(batchlaw, judged):
-    return lambda *arguments, code=0: batchlaw(*arguments, code=code, folder=judged)
+def read(batchlaw_here, judged):
+    return lambda *arguments, code=0: batchlaw_here(*arguments, code=code, folder=judged)
 
 
 def test_the_law_for_people_and_programs(read, judged):
@@ -85,12 +87,13 @@ def test_a_batch_size_never_tried(read, judged, tmp_path):
     assert "speaks against the constant rule" in constant.stderr
 
 
-def test_what_rules_cost_read_and_trained(read):
+def test_what_rules_cost_read_and_trained(read, batchlaw, judged):
     told = json.loads(read("transfer", "tiny", "--reference", 16, "--json").stdout)
     regrets = {row["rule"]: row["cost"] for row in told["means"]}
     assert {"constant", "sqrt", "linear"} <= set(regrets) and "sde" in told["unmeasured"]
     assert regrets["constant"] == max(regrets.values())
-    trained = json.loads(read("transfer", "tiny", "--reference", 16, "--train", "--json").stdout)
+    train = ("transfer", "tiny", "--reference", 16, "--train", "--json")
+    trained = json.loads(batchlaw(*train, folder=judged).stdout)
     again = {row["rule"]: row["cost"] for row in trained["means"]}
     assert again["constant"] == max(again.values())
     assert "moved to the others" in read("transfer", "tiny").stdout

@@ -17,8 +17,8 @@ from tests.acceptance.conftest import environment
 
 
 @pytest.fixture
-def read(batchlaw, finished):
-    return lambda *arguments, code=0: batchlaw(*arguments, code=code, folder=finished)
+def read(batchlaw_here, finished):
+    return lambda *arguments, code=0: batchlaw_here(*arguments, code=code, folder=finished)
 
 
 def test_json_has_the_documented_form(read):
@@ -109,18 +109,21 @@ def test_a_file_that_cannot_be_written_is_one_line(read):
     )
 
 
-def test_verification_trains_fresh_seeds_and_scores_test_data(read):
-    verified = json.loads(read("export", "tiny", "--format", "json", "--verify", 3).stdout)["verified"]
+def test_verification_trains_fresh_seeds_and_scores_test_data(batchlaw, finished):
+    def export(*options):
+        return batchlaw("export", "tiny", "--verify", 3, *options, folder=finished).stdout
+
+    verified = json.loads(export("--format", "json"))["verified"]
     assert verified["n_seeds"] == 3
     assert verified["optimism"]["value"] == pytest.approx(verified["search_value"] - verified["fresh"]["value"])
     assert verified["test"]["metric"] == "test_accuracy" and 0 < verified["test"]["value"] < 1
     assert verified["fresh"]["standard_error"] > 0
-    assert "fresh seeds" in read("export", "tiny", "--verify", 3).stdout
-    assert "# Verified on 3 fresh seeds" in read("export", "tiny", "--format", "python", "--verify", 3).stdout
+    assert "fresh seeds" in export()
+    assert "# Verified on 3 fresh seeds" in export("--format", "python")
 
 
-def test_replay_equals_the_record(read):
-    assert "equal to the last bit" in read("replay", "tiny", 0).stdout
+def test_replay_equals_the_record(batchlaw, read, finished):
+    assert "equal to the last bit" in batchlaw("replay", "tiny", 0, folder=finished).stdout
     assert read("replay", "tiny", 10, code=2).stderr == "error: TRIAL: got 10; study 'tiny' has the trials 0 to 9\n"
 
 
@@ -164,13 +167,13 @@ def test_reading_commands_never_import_torch(finished, arguments):
 
 
 @pytest.mark.parametrize("name", ["run", "create", "worker", "replay", "status", "export", "schema", "dashboard"])
-def test_every_command_has_help_with_an_example(batchlaw, name):
-    told = batchlaw(name, "--help").stdout
+def test_every_command_has_help_with_an_example(batchlaw_here, name):
+    told = batchlaw_here(name, "--help").stdout
     assert f"Example: batchlaw {name}" in " ".join(told.split())
 
 
-def test_help_names_every_command(batchlaw):
-    told = batchlaw("--help").stdout
+def test_help_names_every_command(batchlaw_here):
+    told = batchlaw_here("--help").stdout
     for name in ("run", "create", "worker", "replay", "status", "export", "schema", "dashboard"):
         assert f" {name} " in told
 
@@ -199,8 +202,8 @@ def test_help_names_every_command(batchlaw):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_wrong_request_is_one_line_exit_2_and_writes_nothing(batchlaw, tmp_path, arguments, line):
-    told = batchlaw(*arguments, code=2)
+def test_a_wrong_request_is_one_line_exit_2_and_writes_nothing(batchlaw_here, tmp_path, arguments, line):
+    told = batchlaw_here(*arguments, code=2)
     assert told.stderr.startswith(f"error: {line}") and told.stderr.count("\n") == 1
     assert told.stdout == ""
     assert list(tmp_path.iterdir()) == []

@@ -7,13 +7,14 @@ import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import tomli_w
 
-from tests.acceptance.conftest import BROWSER, browse, claim_study, command, environment, needs_browser, run
+from tests.acceptance.conftest import BROWSER, browse, claim_study, command, environment, made_once, needs_browser, run
 from tests.conftest import tiny_study
 
 needs_kaleido = pytest.mark.skipif(
@@ -27,10 +28,7 @@ def train(trial):
 """
 
 
-@pytest.fixture(scope="session")
-def studies(designed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose database holds a judged claim, two searches, one of hostile names, and a claim without a run."""
-    folder = tmp_path_factory.mktemp("studies")
+def _studies(designed: Path, folder: Path) -> None:
     shutil.copy(designed / "batchlaw.db", folder)
     search = {"trials": 8, "replicates": 2, "pruner": "median", "metric": "validation_loss"}
     hostile = {name: value for name, value in tiny_study().items() if name != "task"} | {
@@ -43,12 +41,22 @@ def studies(designed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, study in files.items():
         (folder / f"{name}.toml").write_text(tomli_w.dumps(study))
         run(folder, "create" if name == "unfinished" else "run", f"{name}.toml")
-    return folder
+
+
+@pytest.fixture(scope="session")
+def made(designed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(tmp_path_factory, "studies", partial(_studies, designed))
 
 
 @pytest.fixture
-def report(batchlaw, studies):
-    return lambda *arguments, code=0: batchlaw("report", *arguments, code=code, folder=studies)
+def studies(made: Path, tmp_path: Path) -> Path:
+    """A folder whose database holds a judged claim, two searches, one of hostile names, and a claim without a run."""
+    return shutil.copytree(made, tmp_path / "studies")
+
+
+@pytest.fixture
+def report(batchlaw_here, studies):
+    return lambda *arguments, code=0: batchlaw_here("report", *arguments, code=code, folder=studies)
 
 
 def content(page: Path) -> str:
@@ -110,9 +118,10 @@ def test_names_of_ones_own_are_shown_and_never_run(report, tmp_path):
 
 
 @needs_kaleido
-def test_figures_are_written_for_a_paper(report, tmp_path):
+def test_figures_are_written_for_a_paper(batchlaw, studies, tmp_path):
     page, png, svg = tmp_path / "first.html", tmp_path / "a" / "png", tmp_path / "svg"
-    told = json.loads(report("first", "-o", page, "--png", png, "--svg", svg, "--json").stdout)
+    options = ("-o", page, "--png", png, "--svg", svg, "--json")
+    told = json.loads(batchlaw("report", "first", *options, folder=studies).stdout)
     assert told["report"] == str(page) and page.exists()
     assert sorted(told["figures"]) == sorted(str(file) for folder in (png, svg) for file in folder.iterdir())
     assert {file.stem for file in png.iterdir()} == {file.stem for file in svg.iterdir()} >= {"first-score-map"}
