@@ -45,12 +45,12 @@ TASKS = {
 STEPS = {2: 2000, 32: 1000, 512: 200}
 
 
-def config_of(task: dict[str, object], batch_size: int, family: str) -> TrainConfig:
+def config_of(task: dict[str, object], batch_size: int, family: str, steps: int | None = None) -> TrainConfig:
     study = {
         "name": "speed",
         "question": "?",
         "task": task,
-        "budget": {"steps": STEPS[batch_size]},
+        "budget": {"steps": steps or STEPS[batch_size]},
         "space": {"batch_size": batch_size, "base_lr": 0.01, "optimizer": family},
         "search": {"trials": 1, "reports": 10},
     }
@@ -61,17 +61,17 @@ def config_of(task: dict[str, object], batch_size: int, family: str) -> TrainCon
     return derive(parse_spec(study, "benchmark"), point, (0,))
 
 
-def ours(config: TrainConfig) -> float:
+def ours(config: TrainConfig, device: torch.device) -> float:
     """The whole of `train`; returns the seconds of its steps."""
-    return train(config, lambda *_: None, device=CPU, data_dir=default_data_dir()).train_seconds
+    return train(config, lambda *_: None, device=device, data_dir=default_data_dir()).train_seconds
 
 
-def by_hand(config: TrainConfig) -> None:
+def by_hand(config: TrainConfig, device: torch.device) -> None:
     """What someone would write for one run: the same everything, no reports."""
-    parts = load_parts(config.task, CPU, default_data_dir())
-    model = networks.build(config.task, derive_seed(0, "weights"))
+    parts = load_parts(config.task, device, default_data_dir())
+    model = networks.build(config.task, derive_seed(0, "weights")).to(device)
     optimizer = optimizers.build(config, model)
-    stream = ExampleStream(len(parts.train), derive_seed(0, "stream"), CPU)
+    stream = ExampleStream(len(parts.train), derive_seed(0, "stream"), device)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule_of(config).lr_multipliers().tolist().__getitem__)
     model.train()
     for step in range(config.steps):
@@ -82,21 +82,28 @@ def by_hand(config: TrainConfig) -> None:
         optimizer.step()
         if step + 1 < config.steps:
             schedule.step()
+    loss.item()  # waits for the device
 
 
-def with_data_loader(config: TrainConfig, root: Path) -> None:
-    """The tutorial's loop over torchvision's data set."""
+def with_data_loader(config: TrainConfig, root: Path, device: torch.device, workers: int = 0) -> None:
+    """The tutorial's loop over torchvision's data set; on a GPU from pinned memory, by so many worker processes."""
     data = Subset(FashionMNIST(root, train=True, transform=ToTensor()), range(config.train_size))
-    model = networks.build(config.task, 0)
+    loader = DataLoader(
+        data, batch_size=config.batch_size, shuffle=True, drop_last=True, num_workers=workers,
+        pin_memory=device.type == "cuda", persistent_workers=workers > 0,
+    )  # fmt: skip
+    model = networks.build(config.task, 0).to(device)
     optimizer = optimizers.build(config, model)
     done = 0
     while True:
-        for images, labels in DataLoader(data, batch_size=config.batch_size, shuffle=True, drop_last=True):
+        for images, labels in loader:
             optimizer.zero_grad()
-            cross_entropy(model(images), labels).backward()
+            loss = cross_entropy(model(images.to(device, non_blocking=True)), labels.to(device, non_blocking=True))
+            loss.backward()
             optimizer.step()
             done += 1
             if done == config.steps:
+                loss.item()  # waits for the device
                 return
 
 
@@ -112,19 +119,21 @@ def torchvision_root(folder: Path) -> Path:
     return folder
 
 
-def medians(config: TrainConfig, root: Path | None, rounds: int) -> dict[str, float]:
-    """Median seconds of each loop; the first round warms up."""
+def medians(
+    config: TrainConfig, root: Path | None, rounds: int, device: torch.device = CPU, workers: int = 0
+) -> dict[str, float]:
+    """Median seconds of each loop; the first round warms up. The `DataLoader` has so many worker processes."""
     times: dict[str, list[float]] = {"steps": [], "whole": [], "by hand": [], "DataLoader": []}
     for _ in range(rounds + 1):
         began = time.perf_counter()
-        times["steps"].append(ours(config))
+        times["steps"].append(ours(config, device))
         times["whole"].append(time.perf_counter() - began)
         began = time.perf_counter()
-        by_hand(config)
+        by_hand(config, device)
         times["by hand"].append(time.perf_counter() - began)
         if root is not None:
             began = time.perf_counter()
-            with_data_loader(config, root)
+            with_data_loader(config, root, device, workers)
             times["DataLoader"].append(time.perf_counter() - began)
     return {loop: statistics.median(values[1:]) for loop, values in times.items() if values}
 

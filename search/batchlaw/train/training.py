@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from batchlaw.errors import Diverged, Interrupted
+from batchlaw.errors import DeviceMemoryError, Diverged, Interrupted
 from batchlaw.recipe.result import Report, TrainResult
 from batchlaw.spec import TrainConfig
 from batchlaw.train.checkpoint import Checkpoint
@@ -41,7 +41,7 @@ def train(
 
     Raises:
         Diverged: no replicate stayed finite; noticed at the next report.
-        DeviceMemoryError: one example at a time does not fit.
+        DeviceMemoryError: one example at a time does not fit, or the optimizer or the data do not.
         DataError: the data set is missing.
     """
     size = None if stacked is None else len(config.seeds) if stacked else 1
@@ -82,17 +82,20 @@ def train_together(
         The result of each configuration, or `Diverged` if no replicate of it stayed finite.
 
     Raises:
-        DeviceMemoryError: one example at a time does not fit.
+        DeviceMemoryError: one example at a time does not fit, or the optimizer or the data do not.
         DataError: the data set is missing.
     """
-    saved = checkpoint.load(device) if checkpoint else None
-    run = Run(configs, device, data_dir, saved["size"] if saved else size)
-    if saved:
-        run.restore(saved)
     try:
+        saved = checkpoint.load(device) if checkpoint else None
+        run = Run(configs, device, data_dir, saved["size"] if saved else size)
+        if saved:
+            run.restore(saved)
         run.train(reports, checkpoint)
+        return results_of(run, load_test(run.task, device, data_dir) if test else None)
     except Interrupted:
         if checkpoint:
             checkpoint.write()
         raise
-    return results_of(run, load_test(run.task, device, data_dir) if test else None)
+    except torch.OutOfMemoryError as error:  # smaller micro-batches do not help, such as with the optimizer's state
+        reason = str(error).partition(". ")[0]
+        raise DeviceMemoryError(f"network, optimizer and data do not fit {device}: {reason}") from None
