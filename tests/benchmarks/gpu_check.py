@@ -71,8 +71,8 @@ REAL = Size(
     precision_batch=512, precision_steps=60, trials=16,
 )  # fmt: skip
 SMALL = Size(
-    train_size=2_000, seconds_a_batch_size=0.15, largest_batch=2048, steps={64: 100, 1024: 6}, replicates=4,
-    stacked_steps=50, memory_batch=64, channels=4, precision_batch=64, precision_steps=20, trials=8,
+    train_size=2_000, seconds_a_batch_size=0.05, largest_batch=512, steps={64: 50, 512: 10}, replicates=4,
+    stacked_steps=20, memory_batch=64, channels=4, precision_batch=64, precision_steps=20, trials=8,
     precision_network={"model": "cnn", "model_options": {"channels": 4}},
 )  # fmt: skip
 
