@@ -14,7 +14,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ "${1:-}" = --wheels ]; then
-  lacking='optuna|optuna-dashboard|SQLAlchemy|pydantic|typer|rich|plotly|Jinja2|tenacity|tomli-w'
+  lacking='optuna|optuna-dashboard|SQLAlchemy|pydantic|typer|rich|plotly|Jinja2|tenacity|tomli-w|pytest-randomly'
   sed -nE "s/^ *\"(($lacking)[<>=][^\"]*)\",.*/\1/p" pyproject.toml >.whl.txt
   python3 -m pip download -q --dest .whl --requirement .whl.txt --python-version "${2:-3.12}" --implementation cp \
     --only-binary=:all: --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64
