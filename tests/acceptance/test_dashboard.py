@@ -132,20 +132,15 @@ def test_no_header_makes_a_reading_request_write(server, header):
 
 
 @pytest.mark.parametrize("token", ["short", "with spaces and more", "semi;colon;semi;colon"])
-def test_a_weak_token_is_refused_in_a_line(finished, token):
-    done = subprocess.run(
-        command("dashboard", "--port", "0", "--token", token), cwd=finished, env=environment(finished),
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 2 and done.stderr.startswith("error: --token: got ") and token not in done.stderr
+def test_a_weak_token_is_refused_in_a_line(batchlaw_here, finished, token):
+    done = batchlaw_here("dashboard", "--port", "0", "--token", token, code=2, folder=finished)
+    assert done.stderr.startswith("error: --token: got ") and token not in done.stderr
 
 
-def test_a_taken_port_is_one_line(server, finished):
+def test_a_taken_port_is_one_line(batchlaw_here, server, finished):
     port, _ = server
-    done = subprocess.run(
-        command("dashboard", "--port", port), cwd=finished, env=environment(finished), capture_output=True, text=True
-    )
-    assert done.returncode == 2 and f"--port: got {port};" in done.stderr and done.stderr.count("\n") == 1
+    done = batchlaw_here("dashboard", "--port", port, code=2, folder=finished)
+    assert f"--port: got {port};" in done.stderr and done.stderr.count("\n") == 1
 
 
 @needs_browser
@@ -183,6 +178,7 @@ def test_the_figures_come_in_the_order_of_reading(server):
 
 
 @pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.slow
 def test_workers_draw_unless_told_otherwise(study_file, tmp_path, drawn):
     told = {} if drawn else {"BATCHLAW_FIGURES": "0"}
     subprocess.run(

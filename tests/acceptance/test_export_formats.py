@@ -74,6 +74,7 @@ def rates(config: TrainConfig) -> list[float]:
     return (config.peak_lr * schedule_of(config).lr_multipliers()).tolist()
 
 
+@pytest.mark.slow
 def test_lightning_trains_every_step_with_our_batch_and_rate(exported, tmp_path):
     export, best, stored = exported
     configs = [
@@ -93,6 +94,7 @@ def test_lightning_trains_every_step_with_our_batch_and_rate(exported, tmp_path)
         assert list(seen.values()) == pytest.approx(rates(config))
 
 
+@pytest.mark.slow
 def test_transformers_trains_with_our_optimizer_and_rates_but_for_a_warmup_one_step_late(exported, tmp_path):
     export, best, stored = exported
     exempt = {"space": {"exempt_norms_and_biases": True}, "weight_decay": 0.1}
@@ -131,6 +133,7 @@ def check_optimizer(config: TrainConfig, name: str, groups: list[dict]) -> None:
     assert {decay: n for decay, n in theirs.items() if n} == decays
 
 
+@pytest.mark.slow
 def test_timm_builds_our_optimizer_and_rates_but_for_its_conventions(exported, tmp_path):
     export, best, stored = exported
     exempt = {"space": {"exempt_norms_and_biases": True}, "weight_decay": 0.1}

@@ -40,7 +40,7 @@ def study(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("words", [["run"], ["launch"]])
+@pytest.mark.parametrize("words", [["run"], pytest.param(["launch"], marks=pytest.mark.slow)])
 def test_workers_that_give_up_are_a_failure_with_the_reason_of_the_last_failed_trial(batchlaw, study, words):
     file = study("raise ValueError(f'no luck in trial {trial.seed}')")
     batchlaw("create", file)
@@ -75,7 +75,7 @@ def test_workers_that_are_killed_are_a_failure_with_the_last_words_of_one(popen,
     assert "trials are left and every worker has ended: worker 0 ended with exit code -9: no output" in errors
 
 
-@pytest.mark.parametrize("words", [["run"], ["launch"]])
+@pytest.mark.parametrize("words", [["run"], pytest.param(["launch"], marks=pytest.mark.slow)])
 def test_the_time_limit_of_a_study_is_no_failure(batchlaw, study, words):
     file = study("time.sleep(3)", study_seconds=2.0)
     batchlaw("create", file)

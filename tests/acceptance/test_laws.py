@@ -87,16 +87,20 @@ def test_a_batch_size_never_tried(read, judged, tmp_path):
     assert "speaks against the constant rule" in constant.stderr
 
 
-def test_what_rules_cost_read_and_trained(read, batchlaw, judged):
+def test_what_rules_cost(read):
     told = json.loads(read("transfer", "tiny", "--reference", 16, "--json").stdout)
     regrets = {row["rule"]: row["cost"] for row in told["means"]}
     assert {"constant", "sqrt", "linear"} <= set(regrets) and "sde" in told["unmeasured"]
     assert regrets["constant"] == max(regrets.values())
+    assert "moved to the others" in read("transfer", "tiny").stdout
+
+
+@pytest.mark.slow
+def test_what_rules_cost_when_they_are_trained(batchlaw, judged):
     train = ("transfer", "tiny", "--reference", 16, "--train", "--json")
     trained = json.loads(batchlaw(*train, folder=judged).stdout)
     again = {row["rule"]: row["cost"] for row in trained["means"]}
     assert again["constant"] == max(again.values())
-    assert "moved to the others" in read("transfer", "tiny").stdout
 
 
 def test_the_fastest_that_is_good_enough(read):

@@ -69,6 +69,7 @@ def test_it_ends_with_exactly_its_trials_a_table_and_no_warning(finished):
     assert (finished / "errors.txt").read_text() == ""
 
 
+@pytest.mark.slow
 def test_running_it_again_adds_nothing_and_trials_extends(batchlaw, study_file):
     batchlaw("run", study_file, "--trials", 2, "--workers", 1)
     assert status(batchlaw)["done"] == 2
@@ -79,6 +80,7 @@ def test_running_it_again_adds_nothing_and_trials_extends(batchlaw, study_file):
     assert (now["trials"], now["done"], sum(now["outcomes"].values())) == (4, 4, 4)
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_refused_and_fork_starts_a_new_study(batchlaw, study_file):
     batchlaw("create", study_file)
     study_file.write_text(tomli_w.dumps(tiny_study(budget={"epochs": 1})))

@@ -88,7 +88,7 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path / 'study.db'}"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow)])
 def test_asked_to_stop_a_worker_saves_hands_back_and_ends_with_0(start, tmp_path, url, number):
     stored = registered(url, slow_task())
     worker = start(url, "tiny")
@@ -115,6 +115,7 @@ def assert_undisturbed(stored, n):
         assert comparison.largest_difference == 0 and len(comparison.pairs) == 21
 
 
+@pytest.mark.slow
 def test_a_killed_workers_trial_goes_on_from_its_last_report(start, tmp_path, url):
     stored = registered(url, slow_task())
     worker = start(url, "tiny")
@@ -135,6 +136,7 @@ def test_a_killed_workers_trial_goes_on_from_its_last_report(start, tmp_path, ur
 STUCK = "lock = ctypes.create_string_buffer(64); [ctypes.CDLL(None).pthread_mutex_lock(lock) for _ in range(2)]"
 
 
+@pytest.mark.slow
 def test_a_stuck_objective_is_ended_past_its_limit_and_recorded(start, tmp_path, url):
     study, file = user_code(
         tmp_path,
@@ -161,6 +163,7 @@ def test_a_stuck_objective_does_not_keep_a_worker_from_stopping(start, tmp_path,
     assert stored.slots.counts().held == 0
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_is_waited_for(start, tmp_path, own_postgresql):
     url, server = own_postgresql
     stored = registered(url, slow_task())

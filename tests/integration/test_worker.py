@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from itertools import product
 from pathlib import Path
 
 import optuna
@@ -340,8 +341,17 @@ def test_another_seed_draws_other_trials_and_the_same_seed_the_same(tmp_path):
     assert one[0] != one[1]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "per-second", "gp", "random", "qmc"])
-@pytest.mark.parametrize("pruner", ["hyperband", "asha", "median", "none"])
+SAMPLERS, PRUNERS = ("tpe", "per-second", "gp", "random", "qmc"), ("hyperband", "asha", "median", "none")
+FEW = list(zip(SAMPLERS, (*PRUNERS, "hyperband"), strict=True))  # each sampler and each pruner once
+
+
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [
+        pytest.param(*pair, marks=() if pair in FEW else pytest.mark.slow, id="-".join(pair))
+        for pair in product(SAMPLERS, PRUNERS)
+    ],
+)
 def test_every_sampler_and_pruner_runs(tmp_path, sampler, pruner):
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
     spec = tiny_spec(search={"trials": 12, "sampler": sampler, "pruner": pruner})

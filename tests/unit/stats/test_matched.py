@@ -53,6 +53,7 @@ def test_the_partial_correlation_is_that_of_the_residuals_of_ranks():
     assert partial_spearman(x, y, z) == pytest.approx(stats.pearsonr(*residuals).statistic, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_its_interval_covers_and_narrows_with_seeds():
     """The interval covers the correlation of the planted cell means, which only the noise of seeds moves."""
     generator = np.random.default_rng(1)

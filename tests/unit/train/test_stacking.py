@@ -140,7 +140,7 @@ def test_measuring_does_not_change_the_scores(clock, choice, family):
 )
 def test_nothing_is_measured_if_nothing_can_be_stacked(clock, changes):
     measured = clock(lambda members: 1.0)
-    config = config_of(budget={"steps": 8}, batch_size=2, **changes)
+    config = config_of(budget={"steps": 1}, batch_size=2, reports=1, **changes)
     assert not run(config).stacked
     assert not run(config, stacked=True).stacked
     assert measured == []
