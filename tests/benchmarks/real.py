@@ -37,7 +37,7 @@ from batchlaw.recipe.derive import derive
 from batchlaw.spec import read_spec
 from batchlaw.spec.knobs import Point
 from batchlaw.train import train
-from batchlaw.train.data import _split_order
+from batchlaw.train.data import split_order
 from real_methods import METHODS, STUDY, Ended, Setting, measure
 from rich.console import Console
 from rich.table import Table
@@ -82,7 +82,7 @@ def write_split(data: Path, file: Path) -> None:
     """Which of torchvision's training images are ours to train and to validate on, and how ours are standardised."""
     task = read_spec(STUDY).task
     images = FashionMNIST(data, train=True).data
-    order = _split_order(len(images), task.split_seed)
+    order = split_order(len(images), task.split_seed)
     validation, training = order[: task.n_validation], order[task.n_validation : task.n_validation + task.n_train]
     unit = images[training].float() / 255  # as ToTensor gives them
     chosen = {"validation": validation.numpy(), "train": training.numpy()}

@@ -82,7 +82,8 @@ def test_deleting_a_study_empties_its_cache(storage, study_id):
     cache.create_new_trial(study_id, create_trial(value=1.0))
     assert len(cache.get_all_trials(study_id, states=(TrialState.COMPLETE,))) == 1
     cache.delete_study(study_id)
-    assert cache._ordered.get(study_id) is None and not cache._filters
+    with pytest.raises(KeyError):
+        cache.get_all_trials(study_id, states=(TrialState.COMPLETE,))
 
 
 def test_a_finished_trial_is_tested_once():

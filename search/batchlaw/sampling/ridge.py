@@ -169,7 +169,7 @@ class RidgeSampler(BaseSampler):
         level, _ = self._design.level(slot)
         chosen = self._design.look(slot)
         if chosen is None:
-            tried = self._tried(study, trial)
+            tried = self.tried(study, trial)
             generator = np.random.default_rng([self._seed, slot])
             if np.isfinite(tried.scores).any():
                 chosen = self._design.choose(slot, self._design.posterior(tried), generator)
@@ -183,7 +183,7 @@ class RidgeSampler(BaseSampler):
         """A random value."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
-    def _tried(self, study: Study, trial: FrozenTrial) -> Tried:
+    def tried(self, study: Study, trial: FrozenTrial) -> Tried:
         """The trials that have both factors. By number, the n-th trial of a given level belongs to the n-th round."""
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0

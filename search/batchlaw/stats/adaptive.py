@@ -49,7 +49,7 @@ def adaptive_ridge(runs: Runs, tuned: Floats, generator: np.random.Generator, *,
     """
     given, grid = np.unique(runs.given), np.log2(tuned)
     cells = Cells.of(runs)
-    fit, misfit_p = _fit(cells, len(given))
+    fit, misfit_p = fit_parabolas(cells, len(given))
     if misfit_p < _MISFIT:
         return _as_factorial(cells, given, tuned, cells.draws(_DRAWS, generator), alpha)
     fit = fit.moderated()
@@ -157,7 +157,7 @@ class _Parabolas:
         return beats(t, self.degrees_of_freedom, alpha)
 
 
-def _fit(cells: Cells, n: int) -> tuple[_Parabolas, float]:
+def fit_parabolas(cells: Cells, n: int) -> tuple[_Parabolas, float]:
     """The least-squares parabolas of n given levels, and the p-value of their lack of fit. All cells weigh the same."""
     center, low, high, ends = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((2, n))
     maps, residual, free = np.zeros((4, n, len(cells.means))), np.zeros((len(cells.means),) * 2), 0

@@ -55,7 +55,7 @@ def collapse(surface: Surface, *, level: float = 0.05) -> Collapse | None:
     means = runs.mean(axis=1)
 
     def fitted(alpha: float) -> Floats:
-        basis = _spline(x - alpha * y, n_knots)
+        basis = spline_basis(x - alpha * y, n_knots)
         coefficients = np.linalg.lstsq(basis, means, rcond=None)[0]
         return np.asarray(basis @ coefficients)
 
@@ -87,7 +87,7 @@ def collapse(surface: Surface, *, level: float = 0.05) -> Collapse | None:
     )
 
 
-def _spline(u: Floats, n_knots: int) -> Floats:
+def spline_basis(u: Floats, n_knots: int) -> Floats:
     """Cubic B-splines at u (n,), with their knots at quantiles of u, (n, n_knots + 4)."""
     inner = np.quantile(u, np.linspace(0, 1, n_knots + 2)[1:-1])
     knots = np.concatenate([np.full(4, u.min()), inner, np.full(4, u.max())])

@@ -42,7 +42,7 @@ def two_lines(x: Floats, y: Floats) -> TwoLines | None:
     centered = (x - levels.mean()) / np.ptp(levels)
     design = np.vander(centered, 1 + min(4, len(levels) - 2))
     at_levels = np.vander((levels - levels.mean()) / np.ptp(levels), design.shape[1])
-    smooth, covariance = _robust_fit(design, y)
+    smooth, covariance = robust_fit(design, y)
     fitted = at_levels @ smooth
     error = np.sqrt(np.einsum("ni,ij,nj->n", at_levels, covariance, at_levels))
     inner = np.arange(1, len(levels) - 1)
@@ -64,13 +64,13 @@ def _interrupted(x: Floats, y: Floats, at: float) -> TwoLines:
     for high, slope in ((x > at, 1), (x >= at, 2)):
         low = ~high
         design = np.stack([np.ones_like(x), np.where(low, x - at, 0.0), np.where(high, x - at, 0.0), high], axis=1)
-        parameters, covariance = _robust_fit(design, y)
+        parameters, covariance = robust_fit(design, y)
         error = np.sqrt(covariance[slope, slope])
         lines.append((float(parameters[slope]), float(2 * special.ndtr(-abs(parameters[slope]) / error))))
     return TwoLines(at, *lines[0], *lines[1])
 
 
-def _robust_fit(design: Floats, y: Floats) -> tuple[Floats, Floats]:
+def robust_fit(design: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Least-squares parameters (n_parameters,) and their HC3 covariance (MacKinnon & White 1985).
 
     statsmodels' `OLS` takes seven times as long (measured), and each level of each surface needs five fits.

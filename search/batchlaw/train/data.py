@@ -59,11 +59,11 @@ def load_test(task: Task, device: torch.device, data_dir: Path) -> Examples:
     Raises:
         DataError: as in `load_parts`.
     """
-    images, labels = _read(task.dataset, False, task.split_seed, data_dir)
-    pool, _ = _read(task.dataset, True, task.split_seed, data_dir)
-    order = _split_order(len(pool), task.split_seed)
+    images, labels = read_images(task.dataset, False, task.split_seed, data_dir)
+    pool, _ = read_images(task.dataset, True, task.split_seed, data_dir)
+    order = split_order(len(pool), task.split_seed)
     train = pool[order[task.n_validation : task.n_validation + task.n_train]]
-    return Examples(_standardize(images, train).to(device), labels.to(device))
+    return Examples(standardize(images, train).to(device), labels.to(device))
 
 
 @lru_cache(maxsize=2)
@@ -76,22 +76,22 @@ def _parts(
     device: torch.device,
     data_dir: Path,
 ) -> Parts:
-    images, labels = _read(dataset, True, split_seed, data_dir)
-    order = _split_order(len(labels), split_seed)
+    images, labels = read_images(dataset, True, split_seed, data_dir)
+    order = split_order(len(labels), split_seed)
     validation, train = order[:n_validation], order[n_validation : n_validation + n_train]
-    noisy = _with_label_noise(labels[train], label_noise, DATASETS[dataset].n_classes, split_seed)
+    noisy = with_label_noise(labels[train], label_noise, DATASETS[dataset].n_classes, split_seed)
     return Parts(
-        train=Examples(_standardize(images[train], images[train]).to(device), noisy.to(device)),
-        validation=Examples(_standardize(images[validation], images[train]).to(device), labels[validation].to(device)),
+        train=Examples(standardize(images[train], images[train]).to(device), noisy.to(device)),
+        validation=Examples(standardize(images[validation], images[train]).to(device), labels[validation].to(device)),
     )
 
 
-def _split_order(n: int, split_seed: int) -> Tensor:
+def split_order(n: int, split_seed: int) -> Tensor:
     """A permutation of the training pool; validation is first, so that smaller training parts are subsets of larger."""
     return torch.randperm(n, generator=torch.Generator().manual_seed(derive_seed(split_seed, "split")))
 
 
-def _standardize(images: Tensor, reference: Tensor) -> Tensor:
+def standardize(images: Tensor, reference: Tensor) -> Tensor:
     """Images, uint8, scaled to zero mean and unit variance of each channel over `reference`, float32."""
     reference = reference.float()
     mean = reference.mean(dim=(0, 2, 3), keepdim=True)
@@ -99,7 +99,7 @@ def _standardize(images: Tensor, reference: Tensor) -> Tensor:
     return (images.float() - mean) / std
 
 
-def _with_label_noise(labels: Tensor, fraction: float, n_classes: int, split_seed: int) -> Tensor:
+def with_label_noise(labels: Tensor, fraction: float, n_classes: int, split_seed: int) -> Tensor:
     """The labels, of which exactly round(fraction × n) are replaced by another class, uniformly."""
     generator = torch.Generator().manual_seed(derive_seed(split_seed, "label noise"))
     chosen = torch.randperm(len(labels), generator=generator)[: round(fraction * len(labels))]
@@ -109,7 +109,7 @@ def _with_label_noise(labels: Tensor, fraction: float, n_classes: int, split_see
     return noisy
 
 
-def _read(dataset: str, train: bool, split_seed: int, data_dir: Path) -> tuple[Tensor, Tensor]:
+def read_images(dataset: str, train: bool, split_seed: int, data_dir: Path) -> tuple[Tensor, Tensor]:
     """Images, uint8 (n, channels, side, side), and labels, int64 (n,), of the training pool or the test set."""
     facts = DATASETS[dataset]
     if dataset == "digits":
@@ -156,7 +156,8 @@ def _read_idx(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64))
 
 
-def _torchvision_class(dataset: str) -> type:
+def torchvision_class(dataset: str) -> type:
+    """The class of torchvision that knows the files of a data set."""
     from torchvision import datasets
 
     names = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
@@ -169,7 +170,7 @@ def _open_torchvision(dataset: str, train: bool, data_dir: Path) -> Any | None:
     if not data_dir.is_dir():
         return None  # without the import of torchvision, which takes a second
     try:
-        return _torchvision_class(dataset)(data_dir, train=train)
+        return torchvision_class(dataset)(data_dir, train=train)
     except Exception as error:  # torchvision raises errors of many kinds for damaged files
         if isinstance(error, RuntimeError) and "not found" in str(error):
             return None
@@ -219,7 +220,7 @@ def prepare(task: Task, data_dir: Path, *, download: bool) -> None:
         raise missing(dataset, data_dir)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        _torchvision_class(dataset)(data_dir, download=True)
+        torchvision_class(dataset)(data_dir, download=True)
     except (OSError, RuntimeError) as error:
         raise DataError(f"task.dataset: {dataset} could not be downloaded to {data_dir}: {_one_line(error)}") from None
 

@@ -87,13 +87,13 @@ def test_running_trials_make_a_draw_elsewhere_no_less_certain():
     design = Design(np.log2(RATES), np.arange(9.0))
     study = searched(48)
     sampler = ridge_sampler()
-    before = design.posterior(sampler._tried(study, study.trials[0]))
+    before = design.posterior(sampler.tried(study, study.trials[0]))
     study.add_trial(
         optuna.create_trial(
             state=TrialState.RUNNING, params={"base_lr": RATES[3], "log2_batch_size": 7}, distributions=SPACE
         )
     )
-    after = design.posterior(sampler._tried(study, study.trials[0]))
+    after = design.posterior(sampler.tried(study, study.trials[0]))
     np.testing.assert_allclose(after.mean, before.mean)
     assert after.covariance[3, 7, 7] < 0.9 * before.covariance[3, 7, 7]
     assert (
@@ -144,9 +144,9 @@ def test_diverged_trials_are_not_repeated(named):
 def test_failed_trials_are_nothing_seen():
     study = searched(48)
     sampler = ridge_sampler()
-    seen = sampler._tried(study, study.trials[0])
+    seen = sampler.tried(study, study.trials[0])
     study.tell(study.ask(), state=TrialState.FAIL)
-    assert len(sampler._tried(study, study.trials[0]).scores) == len(seen.scores) == 47
+    assert len(sampler.tried(study, study.trials[0]).scores) == len(seen.scores) == 47
 
 
 def test_listed_batch_sizes_are_run_by_their_size():

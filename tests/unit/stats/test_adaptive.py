@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from batchlaw.stats.adaptive import _fit, adaptive_ridge
+from batchlaw.stats.adaptive import adaptive_ridge, fit_parabolas
 from batchlaw.stats.cells import Cells, Runs
 from batchlaw.stats.optimum import ridge
 from batchlaw.stats.slope import censored_slope, shortfall
@@ -159,7 +159,7 @@ def test_two_seeds_find_the_planted_slope_beside_a_wall(slope):
 
 def test_the_lack_of_fit_is_as_rare_as_its_p_says_and_seen_where_it_is():
     def p_of(curve, seed):
-        return _fit(Cells.of(on_a_full_grid(curve, seeds=2, seed=seed)[1]), 8)[1]
+        return fit_parabolas(Cells.of(on_a_full_grid(curve, seeds=2, seed=seed)[1]), 8)[1]
 
     p = np.array([p_of(lambda off: -0.25 * off**2, seed) for seed in range(60)])
     assert 0.35 < p.mean() < 0.65 and (p < 0.05).mean() < 0.15

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from batchlaw.stats.cliff import cliff_ratio, cliffs
-from batchlaw.stats.collapse import _spline, collapse
+from batchlaw.stats.collapse import collapse, spline_basis
 from batchlaw.stats.equivalence import equivalence_p
 from batchlaw.stats.holm import holm
 from batchlaw.stats.optimum import ridge
@@ -89,7 +89,7 @@ def test_the_lack_of_fit_test_is_the_classical_one():
     found = collapse(surface)
     runs = (surface.scores - surface.scores.mean(axis=(0, 1)) + surface.scores.mean()).reshape(72, 5)
     x, y = (axis.ravel() for axis in np.meshgrid(np.log2(surface.given), np.log2(surface.tuned), indexing="ij"))
-    curve = np.repeat(_spline(x - found.alpha * y, 8), 5, axis=0)
+    curve = np.repeat(spline_basis(x - found.alpha * y, 8), 5, axis=0)
     cells = np.repeat(np.eye(72), 5, axis=0)
     table = anova_lm(*(sm.OLS(runs.ravel(), design).fit() for design in (curve, cells)))
     # α was estimated as well, which takes one more degree of freedom from the 60 of the comparison.

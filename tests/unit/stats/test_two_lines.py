@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from batchlaw.stats.two_lines import _robust_fit, two_lines
+from batchlaw.stats.two_lines import robust_fit, two_lines
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -12,7 +12,7 @@ def test_a_fit_is_statsmodels_with_hc3(seed):
     design = np.vander(np.repeat(np.linspace(-0.5, 0.5, 7), 4), 4)
     y = design @ generator.normal(size=4) + generator.normal(size=28) * (1 + design[:, 2])
     expected = sm.OLS(y, design).fit(cov_type="HC3")
-    parameters, covariance = _robust_fit(design, y)
+    parameters, covariance = robust_fit(design, y)
     np.testing.assert_allclose(parameters, expected.params, rtol=1e-9)
     np.testing.assert_allclose(covariance, expected.cov_params(), rtol=1e-9)
 

@@ -77,12 +77,10 @@ def idx(array):
 @pytest.fixture
 def small(monkeypatch):
     """Data sets of a few images."""
-    data._parts.cache_clear()
     for name, facts in list(DATASETS.items()):
         if name != "digits":
             monkeypatch.setitem(DATASETS, name, DatasetFacts(20, 6, facts.n_classes, facts.channels, facts.side))
-    yield np.random.default_rng(0)
-    data._parts.cache_clear()
+    return np.random.default_rng(0)
 
 
 def idx_files(rng):
@@ -99,7 +97,7 @@ def test_the_mnist_readers_read_torchvision_folders(small, monkeypatch, tmp_path
     written = dict(idx_files(small))
     for file, array in written.items():
         (raw / file).write_bytes(idx(array))
-    images, labels = data._read(name, True, 0, tmp_path)
+    images, labels = data.read_images(name, True, 0, tmp_path)
     assert np.array_equal(images.squeeze(1).numpy(), written["train-images-idx3-ubyte"])
     assert labels.tolist() == [n % 10 for n in range(20)]
     prepare(Task(dataset=name, model="mlp"), tmp_path, download=False)
@@ -115,25 +113,25 @@ def test_fashion_mnist_is_read_from_the_gzipped_files_of_debian(small, monkeypat
     for file, array in written.items():
         (debian / f"{file}.gz").write_bytes(gzip.compress(idx(array)))
     monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", debian)
-    images, labels = data._read("fashion-mnist", False, 0, tmp_path / "nothing")
+    images, labels = data.read_images("fashion-mnist", False, 0, tmp_path / "nothing")
     assert np.array_equal(images.squeeze(1).numpy(), written["t10k-images-idx3-ubyte"])
     assert labels.tolist() == list(range(6))
     (debian / "t10k-labels-idx1-ubyte.gz").write_bytes(b"not gzip")
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte\.gz: cannot be read"):
-        data._read("fashion-mnist", False, 0, tmp_path / "nothing")
+        data.read_images("fashion-mnist", False, 0, tmp_path / "nothing")
 
 
 @pytest.mark.skipif(
     not data.DEBIAN_FASHION_MNIST.is_dir(), reason="needs Fashion-MNIST: apt-get install dataset-fashion-mnist"
 )
 def test_the_real_fashion_mnist():
-    images, labels = data._read("fashion-mnist", True, 0, NOWHERE)
+    images, labels = data.read_images("fashion-mnist", True, 0, NOWHERE)
     assert images.shape == (60_000, 1, 28, 28) and labels.bincount().tolist() == [6000] * 10
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_the_cifar_readers_read_torchvision_folders(small, monkeypatch, tmp_path, name):
-    kind = data._torchvision_class(name)
+    kind = data.torchvision_class(name)
     folder = tmp_path / kind.base_folder
     folder.mkdir()
     key = "labels" if name == "cifar10" else "fine_labels"
@@ -149,7 +147,7 @@ def test_the_cifar_readers_read_torchvision_folders(small, monkeypatch, tmp_path
     monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": md5(meta).hexdigest()})
     monkeypatch.setattr(kind, "train_list", [write("first", range(10)), write("second", range(10, 20))])
     monkeypatch.setattr(kind, "test_list", [write("test", range(20, 26))])
-    images, labels = data._read(name, True, 0, tmp_path)
+    images, labels = data.read_images(name, True, 0, tmp_path)
     assert np.array_equal(images.numpy(), pixels[:20].reshape(20, 3, 32, 32))
     assert labels.tolist() == [n % 10 for n in range(20)]
     assert len(load_test(Task(dataset=name, model="cnn", validation_fraction=0.25), CPU, tmp_path)) == 6
@@ -159,12 +157,12 @@ def test_the_cifar_readers_read_torchvision_folders(small, monkeypatch, tmp_path
 def test_missing_data_says_how_to_get_it_and_nothing_is_downloaded_unasked(monkeypatch, tmp_path, name):
     monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path / "absent")
     downloads = []
-    kind = data._torchvision_class(name)
+    kind = data.torchvision_class(name)
     monkeypatch.setattr(kind, "download", lambda self: downloads.append(self.root))
     with pytest.raises(DataError, match=rf"task\.dataset: {name} is not under .*; see download"):
         prepare(Task(dataset=name, model="mlp"), tmp_path / "data", download=False)
     with pytest.raises(DataError, match="see download"):
-        data._read(name, True, 0, tmp_path / "data")
+        data.read_images(name, True, 0, tmp_path / "data")
     assert downloads == [] and not (tmp_path / "data").exists()
     with pytest.raises(DataError, match="could not be downloaded"):  # the stand-in brings nothing
         prepare(Task(dataset=name, model="mlp"), tmp_path / "data", download=True)
@@ -177,7 +175,7 @@ def test_files_of_another_size_are_named(small, monkeypatch, tmp_path):
     for file, array in idx_files(small):
         (raw / file).write_bytes(idx(array[:5]))
     with pytest.raises(DataError, match=r"mnist: expected images of shape \(20, 1, 28, 28\), found \(5, 1, 28, 28\)"):
-        data._read("mnist", True, 0, tmp_path)
+        data.read_images("mnist", True, 0, tmp_path)
 
 
 def one_line(error):
@@ -193,7 +191,7 @@ def test_a_damaged_mnist_file_is_named(small, tmp_path, damage):
         (raw / file).write_bytes(idx(array))
     (raw / "train-images-idx3-ubyte").write_bytes(damage)
     for attempt in (
-        lambda: data._read("mnist", True, 0, tmp_path),
+        lambda: data.read_images("mnist", True, 0, tmp_path),
         lambda: prepare(Task(dataset="mnist", model="mlp"), tmp_path, download=False),
     ):
         with pytest.raises(DataError) as error:
@@ -210,7 +208,7 @@ def test_a_file_of_debian_that_ends_early_is_named(small, monkeypatch, tmp_path,
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(images[: 16 + kept]))
     monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path)
     with pytest.raises(DataError) as error:
-        data._read("fashion-mnist", True, 0, tmp_path / "nothing")
+        data.read_images("fashion-mnist", True, 0, tmp_path / "nothing")
     assert "train-images-idx3-ubyte.gz" in one_line(error)
 
 
@@ -218,7 +216,7 @@ def test_a_download_that_fails_is_one_line(monkeypatch, tmp_path):
     def fail(self):
         raise RuntimeError("Error downloading train:\nTried one mirror, got:\nno route\n")
 
-    monkeypatch.setattr(data._torchvision_class("mnist"), "download", fail)
+    monkeypatch.setattr(data.torchvision_class("mnist"), "download", fail)
     with pytest.raises(DataError) as error:
         prepare(Task(dataset="mnist", model="mlp"), tmp_path, download=True)
     assert one_line(error).startswith("task.dataset: mnist could not be downloaded")
@@ -234,9 +232,9 @@ def test_a_download_that_is_asked_for_is_used(small, monkeypatch, tmp_path):
         for file, array in written.items():
             (raw / file).write_bytes(idx(array))
 
-    monkeypatch.setattr(data._torchvision_class("mnist"), "download", download)
+    monkeypatch.setattr(data.torchvision_class("mnist"), "download", download)
     prepare(Task(dataset="mnist", model="mlp"), tmp_path, download=True)
-    images, _ = data._read("mnist", False, 0, tmp_path)
+    images, _ = data.read_images("mnist", False, 0, tmp_path)
     assert np.array_equal(images.squeeze(1).numpy(), written["t10k-images-idx3-ubyte"])
 
 
@@ -247,7 +245,7 @@ def test_what_is_on_the_machine_is_never_downloaded(monkeypatch, tmp_path, datas
     def forbidden(*arguments):
         raise AssertionError("nothing to download")
 
-    monkeypatch.setattr(data._torchvision_class("fashion-mnist"), "download", forbidden)
+    monkeypatch.setattr(data.torchvision_class("fashion-mnist"), "download", forbidden)
     prepare(Task(dataset=dataset, model="mlp"), tmp_path / "data", download=True)
     assert not (tmp_path / "data").exists()
 
@@ -260,7 +258,7 @@ def test_validation_and_test_are_standardised_by_the_training_images_alone(small
     pixels = train.double().transpose(0, 1).reshape(3, -1).numpy()
     mean, std = pixels.mean(1), pixels.std(1, ddof=1)
     expected = (other.double().numpy() - mean[None, :, None, None]) / std[None, :, None, None]
-    np.testing.assert_allclose(data._standardize(other, train).numpy(), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(data.standardize(other, train).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_train_and_validation_and_test_share_one_scale():
@@ -295,7 +293,7 @@ def test_label_noise_reaches_every_other_class_and_follows_its_seed():
 @pytest.mark.parametrize(("fraction", "n", "changed"), [(0.1, 25, 2), (0.3, 25, 8), (0.001, 100, 0)])
 def test_label_noise_is_rounded_to_whole_labels(fraction, n, changed):
     labels = torch.arange(n) % 10
-    assert (data._with_label_noise(labels, fraction, 10, 0) != labels).sum().item() == changed
+    assert (data.with_label_noise(labels, fraction, 10, 0) != labels).sum().item() == changed
 
 
 def test_the_images_of_a_smaller_training_set_are_those_of_a_larger():

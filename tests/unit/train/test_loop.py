@@ -196,17 +196,16 @@ def test_another_number_of_reports_changes_no_score():
 
 def test_test_data_is_read_only_on_request(monkeypatch):
     reads = []
-    read = data._read
+    read, unread = data.read_images, {"split_seed": 20_260_101}  # a split that no other test reads
 
     def spy(dataset, train, split_seed, data_dir):
         reads.append(train)
         return read(dataset, train, split_seed, data_dir)
 
-    data._parts.cache_clear()
-    monkeypatch.setattr(data, "_read", spy)
-    run(config_of())
+    monkeypatch.setattr(data, "read_images", spy)
+    run(config_of(task=unread))
     assert reads == [True]
-    run(config_of(), test=True)
+    run(config_of(task=unread), test=True)
     assert False in reads
 
 
