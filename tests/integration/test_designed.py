@@ -409,7 +409,7 @@ def test_training_sizes_are_trained_with(storage):
 
 def test_the_cost_counts_cells_and_measures(storage):
     plan = cost_of(claim_spec(task={"train_size": 128}, claim={"replicates": 6}), Runtime(CPU, None), workers=2)
-    assert (plan.cells, plan.runs) == (64, 384) and 0 < plan.seconds < 600
+    assert (plan.cells, plan.runs) == (64, 384) and plan.seconds > 0
     more = cost_of(own_spec(replicates=20), Runtime(CPU, None, bowl), workers=2)
     assert more.seconds is None and more.slope_half_widths < plan.slope_half_widths
     with pytest.raises(StudyError, match="was searched; only a designed study"):

@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+import time
 import warnings
 
 import pytest
@@ -21,13 +22,15 @@ from tests.conftest import tiny_spec
 def test_a_worker_is_seen_from_its_start_to_its_end(storage):
     stored = register(storage, tiny_spec(), trials=None, version="test")
     study_id = stored.study._study_id
+    began = time.monotonic()
     registration = Registration(storage.engine, study_id, device="cpu", threads=3)
     (seen,) = workers_of(storage.engine, study_id)
     assert (seen.state, seen.trial, seen.trials_done, seen.threads, seen.device) == ("idle", None, 0, 3, "cpu")
     registration.beat("training", 17, 4)
     (seen,) = workers_of(storage.engine, study_id)
     assert (seen.state, seen.trial, seen.trials_done) == ("training", 17, 4)
-    assert 0 <= seen.silent_seconds < 5 and 0 <= seen.seconds < 5
+    assert min(seen.silent_seconds, seen.seconds) >= 0
+    assert seen.silent_seconds + seen.seconds <= time.monotonic() - began + 1
     registration.beat("ended", None, 5)
     (seen,) = workers_of(storage.engine, study_id)
     assert (seen.state, seen.trials_done) == ("ended", 5)
@@ -44,7 +47,7 @@ def test_one_that_is_gone_or_silent_is_stale(storage, storage_url, monkeypatch):
     )
     subprocess.run([sys.executable, "-c", code, storage_url, str(stored.study._study_id)], check=True)
     (gone,) = workers_of(storage.engine, stored.study._study_id)
-    assert gone.state == "stale" and gone.silent_seconds < 30
+    assert gone.state == "stale"
     # On another machine its process cannot be looked for: silence tells.
     monkeypatch.setattr(workers, "process_space", lambda: "elsewhere")
     assert workers_of(storage.engine, stored.study._study_id)[0].state == "idle"
@@ -58,7 +61,7 @@ def test_the_health_of_a_database(storage):
     register(storage, tiny_spec(), trials=None, version="test")
     health = health_of(storage)
     assert health.current and health.tables == SCHEMA and health.optuna_schema == health.optuna_head
-    assert abs(health.clock_skew_seconds) < 60 and 0 < health.round_trip_seconds < 5
+    assert abs(health.clock_skew_seconds) < 60 and health.round_trip_seconds > 0
     assert health.server.split()[0] == storage.engine.dialect.name and any(c.isdigit() for c in health.server)
 
 
