@@ -16,7 +16,9 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Float,
     MetaData,
+    Numeric,
     RowMapping,
     Table,
     Text,
@@ -185,13 +187,18 @@ def _tables(engine: Engine) -> dict[str, Table]:
     """The tables with rows of studies, Optuna's and batchlaw's, each after those that it refers to."""
     found = MetaData()
     found.reflect(engine)
+    for column in (column for table in found.tables.values() for column in table.c):
+        if isinstance(column.type, Numeric | Float):
+            column.type = Float(53)  # MySQL's would be read as decimals of ten digits
 
     def is_part(table: Table) -> bool:
         parents = {key.column.table.name for key in table.foreign_keys}
         return table.name in ("studies", "trials", *_OWN) or bool(parents & {"studies", "trials"})
 
     tables = [table for table in found.sorted_tables if is_part(table)]
-    return {table.name: table for table in sorted(tables, key=lambda table: table.name in _OWN)}
+    # Trials before all that may name one.
+    tables.sort(key=lambda table: (table.name in _OWN, table.name not in ("studies", "trials")))
+    return {table.name: table for table in tables}
 
 
 def _snapshot(engine: Engine) -> Connection:
