@@ -1,9 +1,13 @@
 """Imports go one way: the floors of the house, as drawn in CONTRIBUTING.md."""
 
 import ast
+import importlib
+import inspect
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages._rdb.models import BaseModel
 
 ROOT = Path(__file__).parents[2] / "search" / "batchlaw"
 # From the ground up. A room imports from lower floors and from itself, never from a neighbour or from above.
@@ -15,6 +19,8 @@ FLOORS = (
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ENTRANCES = ("__init__", "__main__")  # of the package: they lead to every room
 MODULES = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in sorted(ROOT.rglob("*.py"))}
+_WORDS = {"studies", "trials"}  # names of tables that are words of ours, too
+_COPYING = "storage.copying"  # copies the tables that it finds, whatever they are
 NEVER_TORCH = ("spec", "recipe", "stats", "storage", "results", "sampling", "export", "claims", "laws", "figures",
                "dashboard")  # fmt: skip
 
@@ -118,6 +124,49 @@ def test_only_the_command_prints_and_exits():
         calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)}
         if module.split(".")[0] != "cli":
             assert not calls & {"print", "sys.exit", "exit"}, module
+
+
+def private_names_of_optuna() -> set[str]:
+    """The private attributes of Optuna's objects: of their classes, and those that their constructors set."""
+    kinds = (
+        optuna.Study, optuna.Trial, optuna.trial.FrozenTrial, optuna.storages.RDBStorage, optuna.samplers.TPESampler,
+        optuna.storages._CachedStorage, optuna.pruners.HyperbandPruner,
+    )  # fmt: skip
+    found = {name for kind in kinds for name in (*dir(kind), *inspect.unwrap(kind.__init__).__code__.co_names)}
+    return {name for name in found if name.startswith("_") and not name.startswith("__")}
+
+
+def test_one_folder_names_what_optuna_does_not_promise():
+    """Elsewhere nothing private is imported, nothing private is asked of an object but `self`, no table is named."""
+    private = private_names_of_optuna()
+    assert {"_study_id", "_trial_id", "_storage", "_get_trials", "_cached_frozen_trial", "_backend"} <= private
+    tables = {table.name for table in BaseModel.metadata.tables.values()} - _WORDS
+    for module, file in MODULES.items():
+        if module.startswith("storage.optuna_internals."):
+            continue
+        tree = ast.parse(file.read_text())
+        imported = {name for name in imports(module) if name.startswith("optuna")}
+        assert not {name for name in imported if any(part.startswith("_") for part in name.split("."))}, module
+        asked = {
+            node.attr for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+        }  # fmt: skip
+        assert not asked & private, module
+        texts = {
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert module == _COPYING or not texts & tables, module
+
+
+@pytest.mark.parametrize("module", of_rooms("sampling", "dashboard"))
+def test_heirs_of_optunas_classes_use_public_methods(module):
+    for kind in vars(importlib.import_module(f"batchlaw.{module.removesuffix('.__init__')}")).values():
+        if not isinstance(kind, type) or not kind.__module__.startswith("batchlaw."):
+            continue
+        theirs = {name for base in kind.__mro__ if base.__module__.startswith("optuna.") for name in vars(base)}
+        methods = [method for method in vars(kind).values() if inspect.isfunction(method)]
+        ours = {*vars(kind), *(name for method in methods for name in method.__code__.co_names)}
+        assert not {name for name in ours & theirs if name.startswith("_") and not name.startswith(("__", "_abc_"))}
 
 
 def test_errors_are_all_exported():

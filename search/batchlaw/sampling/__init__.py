@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, QMCSampler, RandomSampler
+from optuna.study import Study
 
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.recipe.space import cells, distributions_of
@@ -19,7 +20,7 @@ _REDUCTION = {"hyperband": 3, "asha": 4}  # Optuna's defaults
 _PRUNABLE = 2 / 3  # of its budget: after this share a trial is no longer pruned
 
 
-def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
+def sampler(spec: StudySpec, study_seed: int, slot: int, study: Study | None = None) -> BaseSampler:
     """The sampler of one trial.
 
     The slot sets its seed. One worker holds a slot at a time, so no two workers draw the same start-up trials. In a
@@ -38,7 +39,7 @@ def sampler(spec: StudySpec, study_seed: int, slot: int) -> BaseSampler:
     if search.sampler == "per-second":
         from batchlaw.sampling.per_second import PerSecondSampler  # SciPy takes half a second to import
 
-        return PerSecondSampler(seed=seed, space=distributions_of(spec.space))
+        return PerSecondSampler(seed=seed, space=distributions_of(spec.space), study=study)
     if search.sampler == "random":
         return RandomSampler(seed=seed)
     if search.sampler == "qmc":

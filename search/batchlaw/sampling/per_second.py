@@ -19,7 +19,6 @@ from batchlaw.sampling.cube import Cube
 from batchlaw.sampling.improvement import log_improvement
 from batchlaw.stats.gaussian_process import Kernel, Prior, Process, matern, normal_scores
 from batchlaw.stats.surface import Floats
-from batchlaw.storage import every_trial
 
 # With these, an ask takes two to three times as long as TPE's with 100 trials, and a ninth with 10,000 (measured).
 _KEPT = 200  # trials that the process is given: half are the best, half the latest
@@ -51,6 +50,7 @@ class PerSecondSampler(BaseSampler):
         cost_exponent: 0 for the largest gain per trial, 1 for the largest gain per second.
         n_startup_trials: the number of ended trials from which on the process decides.
         space: the parameters that every trial has; None gathers them from the trials.
+        study: the study that it serves. Under Hyperband it sees the trials of every bracket only by this.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class PerSecondSampler(BaseSampler):
         cost_exponent: float = 0.75,
         n_startup_trials: int = 10,
         space: Mapping[str, BaseDistribution] | None = None,
+        study: Study | None = None,
     ) -> None:
+        self._study = study
         self._known = space
         self._cost_exponent = cost_exponent
         self._first = n_startup_trials
@@ -76,7 +78,7 @@ class PerSecondSampler(BaseSampler):
         """The known space, or else the parameters that all of the latest complete trials have."""
         if self._known is not None:
             return {name: of for name, of in self._known.items() if not of.single()}
-        latest = every_trial(study, (TrialState.COMPLETE,))[-_KEPT:]
+        latest = self._trials(study, (TrialState.COMPLETE,))[-_KEPT:]
         return {name: of for name, of in intersection_search_space(latest).items() if not of.single()}
 
     def sample_relative(
@@ -88,7 +90,7 @@ class PerSecondSampler(BaseSampler):
             ValueError: the study has more than one objective.
         """
         _check_one_objective(study)
-        trials = every_trial(study, (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING))
+        trials = self._trials(study, (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING))
         history = History.of(trials, set(search_space), maximize=study.direction == StudyDirection.MAXIMIZE)
         if not search_space or not history.ended:
             return {}
@@ -116,9 +118,13 @@ class PerSecondSampler(BaseSampler):
         that some trials lack, and for all of them before the first trial has ended.
         """
         _check_one_objective(study)
-        if len(every_trial(study, None)) <= 1 and not isinstance(param_distribution, CategoricalDistribution):
+        if len(self._trials(study, None)) <= 1 and not isinstance(param_distribution, CategoricalDistribution):
             return Cube.of({param_name: param_distribution}).configuration(np.array([0.5]))[param_name]
         return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _trials(self, study: Study, states: tuple[TrialState, ...] | None) -> list[FrozenTrial]:
+        """The trials of all brackets, where Hyperband's study would return those of one bracket."""
+        return (self._study or study).get_trials(deepcopy=False, states=states)
 
     def _candidates(self, cube: Cube, parents: Floats) -> Floats:
         chosen = parents[self._generator.integers(len(parents), size=_CANDIDATES)]

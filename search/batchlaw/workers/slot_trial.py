@@ -38,7 +38,7 @@ class SlotTrial:
         if lease.attempts > 1 + stored.spec.arm.max_retries:
             stored.slots.finish(lease)
             return None
-        stored.study.sampler = sampling.sampler(stored.spec, study_seed, lease.slot)
+        stored.study.sampler = sampling.sampler(stored.spec, study_seed, lease.slot, stored.study)
         with cached_reads():
             trial = with_retries(stored.study.ask)
         asked = cls(stored, lease, trial)

@@ -190,7 +190,8 @@ def test_the_ends_of_a_logarithmic_side_are_values_of_its_space():
 def test_trials_of_all_brackets_are_seen():
     """Hyperband's study shows a sampler the trials of one bracket only."""
     hyperband = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9, reduction_factor=3)
-    study = optuna.create_study(direction="maximize", sampler=PerSecondSampler(seed=0), pruner=hyperband)
+    study = optuna.create_study(direction="maximize", pruner=hyperband)
+    study.sampler = PerSecondSampler(seed=0, study=study)
     space = {"x": IntDistribution(0, 39)}
     for _ in range(40):
         trial = study.ask(space)

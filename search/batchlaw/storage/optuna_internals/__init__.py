@@ -33,9 +33,9 @@ else:
         trials_of,
     )
 if mismatch("sampler") is None:
-    from batchlaw.storage.optuna_internals.history import bounded_history, every_trial
+    from batchlaw.storage.optuna_internals.history import bounded_history
 else:
-    from batchlaw.storage.optuna_internals.plain import bounded_history, every_trial
+    from batchlaw.storage.optuna_internals.plain import bounded_history
 if mismatch("pruner") is None and mismatch("storage") is None:
     from batchlaw.storage.optuna_internals.brackets import hyperband
 else:
@@ -47,7 +47,6 @@ __all__ = [
     "batched_writes",
     "bounded_history",
     "cached_reads",
-    "every_trial",
     "heads_of",
     "hyperband",
     "open_tables",
@@ -78,9 +77,8 @@ _announced: set[str] = set()
 
 def announce(*parts: str) -> None:
     """Log a warning if one of these parts is served by public calls, once in a process for each reason."""
-    for reason in dict.fromkeys(mismatch(part) for part in parts):
-        if reason is not None and reason not in _announced:
-            _announced.add(reason)
-            logging.getLogger("batchlaw").warning(
-                "warning: Optuna %s is used by its public calls alone, which is slower: %s", optuna.__version__, reason
-            )
+    reasons = {reason: None for part in parts if (reason := mismatch(part)) and reason not in _announced}
+    if reasons:
+        _announced.update(reasons)
+        text = "warning: Optuna %s is used by its public calls alone, which is slower: %s"
+        logging.getLogger("batchlaw").warning(text, optuna.__version__, "; ".join(reasons))

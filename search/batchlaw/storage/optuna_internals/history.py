@@ -21,11 +21,6 @@ def bounded_history(study: Study) -> Study:
     return cast(Study, _BoundedHistory(study))
 
 
-def every_trial(study: Study, states: tuple[TrialState, ...] | None) -> list[FrozenTrial]:
-    """The trials of all brackets, where Hyperband's study would return those of one bracket."""
-    return study._storage.get_all_trials(study._study_id, deepcopy=False, states=states)
-
-
 class _BoundedHistory:
     """A study of one objective, with the trials that a sampler sees in one draw."""
 

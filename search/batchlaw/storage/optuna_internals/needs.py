@@ -110,11 +110,10 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         _names("optuna.trial:FrozenTrial.__init__", "_trial_id"),
         _names("optuna.trial:Trial.__init__", "_trial_id storage"),
     ),
-    # TPE is shown the best and the latest of many trials; `per-second` sees the trials of every bracket.
+    # TPE is shown the best and the latest of many trials.
     "sampler": (
         _takes("optuna:Study._get_trials", "self deepcopy states use_cache"),
         _names("optuna.samplers:TPESampler._sample", "_get_trials"),
-        _names("optuna:Study.__init__", "_storage _study_id"),
     ),
     # The brackets of ended trials are remembered.
     "pruner": (

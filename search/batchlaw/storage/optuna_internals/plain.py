@@ -109,11 +109,6 @@ def bounded_history(study: Study) -> Study:
     return study
 
 
-def every_trial(study: Study, states: tuple[TrialState, ...] | None) -> list[FrozenTrial]:
-    """The trials that the study shows; under Hyperband those of one bracket."""
-    return study.get_trials(deepcopy=False, states=states)
-
-
 def hyperband(reports: int, reduction_factor: int) -> HyperbandPruner:
     """Optuna's Hyperband over a number of reports."""
     return HyperbandPruner(min_resource=1, max_resource=reports, reduction_factor=reduction_factor)
