@@ -44,7 +44,7 @@ def in_library(name: str, cases: list, folder: Path) -> list:
 
 
 @pytest.fixture
-def exported(batchlaw, finished, tmp_path):
+def exported(batchlaw_here, finished, tmp_path):
     """Export the finished study by the command: the text, and the configuration that it is of."""
     storage = open_storage(f"sqlite:///{finished / 'batchlaw.db'}")
     stored = load(storage, "tiny")
@@ -52,7 +52,7 @@ def exported(batchlaw, finished, tmp_path):
 
     def export(form: str, *options: object) -> str:
         file = tmp_path / form
-        batchlaw("export", "tiny", "--format", form, "-o", file, *options, folder=finished)
+        batchlaw_here("export", "tiny", "--format", form, "-o", file, *options, folder=finished)
         return file.read_text()
 
     yield export, best.config, stored

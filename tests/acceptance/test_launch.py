@@ -15,14 +15,14 @@ from tests.waiting import wait_for
 
 
 @pytest.fixture
-def created(batchlaw, study_file):
-    batchlaw("create", study_file)
+def created(batchlaw_here, study_file):
+    batchlaw_here("create", study_file)
     return study_file
 
 
-def test_on_this_machine(batchlaw, created):
+def test_on_this_machine(batchlaw, batchlaw_here, created):
     assert "6 of 6 trials" in batchlaw("launch", "tiny", "--workers", 2).stdout
-    status = json.loads(batchlaw("status", "tiny", "--json").stdout)
+    status = json.loads(batchlaw_here("status", "tiny", "--json").stdout)
     assert (status["done"], status["workers"], status["workers_ended"]) == (6, [], 2)
     assert sum(status["outcomes"].values()) == 6
 

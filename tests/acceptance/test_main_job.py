@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from tests.acceptance.conftest import command, environment
+from tests.acceptance.conftest import command, environment, run_here
 from tests.conftest import tiny_study
 from tests.waiting import DEADLINE, wait_for
 
 
-def status(batchlaw, *arguments):
-    return json.loads(batchlaw("status", "tiny", "--json", *arguments).stdout)
+def status(folder: Path, study: str = "tiny") -> dict:
+    return json.loads(run_here(folder, "status", study, "--json").stdout)
 
 
 def until_begun(folder: Path, n: int) -> list[int]:
@@ -70,27 +70,27 @@ def test_it_ends_with_exactly_its_trials_a_table_and_no_warning(finished):
 
 
 @pytest.mark.slow
-def test_running_it_again_adds_nothing_and_trials_extends(batchlaw, study_file):
+def test_running_it_again_adds_nothing_and_trials_extends(batchlaw, study_file, tmp_path):
     batchlaw("run", study_file, "--trials", 2, "--workers", 1)
-    assert status(batchlaw)["done"] == 2
+    assert status(tmp_path)["done"] == 2
     batchlaw("run", study_file, "--trials", 2, "--workers", 1)
-    assert status(batchlaw)["done"] == 2
+    assert status(tmp_path)["done"] == 2
     batchlaw("run", study_file, "--trials", 4, "--workers", 2, "--seed", 5)
-    now = status(batchlaw)
+    now = status(tmp_path)
     assert (now["trials"], now["done"], sum(now["outcomes"].values())) == (4, 4, 4)
 
 
 @pytest.mark.slow
-def test_a_changed_file_is_refused_and_fork_starts_a_new_study(batchlaw, study_file):
+def test_a_changed_file_is_refused_and_fork_starts_a_new_study(batchlaw, study_file, tmp_path):
     batchlaw("create", study_file)
     study_file.write_text(tomli_w.dumps(tiny_study(budget={"epochs": 1})))
     refusal = batchlaw("run", study_file, code=2).stderr
     assert re.fullmatch(r"error: study 'tiny' .*budget\.epochs: stored 2\.0, given 1\.0.*\n", refusal)
-    assert status(batchlaw)["done"] == 0
+    assert status(tmp_path)["done"] == 0
     batchlaw("run", study_file, "--fork", "forked", "--trials", 2)
-    assert json.loads(batchlaw("status", "forked", "--json").stdout)["done"] == 2
+    assert status(tmp_path, "forked")["done"] == 2
     batchlaw("run", study_file, "--fork", "forked", "--trials", 3)  # the same command goes on
-    assert json.loads(batchlaw("status", "forked", "--json").stdout)["done"] == 3
+    assert status(tmp_path, "forked")["done"] == 3
     study_file.write_text(tomli_w.dumps(tiny_study(budget={"epochs": 3})))
     assert (
         "study 'forked' is stored with another spec" in batchlaw("run", study_file, "--fork", "forked", code=2).stderr
@@ -122,12 +122,12 @@ def test_one_interrupt_hands_trials_back_and_the_same_command_goes_on(batchlaw, 
     assert run.returncode == 130, output
     assert "Stopped with" in output and "Traceback" not in output
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-    stopped = status(batchlaw)
+    stopped = status(tmp_path)
     assert (stopped["running"], stopped["waiting"]) == (0, 12)
     assert stopped["outcomes"]["failed"] == stopped["outcomes"]["lost"] == 0
     (tmp_path / "go").touch()
     batchlaw("run", file, "--workers", 2)
-    ended = status(batchlaw)
+    ended = status(tmp_path)
     assert (ended["done"], ended["outcomes"]["complete"], sum(ended["outcomes"].values())) == (12, 12, 12)
 
 
@@ -137,7 +137,7 @@ def test_a_killed_worker_loses_one_trial_which_is_run_again(batchlaw, running, t
     (tmp_path / "go").touch()
     output, _ = run.communicate(timeout=DEADLINE)
     assert run.returncode == 0, output
-    ended = status(batchlaw)
+    ended = status(tmp_path)
     assert (ended["done"], ended["running"], ended["outcomes"]["complete"]) == (8, 0, 8)
     assert ended["outcomes"]["lost"] == 1
 
@@ -149,7 +149,7 @@ def test_a_timeout_starts_no_more_trials_and_says_what_is_left(batchlaw, tmp_pat
     )
     output = batchlaw("run", file, "--workers", 1, "--timeout", 2).stdout
     assert "Ended with" in output and "continue with: batchlaw run" in output
-    assert status(batchlaw)["done"] == 1
+    assert status(tmp_path)["done"] == 1
 
 
 def test_a_worker_runs_code_only_from_a_file_on_its_machine(batchlaw, tmp_path):

@@ -13,6 +13,11 @@ from tests.conftest import tiny_study
 QUICK = ("--seconds", "0.01", "--threads", "1")
 
 
+@pytest.fixture
+def batchlaw(batchlaw_here):
+    return batchlaw_here  # with one thread, which the tests have anyway
+
+
 def test_json_has_a_row_for_each_optimizer_and_batch_size(batchlaw, study_file):
     done = batchlaw("profile", study_file, *QUICK, "--json")
     record = json.loads(done.stdout)
@@ -89,12 +94,12 @@ OWN = {"objective": "mine:train", "train_size": 64}
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_wrong_request_is_one_line_exit_2_and_writes_nothing(batchlaw_here, tmp_path, changes, options, line):
+def test_a_wrong_request_is_one_line_exit_2_and_writes_nothing(batchlaw, tmp_path, changes, options, line):
     study = tiny_study(**changes)
     if "objective" in study:
         del study["task"]
     (tmp_path / "tiny.toml").write_text(tomli_w.dumps(study))
-    told = batchlaw_here("profile", "tiny.toml", *options, code=2)
+    told = batchlaw("profile", "tiny.toml", *options, code=2)
     assert told.stderr.startswith(f"error: {line}") and told.stderr.count("\n") == 1
     assert told.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]

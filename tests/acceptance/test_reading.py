@@ -110,16 +110,18 @@ def test_a_file_that_cannot_be_written_is_one_line(read):
 
 
 def test_verification_trains_fresh_seeds_and_scores_test_data(batchlaw, finished):
-    def export(*options):
-        return batchlaw("export", "tiny", "--verify", 3, *options, folder=finished).stdout
-
-    verified = json.loads(export("--format", "json"))["verified"]
+    exported = batchlaw("export", "tiny", "--format", "json", "--verify", 3, folder=finished).stdout
+    verified = json.loads(exported)["verified"]
     assert verified["n_seeds"] == 3
     assert verified["optimism"]["value"] == pytest.approx(verified["search_value"] - verified["fresh"]["value"])
     assert verified["test"]["metric"] == "test_accuracy" and 0 < verified["test"]["value"] < 1
     assert verified["fresh"]["standard_error"] > 0
-    assert "fresh seeds" in export()
-    assert "# Verified on 3 fresh seeds" in export("--format", "python")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "words"), [("table", "fresh seeds"), ("python", "# Verified on 3 fresh seeds")])
+def test_what_was_verified_is_said(batchlaw, finished, form, words):
+    assert words in batchlaw("export", "tiny", "--format", form, "--verify", 3, folder=finished).stdout
 
 
 def test_replay_equals_the_record(batchlaw, read, finished):
