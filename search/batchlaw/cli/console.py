@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from batchlaw.cores import THREADS
 from batchlaw.errors import BatchlawError
 from batchlaw.study import DEFAULT_URL as DEFAULT_URL
 from batchlaw.study.files import write_text
@@ -97,6 +98,13 @@ DataDirOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, or an accelerator of PyTorch's such as cuda.", metavar="NAME")
 ]
+ThreadsOption = Annotated[
+    int | None,
+    bounded(
+        "--threads", 1, 4096, "CPU threads of each process that trains; OMP_NUM_THREADS, else as many as pay.",
+        envvar=THREADS,
+    ),
+]  # fmt: skip
 SpecArgument = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
 CheckpointDirOption = Annotated[

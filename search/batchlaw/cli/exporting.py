@@ -13,6 +13,7 @@ from batchlaw.cli.console import (
     DeviceOption,
     StorageOption,
     StudyArgument,
+    ThreadsOption,
     bounded,
     errors,
 )
@@ -60,6 +61,7 @@ def export(
         int | None, bounded("--verify", 2, 1000, "Train the winner on this many fresh seeds, and score the test data.")
     ] = None,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     data_dir: DataDirOption = None,
     spec_file: Annotated[
         Path | None,
@@ -77,7 +79,7 @@ def export(
     with warnings.catch_warnings(record=True) as cautions:
         warnings.simplefilter("always", UserWarning)
         found = Study.open(study, storage, file=spec_file)
-        text = found.export(path=file, device=device, data_dir=data_dir, **asdict(choice))
+        text = found.export(path=file, device=device, threads=threads, data_dir=data_dir, **asdict(choice))
     for caution in cautions:
         errors.print(f"warning: {caution.message}", soft_wrap=True, markup=False)
     if file is None:

@@ -198,15 +198,16 @@ def cost(
     json_: JsonOption = False,
 ) -> None:
     """What a designed study would cost on this machine, and how well it would tell; trains a few steps."""
+    from batchlaw.cores import cores
     from batchlaw.measure.cost import cost_of
     from batchlaw.recipe.derive import check_space
     from batchlaw.spec import read_spec
     from batchlaw.study.code import code_of
-    from batchlaw.workers.launch import cores, local_devices
+    from batchlaw.workers.launch import local_devices
 
     spec = read_spec(file)
     check_space(spec)
-    found = cost_of(spec, code_of(None, file).runtime(spec, "auto", None, threads=1), len(local_devices()) or cores())
+    found = cost_of(spec, code_of(None, file).runtime(spec, "auto", None), len(local_devices()) or cores())
     if json_:
         typer.echo(json.dumps(asdict(found), indent=2))
         return

@@ -12,6 +12,7 @@ from batchlaw.cli.console import (
     DataDirOption,
     DeviceOption,
     StorageOption,
+    ThreadsOption,
     bounded,
     output,
 )
@@ -41,9 +42,7 @@ def launch(
     workers: Annotated[int, bounded("--workers", 1, 10_000, "How many workers.")] = 1,
     gpus_per_worker: Annotated[int | None, bounded("--gpus-per-worker", 1, 64, "GPUs of each worker.")] = None,
     workers_per_gpu: Annotated[int | None, bounded("--workers-per-gpu", 1, 64, "Workers on each GPU.")] = None,
-    threads: Annotated[
-        int | None, bounded("--threads", 1, 4096, "CPU threads of each; else an equal share of the cores.")
-    ] = None,
+    threads: ThreadsOption = None,
     storage: StorageOption = DEFAULT_URL,
     device: DeviceOption = "auto",
     data_dir: DataDirOption = None,
@@ -60,8 +59,8 @@ def launch(
     ] = False,
 ) -> int:
     """Start workers on this machine, as Slurm jobs or on a Ray cluster."""
+    from batchlaw.cores import cores
     from batchlaw.storage import absolute
-    from batchlaw.workers.launch import cores
 
     if on not in _PLACES:
         raise BatchlawError(f"--on: got {on!r}; must be one of {', '.join(_PLACES)}")
@@ -73,17 +72,17 @@ def launch(
         )
     stored, argument = _study(study, storage)
     storage = absolute(storage)  # workers may start in another folder
-    threads = threads or max(1, cores() // workers)
-    arguments = [argument, "--device", device, "--threads", str(threads)]
+    arguments = [argument, "--device", device]
     for option, folder in (("--data-dir", data_dir), ("--checkpoint-dir", checkpoint_dir)):
         arguments += [] if folder is None else [option, str(folder.resolve())]
+    most = max(1, cores() // workers)
     share = {"gpus_per_worker": gpus_per_worker, "workers_per_gpu": workers_per_gpu}
     if on == "slurm":
         from batchlaw.workers.launch.slurm import submit
 
         jobs = submit(
-            arguments, storage_url=storage, workers=workers, threads=threads, minutes=minutes, options=_options(slurm),
-            folder=logs, here=slurm_here, **share,
+            arguments, storage_url=storage, workers=workers, threads=threads, cores=most, minutes=minutes,
+            options=_options(slurm), folder=logs, here=slurm_here, **share,
         )  # fmt: skip
         output.print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} submitted: {', '.join(jobs)}")
         output.print(f"Logs in {logs}; follow with:  batchlaw status {stored.spec.name} --watch", soft_wrap=True)
@@ -91,12 +90,12 @@ def launch(
     if on == "ray":
         from batchlaw.workers.launch.ray import RayFleet
 
-        with RayFleet(arguments, storage_url=storage, workers=workers, threads=threads, **share) as cluster:
+        with RayFleet(arguments, storage_url=storage, workers=workers, threads=threads, cores=most, **share) as cluster:
             return _follow(stored, cluster)
     from batchlaw.workers.launch import LocalFleet, local_devices, shares
 
     gpus = shares(local_devices() if device in ("auto", "cuda") else [], workers, **share)
-    with LocalFleet(arguments, storage_url=storage, workers=workers, gpus=gpus) as fleet:
+    with LocalFleet(arguments, storage_url=storage, workers=workers, threads=threads, gpus=gpus) as fleet:
         return _follow(stored, fleet)
 
 

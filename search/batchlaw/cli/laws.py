@@ -15,6 +15,7 @@ from batchlaw.cli.console import (
     HtmlOption,
     JsonOption,
     StorageOption,
+    ThreadsOption,
     bounded,
     errors,
     output,
@@ -120,6 +121,7 @@ def transfer(
         bool, typer.Option("--train", help="Train at the rates of the rules instead of interpolating stored runs.")
     ] = False,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     data_dir: DataDirOption = None,
     html: HtmlOption = None,
     json_: JsonOption = False,
@@ -141,7 +143,9 @@ def transfer(
         check_none_of_a_file(data, **columns)
         study = Study.open(data, storage)
         question, metric = study.spec.question, study.spec.arm.metric
-        found = _of_study(study, reference, bootstrap_seed, train=train, device=device, data_dir=data_dir)
+        found = _of_study(
+            study, reference, bootstrap_seed, train=train, device=device, threads=threads, data_dir=data_dir
+        )
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
@@ -155,7 +159,14 @@ def transfer(
 
 
 def _of_study(
-    study: Study, reference: int | None, bootstrap_seed: int, *, train: bool, device: str, data_dir: Path | None
+    study: Study,
+    reference: int | None,
+    bootstrap_seed: int,
+    *,
+    train: bool,
+    device: str,
+    threads: int | None,
+    data_dir: Path | None,
 ) -> "Transfer":
     """The transfer of a study, with a bar if it is trained."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -165,7 +176,7 @@ def _of_study(
         task = bar.add_task("training", total=None)
         return study.transfer(
             reference_batch_size=reference, bootstrap_seed=bootstrap_seed, train=train, device=device,
-            data_dir=data_dir, tick=lambda done, total: bar.update(task, completed=done, total=total),
+            threads=threads, data_dir=data_dir, tick=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from batchlaw.cli.console import (
     JsonOption,
     SpecArgument,
     StorageOption,
+    ThreadsOption,
     bounded,
     errors,
     line_of,
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 _NOISY = 0.1  # share of the time between quartiles; a knee shows in slopes that differ by about as much (assumption)
 _HELP = """Time a step at each batch size: where larger batches stop being free, and the largest that fits.
 
-A profile holds for one device and number of threads: measure while nothing else runs, with a worker's --threads. A
-study that is registered in the database keeps one profile for each device.
+A profile holds for one device and its CPU threads, at each batch size as many as a worker would take: measure while
+nothing else runs. A study that is registered in the database keeps one profile for each device.
 """
 
 
@@ -48,7 +49,7 @@ def profile(
     file: SpecArgument,
     storage: StorageOption = DEFAULT_URL,
     device: DeviceOption = "auto",
-    threads: Annotated[int | None, bounded("--threads", 1, 4096, "CPU threads; all cores.")] = None,
+    threads: ThreadsOption = None,
     seconds: Annotated[float, bounded("--seconds", 0.01, 60, "Time of the steps, for each batch size.")] = 1.0,
     optimizer: Annotated[
         list[str] | None,
@@ -65,7 +66,6 @@ def profile(
     from batchlaw.spec import read_spec
     from batchlaw.storage import note_profile
     from batchlaw.study.profiling import check_optimizers, measured
-    from batchlaw.workers.launch import cores
 
     spec = read_spec(file)
     check_optimizers(spec, optimizer)
@@ -74,7 +74,7 @@ def profile(
     study, not_kept = _registered(file, spec, storage)
     with _progress(spec.name) as tick:
         found = measured(
-            spec, optimizers=optimizer, seconds=seconds, device=device, threads=threads or cores(), data_dir=data_dir,
+            spec, optimizers=optimizer, seconds=seconds, device=device, threads=threads, data_dir=data_dir,
             download=download, tick=tick,
         )  # fmt: skip
     if json_:

@@ -65,12 +65,13 @@ def _overview(now: "StudyStatus") -> "Group":
     ]
     if not now.at_work:
         return Group(*lines)
-    grid = Table("worker", "device", "state", "trial", "done", "last seen", box=None)
+    grid = Table("worker", "device", "threads", "state", "trial", "done", "last seen", box=None)
     for worker in now.at_work:
         state = f"[red]{worker.state}[/]" if worker.state == "stale" else worker.state
         grid.add_row(
-            f"{worker.host}:{worker.pid}", worker.device, state, "" if worker.trial is None else str(worker.trial),
-            str(worker.trials_done), f"{worker.silent_seconds:.0f} s ago",
+            f"{worker.host}:{worker.pid}", worker.device, str(worker.threads), state,
+            "" if worker.trial is None else str(worker.trial), str(worker.trials_done),
+            f"{worker.silent_seconds:.0f} s ago",
         )  # fmt: skip
     return Group(*lines, grid)
 

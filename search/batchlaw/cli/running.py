@@ -17,6 +17,7 @@ from batchlaw.cli.console import (
     SpecArgument,
     StorageOption,
     StudyArgument,
+    ThreadsOption,
     bounded,
     output,
 )
@@ -53,6 +54,7 @@ def run(
         int | None, bounded("--workers", 1, 1024, "Worker processes; one for each GPU, or else for each core.")
     ] = None,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     trials: TrialsOption = None,
     timeout: TimeoutOption = None,
     seed: SeedOption = None,
@@ -66,7 +68,7 @@ def run(
     from batchlaw.study.progress import RunProgress
     from batchlaw.study.running import Options, gpus_for, n_workers
 
-    options = Options(device=device, seed=seed, timeout=timeout, trials=trials, data_dir=data_dir)
+    options = Options(device=device, seed=seed, timeout=timeout, trials=trials, threads=threads, data_dir=data_dir)
     options.check_device()  # before anything is written
     options.check(read_spec(file))
     study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
@@ -84,7 +86,10 @@ def run(
     progress = RunProgress(study.stored, "plain" if plain else True, output)
     stopped = False
     try:
-        study.run(count, progress=progress, trials=trials, timeout=timeout, seed=seed, device=device, data_dir=data_dir)
+        study.run(
+            count, progress=progress, trials=trials, timeout=timeout, seed=seed, device=device, threads=threads,
+            data_dir=data_dir,
+        )  # fmt: skip
     except KeyboardInterrupt:
         stopped = True
     again = f"batchlaw run {file}" + (f" --fork {fork}" if fork else "")
@@ -154,9 +159,7 @@ def worker(
     ],
     storage: StorageOption = DEFAULT_URL,
     device: DeviceOption = "auto",
-    threads: Annotated[
-        int | None, bounded("--threads", 1, 4096, "CPU threads; all cores.", envvar="BATCHLAW_THREADS")
-    ] = None,
+    threads: ThreadsOption = None,
     seed: SeedOption = None,
     timeout: TimeoutOption = None,
     fork: Annotated[
@@ -185,14 +188,13 @@ def worker(
     from batchlaw.spec import read_spec
     from batchlaw.study.code import code_for
     from batchlaw.train.checkpoint import default_checkpoint_dir
-    from batchlaw.workers.launch import cores
     from batchlaw.workers.worker import Worker
 
     file = Path(study) if study.endswith(".toml") else None
     stored = Study.open(fork or (read_spec(file).name if file else study), storage).stored
     code = code_for(stored.spec, file, None, folder)
     machine = replace(
-        code.runtime(stored.spec, device, data_dir, threads=threads or cores()),
+        code.runtime(stored.spec, device, data_dir, threads=threads, stored=stored),
         checkpoint_dir=checkpoint_dir or default_checkpoint_dir(),
         checkpoint_seconds=checkpoint_seconds,
         runs_dir=checkpoint_dir / "runs" if checkpoint_dir else default_runs_dir(),

@@ -19,7 +19,7 @@ from batchlaw.objectives.runtime import Runtime, versions
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.results.step_time import Largest, Profile, Row
-from batchlaw.spec import Budget, IntRange, Space, StudySpec, Task, extremes, levels_of
+from batchlaw.spec import Budget, IntRange, Space, StudySpec, Task, TrainConfig, extremes, levels_of
 from batchlaw.spec.families import OptimizerFamily
 from batchlaw.spec.knobs import Point
 from batchlaw.train import device_name, memory
@@ -27,6 +27,7 @@ from batchlaw.train.data import Examples, load_parts
 from batchlaw.train.parallel_runs import ParallelRuns
 
 STRETCHES = 7  # timed stretches of steps at each batch size; enough for quartiles (assumption)
+_LONG = 1000  # steps of a run in which measuring its threads pays
 _WARMUP = 3  # untimed steps before every stretch, in which a new network allocates gradients and optimizer state
 
 Tick = Callable[[int, int], None]  # called with the stretches done and their total number
@@ -56,7 +57,7 @@ def profile_of(
 
     Args:
         spec: a study of a built-in task.
-        runtime: where to measure; the threads are those that PyTorch has now.
+        runtime: where to measure, each batch size with the CPU threads that a worker would take.
         families: the optimizers; None takes those of the space.
         seconds: of timed steps for each batch size and optimizer, about; a stretch is at least one step.
         tick: called after every stretch.
@@ -67,7 +68,7 @@ def profile_of(
     """
     assert spec.task is not None
     train = load_parts(spec.task, runtime.device, runtime.data_dir).train
-    bench = _Bench(spec, spec.task, train)
+    bench = _Bench(spec, spec.task, train, runtime)
     sizes = batch_sizes_of(spec.space)
     rows: list[Row] = []
     families = families or extremes(spec.space.optimizer)
@@ -81,7 +82,7 @@ def profile_of(
     return Profile(
         study=spec.name,
         device=_device(runtime.device),
-        threads=torch.get_num_threads(),
+        threads=max(row.threads or 1 for row in rows),
         precision=spec.task.precision,
         replicates=1,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,13 +99,14 @@ class _Bench:
     spec: StudySpec
     task: Task
     train: Examples
+    runtime: Runtime
 
     @property
     def device(self) -> torch.device:
         return self.train.images.device
 
-    def stack(self, family: OptimizerFamily, batch_size: int, steps: int) -> ParallelRuns:
-        """A new network of the study, to train for so many steps.
+    def config(self, family: OptimizerFamily, batch_size: int, steps: int) -> TrainConfig:
+        """A configuration of the study that trains for so many steps.
 
         It trains at the lowest learning rate, so that it stays near its initialization, and with the largest momentum
         and weight decay, which take the most time.
@@ -118,7 +120,15 @@ class _Bench:
             momentum=max(extremes(space.momentum)),
             weight_decay=max(extremes(space.weight_decay)),
         )
-        config = derive(spec, point, run_seeds(spec.arm.seed, 1))
+        return derive(spec, point, run_seeds(spec.arm.seed, 1))
+
+    def threads(self, family: OptimizerFamily, batch_size: int) -> int:
+        """The CPU threads that a worker would take for a long run."""
+        return self.runtime.choose_threads([self.config(family, batch_size, _LONG)])
+
+    def stack(self, family: OptimizerFamily, batch_size: int, steps: int) -> ParallelRuns:
+        """A new network of the study, to train for so many steps."""
+        config = self.config(family, batch_size, steps)
         return ParallelRuns(config, self.task, config.seeds, schedule_of(config), self.train)
 
     def seconds_a_step(self, stack: ParallelRuns, steps: int) -> float:
@@ -139,8 +149,10 @@ def _rows(
     Rounds go through the batch sizes upwards and downwards in turn, so that a machine that slows down does not look
     like a trend over batch sizes.
     """
-    steps, micro_batch_sizes, peaks = {}, {}, {}
+    steps, micro_batch_sizes, peaks, threads = {}, {}, {}, {}
     for size in sizes:
+        threads[size] = bench.threads(family, size)
+        bench.runtime.threads.use(threads[size])
         memory.reset_peak(bench.device)
         steps[size], micro_batch_sizes[size] = _calibrate(bench, family, size, stretch)
         peaks[size] = None if bench.device.type == "cpu" else memory.peak_bytes(bench.device)
@@ -148,6 +160,7 @@ def _rows(
     times: dict[int, list[float]] = {size: [] for size in sizes}
     for round_ in range(STRETCHES):
         for size in sizes[:: -1 if round_ % 2 else 1]:
+            bench.runtime.threads.use(threads[size])
             times[size].append(bench.seconds_a_step(bench.stack(family, size, steps[size]), steps[size]))
             tick()
     return [
@@ -158,6 +171,7 @@ def _rows(
             iqr_seconds=float(np.subtract(*np.percentile(times[size], [75, 25]))),
             micro_batch_size=micro_batch_sizes[size],
             peak_memory_bytes=peaks[size],
+            threads=threads[size],
         )
         for size in sizes
     ]
@@ -182,7 +196,7 @@ def _largest(bench: _Bench, rows: list[Row]) -> Largest:
     refused = [row.batch_size for row in rows if row.micro_batch_size < min(row.batch_size, limit)]
     if refused:
         return Largest(fitting, "out of memory", min(refused))
-    whole = _Bench(bench.spec, bench.task.model_copy(update={"micro_batch_size": None}), bench.train)
+    whole = _Bench(bench.spec, bench.task.model_copy(update={"micro_batch_size": None}), bench.train, bench.runtime)
     while fitting < len(bench.train):
         if not _has_room(bench.device):
             return Largest(fitting, "free memory")

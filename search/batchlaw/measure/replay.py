@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import torch
-
 from batchlaw.errors import Diverged, Pruned, StudyError
 from batchlaw.objectives.builtin import train_config
 from batchlaw.objectives.runtime import Runtime
@@ -59,8 +57,7 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     config = derive(spec, point, seeds)
     if config != record.config:
         raise StudyError(f"trial {record.number}: its recorded configuration does not follow from the stored spec")
-    if result.threads is not None:
-        torch.set_num_threads(result.threads)
+    threads = result.threads or runtime.choose_threads([config])
     pruned_at = None
     if record.outcome == Outcome.PRUNED:
         pruned_at = max((progress for progress, _ in result.curve), default=0.0)
@@ -70,9 +67,10 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     try:
         if len(base_lrs) > 1:  # it shared a network with these learning rates
             configs = [derive(spec, point.model_copy(update={"base_lr": base_lr}), seeds) for base_lr in base_lrs]
+            runtime.threads.use(threads)
             value = _value_of_one(configs, base_lrs.index(config.base_lr), listener, spec, runtime)
         elif pruned_at != 0.0:
-            value = train_config(config, spec, listener, runtime, stacked=result.stacked).value
+            value = train_config(config, spec, listener, runtime, stacked=result.stacked, threads=threads).value
     except Pruned:
         pass
     except Diverged as error:

@@ -17,13 +17,28 @@ from batchlaw.train.data import load_parts
 
 
 def train_config(
-    config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime, *, stacked: bool | None = None
+    config: TrainConfig,
+    spec: StudySpec,
+    report: Report,
+    runtime: Runtime,
+    *,
+    stacked: bool | None = None,
+    threads: int | None = None,
 ) -> Score:
     """Train a configuration from the start, with the study's task or with the user's function.
+
+    Args:
+        config: to train.
+        spec: its study.
+        report: called with the progress.
+        runtime: where it trains.
+        stacked: as in `train`.
+        threads: of the CPU; None takes as many as make it faster.
 
     Raises:
         Diverged: every replicate diverged.
     """
+    runtime.threads.use(threads or runtime.choose_threads([config]))
     if spec.user_code is not None:
         with tempfile.TemporaryDirectory(prefix="batchlaw-") as folder:  # nothing to resume from
             return train_function(config, spec, report, runtime, Path(folder))
@@ -44,4 +59,5 @@ def cells_together(spec: StudySpec, study_seed: int, cells: Sequence[Mapping[str
     configs = [derive(spec, point_of(cell, spec.space), seeds) for cell in cells]
     task = configs[0].task
     assert task is not None
+    runtime.threads.use(runtime.choose_threads(configs[:1]))
     return configs_together(configs, load_parts(task, runtime.device, runtime.data_dir).train)

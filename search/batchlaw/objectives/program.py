@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from batchlaw.errors import ObjectiveError
 from batchlaw.objectives.trial import Trial
 from batchlaw.spec import StudySpec
@@ -44,6 +46,7 @@ class Command:
                 program = subprocess.Popen(
                     arguments, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
                     encoding="utf-8", errors="replace", bufsize=1, start_new_session=True,
+                    env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
                 )  # fmt: skip
             except OSError as error:
                 raise ObjectiveError(f"command: {arguments[0]!r} cannot be started: {error.strerror}") from None

@@ -1,6 +1,7 @@
 """Where and how this process trains, and with which versions."""
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -11,7 +12,9 @@ import torch
 
 from batchlaw import __version__
 from batchlaw.interrupts import Interrupts
+from batchlaw.objectives.threads import Threads
 from batchlaw.objectives.trial import TrainFunction
+from batchlaw.spec import TrainConfig
 
 
 def default_runs_dir() -> Path:
@@ -30,7 +33,12 @@ class Runtime:
     test: bool = False  # score the test data as well, which only the verification of a winner does
     checkpoint_dir: Path | None = None  # of interrupted built-in runs; None keeps no checkpoints
     checkpoint_seconds: float = 10.0  # of training, at least, between two checkpoints on the disk
+    threads: Threads = field(default_factory=Threads)
     runs_dir: Path = field(default_factory=default_runs_dir)  # where `Trial.run_dir` of a training function lies
+
+    def choose_threads(self, configs: Sequence[TrainConfig]) -> int:
+        """The number of CPU threads for configurations that train together from now on; see `Threads.choose`."""
+        return self.threads.choose(configs, self.device, self.data_dir)
 
 
 @cache

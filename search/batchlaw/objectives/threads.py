@@ -58,6 +58,10 @@ class Threads:
         torch.set_num_threads(number)
         self.now = number
 
+    def give_back(self) -> None:
+        """Let PyTorch have as many threads as it had."""
+        torch.set_num_threads(self.at_most)
+
     def _share(self) -> int:
         machine = Machine()
         most = min(self.at_most, machine.cores())

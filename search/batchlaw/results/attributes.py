@@ -2,6 +2,7 @@
 
 CONFIG = "config"  # its TrainConfig
 RESULT = "result"  # its TrialResult
+THREADS = "threads"  # of the CPU: fixed when it starts, and taken again wherever it or a repeat of it runs on
 OUTCOME = "outcome"  # where Optuna's state of the trial does not tell it: every one but complete and pruned
 REASON = "reason"  # of the outcome, one line
 TRACEBACK = "traceback"  # of a failed trial

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from batchlaw.errors import StudyError
 from batchlaw.recipe.result import Outcome
-from batchlaw.results.attributes import CONFIG, OUTCOME, REASON, RESULT
+from batchlaw.results.attributes import CONFIG, OUTCOME, REASON, RESULT, THREADS
 from batchlaw.results.result import TrialResult
 from batchlaw.spec import TrainConfig
 from batchlaw.storage import StoredStudy, heads_of, trials_of
@@ -123,12 +123,17 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         value=trial.value if trial.state == TrialState.COMPLETE else None,
         params=trial.params,
         config=_config(trial.number, attributes.get(CONFIG)),
-        result=TrialResult.from_record(attributes[RESULT]) if RESULT in attributes else _NO_RESULT,
+        result=_result(attributes),
         reason=attributes.get(REASON),
         intermediate_values=trial.intermediate_values,
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )
+
+
+def _result(attributes: dict[str, Any]) -> TrialResult:
+    known = {THREADS: attributes[THREADS]} if THREADS in attributes else {}
+    return TrialResult.from_record(known | attributes.get(RESULT, {})) if known or RESULT in attributes else _NO_RESULT
 
 
 def _config(number: int, text: str | None) -> TrainConfig | None:

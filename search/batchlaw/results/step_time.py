@@ -23,6 +23,7 @@ class Row:
     iqr_seconds: float  # distance between the quartiles of the stretches
     micro_batch_size: int  # examples computed at once
     peak_memory_bytes: int | None  # allocated on an accelerator, including the data set; None on a CPU
+    threads: int | None = None  # of the CPU; None in older profiles, which have those of the profile
 
     @property
     def examples_a_second(self) -> float:
@@ -64,11 +65,11 @@ class Knee:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Seconds a step against batch size, for one device and number of threads, and one replicate at a time."""
+    """Seconds a step against batch size, for one device and its CPU threads, and one replicate at a time."""
 
     study: str
     device: str
-    threads: int
+    threads: int  # the most of any batch size
     precision: str
     replicates: int
     measured_at: str  # ISO 8601, UTC
@@ -80,7 +81,7 @@ class Profile:
     def from_record(cls, record: dict[str, Any]) -> Self:
         """Read a profile back from its JSON; what is computed from the rows is left out."""
         known = {field.name for field in fields(Row)}
-        rows = tuple(Row(**{name: row[name] for name in known}) for row in record["rows"])
+        rows = tuple(Row(**{name: row[name] for name in known & row.keys()}) for row in record["rows"])
         facts = {field.name: record[field.name] for field in fields(cls)}
         return cls(**facts | {"rows": rows, "largest": Largest(**record["largest"])})
 
@@ -147,7 +148,9 @@ class Profile:
 
     def where(self) -> str:
         """The device, threads and precision that it holds for, for people."""
-        return f"on {self.device}, {self.threads} thread{'s' * (self.threads != 1)}, {self.precision}"
+        fewest = min(row.threads or self.threads for row in self.rows)
+        threads = f"{fewest} to {self.threads}" if fewest < self.threads else f"{fewest}"
+        return f"on {self.device}, {threads} thread{'s' * (self.threads != 1)}, {self.precision}"
 
     def line(self, optimizer: str) -> str:
         """The knee and the fastest batch size, for people."""

@@ -29,10 +29,12 @@ from batchlaw.storage.workers import (
     BEAT_SECONDS,
     Registration,
     WorkerRecord,
+    WorkerState,
     ask_to_stop,
     check_idle,
     live_workers,
     n_asked_to_stop,
+    other_pids,
     workers_of,
 )
 
@@ -45,6 +47,7 @@ __all__ = [
     "Slots",
     "StoredStudy",
     "WorkerRecord",
+    "WorkerState",
     "absolute",
     "ask_to_stop",
     "batched_writes",
@@ -63,6 +66,7 @@ __all__ = [
     "note_refresh_failure",
     "note_run",
     "open_storage",
+    "other_pids",
     "profiles_of",
     "redacted",
     "register",

@@ -33,6 +33,7 @@ class Lease:
     holder: str  # a random id of this lease
     attempts: int  # including this one
     abandoned_trial_id: int | None  # the trial of the last holder, if its worker died
+    last_trial_id: int | None = None  # the trial that ran in the slot last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,7 @@ class Slots:
                 rows = connection.execute(query.with_for_update(skip_locked=True)).all()
                 # The condition includes the state, so that one of several workers gets a slot.
                 chosen = (self._mine, _slots.c.state == "open", _slots.c.slot.in_([row.slot for row in rows]))
-                values = self._held_by(lease.holder) | {"attempts": _slots.c.attempts + 1}
+                values = self._held_by(lease.holder) | {"attempts": _slots.c.attempts + 1, "trial_id": None}
                 connection.execute(update(_slots).where(*chosen).values(**values))
                 mine = (self._mine, _slots.c.holder == lease.holder, _slots.c.slot != lease.slot)
                 taken = connection.execute(select(_slots).where(*mine).order_by(_slots.c.slot)).all()
@@ -178,13 +179,15 @@ class Slots:
                     holder=uuid.uuid4().hex,
                     attempts=row.attempts + 1,
                     abandoned_trial_id=row.trial_id if row.state == "held" else None,
+                    last_trial_id=row.trial_id,
                 )
+                unstarted = {"trial_id": None} if row.state == "open" else {}  # the trial of a dead worker is still due
                 # The condition includes the state as read, so that one of several workers gets the slot.
                 unchanged = (_slots.c.state == row.state, _slots.c.holder.is_not_distinct_from(row.holder))
                 taken = connection.execute(
                     update(_slots)
                     .where(self._mine, _slots.c.slot == row.slot, *unchanged)
-                    .values(attempts=lease.attempts, **self._held_by(lease.holder))
+                    .values(attempts=lease.attempts, **self._held_by(lease.holder), **unstarted)
                 )
                 if taken.rowcount == 1:
                     self._renewed = {lease.holder: began}
@@ -226,9 +229,7 @@ class Slots:
             lease: of the slot.
             count_attempt: False if the worker was asked to stop, so that the trial does not use up a retry.
         """
-        return self._write(
-            lease, state="open", holder=None, trial_id=None, attempts=lease.attempts - (not count_attempt)
-        )
+        return self._write(lease, state="open", holder=None, attempts=lease.attempts - (not count_attempt))
 
     def _write(self, lease: Lease, seconds: float = RETRY_SECONDS, /, **values: object) -> bool:
         def work() -> bool:

@@ -2,6 +2,9 @@
 
 import os
 import socket
+import subprocess
+import uuid
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import (
@@ -23,6 +26,7 @@ from sqlalchemy import (
 
 from batchlaw.errors import StorageError
 
+UNKNOWN_BOOT = "unknown"  # in a process space
 SCHEMA = 3  # version of the tables in this file: the latest of `migrations/`. Optuna has its own for its tables
 
 metadata = MetaData()
@@ -109,14 +113,28 @@ def check_known(version: int) -> None:
         raise StorageError(f"the database holds batchlaw's tables of version {version}; this batchlaw knows {SCHEMA}")
 
 
+@cache
 def process_space() -> str:
-    """The host, its boot and its PID namespace: where two are equal, a PID means the same process."""
+    """The host, its boot and its PID namespace: where two are equal, a PID means the same process.
+
+    Where the system does not tell its boot, as several hosts may have one name, it is this process alone: the others
+    are known to have died when their leases run out.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:  # not Linux
-        boot = namespace = ""
+        boot, namespace = _boot_session() or f"{UNKNOWN_BOOT} {uuid.uuid4().hex}", ""
     return f"{socket.gethostname()[:150]} {boot} {namespace}"
+
+
+def _boot_session() -> str:
+    """The id that macOS gives each boot; it has no PID namespaces. Empty elsewhere."""
+    command = ["sysctl", "-n", "kern.bootsessionuuid"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def is_alive(pid: int) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, insert, select, update
 from batchlaw.errors import StorageError
 from batchlaw.interrupts import StopRequest
 from batchlaw.storage.retries import with_retries
-from batchlaw.storage.tables import is_alive, now, process_space, schema_version, workers
+from batchlaw.storage.tables import UNKNOWN_BOOT, is_alive, now, process_space, schema_version, workers
 
 BEAT_SECONDS = 5.0  # from one heartbeat to the next
 _STALE_BEATS = 6  # a worker that missed so many heartbeats is shown as stale
@@ -27,7 +27,7 @@ class WorkerRecord:
     host: str
     pid: int
     device: str
-    threads: int
+    threads: int  # of the CPU, in its latest trial
     state: str  # idle | training | ended | stale
     trial: int | None  # number of the trial it runs
     trials_done: int
@@ -52,13 +52,18 @@ class Registration:
 
         with_retries(work)
 
-    def beat(self, state: WorkerState, trial: int | None, trials_done: int) -> StopRequest | None:
+    def beat(
+        self, state: WorkerState, trial: int | None, trials_done: int, threads: int | None = None
+    ) -> StopRequest | None:
         """Record a heartbeat with the present state; whether somebody has asked the worker to leave, and how.
+
+        The number of threads stays as it was recorded if it is not given.
 
         Raises:
             WorkFailed: the database could not be reached for `BEAT_SECONDS`.
         """
         values = {"state": state, "trial": trial, "trials_done": trials_done, "last_seen": self._now}
+        values |= {} if threads is None else {"threads": threads}
 
         mine = workers.c.worker == self.worker
 
@@ -97,6 +102,27 @@ def workers_of(engine: Engine, study_id: int | None = None) -> list[WorkerRecord
         ]  # fmt: skip
 
     return with_retries(work)
+
+
+def other_pids(engine: Engine) -> set[int]:
+    """The PIDs of the other live workers on this machine, of all studies in this database.
+
+    Where the system does not tell its boot, they are those of this host's name that have not fallen silent.
+    """
+    here = process_space()
+    host, _, boot = here.partition(" ")
+    unknown = boot.startswith(UNKNOWN_BOOT)
+    place = (
+        workers.c.process_space.startswith(f"{host} {UNKNOWN_BOOT} ") if unknown else workers.c.process_space == here
+    )
+    recent = workers.c.last_seen > now(engine) - _STALE_BEATS * BEAT_SECONDS
+
+    def work() -> set[int]:
+        query = select(workers.c.pid).where(place, recent, workers.c.state != "ended")
+        with engine.connect() as connection:
+            return set(connection.scalars(query))
+
+    return {pid for pid in with_retries(work) - {os.getpid()} if unknown or is_alive(pid)}
 
 
 def live_workers(engine: Engine, study_id: int | None = None) -> list[WorkerRecord]:

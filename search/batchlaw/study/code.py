@@ -5,17 +5,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from batchlaw.errors import ObjectiveError, SpecError, StudyError
+from batchlaw.errors import ObjectiveError, SpecError, StudyError, check_whole
 from batchlaw.spec import ASK, StudySpec, differing_fields, read_spec, toml_of
 
 if TYPE_CHECKING:
     from batchlaw.objectives.runtime import Runtime
     from batchlaw.objectives.trial import TrainFunction
+    from batchlaw.storage import StoredStudy
 
 
 @dataclass(frozen=True)
@@ -62,22 +64,38 @@ class Code:
         """Whether worker processes can run the study."""
         return spec.user_code is None or self.folder is not None
 
-    def runtime(self, spec: StudySpec, device: str, data_dir: Path | None, *, threads: int | None = None) -> "Runtime":
-        """What trials of a study need of this process; sets the threads of PyTorch if a number is given.
+    def runtime(
+        self,
+        spec: StudySpec,
+        device: str,
+        data_dir: Path | None,
+        *,
+        threads: int | None = None,
+        stored: "StoredStudy | None" = None,
+    ) -> "Runtime":
+        """What trials of a study need of this process.
+
+        Args:
+            spec: the study.
+            device: to train on.
+            data_dir: folder of the data sets; None takes the default.
+            threads: of the CPU, as the user chose; None takes OMP_NUM_THREADS, or else as many as pay.
+            stored: the study in its database, whose workers on this machine share the cores.
 
         Raises:
             BatchlawError: this machine has no such device.
             ObjectiveError: the code cannot be found on this machine.
         """
-        import torch
-
         from batchlaw.objectives.runtime import Runtime
+        from batchlaw.objectives.threads import Threads
+        from batchlaw.storage import other_pids
         from batchlaw.train.data import default_data_dir
         from batchlaw.train.device import device_named
 
-        if threads is not None:
-            torch.set_num_threads(threads)
-        return Runtime(device_named(device), data_dir or default_data_dir(), self.load(spec))
+        of_process = Threads() if threads is None else Threads(threads)
+        if stored is not None:
+            of_process.others = partial(other_pids, stored.storage.engine)
+        return Runtime(device_named(device), data_dir or default_data_dir(), self.load(spec), threads=of_process)
 
     @contextmanager
     def worker_arguments(self, spec: StudySpec) -> Iterator[list[str]]:
@@ -165,6 +183,17 @@ def code_for(stored: StudySpec, file: Path | None, objective: object, folder: Pa
         raise StudyError(f"{file} is not the file of study {stored.name!r}; {'; '.join(differing)}")
     code = code_of(objective, file)
     return code if folder is None else replace(code, folder=folder)
+
+
+def check_threads(threads: int | None) -> int | None:
+    """A number of threads, or None.
+
+    Raises:
+        BatchlawError: it is no whole number of at least 1.
+    """
+    if threads is not None:
+        check_whole(threads, "threads", at_least=1)
+    return threads
 
 
 @contextmanager

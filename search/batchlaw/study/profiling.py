@@ -6,7 +6,7 @@ from pathlib import Path
 from batchlaw.errors import BatchlawError
 from batchlaw.results.step_time import Profile
 from batchlaw.spec import StudySpec, extremes
-from batchlaw.study.code import Code
+from batchlaw.study.code import Code, check_threads, threads_kept
 
 Tick = Callable[[int, int], None]  # told how many parts of the work are done, and of how many
 
@@ -43,8 +43,9 @@ def measured(
 
     check_space(spec)
     check_optimizers(spec, optimizers)
-    runtime = Code().runtime(spec, device, data_dir, threads=threads)
+    runtime = Code().runtime(spec, device, data_dir, threads=check_threads(threads))
     assert spec.task is not None
     prepare(spec.task, runtime.data_dir, download=download)
     families = tuple(name for name in extremes(spec.space.optimizer) if not optimizers or name in optimizers)
-    return profile_of(spec, runtime, families=families, seconds=seconds, tick=tick)
+    with threads_kept():
+        return profile_of(spec, runtime, families=families, seconds=seconds, tick=tick)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchlaw.errors import BatchlawError, WorkFailed, check_whole
+from batchlaw.study.code import check_threads, threads_kept
 from batchlaw.study.files import StrPath, path_of, write_text
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class StudyResults:
         bootstrap_seed: int = 0,
         train: bool = False,
         device: str = "auto",
+        threads: int | None = None,
         data_dir: StrPath | None = None,
         tick: Callable[[int, int], None] = lambda done, total: None,
     ) -> "Transfer":
@@ -131,6 +133,7 @@ class StudyResults:
             train: train at the learning rates of the rules, instead of interpolating between the runs; of a built-in
                 task only.
             device: where to train.
+            threads: of the CPU; None takes OMP_NUM_THREADS, or else as many as make the training faster.
             data_dir: folder of the data sets.
             tick: called after each training, with the number of trainings done and that of all.
 
@@ -150,13 +153,12 @@ class StudyResults:
                 argument="train",
             )
         from batchlaw.measure.transfer_training import n_trainings, trained
-        from batchlaw.study.code import threads_kept
 
-        # As many threads as the trials had that these runs are compared with.
-        threads = [record.result.threads or 0 for part in found.strata for record in part.law.records]
         total, done = n_trainings(found), count(1)
         with threads_kept():
-            runtime = self._code.runtime(self.spec, device, path_of(data_dir), threads=max(threads, default=0) or None)
+            runtime = self._code.runtime(
+                self.spec, device, path_of(data_dir), threads=check_threads(threads), stored=self.stored
+            )
             return trained(self.spec, found, runtime, done=lambda: tick(next(done), total))
 
     def recommend(self, *, seconds: float | None = None, devices: int = 1, on: str | None = None) -> "Recommendation":
@@ -198,6 +200,7 @@ class StudyResults:
         extrapolate: bool = False,
         verify: int | None = None,
         device: str = "auto",
+        threads: int | None = None,
         data_dir: StrPath | None = None,
     ) -> str:
         """The best configurations as text, with their errors, ties and provenance.
@@ -216,6 +219,7 @@ class StudyResults:
             extrapolate: allow a batch size beyond those that were tried.
             verify: train the winner on this many fresh seeds, and score the test data once.
             device: where to train for `verify`.
+            threads: of the CPU there; None takes OMP_NUM_THREADS, or else as many as make the training faster.
             data_dir: folder of the data sets.
 
         Raises:
@@ -230,9 +234,12 @@ class StudyResults:
             extrapolate=extrapolate, verify=verify,
         )  # fmt: skip
 
-        text, cautions = export_text(
-            self.stored, choice, lambda: self._code.runtime(self.spec, device, path_of(data_dir))
-        )
+        check_threads(threads)
+        with threads_kept() if verify else contextlib.nullcontext():
+            text, cautions = export_text(
+                self.stored, choice,
+                lambda: self._code.runtime(self.spec, device, path_of(data_dir), threads=threads, stored=self.stored),
+            )  # fmt: skip
         for caution in cautions:
             warnings.warn(caution, stacklevel=2)
         if path is not None:
@@ -253,14 +260,14 @@ class StudyResults:
             ObjectiveError: the study's own code cannot be found on this machine.
         """
         from batchlaw.measure.replay import replay
-        from batchlaw.study.code import threads_kept
 
         records = {record.number: record for record in self._records()}
         if number not in records:
             known = f"the trials 0 to {len(records) - 1}" if records else "no trials yet"
             raise BatchlawError(f"study {self.name!r} has {known}", argument="number", got=number)
         with threads_kept():  # the replay sets those that the trial had
-            return replay(records[number], self.spec, self._code.runtime(self.spec, device, path_of(data_dir)))
+            runtime = self._code.runtime(self.spec, device, path_of(data_dir), stored=self.stored)
+            return replay(records[number], self.spec, runtime)
 
     def figure(self, name: str) -> "Figure":
         """A Plotly figure, such as "ridge", "law", "score-map" or "history".

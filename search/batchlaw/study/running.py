@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from batchlaw import __version__
+from batchlaw.cores import cores
 from batchlaw.errors import BatchlawError, check_whole
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, note_run
-from batchlaw.study.code import Code
+from batchlaw.study.code import Code, check_threads, threads_kept
 from batchlaw.study.progress import RunProgress, Shown
 from batchlaw.study.registration import check_budget
 from batchlaw.workers.fleet import check_finished, check_scores, n_stops
-from batchlaw.workers.launch import LocalFleet, cores, local_devices, shares
+from batchlaw.workers.launch import LocalFleet, local_devices, shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +27,11 @@ class Options:
     seed: int | None
     timeout: float | None
     trials: int | None
+    threads: int | None
     data_dir: Path | None
 
     def check_device(self) -> None:
-        """Refuse a device that this machine does not have.
+        """Refuse a device that this machine does not have, and a number of threads that there cannot be.
 
         Raises:
             BatchlawError: names the argument and its value.
@@ -37,6 +39,7 @@ class Options:
         from batchlaw.train.device import device_named
 
         device_named(self.device)
+        check_threads(self.threads)
 
     def check(self, spec: StudySpec) -> None:
         """Refuse what a designed study fixes.
@@ -50,7 +53,7 @@ class Options:
 
     def as_arguments(self) -> list[str]:
         """For `batchlaw worker`."""
-        given = {"seed": self.seed, "timeout": self.timeout, "data-dir": self.data_dir}
+        given = {"seed": self.seed, "timeout": self.timeout, "threads": self.threads, "data-dir": self.data_dir}
         pairs = [(f"--{name}", str(value)) for name, value in given.items() if value is not None]
         return ["--device", self.device, *(part for pair in pairs for part in pair)]
 
@@ -114,7 +117,13 @@ def _run_processes(
     spread = shares(gpus_for(options.device), workers, gpus_per_worker=None, workers_per_gpu=None)
     with (
         code.worker_arguments(stored.spec) as arguments,
-        LocalFleet([*arguments, *options.as_arguments()], storage_url=url, workers=workers, gpus=spread) as fleet,
+        LocalFleet(
+            [*arguments, *options.as_arguments()],
+            storage_url=url,
+            workers=workers,
+            threads=options.threads,
+            gpus=spread,
+        ) as fleet,
         progress,
     ):
         try:
@@ -137,7 +146,8 @@ def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunPr
     from batchlaw.workers.worker import Worker
 
     runtime = replace(
-        code.runtime(stored.spec, options.device, options.data_dir), checkpoint_dir=default_checkpoint_dir()
+        code.runtime(stored.spec, options.device, options.data_dir, threads=options.threads, stored=stored),
+        checkpoint_dir=default_checkpoint_dir(),
     )
     arm = stored.spec.arm
     seconds = arm.study_seconds if options.timeout is None else options.timeout
@@ -150,7 +160,7 @@ def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunPr
         between=progress.look,
         embedded=True,
     )
-    with progress, runtime.interrupts.installed():
+    with progress, threads_kept(), runtime.interrupts.installed():
         worker.work()
     if runtime.interrupts.asked is not None:
         raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -180,6 +181,7 @@ class Study(StudyResults):
         timeout: float | None = None,
         seed: int | None = None,
         device: str = "auto",
+        threads: int | None = None,
         data_dir: StrPath | None = None,
     ) -> "Study":
         """Run trials until the budget is spent, and return the study.
@@ -194,6 +196,8 @@ class Study(StudyResults):
             timeout: seconds after which no trial starts, in place of the study's `study_seconds`.
             seed: in place of the study's. A designed study takes none.
             device: "auto", "cpu", or an accelerator of PyTorch's such as "cuda".
+            threads: of the CPU for each worker. None takes OMP_NUM_THREADS, or else as many as make a trial's steps
+                faster, at most the worker's share of the cores. A trial that ran before keeps its number.
             data_dir: folder of the data sets.
 
         Raises:
@@ -204,7 +208,9 @@ class Study(StudyResults):
         """
         from batchlaw.study.running import Options, run_study
 
-        options = Options(device=device, seed=seed, timeout=timeout, trials=trials, data_dir=path_of(data_dir))
+        options = Options(
+            device=device, seed=seed, timeout=timeout, trials=trials, threads=threads, data_dir=path_of(data_dir)
+        )
         run_study(self.stored, self._url, self._code, options, workers=workers, progress=progress)
         return self
 
@@ -238,13 +244,13 @@ class Study(StudyResults):
     ) -> "Profile":
         """Time a step at each batch size on this machine, and keep the profile with the study for `recommend`.
 
-        A profile holds for one device and number of threads. Measure while nothing else runs.
+        A profile holds for one device and its threads. Measure while nothing else runs.
 
         Args:
             optimizers: to measure, some of the space's; None takes all of them.
             seconds: of timed steps, for each batch size and optimizer.
             device: as for `run`.
-            threads: of PyTorch, for the rest of this process; None leaves them as they are.
+            threads: of the CPU; None takes OMP_NUM_THREADS, or else for each batch size as many as a worker would.
             data_dir: folder of the data sets.
             tick: called after each part of the work, with the number of parts done and that of all.
 
@@ -268,7 +274,8 @@ class Study(StudyResults):
 
         Other workers and loops can share the study. While they train the last trials, `ask` waits, because a trial may
         have to be run again. A trial is yours until you tell its result; if you drop it, or your process ends, another
-        worker runs it again. The study's `trial_seconds` has no effect here.
+        worker runs it again. Until it is told, PyTorch has `trial.threads` CPU threads in this process. The study's
+        `trial_seconds` has no effect here.
 
         >>> while trial := study.ask():
         ...     try:
@@ -283,11 +290,14 @@ class Study(StudyResults):
         """
         if self._asking is None:
             from batchlaw.objectives.runtime import Runtime
+            from batchlaw.objectives.threads import Threads
+            from batchlaw.storage import other_pids
             from batchlaw.train.data import default_data_dir
             from batchlaw.train.device import device_named
             from batchlaw.workers.asking import Asking
 
-            self._asking = Asking(self.stored, Runtime(device_named("auto"), default_data_dir()))
+            own = Threads(others=partial(other_pids, self.stored.storage.engine))
+            self._asking = Asking(self.stored, Runtime(device_named("auto"), default_data_dir(), threads=own))
         trial = self._asking.ask()
         self._leave()
         return trial

@@ -33,7 +33,7 @@ class Checkpoint:
     """The checkpoint of one configuration, or of several that train together."""
 
     def __init__(self, folder: Path, configs: Sequence[TrainConfig], every_seconds: float) -> None:
-        """Choose the file.
+        """Choose the file, for the present number of threads, on which the last bits of a result depend.
 
         Args:
             folder: made when first needed.
@@ -41,7 +41,7 @@ class Checkpoint:
             every_seconds: seconds from one file to the next. A killed run loses at most this much training, and a run
                 that is asked to stop loses at most a second.
         """
-        name = "".join(config.model_dump_json() for config in configs)
+        name = "".join(config.model_dump_json() for config in configs) + f"{torch.get_num_threads()}"
         key = hashlib.sha256(name.encode()).hexdigest()[:32]
         self._file = folder / f"{key}.pt"
         self._every = every_seconds

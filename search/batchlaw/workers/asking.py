@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import optuna
-import torch
 
 from batchlaw import sampling
 from batchlaw.dashboard.refresh import refresh
@@ -21,7 +20,7 @@ from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive, slot_seeds
 from batchlaw.recipe.result import Report
 from batchlaw.recipe.space import suggest
-from batchlaw.results.attributes import CONFIG
+from batchlaw.results.attributes import CONFIG, THREADS
 from batchlaw.spec import TrainConfig
 from batchlaw.storage import Lease, Registration, StoredStudy, batched_writes, folder_name, with_retries
 from batchlaw.train import device_name
@@ -39,11 +38,12 @@ class AskedTrial(Trial):
 
     Attributes:
         number: of the trial in its study.
+        threads: of the CPU, which PyTorch has in this process until the trial is told.
     """
 
-    def __init__(self, number: int, config: TrainConfig, report: Report, folder: Path) -> None:
+    def __init__(self, number: int, config: TrainConfig, report: Report, folder: Path, threads: int) -> None:
         super().__init__(config, report, folder)
-        self.number = number
+        self.number, self.threads = number, threads
 
     def report(self, progress: float, metrics: Mapping[str, float]) -> None:
         """See `Trial.report`.
@@ -80,11 +80,11 @@ class Asking:
         self._leases: list[Lease] = []
         registration = Registration(
             stored.storage.engine, stored.study_id,
-            device=device_name(runtime.device), threads=torch.get_num_threads(),
+            device=device_name(runtime.device), threads=runtime.threads.now,
         )  # fmt: skip
         self._interrupts = Interrupts()
         self._refused = False  # a trial, since somebody stopped the study
-        self._heartbeat = Heartbeat(stored, registration, self._interrupts, embedded=True)
+        self._heartbeat = Heartbeat(stored, registration, self._interrupts, runtime.threads, embedded=True)
         self._heartbeat.__enter__()
         self.close = weakref.finalize(self, self._heartbeat.__exit__)
         self._folder = runtime.runs_dir / folder_name(stored)
@@ -122,8 +122,11 @@ class Asking:
         seeds = slot_seeds(spec, spec.arm.seed, found.lease.slot)
         with batched_writes(found.trial):
             config = derive(spec, with_retries(lambda: suggest(found.trial, spec.space)), seeds)
+            threads = found.trial.user_attrs.get(THREADS) or self._runtime.choose_threads([config])
             found.trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
-        trial = AskedTrial(found.trial.number, config, reporter, found.folder(self._folder))
+            found.trial.set_user_attr(THREADS, threads)
+        self._runtime.threads.use(threads)
+        trial = AskedTrial(found.trial.number, config, reporter, found.folder(self._folder), threads)
         self._under_way[trial] = _UnderWay(found, reporter, time.perf_counter())
         self._leases.append(found.lease)
         weakref.finalize(trial, _forget, self._leases, found.lease)
@@ -139,6 +142,8 @@ class Asking:
         ended = self._outcome(told, under_way, trial)
         del self._under_way[trial]
         _forget(self._leases, under_way.slot_trial.lease)
+        if not self._under_way:
+            self._runtime.threads.give_back()
         if isinstance(ended, TrialOutcome):
             recorded = under_way.slot_trial.tell(ended)
             self._heartbeat.trials_done += recorded

@@ -12,8 +12,9 @@ from functools import partial
 from threading import Event, Lock, Thread
 
 from batchlaw.errors import WorkFailed
-from batchlaw.interrupts import STOPPING, Interrupts
-from batchlaw.storage import BEAT_SECONDS, Lease, Registration, StoredStudy
+from batchlaw.interrupts import STOPPING, Interrupts, StopRequest
+from batchlaw.objectives.threads import Threads
+from batchlaw.storage import BEAT_SECONDS, Lease, Registration, StoredStudy, WorkerState
 
 _STOP_SECONDS = 8.0  # from a request to stop until the process is ended by force; Slurm may give little time
 _GRACE_SECONDS = 10.0  # past the time limit, until a trial that does not react to it is ended by force
@@ -43,13 +44,20 @@ class Heartbeat:
     """
 
     def __init__(
-        self, stored: StoredStudy, registration: Registration, interrupts: Interrupts, *, embedded: bool = False
+        self,
+        stored: StoredStudy,
+        registration: Registration,
+        interrupts: Interrupts,
+        cpu_threads: Threads,
+        *,
+        embedded: bool = False,
     ) -> None:
         """Prepare the threads; an `embedded` worker is in somebody else's process, which is never ended by force.
 
         Requests to stop that arrive through the database are passed on to `interrupts`.
         """
         self._stored, self._registration, self._interrupts = stored, registration, interrupts
+        self._cpu_threads = cpu_threads
         self._stop_by: float | None = None  # time.monotonic() at which the process is ended by force
         self._running: Running | None = None
         self._lock = Lock()
@@ -77,7 +85,10 @@ class Heartbeat:
         os.close(self._signals)
         os.close(self._wake)
         with suppress(WorkFailed):
-            self._registration.beat("ended", None, self.trials_done)
+            self._beat("ended", None)
+
+    def _beat(self, state: WorkerState, number: int | None) -> StopRequest | None:
+        return self._registration.beat(state, number, self.trials_done, self._cpu_threads.now)
 
     def train(self, running: Running) -> None:
         """Renew the leases of these trials from now on, as long as there are any."""
@@ -108,7 +119,7 @@ class Heartbeat:
                 if now - beaten >= BEAT_SECONDS:
                     training = running is not None and len(running.leases) > 0
                     number = running.number if running is not None and training else None
-                    request = self._registration.beat("training" if training else "idle", number, self.trials_done)
+                    request = self._beat("training" if training else "idle", number)
                     beaten = now
                     if request is not None and request != self._interrupts.asked:
                         self._interrupts.stop(request)

@@ -11,7 +11,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.recipe.result import Outcome
-from batchlaw.results.attributes import OUTCOME, REASON, RETRIES, RETRY_OF
+from batchlaw.results.attributes import OUTCOME, REASON, RETRIES, RETRY_OF, THREADS
 from batchlaw.storage import Lease, StoredStudy, with_retries
 
 
@@ -115,4 +115,6 @@ def _enqueue(stored: StoredStudy, trial: FrozenTrial, retries: int) -> None:
         number = trial.user_attrs[RETRY_OF]
         params = with_retries(partial(_numbered, stored, number)).params
     attributes = {RETRY_OF: number, RETRIES: retries}
+    if THREADS in trial.user_attrs:
+        attributes[THREADS] = trial.user_attrs[THREADS]
     with_retries(lambda: stored.study.enqueue_trial(params, user_attrs=attributes))

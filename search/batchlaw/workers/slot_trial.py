@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from batchlaw import sampling
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
-from batchlaw.results.attributes import OUTCOME, REASON, RESULT, TRACEBACK
+from batchlaw.results.attributes import OUTCOME, REASON, RESULT, THREADS, TRACEBACK
 from batchlaw.storage import Lease, StoredStudy, batched_writes, cached_reads, with_retries
 from batchlaw.workers.recovery import clear_up, first_attempt, run_again
 from batchlaw.workers.trial import TrialOutcome
@@ -48,6 +48,10 @@ class SlotTrial:
         if stored.spec.claim is not None:  # while the sampler is that of its cell
             with batched_writes(trial):
                 with_retries(lambda: suggest(trial, stored.spec.space))
+                if lease.last_trial_id is not None:  # the cell ran before, and may go on where it was
+                    last = with_retries(partial(stored.storage.get_trial, lease.last_trial_id))
+                    if THREADS in last.user_attrs:
+                        trial.set_user_attr(THREADS, last.user_attrs[THREADS])
         return asked
 
     @cached_property

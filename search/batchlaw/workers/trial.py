@@ -18,7 +18,7 @@ from batchlaw.objectives.score import Score, metric_of, number_of, score_of
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
-from batchlaw.results.attributes import CONFIG
+from batchlaw.results.attributes import CONFIG, THREADS
 from batchlaw.sampling import rungs
 from batchlaw.spec import StudySpec
 from batchlaw.storage import batched_writes, with_retries
@@ -109,12 +109,19 @@ def run_trials(
         folder: of the trial of a user's function; see `Trial.run_dir`.
     """
     reporters, configs = [], []
+    threads = next((each.user_attrs[THREADS] for each in trials if THREADS in each.user_attrs), None)
     for trial in trials:
         reporters.append(Reporter(trial, spec, runtime.interrupts))
         with batched_writes(trial):
             config = derive(spec, with_retries(partial(suggest, trial, spec.space)), seeds)
+            if threads is None:
+                with runtime.interrupts.armed(None):
+                    threads = runtime.choose_threads([config] * len(trials))
             trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
+            trial.set_user_attr(THREADS, threads)
         configs.append(config)
+    assert threads is not None
+    runtime.threads.use(threads)
     trial_seconds = spec.search.trial_seconds if spec.search else None
     checkpoint = None
     if runtime.checkpoint_dir is not None and spec.task is not None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-import torch
-
 from batchlaw import sampling
 from batchlaw.dashboard.refresh import refresh
 from batchlaw.errors import Interrupted, WorkFailed
@@ -62,9 +60,11 @@ class Worker:
         stored.study.pruner = sampling.pruner(stored.spec)
         registration = Registration(
             stored.storage.engine, stored.study_id,
-            device=device_name(self.runtime.device), threads=torch.get_num_threads(),
+            device=device_name(self.runtime.device), threads=self.runtime.threads.now,
         )  # fmt: skip
-        with Heartbeat(stored, registration, self.runtime.interrupts, embedded=self.embedded) as self._heartbeat:
+        with Heartbeat(
+            stored, registration, self.runtime.interrupts, self.runtime.threads, embedded=self.embedded
+        ) as self._heartbeat:
             while not self.runtime.interrupts.stop_requested:
                 if self.deadline is not None and time.monotonic() >= self.deadline:
                     break

@@ -7,11 +7,6 @@ import subprocess
 from batchlaw.errors import BatchlawError
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def local_devices() -> list[str]:
     """UUIDs of the NVIDIA GPUs of this machine, found without PyTorch, which would open a context on a GPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -9,6 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import IO
 
+from batchlaw.cores import cores
 from batchlaw.workers.fleet import WorkerEnd
 from batchlaw.workers.launch.process import worker_command, worker_environment
 
@@ -16,14 +17,19 @@ from batchlaw.workers.launch.process import worker_command, worker_environment
 class LocalFleet:
     """The worker processes of one run; leaving the context stops what still runs."""
 
-    def __init__(self, arguments: list[str], *, storage_url: str, workers: int, gpus: list[str]) -> None:
-        """Start `batchlaw worker ARGUMENTS` so many times; worker i sees the GPUs of `gpus[i]`, if there are any."""
-        threads = max(1, (os.cpu_count() or 1) // workers)
+    def __init__(
+        self, arguments: list[str], *, storage_url: str, workers: int, threads: int | None, gpus: list[str]
+    ) -> None:
+        """Start `batchlaw worker ARGUMENTS` so many times; worker i sees the GPUs of `gpus[i]`, if there are any.
+
+        `threads` of each are the user's choice, or None.
+        """
+        share = max(1, cores() // workers)
         self.started = datetime.now()
         self._logs: list[IO[str]] = []
         self._processes: list[subprocess.Popen[str]] = []
         for index in range(workers):
-            environment = os.environ | worker_environment(storage_url, threads)
+            environment = os.environ | worker_environment(storage_url, threads, share)
             if gpus:
                 environment["CUDA_VISIBLE_DEVICES"] = gpus[index]
             log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+from batchlaw.cores import MAX_THREADS, THREADS, Machine
+
 STOP_SECONDS = 15.0  # for a worker to give its trial back
 
 
@@ -12,12 +14,18 @@ def worker_command(arguments: list[str]) -> list[str]:
     return [sys.executable, "-P", "-m", "batchlaw", "worker", *arguments]
 
 
-def worker_environment(storage_url: str, threads: int) -> dict[str, str]:
+def worker_environment(storage_url: str, threads: int | None, share: int) -> dict[str, str]:
     """What a worker gets in its environment: every user of a machine can read command lines, and a URL has a password.
 
-    OpenMP sizes its pool when PyTorch is loaded, so the number of threads is set before.
+    Args:
+        storage_url: of the database.
+        threads: that the user chose; None takes the user's OMP_NUM_THREADS, or else each worker decides.
+        share: the most that a worker may take where it decides. OpenMP and BLAS, which read it when they are loaded,
+            get no more either.
     """
-    return {"OMP_NUM_THREADS": str(threads), "BATCHLAW_THREADS": str(threads), "BATCHLAW_STORAGE": storage_url}
+    given = threads or Machine().given_threads()
+    number, name = (str(share), MAX_THREADS) if given is None else (str(given), THREADS)
+    return {"OMP_NUM_THREADS": number, name: number, "BATCHLAW_STORAGE": storage_url}
 
 
 def run_worker(arguments: list[str], environment: dict[str, str]) -> int:

@@ -18,7 +18,8 @@ class RayFleet:
         *,
         storage_url: str,
         workers: int,
-        threads: int,
+        threads: int | None,
+        cores: int,
         gpus_per_worker: int | None,
         workers_per_gpu: int | None,
     ) -> None:
@@ -41,8 +42,8 @@ class RayFleet:
         # would be imported.
         self._ray.cloudpickle.register_pickle_by_value(process)
         self.started = datetime.now()
-        task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(process.run_worker)
-        environment = process.worker_environment(storage_url, threads)
+        task = ray.remote(num_cpus=threads or cores, num_gpus=gpus, max_retries=0)(process.run_worker)
+        environment = process.worker_environment(storage_url, threads, cores)
         self._tasks = [task.remote(arguments, environment) for _ in range(workers)]
 
     def __enter__(self) -> "RayFleet":

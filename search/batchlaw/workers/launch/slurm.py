@@ -13,7 +13,8 @@ def submit(
     *,
     storage_url: str,
     workers: int,
-    threads: int,
+    threads: int | None,
+    cores: int,
     gpus_per_worker: int | None,
     workers_per_gpu: int | None,
     minutes: int,
@@ -29,7 +30,8 @@ def submit(
         arguments: of `batchlaw worker`.
         storage_url: of the database.
         workers: how many. With `workers_per_gpu`, as many of them share a job and its GPU.
-        threads: CPUs of each worker.
+        threads: of each worker, as the user chose; None leaves the choice to the worker.
+        cores: of each worker at most, where it chooses.
         gpus_per_worker: GPUs of each worker.
         workers_per_gpu: workers that share a GPU.
         minutes: time limit. A worker gives its trial back when Slurm warns of it.
@@ -46,13 +48,13 @@ def submit(
     except ModuleNotFoundError:
         raise BatchlawError("submitit is not installed: pip install 'batchlaw[slurm]'") from None
     # Jobs start in this folder; they must not import batchlaw, or what it needs, from here.
-    os.environ.update(worker_environment(storage_url, threads) | {"PYTHONSAFEPATH": "1"})
+    os.environ.update(worker_environment(storage_url, threads, cores) | {"PYTHONSAFEPATH": "1"})
     tasks = workers_per_gpu or 1
     n_jobs = -(-workers // tasks)
     try:
         executor = submitit.AutoExecutor(folder=str(folder), cluster="local" if here else "slurm")
         executor.update_parameters(
-            name="batchlaw", timeout_min=minutes, cpus_per_task=threads, tasks_per_node=tasks, nodes=1,
+            name="batchlaw", timeout_min=minutes, cpus_per_task=threads or cores, tasks_per_node=tasks, nodes=1,
             gpus_per_node=1 if workers_per_gpu else gpus_per_worker or 0,
         )  # fmt: skip
         if not here:
