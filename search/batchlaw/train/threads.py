@@ -6,7 +6,6 @@ timings of each, and one if the larger number clearly loses. A process spends at
 
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
 from math import inf, log
 
 import torch
@@ -23,40 +22,75 @@ _LOSS = 1.4  # one round is enough if it makes them so much slower, as beside a 
 _SURE_SECONDS = 0.1  # a timing this long needs no repetition: it is longer than the system's time slices
 _FEWEST_STEPS = 64  # of a run: a measurement takes 2 to 8 of them where steps are slow
 _VALID_SECONDS = 60.0  # other programs come and go
-_SHARE, _START = 1 / 20, 0.25  # of a process's time that it may spend on measuring, and seconds from which that counts
+_SHARE, _START_SECONDS = 1 / 20, 0.25  # of a process's time for measuring, and what it may spend at once
 
 Step = Callable[[], object]
 
 
-@dataclass
-class _Measurements:
-    """What this process has measured, and what that cost."""
+class Measurements:
+    """What a process has measured, and what that cost.
 
-    began: float = field(default_factory=time.monotonic)
-    spent: float = 0.0  # seconds
-    found: dict[Hashable, dict[float, tuple[float, int]]] = field(default_factory=dict)
+    Args:
+        clock: in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock, self._began, self._spent = clock, clock(), 0.0
+        self._found: dict[Hashable, dict[float, tuple[float, int]]] = {}  # by kind and size: when, and the threads
 
     def fastest(self, kind: Hashable, size: float, most: int, step: Callable[[], Step]) -> int:
-        """The fastest number of threads for steps of a kind.
+        """The number of threads with which steps of a kind are fastest.
 
-        Where it is too early to measure again, it is that of the nearest size, or 1.
+        Where it is too early to measure again, it is the number of the nearest size, or 1.
 
         Args:
             kind: of the steps.
             size: of a step, in examples.
-            most: the largest number.
+            most: the largest number of threads.
             step: makes the step to be timed.
         """
-        known, now = self.found.setdefault((kind, most), {}), time.monotonic()
+        known, now = self._found.setdefault((kind, most), {}), self._clock()
         fresh = size in known and now - known[size][0] < _VALID_SECONDS
-        if not fresh and self.spent <= _SHARE * (now - self.began) + _START:
-            known[size] = now, _fastest(step(), most)
-            self.spent += time.monotonic() - now
+        if not fresh and self._spent <= _SHARE * (now - self._began) + _START_SECONDS:
+            before = torch.get_num_threads()
+            try:
+                known[size] = now, self._doubled(step(), most)
+            finally:
+                torch.set_num_threads(before)
+            self._spent += self._clock() - now
         nearest = min(known, key=lambda other: abs(log(other / size)), default=None)
         return 1 if nearest is None else known[nearest][1]
 
+    def _doubled(self, step: Step, most: int) -> int:
+        """Double the threads from 1 as long as that pays."""
+        best = 1
+        self._seconds_a_step(step, best)  # allocates what later steps use again
+        while best < most and self._pays(step, best, min(2 * best, most)):
+            best = min(2 * best, most)
+        return best
 
-_measurements = _Measurements()
+    def _pays(self, step: Step, few: int, many: int) -> bool:
+        """Whether more threads are clearly faster: their slowest timing against the fastest of fewer, in turn."""
+        fastest, slowest = inf, 0.0
+        for _ in range(_ROUNDS):
+            fastest = min(fastest, self._seconds_a_step(step, few))
+            latest = self._seconds_a_step(step, many)
+            slowest = max(slowest, latest)
+            if slowest > _LOSS * fastest or latest > _SURE_SECONDS:
+                break
+        return fastest > _GAIN * slowest
+
+    def _seconds_a_step(self, step: Step, threads: int) -> float:
+        torch.set_num_threads(threads)
+        n, began = 0, self._clock()
+        while True:
+            step()
+            n, seconds = n + 1, self._clock() - began
+            if n == _STEPS or seconds > _SECONDS:
+                return seconds / n
+
+
+_measurements = Measurements()
 
 
 def fastest_threads(configs: Sequence[TrainConfig], train: Examples, most: int) -> int:
@@ -95,44 +129,9 @@ def free_threads(most: int) -> int:
 
     It is for code whose steps cannot be timed beforehand, and tells how many cores are free.
     """
-    before = torch.get_num_threads()
-    try:
 
-        def step() -> Step:
-            matrix = torch.zeros(384, 384)
-            return lambda: matrix @ matrix
+    def step() -> Step:
+        matrix = torch.zeros(384, 384)
+        return lambda: matrix @ matrix
 
-        return 1 if most == 1 else _measurements.fastest("product", 1, most, step)
-    finally:
-        torch.set_num_threads(before)
-
-
-def _fastest(step: Step, most: int) -> int:
-    """Double the threads from 1 as long as that pays."""
-    best = 1
-    _seconds_a_step(step, best)  # allocates what later steps use again
-    while best < most and _pays(step, best, min(2 * best, most)):
-        best = min(2 * best, most)
-    return best
-
-
-def _pays(step: Step, few: int, many: int) -> bool:
-    """Whether more threads are clearly faster: their slowest timing against the fastest of fewer, in turn."""
-    fastest, slowest = inf, 0.0
-    for _ in range(_ROUNDS):
-        fastest = min(fastest, _seconds_a_step(step, few))
-        latest = _seconds_a_step(step, many)
-        slowest = max(slowest, latest)
-        if slowest > _LOSS * fastest or latest > _SURE_SECONDS:
-            break
-    return fastest > _GAIN * slowest
-
-
-def _seconds_a_step(step: Step, threads: int) -> float:
-    torch.set_num_threads(threads)
-    n, began = 0, time.perf_counter()
-    while True:
-        step()
-        n, seconds = n + 1, time.perf_counter() - began
-        if n == _STEPS or seconds > _SECONDS:
-            return seconds / n
+    return 1 if most == 1 else _measurements.fastest("product", 1, most, step)

@@ -18,7 +18,7 @@ class LocalFleet:
     """The worker processes of one run; leaving the context stops what still runs."""
 
     def __init__(
-        self, arguments: list[str], *, storage_url: str, workers: int, threads: int | None, gpus: list[str]
+        self, arguments: list[str], *, storage_url: str, workers: int, threads: int | None = None, gpus: list[str]
     ) -> None:
         """Start `batchlaw worker ARGUMENTS` so many times; worker i sees the GPUs of `gpus[i]`, if there are any.
 
