@@ -3,6 +3,7 @@
 The names in `__all__` are public. All else may change between versions.
 
     Study                                   a study in a database: search, designed runs, reports, exports
+    studies                                 the state of every study of a database
     Trial                                   what a training function of your own gets
     claim, law, transfer                    the same results from a table of runs
     copy_studies                            from one database to another
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from batchlaw.results.ranking import Ranking
     from batchlaw.study import Study
     from batchlaw.study.copying import copy_studies
+    from batchlaw.study.listing import studies
 
 __version__ = "0.1.0"
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "claim",
     "copy_studies",
     "law",
+    "studies",
     "transfer",
 ]
 # Imported when a name is first used, so that neither PyTorch nor pandas is loaded before it is needed.
@@ -88,6 +91,7 @@ _MODULES = {
     "claim": "batchlaw.claims.claim",
     "copy_studies": "batchlaw.study.copying",
     "law": "batchlaw.laws.tables",
+    "studies": "batchlaw.study.listing",
     "transfer": "batchlaw.laws.tables",
 }
 

@@ -31,8 +31,13 @@ def engine(storage_url):
 @pytest.fixture
 def slots(engine):
     slots = Slots(engine, study_id=1)
-    slots.create(3)
+    create(slots, 3)
     return slots
+
+
+def create(slots, trials):
+    with slots._engine.begin() as connection:
+        slots.create(connection, trials)
 
 
 def states(slots):
@@ -58,7 +63,7 @@ def test_each_slot_is_leased_once(slots):
 
 def test_further_open_slots_are_leased_to_the_same_holder(engine):
     slots = Slots(engine, study_id=1)
-    slots.create(8)
+    create(slots, 8)
     first = slots.lease()
     assert slots.n_open([1, 3, 5, 7]) == 4
     more = slots.lease_more(first, [1, 3, 5, 7], 3)
@@ -79,7 +84,7 @@ def test_further_open_slots_are_leased_to_the_same_holder(engine):
 
 def test_no_slot_goes_to_two_holders(storage_url, engine):
     """Two workers lease from the same slots at the same time."""
-    Slots(engine, study_id=1).create(60)
+    create(Slots(engine, study_id=1), 60)
 
     def take(_):
         storage = open_storage(storage_url)
@@ -157,7 +162,7 @@ def test_resizing_adds_and_removes_open_slots_only(slots):
 
 def test_studies_do_not_share_slots(engine, slots):
     other = Slots(engine, study_id=2)
-    other.create(1)
+    create(other, 1)
     assert other.lease().slot == 0
     assert other.lease() is None
     assert states(slots) == (3, 0, 0)
@@ -165,12 +170,12 @@ def test_studies_do_not_share_slots(engine, slots):
 
 def test_a_reused_study_id_starts_with_open_slots(slots):
     slots.finish(slots.lease())
-    slots.create(2)
+    create(slots, 2)
     assert states(slots) == (2, 0, 0)
 
 
 def test_concurrent_processes_never_share_a_slot(popen, storage_url, engine):
-    Slots(engine, 1).create(60)
+    create(Slots(engine, 1), 60)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     racers = [popen([sys.executable, "-c", LEASES_ALL, storage_url], **pipes) for _ in range(4)]
     assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 4

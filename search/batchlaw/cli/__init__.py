@@ -11,6 +11,7 @@ from batchlaw import __version__
 from batchlaw.cli import (
     exporting,
     judging,
+    keeping,
     launching,
     laws,
     profiling,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 # Commands that keep all they read in memory. By default Python searches it for garbage after every 700 new objects,
 # which took a sixth of the time of `claim` (measured with 5,000 trials).
-_KEEPING = {"status", "reap", "storage", "schema", "export", "claim", "law", "transfer", "recommend", "report"}
+_KEEPING = {"status", "list", "reap", "storage", "schema", "export", "claim", "law", "transfer", "recommend", "report"}
 _NEW_OBJECTS = 50_000
 
 
@@ -53,7 +54,7 @@ def options(
 
 _MODULES = (
     running, launching, profiling, judging, laws, recommending, reading, replaying, exporting, reporting, serving,
-    storing,
+    storing, keeping,
 )  # fmt: skip
 for module in _MODULES:
     module.add_commands(app)

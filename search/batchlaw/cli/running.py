@@ -19,6 +19,7 @@ from batchlaw.cli.console import (
     StudyArgument,
     ThreadsOption,
     bounded,
+    errors,
     output,
 )
 from batchlaw.study import Study
@@ -72,6 +73,7 @@ def run(
     options.check_device()  # before anything is written
     options.check(read_spec(file))
     study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
+    _say_renamed(study, file, fork)
     _show_preregistration(study)
     gpus = gpus_for(device)
     count = workers or n_workers(gpus)
@@ -133,9 +135,19 @@ def create(
 ) -> None:
     """Register a study without running it."""
     study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
+    _say_renamed(study, file, fork)
     _show_preregistration(study)
     output.print(f"{study.name} is registered in {study.storage} with {study.stored.slots.counts().total} trials.")
     output.print(f"Start a worker on any machine:  batchlaw worker {study.name} --storage URL")
+
+
+def _say_renamed(study: Study, file: Path, fork: str | None) -> None:
+    """Say that the study of a file has another name now."""
+    from batchlaw.spec import read_spec
+
+    name = fork or read_spec(file).name
+    if name != study.name:
+        errors.print(f"{name} was renamed: this is {study.name}; --fork {name} starts a new study", soft_wrap=True)
 
 
 def _show_preregistration(study: Study) -> None:
@@ -184,7 +196,7 @@ def worker(
     ] = True,
 ) -> None:
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
-    from batchlaw.objectives.runtime import default_runs_dir
+    from batchlaw.objectives.folders import default_runs_dir
     from batchlaw.spec import read_spec
     from batchlaw.study.code import code_for
     from batchlaw.train.checkpoint import default_checkpoint_dir

@@ -12,14 +12,10 @@ import torch
 
 from batchlaw import __version__
 from batchlaw.interrupts import Interrupts
+from batchlaw.objectives.folders import default_runs_dir
 from batchlaw.objectives.threads import Threads
 from batchlaw.objectives.trial import TrainFunction
 from batchlaw.spec import TrainConfig
-
-
-def default_runs_dir() -> Path:
-    """In the user's cache."""
-    return Path.home() / ".cache" / "batchlaw" / "runs"
 
 
 @dataclass(frozen=True)

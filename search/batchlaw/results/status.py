@@ -9,7 +9,7 @@ from batchlaw.results.notebook import notebook_html
 from batchlaw.results.ranking import best_first
 from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at
 from batchlaw.spec import StudySpec, fingerprint
-from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, with_retries, workers_of
+from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, history_of, with_retries, workers_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,6 +22,15 @@ class StudyStatus:
     best: TrialRecord | None
     trials_a_minute: float | None  # from the first start to the last end; None before the first end
     workers: tuple[WorkerRecord, ...]  # the latest first
+    created: datetime | None  # UTC; None of studies from before version 0.2
+    former_names: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """`done`, `running` while workers are alive, or `waiting` for workers."""
+        if self.slots.done == self.slots.total:
+            return "done"
+        return "running" if any(worker.state in ("idle", "training") for worker in self.workers) else "waiting"
 
     @property
     def at_work(self) -> list[WorkerRecord]:
@@ -60,6 +69,9 @@ class StudyStatus:
         }
         return {
             "study": self.spec.name,
+            "former_names": list(self.former_names),
+            "created": self.created and self.created.isoformat(),
+            "state": self.state,
             "question": self.spec.question,
             "fingerprint": fingerprint(self.spec),
             "metric": self.spec.arm.metric,
@@ -93,10 +105,11 @@ def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus
         seconds = (max(brief.ended for brief in ended if brief.ended) - began).total_seconds()
         rate = 60 * len(ended) / seconds if seconds > 0 else None
     ranking = best_first(briefs, stored.spec.direction)
+    created, former = history_of(stored)
     return StudyStatus(
         stored.spec, with_retries(stored.slots.counts), outcome_counts(briefs),
         with_retries(lambda: record_at(stored, ranking[0].number)) if ranking else None, rate,
-        tuple(workers_of(stored.storage.engine, stored.study_id)),
+        tuple(workers_of(stored.storage.engine, stored.study_id)), created, tuple(former),
     )  # fmt: skip
 
 

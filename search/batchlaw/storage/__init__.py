@@ -1,6 +1,7 @@
 """The database: Optuna's tables, and beside them batchlaw's slots, workers and pages."""
 
 import batchlaw.storage.quiet  # noqa: F401  (before anything imports Optuna)
+from batchlaw.storage.changes import delete_study, rename_study
 from batchlaw.storage.copying import copy_studies
 from batchlaw.storage.engine import absolute, open_storage, redacted
 from batchlaw.storage.optuna_internals import (
@@ -17,7 +18,9 @@ from batchlaw.storage.slots import Lease, SlotCounts, Slots
 from batchlaw.storage.studies import (
     StoredStudy,
     folder_name,
+    history_of,
     load,
+    load_all,
     note_profile,
     note_refresh_failure,
     note_run,
@@ -55,12 +58,15 @@ __all__ = [
     "cached_reads",
     "check_idle",
     "copy_studies",
+    "delete_study",
     "folder_name",
     "heads_of",
     "health_of",
+    "history_of",
     "hyperband",
     "live_workers",
     "load",
+    "load_all",
     "n_asked_to_stop",
     "note_profile",
     "note_refresh_failure",
@@ -70,6 +76,7 @@ __all__ = [
     "profiles_of",
     "redacted",
     "register",
+    "rename_study",
     "trials_of",
     "upgrade",
     "with_retries",

@@ -31,7 +31,6 @@ from sqlalchemy.exc import IntegrityError
 
 from batchlaw.errors import StorageError, StudyError
 from batchlaw.storage.engine import open_storage
-from batchlaw.storage.migrations import create_tables
 from batchlaw.storage.retries import with_retries
 from batchlaw.storage.studies import check_tables
 from batchlaw.storage.tables import pages, slots, workers
@@ -61,15 +60,14 @@ def copy_studies(source: RDBStorage, target: str, names: Sequence[str] | None, *
         WorkFailed: a database failed permanently, or for too long.
     """
     check_tables(source)
-    theirs = _tables(source.engine)
+    theirs = study_tables(source.engine)
     studies = with_retries(lambda: _studies(source.engine, theirs["studies"], names))
     if not force:
         for study in studies:
             check_idle(source.engine, study["study_id"])
     there = open_storage(target, create=True)  # after all that may be refused without it
-    create_tables(there.engine)
     check_tables(there)
-    ours = _tables(there.engine)
+    ours = study_tables(there.engine)
 
     def work() -> None:
         with _snapshot(source.engine) as reading, there.engine.begin() as writing:
@@ -142,10 +140,7 @@ class _Copy:
         return [table for name, table in self.theirs.items() if name != "studies"]
 
     def _mine(self, table: Table) -> ColumnElement[bool]:
-        if "study_id" in table.c:
-            return table.c.study_id == self.study_id
-        trials = self.theirs["trials"]
-        return table.c.trial_id.in_(select(trials.c.trial_id).where(trials.c.study_id == self.study_id))
+        return rows_of(self.theirs, table, self.study_id)
 
     def _rows(self, table: Table) -> Iterator[int]:
         query = select(table).where(self._mine(table)).order_by(*table.primary_key)
@@ -183,7 +178,15 @@ def _check_texts(table: Table, row: dict[str, Any]) -> None:
             )
 
 
-def _tables(engine: Engine) -> dict[str, Table]:
+def rows_of(tables: dict[str, Table], table: Table, study_id: int) -> ColumnElement[bool]:
+    """The condition of the rows of a study in one of its tables."""
+    if "study_id" in table.c:
+        return table.c.study_id == study_id
+    trials = tables["trials"]
+    return table.c.trial_id.in_(select(trials.c.trial_id).where(trials.c.study_id == study_id))
+
+
+def study_tables(engine: Engine) -> dict[str, Table]:
     """The tables with rows of studies, Optuna's and batchlaw's, each after those that it refers to."""
     found = MetaData()
     found.reflect(engine)

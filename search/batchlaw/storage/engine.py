@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from batchlaw.errors import StorageError
+from batchlaw.storage.creation import create_missing_tables
 from batchlaw.storage.optuna_internals import announce, open_tables, stored_schema
 from batchlaw.storage.retries import reason_of, retry
 
@@ -80,9 +81,10 @@ def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = F
     text = url.render_as_string(hide_password=False)
     announce("storage", "sampler", "pruner")
     try:
-        schema = None if create else retry(lambda: _schema_of_studies(url, storage_url), 2)
-        opening = partial(open_tables, text, engine_kwargs, schema=schema, any_schema=any_schema)
-        storage = retry(opening, 5 if create else 2)
+        if create:
+            retry(lambda: _create_tables(url, engine_kwargs), 5)
+        schema = retry(lambda: _schema_of_studies(url, storage_url), 2)
+        storage = retry(lambda: open_tables(text, engine_kwargs, schema=schema, any_schema=any_schema), 2)
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         raise StorageError(reason_of(error), argument="storage", got=redacted(storage_url)) from None
     event.listen(storage.engine, "checkin", _note_checkin)
@@ -109,6 +111,14 @@ def _parsed(storage_url: str) -> URL:
     if importlib.util.find_spec(module) is None:
         raise refused(f"needs {module}; pip install 'batchlaw[{extra}]'")
     return url.set(drivername=drivername)
+
+
+def _create_tables(url: URL, engine_kwargs: dict[str, Any]) -> None:
+    engine = create_engine(url, **engine_kwargs)
+    try:
+        create_missing_tables(engine)
+    finally:
+        engine.dispose()
 
 
 def _schema_of_studies(url: URL, storage_url: str) -> str:

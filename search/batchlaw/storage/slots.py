@@ -19,7 +19,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, not_, or_, select, update
 
-from batchlaw.storage.migrations import create_tables
 from batchlaw.storage.retries import RETRY_SECONDS, with_retries
 from batchlaw.storage.tables import asynchronous_commit, is_alive, now, process_space
 from batchlaw.storage.tables import slots as _slots
@@ -63,13 +62,11 @@ class Slots:
         self._now = now(engine)
         self._renewed: dict[str, float] = {}  # by holder: time.monotonic() of the last lease or renewal here
 
-    def create(self, trials: int) -> None:
+    def create(self, connection: Connection, trials: int) -> None:
         """Make the open slots of a new study."""
-        create_tables(self._engine)
-        with self._engine.begin() as connection:
-            # Optuna may give the id of a deleted study again; its slots are still here.
-            connection.execute(delete(_slots).where(self._mine))
-            self._insert(connection, range(trials))
+        # Optuna may give the id of a deleted study again; its slots are still here.
+        connection.execute(delete(_slots).where(self._mine))
+        self._insert(connection, range(trials))
 
     def resize(self, trials: int) -> None:
         """Set the budget by adding or removing open slots; held and done slots stay."""

@@ -1,5 +1,6 @@
 """Studies in the database: registration with their spec, loading by name, and the facts stored with them."""
 
+import contextlib
 import json
 import traceback
 import uuid
@@ -12,18 +13,23 @@ from typing import Any
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.storages import RDBStorage
+from sqlalchemy import Connection, func, select
 
 from batchlaw.errors import StorageError, StudyError
 from batchlaw.recipe.space import cells
 from batchlaw.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
-from batchlaw.storage.optuna_internals import study_storage
+from batchlaw.storage.one_transaction import one_transaction
+from batchlaw.storage.optuna_internals import keep_brackets, study_storage
 from batchlaw.storage.retries import with_retries
 from batchlaw.storage.slots import Slots
 from batchlaw.storage.study_page import StudyPage
-from batchlaw.storage.tables import SCHEMA, check_known, schema_version
+from batchlaw.storage.tables import SCHEMA, check_known, pages, schema_version, slots
+from batchlaw.storage.workers import live_workers
 
+_PREFIX = "batchlaw:"
 _SPEC, _FINGERPRINT, _VERSION, _ID = "batchlaw:spec", "batchlaw:fingerprint", "batchlaw:version", "batchlaw:id"
-_CLAIMS = "batchlaw:claims"
+FORMERLY = "batchlaw:formerly:"  # and a name: when the study lost it
+_CLAIMS, _CREATED = "batchlaw:claims", "batchlaw:created"
 _PROFILE = "batchlaw:profile:"
 _NOT_DRAWN = "batchlaw:not-drawn"
 
@@ -47,8 +53,9 @@ def register(
     trials: int | None,
     version: str,
     preregistration: list[dict[str, str]] | None = None,
+    new: bool = False,
 ) -> StoredStudy:
-    """Create a study, or open the stored study of the same name and spec.
+    """Create a study, or open the stored study of the same name and spec. A study is there whole or not at all.
 
     Args:
         storage: the database.
@@ -56,41 +63,98 @@ def register(
         trials: the number of trials, instead of the spec's; it also changes a stored study.
         version: of batchlaw; recorded with a new study.
         preregistration: of a designed arm: for each claim, what would support and what would contradict it.
+        new: take the name from a study that had it formerly, instead of opening that.
 
     Raises:
         StudyError: a study of this name has another spec, or was not made by batchlaw.
         StorageError: the tables of the database are of another version.
     """
-    if with_retries(lambda: schema_version(storage.engine)):
-        check_tables(storage)
+    check_tables(storage)
+    facts = {
+        _ID: uuid.uuid4().hex[:8], _VERSION: version, _CREATED: datetime.now(UTC).isoformat(timespec="seconds"),
+        _CLAIMS: preregistration, _FINGERPRINT: fingerprint(spec), _SPEC: canonical_json(spec),
+    }  # fmt: skip
+
+    def work() -> None:
+        with one_transaction(storage.engine) as (connection, within):
+            if not _is_free(connection, within, spec.name, new=new):
+                return
+            study = optuna.create_study(study_name=spec.name, storage=within, direction=spec.direction)
+            study_id = within.get_study_id_from_name(spec.name)
+            if live_workers(storage.engine, study_id):  # a deleted study had the id
+                raise StudyError("workers of a study that was just deleted are leaving; try again in a minute")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                study.set_metric_names([spec.arm.metric])  # else the dashboard shows "Objective 0"
+            Slots(storage.engine, study_id).create(connection, trials or n_trials(spec))
+            StudyPage(storage.engine, study_id).create(connection)
+            for key, value in facts.items():
+                study.set_user_attr(key, value)
+
+    if not with_retries(lambda: _is_stored(storage, spec.name, new=new)):
+        with contextlib.suppress(DuplicatedStudyError):  # a program without batchlaw made it just now
+            with_retries(work)
+    stored = load(storage, spec.name)
+    differing = differing_fields(stored.spec, spec)
+    if differing:
+        raise StudyError(
+            f"study {stored.spec.name!r} is stored with another spec; {'; '.join(differing)}",
+            remedy="Study.create(name=…)",
+        )
+    if trials is not None:
+        stored.slots.resize(trials)
+    return stored
+
+
+def _id_of(connection: Connection, storage: RDBStorage, name: str, *, former: bool = True) -> int | None:
+    """The id of the study of a name, or else of the one that had it formerly."""
     try:
-        cache = study_storage(storage)
-        study = with_retries(lambda: optuna.create_study(study_name=spec.name, storage=cache, direction=spec.direction))
-    except DuplicatedStudyError:
-        stored = load(storage, spec.name)
-        differing = differing_fields(stored.spec, spec)
-        if differing:
-            raise StudyError(
-                f"study {spec.name!r} is stored with another spec; {'; '.join(differing)}",
-                remedy="Study.create(name=…)",
-            ) from None
-        if trials is not None:
-            stored.slots.resize(trials)
-        return stored
+        return storage.get_study_id_from_name(name)
+    except KeyError:
+        return _formerly_named(connection, storage, name) if former else None
+
+
+def _formerly_named(connection: Connection, storage: RDBStorage, name: str) -> int | None:
+    """The id of the study that had a name last."""
+    lost: dict[int, str] = {}
+    if schema_version(storage.engine) != SCHEMA:
+        return None
+    for study_id in connection.scalars(select(pages.c.study_id)).all():
+        with contextlib.suppress(KeyError):  # Optuna's command has deleted it
+            lost[study_id] = storage.get_study_user_attrs(study_id).get(FORMERLY + name, "")
+    latest = max(lost, key=lambda study_id: lost[study_id], default=None)
+    return latest if latest is not None and lost[latest] else None
+
+
+def _is_stored(storage: RDBStorage, name: str, *, new: bool) -> bool:
+    """Whether there is nothing to register; this takes a few milliseconds, and a registration a hundred."""
+    with storage.engine.connect() as connection:
+        study_id = _id_of(connection, storage, name, former=not new)
+    return study_id is not None and _SPEC in storage.get_study_user_attrs(study_id)
+
+
+def _is_free(connection: Connection, storage: RDBStorage, name: str, *, new: bool) -> bool:
+    """Whether a study of this name can be made; deletes one whose registration was interrupted.
+
+    Earlier versions registered in several steps. Their attributes, or their slots after the name of the metric, tell
+    that an empty study is batchlaw's.
+    """
+    study_id = _id_of(connection, storage, name, former=not new)
+    if study_id is None:
+        return True
+    attributes = storage.get_study_user_attrs(study_id)
+    if _SPEC in attributes or storage.get_n_trials(study_id):
+        return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names([spec.arm.metric])  # else the dashboard shows "Objective 0"
-    study_id = storage.get_study_id_from_name(spec.name)
-    slots, page = Slots(storage.engine, study_id), StudyPage(storage.engine, study_id)
-    slots.create(trials or n_trials(spec))
-    page.create()
-    facts = {
-        _ID: uuid.uuid4().hex[:8], _VERSION: version, _CLAIMS: preregistration, _FINGERPRINT: fingerprint(spec),
-        _SPEC: canonical_json(spec),
-    }  # fmt: skip
-    for key, value in facts.items():
-        study.set_user_attr(key, value)  # the spec is last: a study that has it is complete
-    return StoredStudy(spec, study, study_id, storage, slots, page)
+        metrics = optuna.load_study(study_name=name, storage=storage).metric_names
+    untouched = select(func.count()).where(slots.c.study_id == study_id, slots.c.attempts == 0)
+    ours = any(key.startswith(_PREFIX) for key in attributes) or (
+        not attributes and metrics is not None and bool(connection.scalar(untouched))
+    )
+    if ours:
+        storage.delete_study(study_id)
+    return ours
 
 
 def n_trials(spec: StudySpec) -> int:
@@ -116,31 +180,69 @@ def check_tables(storage: RDBStorage) -> None:
 
 
 def load(storage: RDBStorage, name: str) -> StoredStudy:
-    """Load a study by name.
+    """Load a study by its name, or by a former name that no other study has taken.
 
     Raises:
         StudyError: there is no such study, or it was not made by batchlaw.
         StorageError: the tables of the database are of another version.
     """
-    names = with_retries(lambda: optuna.get_all_study_names(storage=storage))
-    if name not in names:
-        known = ", ".join(sorted(names)) or "none"
+
+    def find() -> tuple[int, str] | None:
+        with storage.engine.connect() as connection:
+            study_id = _id_of(connection, storage, name)
+        return None if study_id is None else (study_id, storage.get_study_name_from_id(study_id))
+
+    found = with_retries(find)
+    if found is None:
+        known = ", ".join(sorted(with_retries(lambda: optuna.get_all_study_names(storage=storage)))) or "none"
         raise StudyError(f"there is no study {name!r} in the database; it holds {known}")
-    study = with_retries(lambda: optuna.load_study(study_name=name, storage=study_storage(storage)))
+    study_id, present = found
+    study = with_retries(lambda: optuna.load_study(study_name=present, storage=study_storage(storage)))
     text = study.user_attrs.get(_SPEC)
     if text is None:
         raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was interrupted")
     check_tables(storage)
-    spec = parse_spec(json.loads(text), f"stored study {name!r}")
-    study_id = with_retries(lambda: storage.get_study_id_from_name(name))
+    table = json.loads(text)
+    spec = parse_spec(table | {"name": present}, f"stored study {present!r}")
+    keep_brackets(study, table["name"])
     slots, page = Slots(storage.engine, study_id), StudyPage(storage.engine, study_id)
     return StoredStudy(spec, study, study_id, storage, slots, page)
 
 
+def load_all(storage: RDBStorage) -> list[StoredStudy]:
+    """The studies of batchlaw in a database, in the order in which they were made."""
+    check_tables(storage)
+
+    def names() -> list[str]:
+        with storage.engine.connect() as connection:
+            ids = connection.scalars(select(pages.c.study_id).order_by(pages.c.study_id)).all()
+        found = []
+        for study_id in ids:
+            with contextlib.suppress(KeyError):  # Optuna's command has deleted it
+                found.append(storage.get_study_name_from_id(study_id))
+        return found
+
+    return [load(storage, name) for name in with_retries(names)]
+
+
+def history_of(stored: StoredStudy) -> tuple[datetime | None, list[str]]:
+    """When a study was made, UTC, and its former names. Studies from before version 0.2 have no time."""
+    attributes = with_retries(lambda: stored.study.user_attrs)
+    made = attributes.get(_CREATED)
+    former = [key.removeprefix(FORMERLY) for key in attributes if key.startswith(FORMERLY)]
+    former = [name for name in former if name != stored.spec.name]
+    return made and datetime.fromisoformat(made), sorted(former)
+
+
 def folder_name(stored: StoredStudy) -> str:
-    """A name for the folder of a study's files. A study that is deleted and made again gets another name."""
-    identity = with_retries(lambda: stored.study.user_attrs).get(_ID)  # None in studies from before version 0.2
-    return f"{stored.spec.name}-{identity or fingerprint(stored.spec)}"
+    """A name for the folder of a study's files: its first name and its identity.
+
+    A study that is renamed keeps its folder. A study that is deleted and made again gets another one.
+    """
+    attributes = with_retries(lambda: stored.study.user_attrs)
+    identity = attributes.get(_ID)  # None in studies from before version 0.2
+    first = json.loads(attributes[_SPEC])["name"]
+    return f"{first}-{identity or fingerprint(stored.spec)}"
 
 
 def note_run(stored: StoredStudy, key: str, facts: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import Engine, delete, insert, or_, update
+from sqlalchemy import Connection, Engine, delete, insert, or_, update
 
 from batchlaw.storage.retries import with_retries
 from batchlaw.storage.tables import now, pages
@@ -20,11 +20,10 @@ class StudyPage:
         self._engine, self._study_id, self._now = engine, study_id, now(engine)
         self._mine = pages.c.study_id == study_id
 
-    def create(self) -> None:
+    def create(self, connection: Connection) -> None:
         """Make the row of a new study. Optuna may give the id of a deleted study again, so an old row is deleted."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(pages).where(self._mine))
-            connection.execute(insert(pages).values(**_fresh(self._engine, self._study_id)))
+        connection.execute(delete(pages).where(self._mine))
+        connection.execute(insert(pages).values(**_fresh(self._engine, self._study_id)))
 
     def take(self, trials: int | None = None) -> str | None:
         """Take the right to draw the page, if it is due and nobody else draws.

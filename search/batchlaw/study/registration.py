@@ -48,7 +48,7 @@ def check_budget(spec: StudySpec, trials: int | None) -> None:
 
 
 def register_study(
-    spec: StudySpec, code: Code, storage: str, *, trials: int | None, data_dir: Path | None, download: bool
+    spec: StudySpec, code: Code, storage: str, *, trials: int | None, data_dir: Path | None, download: bool, new: bool
 ) -> "StoredStudy":
     """Check all that can be checked, and then register the study; if it is already stored, open it.
 
@@ -59,6 +59,7 @@ def register_study(
         trials: a budget in place of the spec's.
         data_dir: folder of the data sets.
         download: whether a missing data set may be downloaded.
+        new: take the name from a study that had it formerly, instead of opening that.
 
     Raises:
         SpecError: the space holds a configuration that cannot be trained.
@@ -81,4 +82,4 @@ def register_study(
     check_budget(spec, trials)
     claims = preregistration(spec.claim) if spec.claim is not None else None
     database = open_storage(storage, create=True)
-    return register(database, spec, trials=trials, version=__version__, preregistration=claims)
+    return register(database, spec, trials=trials, version=__version__, preregistration=claims, new=new)

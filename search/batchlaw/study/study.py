@@ -75,6 +75,10 @@ class Study(StudyResults):
     ) -> "Study":
         """Register a study from a study file or from keywords; if it is already stored, open it.
 
+        A study is there whole or not at all: a process that is killed leaves nothing, and of many processes that do
+        this at once one registers and the others open. A study that was renamed is found by its former name, until
+        another takes the name: by a file and `name`, or by `rename`.
+
         Every table of a study file is a keyword. In `space` a number or a name fixes a hyperparameter, a list is a
         choice, and a tuple `(low, high)` is a range on the scale of its hyperparameter: logarithmic for `base_lr` and
         `weight_decay`, powers of two for a `batch_size` between two of them, else linear.
@@ -133,10 +137,11 @@ class Study(StudyResults):
             "claim": claim, "metric": metric, "direction": direction, "trials": trials, "replicates": replicates,
             "sampler": sampler, "pruner": pruner, "seed": seed, "epochs": epochs, "steps": steps, "examples": examples,
         }  # fmt: skip
-        spec, code, url = spec_of(path, keywords), code_of(objective, path), _url(storage)
+        spec, code, url = spec_of(path, keywords), code_of(objective, path), url_of(storage)
         stored = register_study(
-            spec, code, url, trials=None if path is None else trials, data_dir=path_of(data_dir), download=download
-        )
+            spec, code, url, trials=None if path is None else trials, data_dir=path_of(data_dir), download=download,
+            new=path is not None and name is not None,
+        )  # fmt: skip
         return cls(stored, url, code)
 
     @classmethod
@@ -148,7 +153,7 @@ class Study(StudyResults):
         file: StrPath | None = None,
         objective: "TrainFunction | None" = None,
     ) -> "Study":
-        """Find a study by its name.
+        """Find a study by its name, or by a former name that no other study has taken.
 
         A study with a training function or program of yours runs code, and code is run only from this machine, never
         because the database names it. To run such a study, give its file or its function; to read it, neither is
@@ -168,7 +173,7 @@ class Study(StudyResults):
         from batchlaw.storage import load, open_storage
         from batchlaw.study.code import code_for
 
-        url = _url(storage)
+        url = url_of(storage)
         stored = load(open_storage(url), name)
         return cls(stored, url, code_for(stored.spec, path_of(file), objective))
 
@@ -231,6 +236,46 @@ class Study(StudyResults):
         from batchlaw.study.stopping import stop_study
 
         return stop_study(self.stored, "finish" if finish else "now", wait=wait)
+
+    def rename(self, name: str) -> None:
+        """Give the study another name, also while workers are at work on it.
+
+        Files, exports and dashboards with the former name stay valid: it leads to the study until another study takes
+        it. The study keeps the folder of its trials' files.
+
+        Args:
+            name: the new one; the name of no other study.
+
+        Raises:
+            SpecError: it cannot be the name of a study.
+            StudyError: another study has the name.
+        """
+        from batchlaw.storage import load, rename_study
+
+        rename_study(self.stored, name)
+        self.stored = load(self.stored.storage, name)
+
+    def delete(self, *, force: bool = False) -> list[Path]:
+        """Delete the study from the database: its trials, attributes, pages and workers, all of them or nothing.
+
+        Files stay: those of its trials in the folders that are returned, and the checkpoints of interrupted trials in
+        the folder of checkpoints. After this the object is of no use.
+
+        Args:
+            force: even while workers are at work; they are asked to leave, and their trials are lost.
+
+        Returns:
+            The folders on this machine with files of its trials.
+
+        Raises:
+            StorageError: workers are at work, and it is not forced.
+        """
+        from batchlaw.objectives.folders import default_runs_dir
+        from batchlaw.storage import delete_study, folder_name
+
+        folder = default_runs_dir() / folder_name(self.stored)
+        delete_study(self.stored, force=force)
+        return [folder] if folder.is_dir() else []
 
     def profile(
         self,
@@ -338,5 +383,6 @@ class Study(StudyResults):
             self._asking = None
 
 
-def _url(storage: str | None) -> str:
+def url_of(storage: str | None) -> str:
+    """The URL of the database that is meant."""
     return storage or os.environ.get("BATCHLAW_STORAGE") or DEFAULT_URL

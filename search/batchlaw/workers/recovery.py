@@ -10,6 +10,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from batchlaw.errors import StudyError
 from batchlaw.recipe.result import Outcome
 from batchlaw.results.attributes import OUTCOME, REASON, RETRIES, RETRY_OF, THREADS
 from batchlaw.storage import Lease, StoredStudy, with_retries
@@ -20,7 +21,12 @@ def reap(stored: StoredStudy) -> int:
 
     A running trial that no slot names was asked for by a worker that died before it could note it in its slot. While a
     live worker may be about to note its own, such trials are left alone.
+
+    Raises:
+        StudyError: the study was deleted.
     """
+    if with_retries(stored.slots.counts).total == 0:
+        raise StudyError(f"study {stored.spec.name!r} was deleted")
     lost = 0
     while (lease := stored.slots.lease_expired()) is not None:
         was_running = lease.abandoned_trial_id is not None and _runs(stored, lease.abandoned_trial_id)

@@ -37,9 +37,13 @@ if mismatch("sampler") is None:
 else:
     from batchlaw.storage.optuna_internals.plain import bounded_history
 if mismatch("pruner") is None and mismatch("storage") is None:
-    from batchlaw.storage.optuna_internals.brackets import hyperband
+    from batchlaw.storage.optuna_internals.brackets import hyperband, keep_brackets
 else:
-    from batchlaw.storage.optuna_internals.plain import hyperband
+    from batchlaw.storage.optuna_internals.plain import hyperband, keep_brackets
+if mismatch("names") is None:
+    from batchlaw.storage.optuna_internals.names import change_name
+else:
+    from batchlaw.storage.optuna_internals.plain import change_name
 
 __all__ = [
     "TrialHead",
@@ -47,8 +51,10 @@ __all__ = [
     "batched_writes",
     "bounded_history",
     "cached_reads",
+    "change_name",
     "heads_of",
     "hyperband",
+    "keep_brackets",
     "open_tables",
     "stored_schema",
     "study_storage",

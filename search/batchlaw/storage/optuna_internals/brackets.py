@@ -52,3 +52,8 @@ class _Bracket:
         if isinstance(storage, TrialCache):
             return self._chosen.matches(storage.by_number(study_id))
         return self._chosen.matches(self._study.get_trials(deepcopy=False))
+
+
+def keep_brackets(study: Study, first_name: str) -> None:
+    """Have Hyperband compute the brackets of a study that was renamed from its first name, as it did before."""
+    study.study_name = first_name

@@ -122,6 +122,8 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         _names("optuna.pruners:HyperbandPruner.__init__", "_pruners"),
         _names("optuna:Study.__init__", "_storage _study_id"),
     ),
+    # A study is renamed.
+    "names": (_columns(f"{_MODELS}:StudyModel", "study_id study_name"),),
     # The page of a study is written in one transaction, in the form that optuna-dashboard reads.
     "page": (
         _columns(f"{_MODELS}:StudySystemAttributeModel", "study_system_attribute_id study_id key value_json"),
