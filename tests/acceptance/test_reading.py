@@ -150,6 +150,7 @@ def test_the_schema_is_json_schema_for_the_shipped_studies(read):
         ["export", "tiny"],
         ["export", "tiny", "--format", "python"],
         ["status", "tiny"],
+        ["list"],
         ["schema"],
     ],
     ids=" ".join,
@@ -168,7 +169,9 @@ def test_reading_commands_never_import_torch(finished, arguments):
     assert done.stderr == "False False\n"
 
 
-@pytest.mark.parametrize("name", ["run", "create", "worker", "replay", "status", "export", "schema", "dashboard"])
+@pytest.mark.parametrize(
+    "name", ["run", "create", "worker", "replay", "status", "list", "rename", "delete", "export", "schema", "dashboard"]
+)
 def test_every_command_has_help_with_an_example(batchlaw_here, name):
     told = batchlaw_here(name, "--help").stdout
     assert f"Example: batchlaw {name}" in " ".join(told.split())
@@ -176,7 +179,19 @@ def test_every_command_has_help_with_an_example(batchlaw_here, name):
 
 def test_help_names_every_command(batchlaw_here):
     told = batchlaw_here("--help").stdout
-    for name in ("run", "create", "worker", "replay", "status", "export", "schema", "dashboard"):
+    for name in (
+        "run",
+        "create",
+        "worker",
+        "replay",
+        "status",
+        "list",
+        "rename",
+        "delete",
+        "export",
+        "schema",
+        "dashboard",
+    ):
         assert f" {name} " in told
 
 

@@ -49,6 +49,7 @@ def test_the_schema_needs_the_spec_alone(tmp_path):
         (["status", "tiny"], set()),
         (["status", "tiny", "--json"], set()),
         (["reap", "tiny"], set()),
+        (["list"], set()),
         (["export", "tiny", "--format", "json"], {"scipy"}),
         (["recommend", "tiny"], None),
         (["storage", "check"], {"alembic"}),  # which knows what version Optuna wants

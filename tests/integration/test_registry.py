@@ -55,14 +55,18 @@ def test_one_that_is_gone_or_silent_is_stale(storage, storage_url, monkeypatch):
     assert workers_of(storage.engine, stored.study._study_id)[0].state == "stale"
 
 
-def test_the_health_of_a_database(storage):
-    before = health_of(storage)
+def test_the_health_of_a_database(storage_url):
+    theirs = RDBStorage(storage_url)
+    before = health_of(theirs)
+    theirs.engine.dispose()
     assert before.tables == 0 and not before.current and before.writable
+    storage = open_storage(storage_url, create=True)
     register(storage, tiny_spec(), trials=None, version="test")
     health = health_of(storage)
     assert health.current and health.tables == SCHEMA and health.optuna_schema == health.optuna_head
     assert abs(health.clock_skew_seconds) < 60 and health.round_trip_seconds > 0
     assert health.server.split()[0] == storage.engine.dialect.name and any(c.isdigit() for c in health.server)
+    storage.engine.dispose()
 
 
 def test_tables_of_another_version_are_refused_in_a_line_and_upgraded(storage, storage_url):

@@ -75,7 +75,7 @@ def delete(
         if typer.prompt(f"This deletes {trials} trials. Type the name of the study to go on") != study:
             raise typer.Abort
     folders = found.delete(force=force)
-    output.print(f"{study} is deleted, with {trials} trials.")
+    output.print(f"{study} is deleted, with {trials} trial{'s' * (trials != 1)}.")
     for folder in folders:
         output.print(f"Files of its trials stay in {folder}", soft_wrap=True, markup=False)
 

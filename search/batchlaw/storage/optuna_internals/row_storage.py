@@ -78,6 +78,11 @@ class RowStorage(RDBStorage):
         """Made when first needed: it imports Alembic."""
         return _VersionManager(self.url, self.engine, self.scoped_session)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle. Optuna leaves the manager out, which may not have been made yet."""
+        _ = self._version_manager
+        return super().__getstate__()
+
     def get_study_id_from_name(self, study_name: str) -> int:
         """The id of a study; Hyperband asks for it at every report."""
         with _as_optuna_errors(), self._autocommit() as connection:
