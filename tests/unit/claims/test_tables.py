@@ -107,7 +107,11 @@ BAD = [
     (lambda t: t.rename(columns={"batch": "batch_size"}), {}, ["batch_size: got 'batch'", "did you mean 'batch_size'"]),
     (lambda t: t, {"seed": "sed"}, ["seed: got 'sed'", "did you mean 'seed'"]),
     (lambda t: t, {"by": ["net"]}, ["by: got 'net'"]),
-    (lambda t: t.assign(score=t["score"].astype(object).where(t.index != 7, "good")), {}, ["'score'", "row 9", "'good'"]),
+    (
+        lambda t: t.assign(score=t["score"].astype(object).where(t.index != 7, "good")),
+        {},
+        ["'score'", "row 9", "'good'"],
+    ),
     (lambda t: t.assign(lr=t["lr"].where(t.index != 3, 0.0)), {}, ["'lr'", "row 5", "above 0"]),
     (lambda t: t.assign(batch=t["batch"].where(t.index != 3)), {}, ["'batch'", "row 5", "above 0"]),
     (lambda t: t[t["lr"] == t["lr"][0]], {}, ["'lr'", "too few levels, 1"]),
