@@ -13,6 +13,7 @@ import pytest
 import tomli_w
 from batchlaw.spec import differing_fields, read_spec
 from batchlaw.storage import load, open_storage
+from batchlaw.study.code import code_for
 
 from tests.conftest import tiny_study
 from tests.waiting import DEADLINE
@@ -447,6 +448,6 @@ class TestResults:
 
 def test_the_spec_of_a_worker_is_that_of_the_study(url):
     study = own(url)
-    with study._code.worker_arguments(study.spec) as arguments:
+    with code_for(study.spec, None, train).worker_arguments(study.spec) as arguments:
         assert differing_fields(study.spec, read_spec(Path(arguments[0]))) == []
         assert arguments[1:] == ["--folder", str(Path(__file__).parents[2])]

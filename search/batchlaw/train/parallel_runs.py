@@ -48,7 +48,7 @@ class ParallelRuns:
         train: Examples,
         peak_lrs: tuple[float, ...] | None = None,
     ) -> None:
-        self._config, self._task, self._train = config, task, train
+        self._config, self._task, self.examples = config, task, train
         peak_lrs = peak_lrs or (config.peak_lr,)
         self._n_lrs = len(peak_lrs)
         self.seeds = seeds * len(peak_lrs)  # of each member
@@ -60,13 +60,13 @@ class ParallelRuns:
         without_autograd = task.model == "mlp" and task.precision == "float32"
         self._layers = perceptron.layers_of(self.model) if without_autograd else None
         self._parameters = list(self.model.parameters())
-        self._optimizer = optimizers.build(config, self.model, stacked=self._stacked)
-        self._step: Callable[[], object] = self._optimizer.step
+        self.optimizer = optimizers.build(config, self.model, stacked=self._stacked)
+        self._step: Callable[[], object] = self.optimizer.step
         peak_lr = peak_lrs[0]
         if len(peak_lrs) > 1:
             peak_lr = 1.0
             rates = torch.tensor(peak_lrs, device=self._device).repeat_interleave(len(seeds))
-            self._step = optimizers.RatePerMember(self._optimizer, self._parameters, rates).step
+            self._step = optimizers.RatePerMember(self.optimizer, self._parameters, rates).step
         self._lrs = (peak_lr * schedule.lr_multipliers()).tolist()  # of the optimizer at each step
         self._streams = [ExampleStream(len(train), derive_seed(seed, "stream"), self._device) for seed in seeds]
         self._augment = torch.Generator(device=self._device).manual_seed(derive_seed(seeds[0], "augment"))
@@ -82,7 +82,7 @@ class ParallelRuns:
 
     def advance(self, start: int, stop: int) -> None:
         """Train from step `start` up to, but not including, step `stop`, without waiting for the device."""
-        groups = self._optimizer.param_groups
+        groups = self.optimizer.param_groups
         self.model.train()
         batch_size = 0
         for step in range(start, stop):
@@ -119,8 +119,8 @@ class ParallelRuns:
     def _batch(self, index: Tensor, augment: torch.Generator) -> tuple[Tensor, Tensor]:
         """Images ([members,] batch, …) and labels ([members,] batch) of examples ([members,] batch)."""
         if self._stacked:
-            return self._train.images[index], self._train.labels[index]
-        images, labels = self._train.images.index_select(0, index), self._train.labels.index_select(0, index)
+            return self.examples.images[index], self.examples.labels[index]
+        images, labels = self.examples.images.index_select(0, index), self.examples.labels.index_select(0, index)
         return (crop_and_flip(images, augment) if self._task.augment else images), labels
 
     def _backward(self, batch: tuple[Tensor, Tensor], share: float) -> Tensor:
@@ -176,7 +176,7 @@ class ParallelRuns:
         """The whole state at a report, for a checkpoint."""
         return {
             "model": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "streams": [stream.state() for stream in self._streams],
             "augment": self._augment.get_state(),
             "tail": self._tail,
@@ -187,7 +187,7 @@ class ParallelRuns:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from the state of a checkpoint."""
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
         for stream, saved in zip(self._streams, state["streams"], strict=True):
             stream.restore(saved)
         self._augment.set_state(state["augment"].cpu())
@@ -210,7 +210,9 @@ class ParallelRuns:
     def sharpness(self) -> dict[str, list[float]]:
         """The measures of `train.sharpness` for each member."""
         self.model.eval()
-        return sharpness(self.model, self._train.images, self._train.labels, self.members if self._stacked else None)
+        return sharpness(
+            self.model, self.examples.images, self.examples.labels, self.members if self._stacked else None
+        )
 
     def gradient_noise(self, step: int) -> list[noise.GradientNoise]:
         """The gradient noise of each member after `step` steps. Batch norm uses its running statistics.
@@ -218,7 +220,7 @@ class ParallelRuns:
         Training goes on as if nothing had been measured.
         """
         self.model.eval()
-        examples = noise.draw(len(self._train), self.seeds, step, self._device)
+        examples = noise.draw(len(self.examples), self.seeds, step, self._device)
         size = max(examples.shape[1] // noise.MICRO_BATCHES, 1)
         size = memory.micro_batch_size(self._device, self._network, min(self._task.micro_batch_size or size, size))
         try:
@@ -237,7 +239,7 @@ class ParallelRuns:
             self._backward(self._batch(index if self._stacked else index[0], augment), 1.0)
             return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
 
-        return noise.gradient_noise(gradient, examples, micro_batch_size, len(self._train))
+        return noise.gradient_noise(gradient, examples, micro_batch_size, len(self.examples))
 
     def _set_beta2(self, batch_size: int) -> None:
         """Keep the half-life of β₂ in examples when the batch size changes."""
@@ -245,7 +247,7 @@ class ParallelRuns:
         if config.beta2_half_life_examples is None or "beta2" not in family.fields:
             return
         beta2 = beta2_of_half_life(config.beta2_half_life_examples, batch_size)
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group.update(family.arguments(dict(config) | {"beta2": beta2}))
 
     def evaluate(self, examples: Examples) -> Evaluation:

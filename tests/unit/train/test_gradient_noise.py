@@ -48,7 +48,7 @@ def exact(stack):
     def loss(weights, image, label):
         return cross_entropy(functional_call(stack.model, weights, (image[None],)), label[None])
 
-    found = vmap(grad(loss), in_dims=(None, 0, 0))(weights, stack._train.images, stack._train.labels)
+    found = vmap(grad(loss), in_dims=(None, 0, 0))(weights, stack.examples.images, stack.examples.labels)
     gradients = torch.cat([gradient.flatten(1) for gradient in found.values()], dim=1).double()
     mean = gradients.mean(0)
     return mean.square().sum().item(), (gradients - mean).square().sum(1).mean().item()

@@ -93,13 +93,18 @@ def test_an_odd_batch_is_halved_upwards_down_to_one_example():
 
 
 def test_the_remembered_size_belongs_to_the_network_and_its_precision():
-    stack = stack_of(config_of())
-    stack._halve(16)
-    assert stack_of(config_of(base_lr=0.3, optimizer="adam")).micro_batch_size == 8
-    assert stack_of(config_of(batch_size=4)).micro_batch_size == 4
-    assert stack_of(config_of(task={"precision": "bfloat16"})).micro_batch_size == 16
-    assert stack_of(config_of(task={"model_options": {"widths": [9]}})).micro_batch_size == 16
-    assert stack_of(config_of(seeds=(1, 2))).micro_batch_size == 16
+    def check(module, inputs):
+        if len(inputs[0]) > 8:
+            raise torch.OutOfMemoryError("out of memory")
+
+    stack = stack_of(config_of(task=CNN))
+    stack.model.register_forward_pre_hook(check)
+    stack.advance(0, 1)
+    assert stack_of(config_of(task=CNN, base_lr=0.3, optimizer="adam")).micro_batch_size == 8
+    assert stack_of(config_of(task=CNN, batch_size=4)).micro_batch_size == 4
+    assert stack_of(config_of(task={**CNN, "precision": "bfloat16"})).micro_batch_size == 16
+    assert stack_of(config_of(task={**CNN, "model_options": {"channels": 5}})).micro_batch_size == 16
+    assert stack_of(config_of(task=CNN, seeds=(1, 2))).micro_batch_size == 16
 
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
@@ -198,7 +203,7 @@ def test_augmentation_is_crop_and_flip_with_a_stream_of_its_own(colours, seed):
 def test_a_norm_free_stack_exempts_its_biases():
     config = config_of(seeds=(1, 2), weight_decay=0.1, space={"exempt_norms_and_biases": True})
     stack = stack_of(config)
-    decayed, exempt = stack._optimizer.param_groups
+    decayed, exempt = stack.optimizer.param_groups
     assert isinstance(stack.model, networks.StackedMLP)
     assert [id(p) for p in decayed["params"]] == [id(p) for p in stack.model.weight]
     assert [id(p) for p in exempt["params"]] == [id(p) for p in stack.model.bias]
@@ -227,7 +232,7 @@ def test_the_half_life_of_the_second_moment_holds_in_every_phase(family, read):
     for phase in phases:
         stack.advance(done, done + phase.steps)
         done += phase.steps
-        (group,) = stack._optimizer.param_groups
+        (group,) = stack.optimizer.param_groups
         assert read(group) ** (100 / phase.batch_size) == pytest.approx(0.5)
         assert group["lr"] == pytest.approx(config.peak_lr * phase.lr_factor)
 
@@ -236,4 +241,4 @@ def test_beta2_stays_without_a_half_life():
     config = config_of(optimizer="adam", decay="batch-growth", batch_size=4, schedule={"milestones": [0.5]})
     stack = stack_of(config)
     stack.advance(0, config.steps)
-    assert stack._optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    assert stack.optimizer.param_groups[0]["betas"] == (0.9, 0.999)
