@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from sqlalchemy import text
 
 from tests.acceptance.conftest import command, environment
 from tests.conftest import tiny_study
+from tests.waiting import wait_for
 
 # Trials wait for a file, so that they are under way for as long as the test wants.
 FUNCTION = """
@@ -64,17 +63,11 @@ def write_study(folder: Path, **code: object) -> Path:
     return file
 
 
-def start(folder: Path, *words: object) -> subprocess.Popen:
-    return subprocess.Popen(
-        command(*words), cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+@pytest.fixture
+def start(popen, tmp_path):
+    """A function that starts the command."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return lambda *words: popen(command(*words), cwd=tmp_path, env=environment(tmp_path), text=True, **pipes)
 
 
 def rows(url: str, query: str) -> list:
@@ -88,7 +81,7 @@ def rows(url: str, query: str) -> list:
 
 def until_begun(url: str, n: int) -> None:
     """Wait until so many trials are under way and their workers have said so."""
-    until(lambda: rows(url, "SELECT count(*) FROM batchlaw_workers WHERE state = 'training'") == [(n,)])
+    wait_for(lambda: rows(url, "SELECT count(*) FROM batchlaw_workers WHERE state = 'training'") == [(n,)])
 
 
 def status(batchlaw, url):
@@ -96,10 +89,10 @@ def status(batchlaw, url):
 
 
 @pytest.mark.slow
-def test_a_run_ends_as_if_interrupted_and_goes_on_later(batchlaw, storage_url, tmp_path):
+def test_a_run_ends_as_if_interrupted_and_goes_on_later(batchlaw, start, storage_url, tmp_path):
     file = write_study(tmp_path)
     batchlaw("create", file, "--storage", storage_url)
-    run = start(tmp_path, "run", file, "--workers", 2, "--plain", "--storage", storage_url)
+    run = start("run", file, "--workers", 2, "--plain", "--storage", storage_url)
     until_begun(storage_url, 2)
     assert batchlaw("stop", "tiny", "--storage", storage_url).stdout == "2 workers stopped.\n"
     output, errors = run.communicate(timeout=120)
@@ -113,15 +106,15 @@ def test_a_run_ends_as_if_interrupted_and_goes_on_later(batchlaw, storage_url, t
     assert trials == [(5,)]  # those that were handed back were run, and no others in their place
 
 
-def test_trials_in_progress_are_finished_on_request_and_no_other_starts(batchlaw, url, tmp_path):
+def test_trials_in_progress_are_finished_on_request_and_no_other_starts(batchlaw, start, url, tmp_path):
     file = write_study(tmp_path)
     batchlaw("create", file, "--storage", url)
-    launch = start(tmp_path, "launch", file, "--workers", 2, "--storage", url)
+    launch = start("launch", file, "--workers", 2, "--storage", url)
     until_begun(url, 2)
     assert batchlaw("stop", "tiny", "--finish", "--no-wait", "--storage", url).stdout == "2 workers asked to leave.\n"
     beats = "SELECT last_seen FROM batchlaw_workers ORDER BY worker"
     before = rows(url, beats)
-    until(lambda: all(new > old for new, old in zip(rows(url, beats), before, strict=True)))  # they have read it
+    wait_for(lambda: all(new > old for new, old in zip(rows(url, beats), before, strict=True)))  # they have read it
     (tmp_path / "go").touch()
     output, errors = launch.communicate(timeout=120)
     assert (launch.returncode, errors) == (130, "") and output.endswith("2 of 5 trials · 2 complete\nStopped.\n")
@@ -130,12 +123,12 @@ def test_trials_in_progress_are_finished_on_request_and_no_other_starts(batchlaw
 
 
 @pytest.mark.slow
-def test_a_program_is_ended_and_its_worker_leaves_with_0(batchlaw, url, tmp_path):
+def test_a_program_is_ended_and_its_worker_leaves_with_0(batchlaw, start, url, tmp_path):
     file = write_study(tmp_path, command=[sys.executable, "script.py", "{peak_lr}"])
     batchlaw("create", file, "--storage", url)
-    worker = start(tmp_path, "worker", file, "--storage", url)
+    worker = start("worker", file, "--storage", url)
     until_begun(url, 1)
-    until((tmp_path / "program").exists)
+    wait_for((tmp_path / "program").exists)
     assert batchlaw("stop", "tiny", "--storage", url).stdout == "1 worker stopped.\n"
     assert worker.wait(timeout=60) == 0
     worker.communicate()
@@ -144,22 +137,22 @@ def test_a_program_is_ended_and_its_worker_leaves_with_0(batchlaw, url, tmp_path
     assert status(batchlaw, url)["waiting"] == 5
 
 
-def test_a_loop_of_ones_own_keeps_its_trial_and_gets_no_other(batchlaw, url, tmp_path):
+def test_a_loop_of_ones_own_keeps_its_trial_and_gets_no_other(batchlaw, start, popen, url, tmp_path):
     import batchlaw as bl
 
     bl.Study.create(
         name="tiny", storage=url, metric="validation_loss", direction="minimize", trials=5, train_size=64, epochs=2,
         space={"batch_size": (8, 64), "base_lr": (0.01, 1.0)}, pruner="none",
     ).stored.storage.engine.dispose()  # fmt: skip
-    loop = subprocess.Popen(
+    loop = popen(
         [sys.executable, "-c", LOOP, url],
         cwd=tmp_path, env=environment(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert loop.stdout.readline() == "asked\n"
-    stop = start(tmp_path, "stop", "tiny", "--storage", url)
-    until(lambda: rows(url, "SELECT stop FROM batchlaw_workers") == [("now",)])
+    stop = start("stop", "tiny", "--storage", url)
+    wait_for(lambda: rows(url, "SELECT stop FROM batchlaw_workers") == [("now",)])
     beat = rows(url, "SELECT last_seen FROM batchlaw_workers")
-    until(lambda: rows(url, "SELECT last_seen FROM batchlaw_workers") > beat)
+    wait_for(lambda: rows(url, "SELECT last_seen FROM batchlaw_workers") > beat)
     assert stop.poll() is None  # the trial is still under way
     loop.stdin.write("\n")
     loop.stdin.flush()
@@ -172,7 +165,7 @@ def test_a_loop_of_ones_own_keeps_its_trial_and_gets_no_other(batchlaw, url, tmp
     assert (counts.done, counts.open) == (2, 3)
 
 
-def test_a_run_in_the_process_of_a_notebook_ends_and_the_process_stays(batchlaw, url, tmp_path):
+def test_a_run_in_the_process_of_a_notebook_ends_and_the_process_stays(batchlaw, popen, url, tmp_path):
     batchlaw("create", write_study(tmp_path), "--storage", url)
     code = (
         "import sys, batchlaw as bl\n"
@@ -181,7 +174,7 @@ def test_a_run_in_the_process_of_a_notebook_ends_and_the_process_stays(batchlaw,
         "except KeyboardInterrupt: print('stopped', flush=True)\n"
         "print('on', flush=True)\n"
     )
-    run = subprocess.Popen(
+    run = popen(
         [sys.executable, "-c", code, url],
         cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
