@@ -50,6 +50,7 @@ def test_workers_that_give_up_are_a_failure_with_the_reason_of_the_last_failed_t
     assert re.search(rf"[1-4] of 4 trials are left and every worker has ended: trial \d+ {reason}", done.stderr)
 
 
+@pytest.mark.slow
 def test_a_study_whose_trials_all_failed_is_a_failure_though_its_budget_is_spent(batchlaw, study):
     file = study("raise ValueError('no luck')", trials=2, max_retries=0)
     words = ("every trial failed; the last, 1: ValueError: no luck",)
@@ -58,6 +59,7 @@ def test_a_study_whose_trials_all_failed_is_a_failure_though_its_budget_is_spent
         assert all(each in done.stderr for each in words), done.stderr
 
 
+@pytest.mark.slow
 def test_a_study_with_a_score_has_succeeded(batchlaw, study):
     file = study("if trial.config.optimizer == 'adam': raise ValueError('no luck')", trials=8, max_retries=0)
     assert "8 of 8 trials" in batchlaw("run", file, "--workers", 1).stdout

@@ -63,6 +63,7 @@ def test_python_m_leaves_the_working_folder_out(folder):
     assert "6 of 6 trials" in run(folder, "run", written(folder, tiny_study()), entry=MODULE)
 
 
+@pytest.mark.slow
 def test_a_users_function_beside_them_runs(folder):
     (folder / "mine.py").write_text(
         "import torch\nimport batchlaw\n\n\ndef train(trial):\n"

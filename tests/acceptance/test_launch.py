@@ -66,6 +66,7 @@ def test_wrong_requests_are_one_line(batchlaw_here, created, options, words):
         assert word in said
 
 
+@pytest.mark.slow
 def test_code_of_ones_own_needs_its_file(batchlaw, tmp_path):
     (tmp_path / "mine.py").write_text("def train(trial):\n    return {'validation_loss': 1.0}\n")
     study = tiny_study(objective="mine:train", train_size=64, search={"metric": "validation_loss", "pruner": "none"})

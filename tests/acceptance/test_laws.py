@@ -114,8 +114,11 @@ def test_the_fastest_that_is_good_enough(read):
     assert [configuration["trial"] for configuration in taken["configurations"]] == [number]
 
 
+SLOW = pytest.mark.slow
+
+
 @needs_browser
-@pytest.mark.parametrize("name", ["law", "transfer", "recommend"])
+@pytest.mark.parametrize("name", ["law", pytest.param("transfer", marks=SLOW), pytest.param("recommend", marks=SLOW)])
 def test_the_pages_draw(read, tmp_path, name):
     read(name, "tiny", "--html", tmp_path / "page.html")
     page = (tmp_path / "page.html").as_uri()

@@ -175,8 +175,12 @@ class TestRunHere:
             return {"loss": 1.0}
 
         study = own(url, objective=interrupted, trials=2)
-        with pytest.raises(KeyboardInterrupt):
-            study.run(workers=0, progress=False)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                study.run(workers=0, progress=False)
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert list(study.trials()["outcome"]) == ["waiting"]
         assert bl.Study.open("own", url).status().slots.held == 0
 
