@@ -94,7 +94,7 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise BatchlawError("is needed where nobody can be asked", argument="yes")
-    typer.confirm(question, abort=True)
+    typer.confirm(question, abort=True, err=True)
 
 
 def _announce(health: "Health") -> None:
