@@ -9,12 +9,16 @@ import sqlalchemy
 from batchlaw.cli import app
 from batchlaw.errors import BatchlawError, SpecError, StorageError, StudyError
 from batchlaw.storage import Registration, Slots, delete_study, folder_name, load, register, rename_study
+from batchlaw.storage.optuna_internals.needs import mismatch
 from typer.testing import CliRunner
 
 from tests.conftest import tiny_spec
 
 OWN = {"metric": "loss", "direction": "minimize", "train_size": 1000, "epochs": 2,
        "space": {"batch_size": (8, 64), "base_lr": (1e-3, 1.0)}}  # fmt: skip
+
+
+renames = pytest.mark.skipif(mismatch("names") is not None, reason="no public call of Optuna renames a study")
 
 
 def own(url, name="own", trials=4):
@@ -33,6 +37,7 @@ def rows(engine):
         }
 
 
+@renames
 def test_a_renamed_study_goes_on_and_is_found_by_both_names(storage_url):
     study = own(storage_url)
     trial, folder = study.ask(), folder_name(study.stored)
@@ -50,6 +55,7 @@ def test_a_renamed_study_goes_on_and_is_found_by_both_names(storage_url):
         own(storage_url, trials=5)
 
 
+@renames
 def test_a_former_name_can_be_taken_and_led_back(storage):
     first = register(storage, tiny_spec(), trials=None, version="1")
     rename_study(first, "old")
@@ -63,6 +69,7 @@ def test_a_former_name_can_be_taken_and_led_back(storage):
     assert load(storage, "old").spec.name == "tiny"
 
 
+@renames
 def test_a_name_that_is_taken_or_wrong_is_refused_and_changes_nothing(storage):
     study = register(storage, tiny_spec(), trials=None, version="1")
     register(storage, tiny_spec(name="other"), trials=None, version="1")
@@ -140,6 +147,7 @@ def batchlaw(*words, **more):
     return CliRunner().invoke(app, list(words), **more)
 
 
+@renames
 def test_the_commands(tmp_path, storage, storage_url):
     optuna.create_study(study_name="theirs", storage=storage)
     study = own(storage_url, trials=2)

@@ -30,7 +30,8 @@ def registering(tmp_path):
 
     def run(how, *jobs):
         done = subprocess.run([sys.executable, DRIVER, file, how, *jobs], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        print(done.stderr)  # which pytest shows if the test fails
+        assert done.returncode == 0
         return json.loads(done.stdout)
 
     return run
