@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -70,6 +71,7 @@ def run_here(folder: Path, *arguments: object, code: int = 0) -> subprocess.Comp
         stack.enter_context(mock.patch.object(sys, "argv", words))
         stack.enter_context(contextlib.redirect_stdout(said))
         stack.enter_context(contextlib.redirect_stderr(complained))
+        stack.enter_context(warnings.catch_warnings(action="ignore", category=DeprecationWarning))  # as by default
         stack.callback(gc.set_threshold, *gc.get_threshold())
         stack.callback(gc.unfreeze)
         try:
