@@ -39,7 +39,7 @@ class StudyStatus:
 
     @property
     def device_hours(self) -> dict[str, float]:
-        """Hours that workers held each GPU, by its name; under `cpu`, core hours: hours times threads."""
+        """Hours that workers held each GPU, by its name; under `cpu`, core hours: hours times the latest threads."""
         hours: dict[str, float] = {}
         for worker in self.workers:
             share = worker.threads if worker.device == "cpu" else 1
