@@ -26,7 +26,8 @@ from typer.testing import CliRunner
 
 from tests.acceptance.conftest import claim_study
 from tests.conftest import tiny_study
-from tests.integration.test_faults import TIMES, registered, reports_of, slow_task, until
+from tests.integration.test_faults import registered, reports_of, slow_task
+from tests.waiting import DEADLINE, wait_for
 
 CPU = torch.device("cpu")
 
@@ -43,35 +44,35 @@ def threads_as_before():
     torch.set_num_threads(before)
 
 
-def start(url, folder, threads, *options):
+def start(popen, url, folder, threads):
     """A worker by hand, of a machine whose OMP_NUM_THREADS says something else."""
     environment = os.environ | {"OMP_NUM_THREADS": "3", "BATCHLAW_STORAGE": url, "HOME": str(folder)}
-    words = ["worker", "tiny", "--threads", str(threads), "--checkpoint-seconds", "0", "--no-figures", *options]
-    return subprocess.Popen(
+    words = ["worker", "tiny", "--threads", str(threads), "--checkpoint-seconds", "0", "--no-figures"]
+    return popen(
         [sys.executable, "-P", "-m", "batchlaw", *words],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
 
-def running(url, folder):
+def running(popen, url, folder):
     """A study of one trial, and a worker with one thread that is in it."""
     stored = registered(url, slow_task(trials=1))
-    worker = start(url, folder, 1)
-    until(lambda: max(reports_of(stored), default=0) >= 3)
+    worker = start(popen, url, folder, 1)
+    wait_for(lambda: max(reports_of(stored), default=0) >= 3)
     return stored, worker
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_a_trial_goes_on_with_the_number_that_it_started_with(tmp_path, url, end):
-    stored, worker = running(url, tmp_path)
+def test_a_trial_goes_on_with_the_number_that_it_started_with(popen, tmp_path, url, end):
+    stored, worker = running(popen, url, tmp_path)
     assert records_of(stored)[0].result.threads == 1  # of a trial that runs
     worker.send_signal(end)
-    worker.communicate(**TIMES)
+    worker.communicate(timeout=DEADLINE)
     if end == signal.SIGKILL:
         assert reap(stored) == 1
     assert len(list((tmp_path / ".cache/batchlaw/checkpoints").glob("*.pt"))) == 1
-    goes_on = start(url, tmp_path, 2)
-    output, _ = goes_on.communicate(**TIMES)
+    goes_on = start(popen, url, tmp_path, 2)
+    output, _ = goes_on.communicate(timeout=DEADLINE)
     assert goes_on.returncode == 0, output
     found = next(record for record in records_of(stored) if record.outcome == "complete")
     assert found.result.threads == 1
@@ -104,7 +105,7 @@ def test_the_users_omp_num_threads_overrules(tmp_path, url):
     run = [sys.executable, "-P", "-m", "batchlaw", "run", "tiny.toml", "--workers", "2"]
     for variables, threads in (({"OMP_NUM_THREADS": "3"}, 3), ({"OMP_NUM_THREADS": "3", "BATCHLAW_THREADS": "2"}, 2)):
         variables["BATCHLAW_STORAGE"] = f"{url}{threads}"
-        subprocess.run(run, cwd=tmp_path, env=os.environ | variables, check=True, capture_output=True, **TIMES)
+        subprocess.run(run, cwd=tmp_path, env=os.environ | variables, check=True, capture_output=True, timeout=DEADLINE)
         study = Study.open("tiny", f"{url}{threads}")
         assert [record.result.threads for record in records_of(study.stored)] == [threads] * 2
 
@@ -228,9 +229,8 @@ def test_a_study_runs_where_proc_affinity_and_cgroups_are_missing(tmp_path, url)
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | {"PYTHONPATH": path}
 
     def run(*words):
-        done = subprocess.run(
-            words, cwd=tmp_path, env=environment | {"BATCHLAW_STORAGE": url}, capture_output=True, text=True, **TIMES
-        )
+        variables = environment | {"BATCHLAW_STORAGE": url}
+        done = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=DEADLINE)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
