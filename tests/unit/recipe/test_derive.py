@@ -2,7 +2,7 @@
 
 import pytest
 from batchlaw.errors import ConfigError, SpecError
-from batchlaw.recipe.derive import check_space, derive, derive_moved, run_seeds
+from batchlaw.recipe.derive import check_space, derive, derive_moved, run_seeds, slot_seeds
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import parse_spec
 from batchlaw.spec.knobs import Point
@@ -67,8 +67,11 @@ def test_untuned_warmup_is_two_over_one_minus_beta2_and_only_for_second_moments(
     assert derived(spec, optimizer="rmsprop").warmup_steps == 200  # alpha = 0.99
     assert derived(spec, optimizer="sgd").warmup_steps == 0
     assert derived(spec, optimizer="adam").warmup_fraction == pytest.approx(0.4)
-    with pytest.raises(ConfigError, match="2000 warmup steps and decay 'cosine' do not fit; at most 1999 of 2000"):
-        derived(spec_of({"steps": 2000}, {"warmup": "untuned"}), optimizer="adam", decay="cosine")
+    for decay in ("cosine", "linear"):
+        with pytest.raises(
+            ConfigError, match=f"2000 warmup steps and decay '{decay}' do not fit; at most 1999 of 2000"
+        ):
+            derived(spec_of({"steps": 2000}, {"warmup": "untuned"}), optimizer="adam", decay=decay)
     assert (
         derived(spec_of({"steps": 2001}, {"warmup": "untuned"}), optimizer="adam", decay="cosine").warmup_steps == 2000
     )
@@ -84,6 +87,14 @@ def test_half_life_and_sde_set_the_averages():
     assert config.peak_lr == pytest.approx(0.2 * 0.01 * 2**0.5)
 
 
+def test_what_the_study_says_is_recorded():
+    assert derived(spec_of(space={"beta2_half_life_examples": 160.0})).beta2_half_life_examples == 160.0
+    study = tiny_study(objective="mine:train", train_size=64)
+    del study["task"]
+    config = derived(parse_spec(study | {"search": {"trials": 1, "metric": "loss", "direction": "minimize"}}, "test"))
+    assert (config.objective, config.task) == ("mine:train", None)
+
+
 def test_momentum_is_recorded_as_0_for_optimizers_without_it():
     assert derived(optimizer="nesterov").momentum == 0.9
     config = derived(optimizer="adam")
@@ -92,7 +103,52 @@ def test_momentum_is_recorded_as_0_for_optimizers_without_it():
 
 def test_run_seeds_are_common_to_trials_and_differ_between_studies():
     assert run_seeds(0, 3) == run_seeds(0, 5)[:3]
+    assert run_seeds(0, 1) == (0xE4095755,)  # printf 0/run/0 | sha256sum
     assert len({*run_seeds(0, 5), *run_seeds(1, 5)}) == 10
+
+
+def test_a_round_of_an_adaptive_design_has_seeds_of_its_own():
+    rates = [0.5**exponent for exponent in range(8)]
+    space = {"batch_size": [2**exponent for exponent in range(8)], "base_lr": rates, "optimizer": "momentum"}
+    study = tiny_study(task={"train_size": 128}, space=space | {"momentum": 0.9})
+    del study["search"]
+    claims = {"factorial": {"replicates": 5}, "adaptive": {"replicates": 2, "runs": 160}}
+    designed = {
+        design: parse_spec(study | {"claim": {"hypotheses": ["H9"], "design": design} | more}, "test")
+        for design, more in claims.items()
+    }
+    assert {slot_seeds(designed["factorial"], 7, slot) for slot in range(20)} == {run_seeds(7, 5)}
+    assert slot_seeds(spec_of(), 7, 5) == run_seeds(7, 1)
+    for slot in range(20):
+        first = 2 * (slot // len(rates))
+        assert slot_seeds(designed["adaptive"], 7, slot) == run_seeds(7, 100)[first : first + 2]
+
+
+def test_without_family_factors_the_base_rate_is_the_peak_rate_also_when_it_is_moved():
+    spec = spec_of(space={"family_factors": False})
+    trained = derived(spec, batch_size=32)
+    assert trained.peak_lr == 0.2
+    found = derive_moved(spec, POINT, trained, batch_size=64, peak_lr=0.2, rule="linear", seeds=(1,))
+    assert (found.base_lr, found.peak_lr) == (0.2, pytest.approx(0.4))
+
+
+def test_a_point_with_a_training_size_trains_on_it():
+    config = derived(train_size=32)
+    assert config.train_size == config.task.train_size == 32
+    assert config.examples == 2 * 32 and config.max_batch_size == 32
+    assert derived().task == spec_of().task
+
+
+def test_the_noise_scale_is_measured_where_it_is_asked_for():
+    assert derived().measures == ()
+    assert derived(spec_of(search={"noise_scale": True})).measures == ("noise-scale",)
+
+
+@pytest.mark.parametrize("bounds", [(1, 10), (10, 20)])
+def test_an_lr_time_on_a_bound_is_not_clipped(bounds):
+    budget = dict(zip(("min_steps", "max_steps"), bounds, strict=True)) | {"lr_time": 2.0}
+    config = derived(spec_of(budget), optimizer="sgd", scaling_rule="constant")  # 2.0 / 0.2
+    assert (config.steps, config.budget_clipped) == (10, False)
 
 
 def test_corners_that_cannot_be_trained_are_refused():
