@@ -130,7 +130,7 @@ def read_table(data: pd.DataFrame | str | Path, columns: Columns, where: str | N
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, float_precision="round_trip")  # else pandas 2 may be off by the last bit
+        return pd.read_csv(path)
     except OSError as error:
         raise DataError(str(error.strerror or error), argument="data", got=str(path)) from None
     except (ValueError, EOFError) as error:  # what pandas raises for text that is not a table

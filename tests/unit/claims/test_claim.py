@@ -42,7 +42,12 @@ def test_a_file_gives_what_the_same_frame_gives(found, runs, tmp_path):
     file = tmp_path / "runs.csv.gz"
     file.write_bytes(gzip.compress(runs.to_csv(index=False).encode()))
     for path in (file, str(file)):
-        assert claim(path, **COLUMNS).as_dict() == found.as_dict() | {"title": "runs.csv.gz"}
+        assert rounded(claim(path, **COLUMNS)) == rounded(found) | {"title": "runs.csv.gz"}
+
+
+def rounded(found):
+    """As JSON with ten digits: pandas 2 may read a number of a file wrongly in its last bit."""
+    return json.loads(json.dumps(found.as_dict()), parse_float=lambda text: float(f"{float(text):.10g}"))
 
 
 def test_the_frame_is_left_as_it_is(runs):
