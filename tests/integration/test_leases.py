@@ -95,7 +95,7 @@ def test_a_process_that_is_gone_here_says_nothing_about_another_machine(engine):
 
 def test_the_same_process_number_on_another_machine_is_another_process(engine):
     slots, gone = slots_of(engine, 1, 2), dead_pid()
-    here, there = slots.lease(), slots.lease()
+    there, here = slots.lease(), slots.lease()
     change(engine, here, pid=gone)
     change(engine, there, pid=gone, process_space="another machine")
     assert slots.lease().slot == here.slot and slots.lease() is None
