@@ -91,5 +91,5 @@ def test_a_worker_that_ends_well_without_working_is_a_failure(study, tmp_path):
     with LocalFleet(["--help"], storage_url=url, workers=1, gpus=[]) as fleet:
         fleet.wait(DEADLINE)
         with pytest.raises(WorkFailed, match="4 of 4 trials are left and every worker has ended: worker 0 ended with"):
-            check_finished(stored, fleet, timeout=600)
+            check_finished(stored, fleet, timeout=600, stops=0)
     stored.storage.engine.dispose()

@@ -6,16 +6,18 @@ import pytest
 
 from tests.acceptance.test_stop import start, until_begun, write_study
 
+__all__ = ["start"]  # a fixture
+
 
 @pytest.fixture
 def url(tmp_path):
     return f"sqlite:///{tmp_path / 'study.db'}"
 
 
-def test_a_worker_goes_on_under_the_new_name_and_the_file_still_finds_the_study(batchlaw_here, tmp_path, url):
+def test_a_worker_goes_on_under_the_new_name_and_the_file_still_finds_the_study(batchlaw_here, start, tmp_path, url):
     file = write_study(tmp_path)
     batchlaw_here("create", file, "--storage", url)
-    worker = start(tmp_path, "worker", file, "--storage", url)
+    worker = start("worker", file, "--storage", url)
     until_begun(url, 1)
     batchlaw_here("rename", "tiny", "first", "--storage", url)
     (tmp_path / "go").touch()
@@ -30,10 +32,10 @@ def test_a_worker_goes_on_under_the_new_name_and_the_file_still_finds_the_study(
     ]  # fmt: skip
 
 
-def test_a_worker_of_a_deleted_study_leaves(batchlaw_here, tmp_path, url):
+def test_a_worker_of_a_deleted_study_leaves(batchlaw_here, start, tmp_path, url):
     file = write_study(tmp_path)
     batchlaw_here("create", file, "--storage", url)
-    worker = start(tmp_path, "worker", file, "--storage", url)
+    worker = start("worker", file, "--storage", url)
     until_begun(url, 1)
     refused = batchlaw_here("delete", "tiny", "--yes", "--storage", url, code=2)
     assert "1 worker is at work" in refused.stderr and "--force" in refused.stderr

@@ -108,4 +108,4 @@ def test_a_wrong_request_is_one_line_exit_2_and_writes_nothing(batchlaw, tmp_pat
 def test_the_help_says_what_a_profile_holds_for_with_an_example(batchlaw):
     told = " ".join(batchlaw("profile", "--help").stdout.split())
     assert "Example: batchlaw profile" in told
-    assert "holds for one device and number of threads: measure while nothing else runs" in told
+    assert "holds for one device and its CPU threads" in told

@@ -1,5 +1,6 @@
 """The trials of a database as the dashboard shows them: with readable values instead of JSON, and with their curves."""
 
+import contextlib
 import copy
 import json
 import math
@@ -62,6 +63,16 @@ class ShownTrials(_PassedOn):  # type: ignore[misc]  # a class made by `type`
             KeyError: there is none.
         """
         return self.storage.get_trial(self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """A trial as it is shown; the dashboard asks for it before it serves an image."""
+        trial = self.storage.get_trial(trial_id)
+        for study in self.storage.get_all_studies():
+            study_id = self.storage.get_study_id_from_name(study.study_name)
+            with contextlib.suppress(KeyError):  # that study has no trial of this number
+                if self.storage.get_trial_id_from_study_id_trial_number(study_id, trial.number) == trial_id:
+                    return _shown(study_id, trial)
+        return trial
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """The best trial of a study, as it is shown."""

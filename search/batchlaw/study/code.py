@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from batchlaw.errors import ObjectiveError, SpecError, StudyError, check_whole
+from batchlaw.errors import ObjectiveError, SpecError, StudyError
 from batchlaw.spec import ASK, StudySpec, differing_fields, read_spec, toml_of
 
 if TYPE_CHECKING:
@@ -183,26 +183,3 @@ def code_for(stored: StudySpec, file: Path | None, objective: object, folder: Pa
         raise StudyError(f"{file} is not the file of study {stored.name!r}; {'; '.join(differing)}")
     code = code_of(objective, file)
     return code if folder is None else replace(code, folder=folder)
-
-
-def check_threads(threads: int | None) -> int | None:
-    """A number of threads, or None.
-
-    Raises:
-        BatchlawError: it is no whole number of at least 1.
-    """
-    if threads is not None:
-        check_whole(threads, "threads", at_least=1)
-    return threads
-
-
-@contextmanager
-def threads_kept() -> Iterator[None]:
-    """PyTorch has as many threads afterwards as before."""
-    import torch
-
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

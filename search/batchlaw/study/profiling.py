@@ -6,7 +6,8 @@ from pathlib import Path
 from batchlaw.errors import BatchlawError
 from batchlaw.results.step_time import Profile
 from batchlaw.spec import StudySpec, extremes
-from batchlaw.study.code import Code, check_threads, threads_kept
+from batchlaw.study.code import Code
+from batchlaw.study.threads import check_threads, threads_kept
 
 Tick = Callable[[int, int], None]  # told how many parts of the work are done, and of how many
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchlaw.errors import BatchlawError, WorkFailed, check_whole
-from batchlaw.study.code import check_threads, threads_kept
 from batchlaw.study.files import StrPath, path_of, write_text
+from batchlaw.study.threads import check_threads, threads_kept
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,9 +12,10 @@ from batchlaw.cores import cores
 from batchlaw.errors import BatchlawError, check_whole
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, note_run
-from batchlaw.study.code import Code, check_threads, threads_kept
+from batchlaw.study.code import Code
 from batchlaw.study.progress import RunProgress, Shown
 from batchlaw.study.registration import check_budget
+from batchlaw.study.threads import check_threads, threads_kept
 from batchlaw.workers.fleet import check_finished, check_scores, n_stops
 from batchlaw.workers.launch import LocalFleet, local_devices, shares
 
