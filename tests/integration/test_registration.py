@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy
 import tomli_w
 from batchlaw.storage import load, open_storage, register
-from batchlaw.storage.creation import optunas_tables
-from batchlaw.storage.tables import metadata
+from batchlaw.storage.creation import create_missing_tables, optunas_tables
+from batchlaw.storage.tables import SCHEMA, metadata, schema_version
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import make_url
 
@@ -116,3 +116,10 @@ def test_a_database_of_optunas_gets_our_tables(storage_url):
     with opened(storage_url) as storage:
         register(storage, tiny_spec(), trials=None, version="test")
         assert set(optuna.get_all_study_names(storage)) == {"theirs", "tiny"}
+
+
+def test_the_tables_of_a_new_database_are_made_at_the_first_attempt(storage_url):
+    engine = sqlalchemy.create_engine(storage_url)
+    create_missing_tables(engine)
+    assert schema_version(engine) == SCHEMA
+    engine.dispose()
