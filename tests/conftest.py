@@ -18,6 +18,11 @@ from tests.benchmarks.servers import fresh_database
 from tests.waiting import wait_for
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Tests wait for processes and locks for half of their time."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nothing_left() -> Iterator[None]:
     """Fail if a process or a database outlives the tests of this process, and end it."""
@@ -76,7 +81,7 @@ def _server_database(backend: str) -> Iterator[str]:
         pytest.skip(f"no {backend} server: start one and set {variable}, e.g. {server} ({reason})")
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mysql", marks=pytest.mark.slow)])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh database on every backend."""
     if request.param == "sqlite":

@@ -102,6 +102,7 @@ def test_the_list_of_claims(claim):
     assert all(name in listed for name in ("H6", "H7", "H8", "H9"))
 
 
+@pytest.mark.slow
 def test_cost(batchlaw, batchlaw_here, designed):
     cost = json.loads(batchlaw("cost", "claim.toml", "--json", folder=designed).stdout)
     assert (cost["cells"], cost["runs"]) == (72, 360) and cost["seconds"] > 0

@@ -65,6 +65,7 @@ def test_a_study_with_a_score_has_succeeded(batchlaw, study):
     assert "8 of 8 trials" in batchlaw("run", file, "--workers", 1).stdout
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_are_a_failure_with_the_last_words_of_one(popen, study, tmp_path):
     run = popen(
         command("run", study(ENDLESS), "--workers", 2, "--plain"),

@@ -74,6 +74,7 @@ def test_a_users_function_beside_them_runs(folder):
     assert "3 of 3 trials" in run(folder, "run", written(folder, own_study()), "--workers", 2)
 
 
+@pytest.mark.slow
 def test_a_users_function_with_the_name_of_a_library_does_not_win(folder):
     (folder / "torch.py").write_text("def train(trial):\n    return {'validation_loss': 1.0}\n")
     file = written(folder, own_study() | {"objective": "torch:train"})

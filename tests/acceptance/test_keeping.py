@@ -32,6 +32,7 @@ def test_a_worker_goes_on_under_the_new_name_and_the_file_still_finds_the_study(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_worker_of_a_deleted_study_leaves(batchlaw_here, start, tmp_path, url):
     file = write_study(tmp_path)
     batchlaw_here("create", file, "--storage", url)

@@ -28,6 +28,7 @@ def test_on_this_machine(batchlaw, batchlaw_here, created):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs pip install 'batchlaw[slurm]'")
+@pytest.mark.slow
 def test_as_jobs_of_submitits_local_executor(batchlaw, created, tmp_path):
     said = batchlaw(
         "launch", "tiny", "--on", "slurm", "--slurm-here", "--workers", 2, "--logs", tmp_path / "logs"
@@ -44,6 +45,7 @@ def test_as_jobs_of_submitits_local_executor(batchlaw, created, tmp_path):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs pip install 'batchlaw[ray]'")
+@pytest.mark.slow
 def test_on_a_ray_cluster(batchlaw, created):
     assert "6 of 6 trials" in batchlaw("launch", "tiny", "--on", "ray", "--workers", 2, "--threads", 1).stdout
 

@@ -152,6 +152,7 @@ def test_a_timeout_starts_no_more_trials_and_says_what_is_left(batchlaw, tmp_pat
     assert status(tmp_path)["done"] == 1
 
 
+@pytest.mark.slow
 def test_a_worker_runs_code_only_from_a_file_on_its_machine(batchlaw, tmp_path):
     file = own_study(tmp_path, trials=2)
     (tmp_path / "go").touch()
@@ -180,6 +181,7 @@ def test_an_objective_that_cannot_be_imported_is_refused_before_anything_is_writ
     assert not (tmp_path / "batchlaw.db").exists()
 
 
+@pytest.mark.slow
 def test_the_example_of_a_training_function_runs(batchlaw):
     file = Path(__file__).parents[2] / "studies" / "own-training.toml"
     assert "2 of 2 trials" in batchlaw("run", file, "--trials", 2, "--workers", 1).stdout

@@ -106,6 +106,7 @@ def test_a_run_ends_as_if_interrupted_and_goes_on_later(batchlaw, start, storage
     assert trials == [(5,)]  # those that were handed back were run, and no others in their place
 
 
+@pytest.mark.slow
 def test_trials_in_progress_are_finished_on_request_and_no_other_starts(batchlaw, start, url, tmp_path):
     file = write_study(tmp_path)
     batchlaw("create", file, "--storage", url)
@@ -137,6 +138,7 @@ def test_a_program_is_ended_and_its_worker_leaves_with_0(batchlaw, start, url, t
     assert status(batchlaw, url)["waiting"] == 5
 
 
+@pytest.mark.slow
 def test_a_loop_of_ones_own_keeps_its_trial_and_gets_no_other(batchlaw, start, popen, url, tmp_path):
     import batchlaw as bl
 
@@ -165,6 +167,7 @@ def test_a_loop_of_ones_own_keeps_its_trial_and_gets_no_other(batchlaw, start, p
     assert (counts.done, counts.open) == (2, 3)
 
 
+@pytest.mark.slow
 def test_a_run_in_the_process_of_a_notebook_ends_and_the_process_stays(batchlaw, popen, url, tmp_path):
     batchlaw("create", write_study(tmp_path), "--storage", url)
     code = (

@@ -158,6 +158,7 @@ def test_nan_is_divergence(tmp_path):
     storage.engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_worker_runs_it_only_from_a_file_on_its_machine(tmp_path):
     spec = spec_of(*script(tmp_path, "open('ran', 'w')\n"))
     url = f"sqlite:///{tmp_path / 'study.db'}"

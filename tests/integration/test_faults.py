@@ -152,6 +152,7 @@ def test_a_stuck_objective_is_ended_past_its_limit_and_recorded(start, tmp_path,
     assert stored.slots.counts().done == 2
 
 
+@pytest.mark.slow
 def test_a_stuck_objective_does_not_keep_a_worker_from_stopping(start, tmp_path, url):
     study, file = user_code(tmp_path, f"open('begun', 'w').close(); {STUCK}")
     stored = registered(url, study)

@@ -63,6 +63,7 @@ def running(popen, url, folder):
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.slow
 def test_a_trial_goes_on_with_the_number_that_it_started_with(popen, tmp_path, url, end):
     stored, worker = running(popen, url, tmp_path)
     assert records_of(stored)[0].result.threads == 1  # of a trial that runs

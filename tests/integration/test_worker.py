@@ -15,10 +15,12 @@ from batchlaw.errors import DeviceMemoryError, Diverged, WorkFailed
 from batchlaw.interrupts import STOPPING, Interrupts
 from batchlaw.measure.replay import replay
 from batchlaw.objectives.runtime import Runtime
+from batchlaw.objectives.threads import Threads
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.space import point_of
 from batchlaw.results.records import records_of
-from batchlaw.storage import load, open_storage, register
+from batchlaw.storage import Registration, load, open_storage, register
+from batchlaw.workers.heartbeat import Heartbeat, Running
 from batchlaw.workers.worker import Worker
 from optuna.trial import TrialState
 
@@ -324,6 +326,29 @@ def test_the_late_result_of_a_worker_that_lost_its_slot_is_refused(sqlite):
     records = records_of(load(sqlite, "tiny"))
     assert [record.outcome for record in records] == ["lost", "complete"]
     assert records[1].value == 1.0
+
+
+def test_a_heartbeat_may_be_ended_by_its_own_thread(sqlite):
+    """As where that thread's garbage collection ends a loop that asks."""
+    stored = register(sqlite, tiny_spec(), trials=None, version="test")
+    stored.slots.lease_seconds = 0.04
+    registration = Registration(sqlite.engine, stored.study_id, device="cpu", threads=1)
+    heartbeat = Heartbeat(stored, registration, Interrupts(), Threads(1), embedded=True)
+    ends = []
+
+    class Leases(list):
+        def __iter__(self):
+            try:
+                ends.append(heartbeat.__exit__())
+            except RuntimeError as error:
+                ends.append(error)
+            ended.set()
+            return iter(())
+
+    ended = threading.Event()
+    heartbeat.__enter__()
+    heartbeat.train(Running.elsewhere(Leases([None]), 0))
+    assert ended.wait(DEADLINE) and ends == [None]
 
 
 def test_another_seed_draws_other_trials_and_the_same_seed_the_same(tmp_path):

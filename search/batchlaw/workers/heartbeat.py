@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, current_thread
 
 from batchlaw.errors import WorkFailed
 from batchlaw.interrupts import STOPPING, Interrupts, StopRequest
@@ -79,7 +79,8 @@ class Heartbeat:
         self._ended.set()
         os.write(self._wake, b"\0")  # so that the second thread does not wait for its tick
         for thread in self._threads:
-            thread.join()
+            if thread is not current_thread():  # whose garbage collection may end a loop that asks
+                thread.join()
         if not self._embedded:
             _wake_by_signals(self._woken_before)
         os.close(self._signals)
