@@ -14,14 +14,13 @@ import sqlalchemy
 import torch
 from batchlaw.claims.hypotheses import preregistration
 from batchlaw.cli import app
-from batchlaw.errors import StorageError
 from batchlaw.figures import study_page as drawing
 from batchlaw.figures.study_page import FEWEST_OF_A_LAW, save_page
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.stats.smoothed import FEWEST_POINTS
-from batchlaw.storage import load, open_storage, register, upgrade
+from batchlaw.storage import load, open_storage, register
 from batchlaw.storage.optuna_internals.page import ATTRIBUTES, replace
-from batchlaw.storage.tables import metadata, pages
+from batchlaw.storage.tables import pages
 from batchlaw.workers.worker import Worker
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
@@ -238,21 +237,6 @@ def test_the_commands_in_the_note_exist(stored):
 
 def test_the_page_and_the_law_need_the_same_number_of_trials():
     assert FEWEST_OF_A_LAW == FEWEST_POINTS
-
-
-def test_a_database_without_pages_is_upgraded(storage, storage_url):
-    stored = register(storage, tiny_spec(), trials=None, version="test")
-    with storage.engine.begin() as connection:
-        connection.execute(sqlalchemy.text("UPDATE batchlaw_schema SET version = 1"))
-    metadata.tables[pages.name].drop(storage.engine)
-    with pytest.raises(StorageError, match="version 1, and 3 is needed; see batchlaw storage upgrade"):
-        load(storage, "tiny")
-    another = open_storage(storage_url, any_schema=True)
-    for _ in range(2):
-        upgrade(another)
-    another.engine.dispose()
-    work(load(storage, "tiny"))
-    assert figures(stored)
 
 
 def test_a_reused_study_id_starts_without_a_page(stored):
