@@ -92,7 +92,7 @@ def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = F
     weakref.finalize(storage, storage.engine.dispose)  # at exit at the latest: SQLite then removes its log
     if url.get_backend_name() == "sqlite":
         event.listen(storage.engine, "connect", _tune_sqlite)
-        storage.engine.dispose()  # connections opened so far are replaced by tuned ones
+    storage.engine.dispose()  # the connections opened so far lack these listeners
     return storage
 
 
