@@ -158,7 +158,7 @@ def test_the_commands(tmp_path, storage, storage_url):
     assert listed["best"]["value"] == 0.25 and len(listed["workers"]) == 1 and listed["created"]
     study.tell(study.ask(), {"loss": 0.5})
     [line] = [line for line in batchlaw("list", *at).stdout.splitlines() if "own" in line]
-    assert line.split()[:8] == ["own", "done", "2", "of", "2", "minimize", "loss", "0.2500"]
+    assert line.split()[:7] == ["own", "loss", "done", "2", "of", "2", "0.2500"]
     assert "is called first now" in batchlaw("rename", "own", "first", *at).stdout
     assert json.loads(batchlaw("list", "--json", *at).stdout)[0]["former_names"] == ["own"]
     for words in (["delete", "own", "--yes"], ["rename", "own", "other"]):

@@ -30,9 +30,11 @@ def list_(storage: StorageOption = DEFAULT_URL, json_: JsonOption = False) -> No
     if json_:
         typer.echo(json.dumps([status.as_dict() for status in found], indent=2))
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    grid = Table("study", "state", "trials", "metric", "best", "workers", "created", box=None)
+    kept = [Column(name, no_wrap=True) for name in ("state", "trials", "best", "workers", "created")]
+    long = [Column(name, overflow="fold") for name in ("study", "metric")]
+    grid = Table(*long, *kept, box=None)
     for status in found:
         grid.add_row(*_cells(status))
     output.print(grid if found else "no study")
@@ -41,9 +43,9 @@ def list_(storage: StorageOption = DEFAULT_URL, json_: JsonOption = False) -> No
 def _cells(status: "StudyStatus") -> list[str]:
     spec, live = status.spec, [worker for worker in status.at_work if worker.state != "stale"]
     return [
-        spec.name, status.state, f"{status.slots.done} of {status.slots.total}", f"{spec.direction} {spec.arm.metric}",
+        spec.name, spec.arm.metric, status.state, f"{status.slots.done} of {status.slots.total}",
         "" if status.best is None else f"{status.best.value:.4f}", str(len(live)),
-        "" if status.created is None else f"{status.created.astimezone():%Y-%m-%d %H:%M}",
+        "" if status.created is None else f"{status.created.astimezone():%Y-%m-%d}",
     ]  # fmt: skip
 
 
