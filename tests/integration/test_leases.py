@@ -8,7 +8,7 @@ import pytest
 from batchlaw.errors import WorkFailed
 from batchlaw.storage import Slots, open_storage
 from batchlaw.storage.tables import slots as table
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from tests.waiting import wait_for
 
@@ -124,6 +124,20 @@ def test_a_held_slot_runs_its_trial_and_an_abandoned_one_can_be_leased_before_th
     assert not slots.holds(lease) and not slots.started(lease, 78)
     change(engine, found, trial_id=None, pid=dead_pid())
     assert slots.running() == (set(), False)  # nobody is about to start it
+
+
+def test_a_trial_that_is_named_while_running_slots_are_read_is_never_taken_for_an_orphan(engine):
+    slots = slots_of(engine, 1, 1)
+    lease, named = slots.lease(), []
+
+    def name_it(connection, statement, *_):
+        if "trial_id" in str(statement) and not named:
+            named.append(77)
+            assert slots.started(lease, 77)
+
+    event.listen(engine, "after_execute", name_it)
+    assert slots.running() in [(set(), True), ({77}, False)]
+    assert slots.running() == ({77}, False)
 
 
 def test_a_released_slot_has_no_holder_and_no_trial(engine):

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, or_, select, update
 
 from batchlaw.storage.retries import RETRY_SECONDS, with_retries
 from batchlaw.storage.tables import asynchronous_commit, is_alive, now, process_space
@@ -156,10 +156,13 @@ class Slots:
         def work() -> tuple[set[int], bool]:
             expired = self._expired()
             with self._engine.connect() as connection:
-                held = select(_slots.c.trial_id).where(self._mine, _slots.c.state == "held")
-                trial_ids = set(connection.scalars(held.where(_slots.c.trial_id.is_not(None))))
-                starting = select(func.count()).where(self._mine, _slots.c.state == "held", _slots.c.trial_id.is_(None))
-                return trial_ids, bool(connection.scalar(starting.where(not_(expired))))
+                # One statement: between two a trial could be started that the first did not name.
+                held = connection.execute(
+                    select(_slots.c.trial_id, expired).where(self._mine, _slots.c.state == "held")
+                )
+                rows = held.tuples().all()
+            named = {trial_id for trial_id, _ in rows if trial_id is not None}
+            return named, any(trial_id is None and not gone for trial_id, gone in rows)
 
         return with_retries(work)
 
