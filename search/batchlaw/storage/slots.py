@@ -157,10 +157,8 @@ class Slots:
             expired = self._expired()
             with self._engine.connect() as connection:
                 # One statement: between two a trial could be started that the first did not name.
-                held = connection.execute(
-                    select(_slots.c.trial_id, expired).where(self._mine, _slots.c.state == "held")
-                )
-                rows = held.tuples().all()
+                held = select(_slots.c.trial_id, expired).where(self._mine, _slots.c.state == "held")
+                rows = [tuple(row) for row in connection.execute(held)]
             named = {trial_id for trial_id, _ in rows if trial_id is not None}
             return named, any(trial_id is None and not gone for trial_id, gone in rows)
 
