@@ -7,7 +7,7 @@ study the adaptive design asks it for one run after another: the seed of a round
 before any is drawn again; the runs are judged after each of several budgets. The factorial is every cell on as many
 seeds, drawn as well. The truth is its slope on all seeds of the table, itself an estimate.
 
-Coverage, width and "with slope" are as in claim_calibration.py, here of one surface. "equal" is the runs that the
+Coverage, width and "with slope" are as in adaptive_calibration.py, here of one surface. "equal" is the runs that the
 factorial takes for the same width: between budgets log width goes straight with log runs.
 """
 
