@@ -1,6 +1,7 @@
 """How often verdicts on simulated studies are wrong, how often confidence sets cover, and what power costs.
 
     python tests/benchmarks/claim_calibration.py [--studies 200] [--workers 2] [--settings REGEX] [--json FILE]
+    python tests/benchmarks/claim_calibration.py --settings '^(?!.*held out)'     (without the held-out ones)
     python tests/benchmarks/claim_calibration.py --compare BEFORE.json [--json AFTER.json]     (runs nothing)
     PYTHONPATH=/tmp/before/search python tests/benchmarks/claim_calibration.py …     (the code of another checkout)
 

@@ -210,8 +210,15 @@ def smooth_then_wall(generator: np.random.Generator) -> Curve:
 
 
 def smooth_into_wall(generator: np.random.Generator) -> Curve:
-    """A log-cosh that becomes a wall little by little."""
-    return _blend(log_cosh(generator), wall(generator), 0.15)
+    """A log-cosh whose steep side gets 8 to 20 times as steep from the lowest rate to the highest."""
+    steep, gentle = generator.uniform(0.5, 1.2), generator.uniform(1.2, 1.8)
+    factor, top = generator.uniform(8, 20), generator.uniform(6, 10)
+
+    def curve(u: Floats, place: Floats) -> Floats:
+        width = np.where(u < 0, steep * factor**-place, gentle)
+        return top * -np.expm1(-_log_cosh(u / width) / _log_cosh(2 / gentle) / top)
+
+    return curve
 
 
 def parabola_into_cliff(generator: np.random.Generator) -> Curve:
