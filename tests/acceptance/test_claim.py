@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,18 @@ def test_gzip_is_told_by_its_name(claim, tmp_path):
     packed.write_bytes(gzip.compress(b"a,b\n1,2\n")[:-9])
     done = claim(packed, "--lr", "a", "--batch-size", "b", "--score", "c", code=2)
     assert "broken.csv.gz" in done.stderr
+
+
+CLIFF = Path(__file__).parents[1] / "data" / "cliff"
+
+
+def test_a_function_that_returns_nan_where_it_diverges_is_judged(batchlaw, tmp_path):
+    for file in CLIFF.iterdir():
+        shutil.copy(file, tmp_path)
+    assert "60 complete · 36 diverged" in batchlaw("run", "cliff.toml", "--workers", 1).stdout
+    text = batchlaw("claim", "cliff", "--html", "report.html").stdout
+    assert "H9 " in text and "H6 " in text
+    note = "108 runs were not trained and count as diverged: the first two seeds of their cells diverged"
+    assert f"note: {note}\n" in text and f"Note: {note}." in (tmp_path / "report.html").read_text()
+    record = json.loads(batchlaw("claim", "cliff", "--json").stdout)
+    assert record["notes"][0] == note and len(record["notes"]) == 2

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # pandas, SciPy and the database, which `import batchlaw` doe
 
 _POOLED = "pooled"  # in the place of a group's name
 _LEVELS = ("given", "value", "best", "low", "high", "status")
-_TOLD = ("title", "grade", "hypothesis", "statement", "verdict", "slope", "low", "high", "reason", "settles")
+_TOLD = ("title", "grade", "hypothesis", "statement", "verdict", "slope", "low", "high", "reason", "settles", "notes")
 _VERDICTS = ("hypothesis", "verdict", "slope", "low", "high", "p_value", "p_adjusted", "grade", "reason")
 
 
@@ -46,6 +46,7 @@ class Claim:
         high: the upper end.
         reason: why the verdict is what it is.
         settles: which further runs would settle it, or None.
+        notes: sentences on runs that have no score of their own, such as those that diverged.
         blocks: the findings with their evidence, for figures and reports; may change between versions.
     """
 
@@ -62,6 +63,7 @@ class Claim:
     high: float | None
     reason: str
     settles: str | None
+    notes: tuple[str, ...] = ()
     blocks: "tuple[Block, ...]"
 
     @property
@@ -157,7 +159,7 @@ class Claim:
     @property
     def _lines(self) -> list[str]:
         settles = [f"would settle it: {self.settles}"] if self.settles else []
-        return [f"{self.statement}; {self.reason}", *settles]
+        return [f"{self.statement}; {self.reason}", *settles, *(f"note: {note}" for note in self.notes)]
 
 
 def claim(
@@ -241,13 +243,17 @@ def claim_of_study(stored: "StoredStudy", hypothesis: str | None = None, *, boot
     """
     from batchlaw.claims.designed import findings_of
     from batchlaw.claims.hypotheses import hypothesis_named
+    from batchlaw.claims.notes import notes_of
+    from batchlaw.results.records import records_of
+    from batchlaw.storage import with_retries
 
     spec = stored.spec
     named = hypothesis_named(hypothesis).name if hypothesis else None
-    blocks = findings_of(stored, [named] if named else None, bootstrap_seed)
+    records = with_retries(lambda: records_of(stored))
+    blocks = findings_of(stored, [named] if named else None, bootstrap_seed, records)
     return _claim(
         blocks, named or "H9", title=spec.name, question=spec.question, score=spec.arm.metric, grade="designed",
-        direction=spec.direction,
+        direction=spec.direction, notes=notes_of(spec, records),
     )  # fmt: skip
 
 

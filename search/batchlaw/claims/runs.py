@@ -1,6 +1,7 @@
 """The runs of a designed study as one table."""
 
 import math
+from collections.abc import Sequence
 from itertools import chain, product
 from typing import Any
 
@@ -36,7 +37,7 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
             f"study {spec.name!r} has an adaptive design, which does not fill the grid and tells the best batch size "
             "at each learning rate only; a factorial design tells both directions"
         )
-    cells = {_cell(spec, record): record for record in _judged(records)}
+    cells = {_cell(spec, record): record for record in judged_of(records)}
     levels = [
         levels_of(getattr(spec.space, name)) if getattr(spec.space, name) is not None else (spec.n_train,)
         for name in FACTORS
@@ -54,7 +55,8 @@ def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
     trials = pd.DataFrame([_trial(cells[cell]) for cell in ordered])
     trials = pd.concat([pd.DataFrame(ordered, columns=list(FACTORS)), trials], axis=1)
     runs = trials.loc[trials.index.repeat([len(columns["replicate"]) for columns in found])].reset_index(drop=True)
-    return runs.assign(**{name: list(chain.from_iterable(columns[name] for columns in found)) for name in found[0]})
+    runs = runs.assign(**{name: list(chain.from_iterable(columns[name] for columns in found)) for name in found[0]})
+    return runs.assign(score=_with_worst(spec, runs["score"].to_numpy(float)))
 
 
 def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
@@ -68,13 +70,13 @@ def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
         StudyError: trials have not been run.
     """
     assert spec.claim is not None and spec.claim.runs is not None
-    ended = _judged(records)
+    ended = judged_of(records)
     if len(ended) < spec.claim.runs:
         missing = spec.claim.runs - len(ended)
         raise StudyError(f"{missing} of {spec.claim.runs} runs have no result yet", remedy="Study.run")
     found = [_replicates(spec, record) for record in ended]
     counts = [len(columns["score"]) for columns in found]
-    scores = np.concatenate([columns["score"] for columns in found])
+    scores = _with_worst(spec, np.concatenate([columns["score"] for columns in found]))
     if spec.direction == "minimize" and scores.max() < 0:
         scores = -np.log(-scores)
     return Runs(
@@ -86,9 +88,25 @@ def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
     )
 
 
-def _judged(records: list[TrialRecord]) -> list[TrialRecord]:
+def judged_of(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The trials with a result."""
-    return [record for record in records if record.outcome in _JUDGED and record.result.replicate_values]
+    return [
+        record
+        for record in records
+        if record.outcome == Outcome.DIVERGED or (record.outcome in _JUDGED and record.result.replicate_values)
+    ]
+
+
+def _with_worst(spec: StudySpec, scores: Floats) -> Floats:
+    """Scores (n,), with the worst of the study in place of those that are not known of diverged runs.
+
+    Raises:
+        StudyError: none is known.
+    """
+    known = np.isfinite(scores)
+    if not known.any():
+        raise StudyError(f"every run of study {spec.name!r} diverged, so that no score is known")
+    return np.where(known, scores, scores[known].min())
 
 
 def _trial(record: TrialRecord) -> dict[str, Any]:
@@ -197,10 +215,12 @@ def _cell(spec: StudySpec, record: TrialRecord) -> tuple[Any, ...]:
 def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[bool]]:
     """The score of each replicate, and whether it was unstable: diverged, or no better than guessing.
 
-    An unstable run counts with the score of guessing, which an untrained network has. How far its loss went beyond that
-    says nothing about the batch size, and would outweigh the other seeds.
+    With a task an unstable run counts with the score of guessing, which an untrained network has. How far its loss went
+    beyond that says nothing about the batch size, and would outweigh the other seeds. Of a user's function the score of
+    guessing is not known; a diverged run has the untrained score that the function gave, or NaN.
     """
-    values = list(record.result.replicate_values)
+    # A trial that diverged as a whole, without an untrained score, has no list of values.
+    values = list(record.result.replicate_values) or [math.nan] * len(record.known_config.seeds)
     diverged = record.result.diverged or [record.outcome != Outcome.COMPLETE] * len(values)
     if spec.task is None:
         return values, list(diverged)

@@ -96,12 +96,14 @@ def claim(
     else:
         for block in found.blocks:
             _show(block)
+        for note in found.notes:
+            output.print(f"note: {note}", soft_wrap=True, markup=False)
     if html is not None:
         from batchlaw.figures.labels import Labels
         from batchlaw.figures.report import claim_report
 
         labels = Labels(found.title, found.question, found.score, found.direction == "maximize")
-        write_page(html, claim_report(list(found.blocks), labels))
+        write_page(html, claim_report(list(found.blocks), labels, found.notes))
 
 
 def _list() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from batchlaw.claims.designed import Block, findings_of
+from batchlaw.claims.notes import notes_of
 from batchlaw.errors import StudyError
 from batchlaw.laws import Law, known_laws
 from batchlaw.results.configuration import Configuration
@@ -34,6 +35,11 @@ class Account:
         """The best configurations with their errors and ties."""
         chosen = select(self.records, self.spec, top=top, per=None)
         return with_ties(chosen, chosen[0], self.spec) if chosen else []
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on runs without a score of their own; none of a search."""
+        return notes_of(self.spec, self.records) if self.spec.claim else ()
 
     @property
     def costs(self) -> dict[str, str]:

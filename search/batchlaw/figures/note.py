@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from batchlaw.results.status import StudyStatus, best_line, counts_line, pace_line
@@ -16,12 +16,13 @@ _CLOSING = (
 )
 
 
-def note(status: StudyStatus, judged: "list[Block]", *, further: int) -> str:
+def note(status: StudyStatus, judged: "list[Block]", remarks: Sequence[str] = (), *, further: int) -> str:
     """The text of the note.
 
     Args:
         status: the state of the study.
         judged: the findings of a designed study that has ended.
+        remarks: sentences on its runs.
         further: the number of figures that do not fit on the page.
     """
     spec, going_on = status.spec, status.slots.done < status.slots.total
@@ -41,6 +42,7 @@ def note(status: StudyStatus, judged: "list[Block]", *, further: int) -> str:
         _plain(pace_line(status)),
         *([f"{further} further figures are in the report."] if further else []),
         *(["## Verdicts", "\n".join(verdicts)] if verdicts else []),
+        *(f"Note: {_plain(remark)}." for remark in remarks),
         "## Go on",
         "\n".join(f"    {command}" for command in commands),
         _CLOSING,

@@ -29,7 +29,7 @@ _SOURCES = {
 _COURSE = ("outcomes", "history", "timeline")  # figures of the course of the trials, shown after the results
 
 
-def claim_report(judged: list[Block], labels: Labels) -> str:
+def claim_report(judged: list[Block], labels: Labels, notes: Sequence[str]) -> str:
     """The page of the verdicts on a study or a file, with their evidence."""
     return page(
         "claim.html",
@@ -37,6 +37,7 @@ def claim_report(judged: list[Block], labels: Labels) -> str:
         question=labels.question,
         parts=_parts(judged, labels, "claim"),
         pooled=pooled(judged),
+        notes=notes,
     )
 
 
@@ -67,6 +68,7 @@ def _study(account: Account) -> dict[str, Any]:
         "laws": [(law.name, law.lines()) for law in account.laws if law.fitted or account.spec.claim],
         "parts": _parts(account.judged, labels_of(spec), spec.name),
         "pooled": pooled(account.judged),
+        "notes": account.notes,
         "best": [(configuration, _interval(configuration)) for configuration in best],
         "source": _SOURCES[best[0].standard_error_of] if best else "",
         "figures": {name: drawing for name, drawing in drawn.items() if name not in _COURSE},

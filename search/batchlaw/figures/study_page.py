@@ -42,7 +42,7 @@ def save_page(stored: StoredStudy, judged: "list[Block] | None" = None) -> None:
     figures = dict(islice(drawn.items(), _MOST_FIGURES))
     for figure in figures.values():
         figure.update_layout(height=None, width=None)  # the page gives every figure the same room
-    body = note(status, judged, further=len(drawn) - len(figures))
+    body = note(status, judged, _remarks(stored.spec, records) if judged else (), further=len(drawn) - len(figures))
     write_page(stored.storage.engine, stored.study, stored.study_id, figures, body)
 
 
@@ -54,6 +54,13 @@ def _findings(stored: StoredStudy, records: list[TrialRecord]) -> "list[Block]":
         return findings_of(stored, None, seed=0, records=records)
     except StudyError:
         return []
+
+
+def _remarks(spec: StudySpec, records: list[TrialRecord]) -> tuple[str, ...]:
+    """Sentences on the runs of a designed study."""
+    from batchlaw.claims.notes import notes_of  # pandas takes half a second to import
+
+    return notes_of(spec, records)
 
 
 def _laws(spec: StudySpec, records: list[TrialRecord]) -> "list[Law]":

@@ -1,10 +1,12 @@
 """Training a configuration outside a worker's trial, and how many configurations of a built-in task train together."""
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from batchlaw.errors import Diverged
 from batchlaw.objectives.function import train_function
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.objectives.score import Score, score_of
@@ -36,12 +38,15 @@ def train_config(
         threads: of the CPU; None takes as many as make it faster.
 
     Raises:
-        Diverged: every replicate diverged.
+        Diverged: every replicate diverged; with the user's function, one did whose untrained score is not known.
     """
     runtime.threads.use(threads or runtime.choose_threads([config]))
     if spec.user_code is not None:
         with tempfile.TemporaryDirectory(prefix="batchlaw-") as folder:  # nothing to resume from
-            return train_function(config, spec, report, runtime, Path(folder))
+            score = train_function(config, spec, report, runtime, Path(folder))
+        if not math.isfinite(score.value):
+            raise Diverged
+        return score
     result = train(config, report, device=runtime.device, data_dir=runtime.data_dir, stacked=stacked, test=runtime.test)
     return score_of(result, spec)
 

@@ -1,21 +1,25 @@
 """A training function of the user's own: found by its name, and called once for each seed."""
 
 import importlib
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from batchlaw.errors import Diverged, ObjectiveError
 from batchlaw.objectives.program import Command
 from batchlaw.objectives.runtime import Runtime
-from batchlaw.objectives.score import Score, metric_of, score_of_replicates
+from batchlaw.objectives.score import Score, finite_metric, score_of_replicates
 from batchlaw.objectives.trial import TrainFunction, Trial
 from batchlaw.recipe.result import Report
 from batchlaw.spec import StudySpec, TrainConfig
+
+# In a claim: if so many seeds of a cell diverge, the first ones, the others are not trained. Assumption: another seed
+# of such a cell seldom trains, and a cell with diverged seeds is no optimum anyway.
+_ENOUGH_DIVERGED = 2
 
 
 def load_user_code(spec: StudySpec, folder: Path) -> TrainFunction:
@@ -81,6 +85,9 @@ def _unload_namesakes(folder: Path) -> None:
 def train_function(config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime, folder: Path) -> Score:
     """Call the user's function or program once for each seed; the first call alone reports, so pruning sees one curve.
 
+    In a search the first seed that diverges ends the trial. In a claim the others are trained, unless the first two
+    diverged: then the rest are not trained and count as diverged.
+
     Args:
         config: with the seeds of all replicates.
         spec: the study.
@@ -89,27 +96,48 @@ def train_function(config: TrainConfig, spec: StudySpec, report: Report, runtime
         folder: where the folders of the replicates are made.
 
     Raises:
-        Diverged: a replicate diverged.
+        Diverged: a replicate of a search diverged.
         ObjectiveError: the function breaks its contract.
     """
     assert runtime.objective is not None
-    replicates: list[Mapping[str, float]] = []
+    told: list[Mapping[str, float] | Diverged] = []
+    n_diverged = 0
     for seed in config.seeds:
         try:
-            metrics = runtime.objective(Trial(config.model_copy(update={"seeds": (seed,)}), report, folder))
-        except SystemExit as error:  # which would end the worker
-            raise ObjectiveError(f"{spec.user_code} called sys.exit({error.code!r}) and returned nothing") from error
-        if not isinstance(metrics, Mapping):
-            raise ObjectiveError(f"{spec.user_code} returned {type(metrics).__name__}, not a mapping of metrics")
-        if not math.isfinite(metric_of(metrics, spec)):
-            raise Diverged
-        replicates.append(metrics)
-        report = _ignore
-    return score_of_replicates(replicates, spec, runtime.device.type)
+            trial = Trial(config.model_copy(update={"seeds": (seed,)}), report, folder)
+            told.append(_metrics(runtime.objective, trial, spec))
+        except Diverged as ending:
+            if spec.search is not None:
+                raise
+            told.append(Diverged(ending.untrained))  # without its traceback, which holds the network
+            n_diverged += 1
+        if n_diverged == len(told) == _ENOUGH_DIVERGED:
+            break
+        report = partial(_check, spec)
+    not_trained = len(config.seeds) - len(told)
+    return score_of_replicates(told + told[-1:] * not_trained, spec, runtime.device.type, not_trained=not_trained)
 
 
-def _ignore(progress: float, metrics: Mapping[str, float]) -> None:
-    """The report of every replicate after the first."""
+def _metrics(function: TrainFunction, trial: Trial, spec: StudySpec) -> Mapping[str, float]:
+    """The metrics of one replicate.
+
+    Raises:
+        Diverged: the study's metric is NaN or infinite.
+        ObjectiveError: the function breaks its contract.
+    """
+    try:
+        metrics = function(trial)
+    except SystemExit as error:  # which would end the worker
+        raise ObjectiveError(f"{spec.user_code} called sys.exit({error.code!r}) and returned nothing") from error
+    if not isinstance(metrics, Mapping):
+        raise ObjectiveError(f"{spec.user_code} returned {type(metrics).__name__}, not a mapping of metrics")
+    finite_metric(metrics, spec)
+    return metrics
+
+
+def _check(spec: StudySpec, progress: float, metrics: Mapping[str, float]) -> None:
+    """The report of every replicate after the first: it is not recorded, and tells divergence all the same."""
+    finite_metric(metrics, spec)
 
 
 def _line(error: BaseException) -> str:

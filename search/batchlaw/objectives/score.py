@@ -1,10 +1,11 @@
 """What training a configuration gives its study, whichever objective trained it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchlaw.errors import ObjectiveError
+from batchlaw.errors import Diverged, ObjectiveError
 from batchlaw.recipe.result import TrainResult
 from batchlaw.spec import StudySpec
 
@@ -13,14 +14,15 @@ from batchlaw.spec import StudySpec
 class Score:
     """The study's metric of a trained configuration."""
 
-    replicate_values: list[float]  # the metric of each seed
-    replicates: list[dict[str, float]]  # all metrics of each seed
-    diverged: bool = False  # whether at least one replicate diverged; it counts with its untrained score
+    replicate_values: list[float]  # the metric of each seed; of one that diverged its untrained score, NaN if unknown
+    replicates: list[dict[str, float]]  # all metrics of each seed; of one that diverged its untrained ones, if known
+    diverged: bool  # whether at least one replicate diverged
     record: dict[str, Any]  # for the database
+    reason: str | None = None  # what else is to be said of the outcome
 
     @property
     def value(self) -> float:
-        """The mean over replicates."""
+        """The mean over replicates; NaN if a replicate diverged whose untrained score is not known."""
         return sum(self.replicate_values) / len(self.replicate_values)
 
 
@@ -34,20 +36,62 @@ def score_of(result: TrainResult, spec: StudySpec) -> Score:
     )
 
 
-def score_of_replicates(metrics: Sequence[Mapping[str, float]], spec: StudySpec, device: str) -> Score:
-    """The score of the user's own runs, one a seed.
+def score_of_replicates(
+    told: Sequence[Mapping[str, float] | Diverged], spec: StudySpec, device: str, *, not_trained: int = 0
+) -> Score:
+    """The score of the user's own runs.
+
+    Args:
+        told: of each seed its metrics, or that it diverged; it diverged as well if the study's metric is not finite.
+        spec: the study.
+        device: that they ran on.
+        not_trained: how many of the seeds, the last ones, were not trained and count as diverged.
 
     Raises:
         ObjectiveError: the study's metric is missing, or a metric is no number.
     """
-    replicates = [{name: number_of(value, name) for name, value in each.items()} for each in metrics]
+    diverged = [isinstance(each, Diverged) or not math.isfinite(metric_of(each, spec)) for each in told]
+    replicates = [_numbers(each, spec) for each in told]
     names = [name for name in replicates[0] if all(name in each for each in replicates)]
     means = {name: sum(each[name] for each in replicates) / len(replicates) for name in names}
+    facts: dict[str, Any] = {"diverged": diverged} if any(diverged) else {}
+    if not_trained:
+        facts["not_trained"] = not_trained
     return Score(
-        replicate_values=[metric_of(each, spec) for each in replicates],
+        replicate_values=[each.get(spec.arm.metric, math.nan) for each in replicates],
         replicates=replicates,
-        record={"metrics": means, "replicates": replicates, "device": device},
+        diverged=any(diverged),
+        record={"metrics": means, "replicates": replicates, "device": device} | facts,
+        reason=f"the first {len(told) - not_trained} seeds diverged; the other {not_trained} were not trained"
+        if not_trained
+        else None,
     )
+
+
+def _said(trained: int, not_trained: int) -> str:
+    return f"the first {trained} seeds diverged; the other {not_trained} were not trained"
+
+
+def _numbers(told: Mapping[str, float] | Diverged, spec: StudySpec) -> dict[str, float]:
+    """The metrics of a replicate; of one that diverged those of its untrained network, without the unknown."""
+    if isinstance(told, Diverged):
+        untrained = {name: number_of(value, name) for name, value in told.untrained.items()}
+        return {name: value for name, value in untrained.items() if math.isfinite(value)}
+    numbers = {name: number_of(value, name) for name, value in told.items()}
+    return numbers if math.isfinite(numbers[spec.arm.metric]) else {}
+
+
+def finite_metric(metrics: Mapping[str, float], spec: StudySpec) -> float:
+    """The study's metric.
+
+    Raises:
+        Diverged: it is NaN or infinite.
+        ObjectiveError: it is missing or no number, or the metrics are no mapping.
+    """
+    value = metric_of(metrics, spec)
+    if not math.isfinite(value):
+        raise Diverged
+    return value
 
 
 def metric_of(metrics: Mapping[str, float], spec: StudySpec) -> float:

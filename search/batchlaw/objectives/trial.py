@@ -41,11 +41,14 @@ class Trial:
 
     Replicates: with `replicates = n` the function is called n times, each time with another `seed`. The value of the
     trial is the mean of the metric. Only the first replicate reports, so only it can be pruned; in the others `report`
-    does nothing. If one replicate diverges, the trial has diverged.
+    looks for divergence and does nothing else. If one replicate diverges, the trial has diverged. A search then leaves
+    the others out. A claim trains them, since each seed is an outcome, unless the first two diverged: then the rest are
+    not trained and count as diverged.
 
     Divergence: if the study's metric is NaN or infinite, reported or returned, the run diverged. That is a result, and
     the trial is not run again. `raise batchlaw.errors.Diverged({"loss": 2.3})` says the same, with the metrics of the
-    untrained network: they tell the sampler how bad the region is.
+    untrained network: they tell the sampler how bad the region is, and a claim counts the run with them. Without them
+    it counts the run with the worst score of the study.
 
     Errors: any other exception, and `sys.exit`, fails the trial. Its parameters are run again, at most `max_retries`
     times.

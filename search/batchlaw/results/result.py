@@ -1,5 +1,6 @@
 """What a trial recorded of its training, read back from the database."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self
@@ -29,9 +30,11 @@ class TrialResult:
 
     metrics: Mapping[str, float] = field(default_factory=dict)  # means over seeds
     replicates: Sequence[Mapping[str, float]] = ()  # the metrics of each seed
-    replicate_values: Sequence[float] = ()  # the study's metric of each seed
+    # The study's metric of each seed; of one that diverged its untrained score, NaN where that is not known.
+    replicate_values: Sequence[float] = ()
     validation_standard_errors: Mapping[str, float] = field(default_factory=dict)
     diverged: Sequence[bool] = ()  # of each seed
+    not_trained: int = 0  # seeds, the last ones, that count as diverged because the first ones did
     tail_loss_variance: Sequence[float] = ()  # of each seed
     curve: Sequence[CurvePoint] = ()
     curves: Sequence[SeedCurvePoint] = ()
@@ -54,6 +57,8 @@ class TrialResult:
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Read the JSON of a trial; fields that only a newer version knows are left out."""
         known = {name: value for name, value in record.items() if name in _FIELDS}
+        if None in known.get("replicate_values", ()):  # JSON has no NaN
+            known["replicate_values"] = [math.nan if each is None else each for each in known["replicate_values"]]
         for name, point in (("curve", CurvePoint), ("curves", SeedCurvePoint)):
             if known.get(name):
                 metrics = [dict(entry) for entry in known[name]]

@@ -1,6 +1,5 @@
 """Trials for a training loop of the user's own, which asks for them and tells their results."""
 
-import math
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from batchlaw.dashboard.refresh import refresh
 from batchlaw.errors import BatchlawError, Diverged, Pruned, StudyError
 from batchlaw.interrupts import Interrupts
 from batchlaw.objectives.runtime import Runtime
-from batchlaw.objectives.score import metric_of, score_of_replicates
+from batchlaw.objectives.score import score_of_replicates
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive, slot_seeds
 from batchlaw.recipe.result import Report
@@ -170,9 +169,7 @@ class Asking:
                     raise BatchlawError(
                         f"must be the metrics of each of the {n_seeds} seeds", argument="result", got=told
                     )
-                finite = all(math.isfinite(metric_of(metrics, spec)) for metrics in replicates)
-                score = score_of_replicates(replicates, spec, self._runtime.device.type) if finite else Diverged()
-                outcome = outcome_of(score, spec)
+                outcome = outcome_of(score_of_replicates(replicates, spec, self._runtime.device.type), spec)
         return with_facts(outcome, under_way.reporter, time.perf_counter() - under_way.began, n_seeds)
 
     def _numbers(self) -> str:

@@ -14,7 +14,7 @@ from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned,
 from batchlaw.interrupts import Interrupts
 from batchlaw.objectives.function import train_function
 from batchlaw.objectives.runtime import Runtime, versions
-from batchlaw.objectives.score import Score, metric_of, number_of, score_of
+from batchlaw.objectives.score import Score, finite_metric, number_of, score_of
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
@@ -66,9 +66,7 @@ class Reporter:
         """Report the metrics after `progress` (0 < progress <= 1) of the budget."""
         if not 0 <= number_of(progress, "progress") <= 1 + _ROUNDING:
             raise ObjectiveError("must be above 0 and at most 1", argument="progress", got=progress)
-        value = metric_of(metrics, self.spec)
-        if not math.isfinite(value):
-            raise Diverged  # a built-in run notices divergence itself; only user code reports it
+        value = finite_metric(metrics, self.spec)  # a built-in run notices divergence itself
         self.curve.append({"progress": progress, **metrics})
         due = min(math.floor(progress * self.spec.arm.reports + 1e-9), self.spec.arm.reports)
         if due <= self.reported:
@@ -167,8 +165,11 @@ def outcome_of(ended: Score | Diverged | Pruned | TimeLimit, spec: StudySpec) ->
         case _:
             return TrialOutcome(
                 outcome=Outcome.DIVERGED if ended.diverged else Outcome.COMPLETE,
-                value=ended.value,
-                record=ended.record | {"replicate_values": ended.replicate_values},
+                value=ended.value if math.isfinite(ended.value) else None,
+                # JSON has no NaN.
+                record=ended.record
+                | {"replicate_values": [value if math.isfinite(value) else None for value in ended.replicate_values]},
+                reason=ended.reason,
             )
 
 
