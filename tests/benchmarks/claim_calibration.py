@@ -19,8 +19,10 @@ Each is judged on H9, or on H6 where its setting says so, through the doors that
 - seconds: of the processor, median of a study.
 - refused: the code raised an error. That is inconclusive, and its first message is kept in the JSON.
 
-Goals: wrong at most 5 %, slopes and levels covered in 93 % or more. A goal is missed, marked !, where the exact 95 %
-binomial interval excludes it. Levels of one study are not independent, so this is strict.
+Goals: wrong at most 5 %, at each planted slope of a setting too; slopes and levels covered in 93 % or more. A goal is
+missed, marked !, where the exact 95 % binomial interval excludes it. This is strict, as the levels of one study are not
+independent. A comparison also names the settings where fewer verdicts are right than before (Fisher's exact test, 5 %),
+of those where no goal for verdicts and slopes was missed before.
 
 Each study depends on its setting and number only. A finished part is a line of FILE.jsonl beside the JSON, and is used
 again as long as the analysis and the simulation are the same, so a run that was ended goes on where it stopped.
@@ -164,7 +166,8 @@ def summary(setting: Setting, studies: list[Row]) -> Row:
             for slope, group in by_slope.items()
         },
     }
-    goals = {"wrong": row["wrong"]["low"] > MOST_WRONG}
+    shares = [row["wrong"], *(share(group["wrong"], group["studies"]) for group in row["by_slope"].values())]
+    goals = {"wrong": any(each["low"] > MOST_WRONG for each in shares)}
     goals |= {name: bool(row[name]) and row[name]["high"] < LEAST_COVERED for name in ("slope", "levels")}
     return row | {"missed": [name for name, missed in goals.items() if missed]}
 
@@ -250,6 +253,18 @@ def show(rows: list[Row], before: list[Row] | None = None) -> None:
             goals = Counter(goal for row in missed for goal in row["missed"])
             told = ", ".join(f"{goal} in {n}" for goal, n in goals.items())
             console.print(f"{label}{len(missed)} of {len(each)} settings miss a goal" + (f": {told}" if told else ""))
+    for row in rows:
+        if lost := power_lost(old.get(row["setting"]), row):
+            console.print(f"less power than before: {row['setting']}, {lost}")
+
+
+def power_lost(before: Row | None, row: Row) -> str | None:
+    """Right verdicts before and after, where verdicts and slopes were right before and there are fewer now."""
+    if before is None or {"wrong", "slope"} & set(before["missed"]):
+        return None
+    counts = [[each["right"]["hits"], each["right"]["n"] - each["right"]["hits"]] for each in (before, row)]
+    fewer = stats.fisher_exact(counts, "greater").pvalue < 0.05
+    return f"{before['right']['share']:.1%} → {row['right']['share']:.1%} right" if fewer else None
 
 
 def of_slope(rows: list[Row], slope: str) -> list[str]:

@@ -261,8 +261,8 @@ def falling(generator: np.random.Generator) -> Curve:
 
 SETTINGS = (
     Setting(shape=parabola, slopes=(0.0,)),
-    Setting(shape=parabola, slopes=(0.5,), batch_sizes=5),
-    Setting(shape=parabola, slopes=(0.7,), batch_sizes=5),
+    Setting(shape=parabola, slopes=(0.5,), batch_sizes=5, noise=0.1),
+    Setting(shape=parabola, slopes=(0.7,), batch_sizes=5, noise=0.1),
     Setting(shape=parabola, slopes=(0.74,), seeds=10, noise=0.1),
     Setting(shape=parabola, slopes=(1.0,), noise=0.75),
     Setting(shape=parabola, slopes=(1.26, 1.5), rates=10, seeds=3),
