@@ -291,9 +291,10 @@ def main() -> None:
         return
     before = None
     if options.compare:
-        before = json.loads(options.compare.read_text())["rows"]
-        rows = json.loads(options.json.read_text())["rows"]
-        rows = [row for row in rows if row["setting"] in names]
+        before, rows = (
+            [row for row in json.loads(file.read_text())["rows"] if row["setting"] in names]
+            for file in (options.compare, options.json)
+        )
     else:
         rows = run(names, options.studies, options.workers, options.json.with_suffix(".jsonl"))
         lines = ",\n".join(json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows)
