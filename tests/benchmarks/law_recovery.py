@@ -18,7 +18,9 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from batchlaw.claims.tables import Columns, read_table, surface_of
+import pandas as pd
+from batchlaw.claims.reading import Columns
+from batchlaw.claims.tables import surfaces
 from batchlaw.stats.curves import LINE, MCCANDLISH, SURGE
 from batchlaw.stats.law import law_of
 from batchlaw.stats.optimum import ridge
@@ -87,12 +89,12 @@ def run(case: Case, studies: int) -> dict[str, object]:
 def published(name: str) -> dict[str, object]:
     """The exponent of a grid: one surface a width and L2 penalty would be noise; they are averaged as the reference."""
     columns = Columns.of(
-        lr="learning_rate_init", batch_size="batch_size", score=[f"acc_s{seed}" for seed in range(5)], seed=None,
-        by=None, direction="maximize",
+        lr="learning_rate_init", batch_size="batch_size", score=[f"acc_s{seed}" for seed in range(5)]
     )  # fmt: skip
-    table = read_table(GRIDS / f"{name}.csv.gz", columns, None)
+    table = pd.read_csv(GRIDS / f"{name}.csv.gz")
     means = table.groupby([columns.lr, columns.batch_size])[list(columns.score)].mean().reset_index()
-    found = ridge(surface_of(means, columns, name).transposed(), np.random.default_rng(0))
+    ((_, surface),), _ = surfaces(means, columns)
+    found = ridge(surface.transposed(), np.random.default_rng(0))
     row = {"grid": name, "reference": REFERENCE[name], "identified": int(found.identified.sum())}
     if (lack := shortfall(found)) is not None:
         return {**row, "lack": lack}

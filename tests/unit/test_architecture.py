@@ -12,8 +12,8 @@ from optuna.storages._rdb.models import BaseModel
 ROOT = Path(__file__).parents[2] / "search" / "batchlaw"
 # From the ground up. A room imports from lower floors and from itself, never from a neighbour or from above.
 FLOORS = (
-    ("errors",), ("cores", "interrupts", "stats"), ("spec",), ("recipe",), ("train", "storage"), ("results",),
-    ("sampling",),
+    ("errors",), ("cores", "expressions", "interrupts", "stats"), ("spec",), ("recipe",), ("train", "storage"),
+    ("results",), ("sampling",),
     ("export", "claims"), ("objectives",), ("laws",), ("measure",), ("figures",), ("dashboard",), ("workers",),
     ("study",), ("cli",),
 )  # fmt: skip

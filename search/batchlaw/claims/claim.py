@@ -46,7 +46,8 @@ class Claim:
         high: the upper end.
         reason: why the verdict is what it is.
         settles: which further runs would settle it, or None.
-        notes: sentences on runs that have no score of their own, such as those that diverged.
+        notes: sentences on runs that have no score of their own, such as those that diverged; of a table also on what
+            is missing, left out or merged.
         blocks: the findings with their evidence, for figures and reports; may change between versions.
     """
 
@@ -172,30 +173,42 @@ def claim(
     seed: str | None = None,
     by: str | Sequence[str] | None = None,
     where: str | None = None,
+    missing: Literal["missing", "diverged"] = "missing",
+    diverged_above: float | None = None,
+    diverged_where: str | None = None,
     alpha: float = 0.05,
     hypothesis: str = "H9",
     bootstrap_seed: int = 0,
     track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
 ) -> Claim:
-    """Judge a claim on a table of runs: a full grid of learning rates and batch sizes with several seeds each.
+    """Judge a claim on a table of runs: a grid of learning rates and batch sizes with several seeds each.
+
+    A score is missing where a cell of a file is empty or says NA, N/A, null or none, and where a DataFrame has NaN. A
+    run diverged where a file says NaN or infinity, in any spelling, and where a DataFrame has infinity. A number of
+    3.4e38 or more, which some tools write in place of infinity, counts as infinity. A missing score tells nothing; a
+    run that diverged is as bad as the worst that did not. Rows of runs that were pruned or have not ended are left out,
+    where a column `state` or `status` tells.
 
     Args:
         data: a DataFrame, or the path of a CSV or CSV.gz file; a row a run, or a row a cell with a score column a seed.
-        score: the column of the score, or several, a seed each (a list, or "a,b"); NaN and infinity are runs that
-            diverged.
-        lr: the column of the learning rate.
+        score: the column of the score, or several, a seed each (a list, or "a,b").
+        lr: the column of the learning rate; rates that agree to 2 % are one level.
         batch_size: the column of the batch size, in examples.
         direction: "maximize" or "minimize" the score.
         seed: the column that names the seed of a row. Without it repeated rows are independent runs.
         by: a column, or several; each of their levels is judged by itself, and the slopes are pooled.
-        where: an expression of `DataFrame.query` for the rows to keep, such as "depth == 2 and alpha < 1e-3".
+        where: an expression for the rows to keep, such as "depth == 2 and alpha < 1e-3". A name with blanks or slashes
+            stands in backticks, text in single quotes; see `batchlaw.expressions`.
+        missing: "diverged" takes the missing scores of rows as those of runs that diverged.
+        diverged_above: runs with a score above this number diverged; of a score that is minimized.
+        diverged_where: an expression for the rows of runs that diverged, such as "accuracy < 0.15".
         alpha: one less the confidence of every interval, and the level of every test.
         hypothesis: the one to judge; `batchlaw claim --list` shows them.
         bootstrap_seed: of the bootstraps over seeds, 0 or more; the same seed gives the same result.
         track: wraps the list of groups, to show progress, as `tqdm.tqdm` does.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, or the grid has holes or no replicates.
+        DataError: the file cannot be read, a column is missing, or the grid has too few levels or no replicates.
         BatchlawError: an argument has a value that cannot be used.
 
     >>> import numpy as np, pandas as pd
@@ -209,22 +222,26 @@ def claim(
     """
     from batchlaw.claims.evidence import gather
     from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
-    from batchlaw.claims.tables import Columns, check_statistics, read_table, surfaces, title_of
+    from batchlaw.claims.reading import Columns, check_statistics, title_of
+    from batchlaw.claims.tables import surfaces
     from batchlaw.claims.verdict import judge
 
     name = hypothesis_named(hypothesis).name
     if name not in OF_A_TABLE:
         raise BatchlawError(f"a table can be judged on {', '.join(OF_A_TABLE)}", argument="hypothesis", got=hypothesis)
     check_statistics(alpha, bootstrap_seed)
-    columns = Columns.of(lr=lr, batch_size=batch_size, score=score, seed=seed, by=by, direction=direction)
-    parts = list(surfaces(read_table(data, columns, where), columns))
+    columns = Columns.of(
+        lr=lr, batch_size=batch_size, score=score, seed=seed, by=by, direction=direction, where=where,
+        missing=missing, diverged_above=diverged_above, diverged_where=diverged_where,
+    )  # fmt: skip
+    parts, notes = surfaces(data, columns)
     block = [
         (group, judge(gather(surface, seed=bootstrap_seed, alpha=alpha), [name], alpha=alpha))
         for group, surface in track(parts)
     ]
     return _claim(
         [block], name, title=title_of(data), question="", score="score", grade="replicated",
-        direction="maximize" if columns.maximize else "minimize",
+        direction="maximize" if columns.maximize else "minimize", notes=notes,
     )  # fmt: skip
 
 

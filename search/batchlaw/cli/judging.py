@@ -15,13 +15,17 @@ from batchlaw.cli.tables import (
     BatchSizeOption,
     BootstrapSeedOption,
     DirectionOption,
+    DivergedAboveOption,
+    DivergedWhereOption,
     LrOption,
+    MissingOption,
     ScoreOption,
     SeedOption,
     WhereOption,
     check_none_of_a_file,
     is_file,
     of_a_file,
+    show_notes,
 )
 from batchlaw.errors import BatchlawError
 from batchlaw.study import Study
@@ -52,6 +56,9 @@ def claim(
         str | None, typer.Option("--by", metavar="COL,…", help="Judge each level by itself, and pool the slopes.")
     ] = None,
     where: WhereOption = None,
+    missing: MissingOption = None,
+    diverged_above: DivergedAboveOption = None,
+    diverged_where: DivergedWhereOption = None,
     direction: DirectionOption = None,
     hypothesis: Annotated[
         str | None, typer.Option("--hypothesis", help="Such as H9, which is the default of a file.")
@@ -76,7 +83,8 @@ def claim(
         return
     columns = {
         "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
-        "direction": direction, "alpha": alpha,
+        "direction": direction, "missing": missing, "diverged_above": diverged_above, "diverged_where": diverged_where,
+        "alpha": alpha,
     }  # fmt: skip
     if is_file(data):
         found = judge(
@@ -96,8 +104,7 @@ def claim(
     else:
         for block in found.blocks:
             _show(block)
-        for note in found.notes:
-            output.print(f"note: {note}", soft_wrap=True, markup=False)
+        show_notes(found.notes)
     if html is not None:
         from batchlaw.figures.labels import Labels
         from batchlaw.figures.report import claim_report

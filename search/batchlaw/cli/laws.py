@@ -26,7 +26,10 @@ from batchlaw.cli.tables import (
     BatchSizeOption,
     BootstrapSeedOption,
     DirectionOption,
+    DivergedAboveOption,
+    DivergedWhereOption,
     LrOption,
+    MissingOption,
     ScoreOption,
     SeedOption,
     StudyOrFileArgument,
@@ -34,6 +37,7 @@ from batchlaw.cli.tables import (
     check_none_of_a_file,
     is_file,
     of_a_file,
+    show_notes,
 )
 from batchlaw.errors import BatchlawError
 from batchlaw.study import Study
@@ -65,6 +69,9 @@ def law(
     seed: SeedOption = None,
     by: ByOption = None,
     where: WhereOption = None,
+    missing: MissingOption = None,
+    diverged_above: DivergedAboveOption = None,
+    diverged_where: DivergedWhereOption = None,
     direction: DirectionOption = None,
     optimizer: OptimizerOption = None,
     alpha: AlphaOption = None,
@@ -77,7 +84,8 @@ def law(
 
     columns = {
         "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
-        "direction": direction, "optimizer": optimizer, "alpha": alpha,
+        "direction": direction, "missing": missing, "diverged_above": diverged_above, "diverged_where": diverged_where,
+        "optimizer": optimizer, "alpha": alpha,
     }  # fmt: skip
     question = ""
     if is_file(data):
@@ -92,6 +100,7 @@ def law(
     else:
         for part in found.strata:
             _show_law(part)
+        show_notes(found.notes)
         if any(part.fitted for part in found.strata) and not is_file(data):
             output.print(f"Another batch size:  batchlaw export {data} --for-batch-size B", soft_wrap=True)
     if html is not None:
@@ -109,6 +118,9 @@ def transfer(
     seed: SeedOption = None,
     by: ByOption = None,
     where: WhereOption = None,
+    missing: MissingOption = None,
+    diverged_above: DivergedAboveOption = None,
+    diverged_where: DivergedWhereOption = None,
     direction: DirectionOption = None,
     optimizer: OptimizerOption = None,
     alpha: AlphaOption = None,
@@ -131,7 +143,8 @@ def transfer(
 
     columns = {
         "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
-        "direction": direction, "optimizer": optimizer, "alpha": alpha,
+        "direction": direction, "missing": missing, "diverged_above": diverged_above, "diverged_where": diverged_where,
+        "optimizer": optimizer, "alpha": alpha,
     }  # fmt: skip
     question, metric = "", "score"
     if is_file(data):
@@ -151,6 +164,7 @@ def transfer(
     else:
         for part in found.strata:
             _show_transfer(part, metric, trained=train)
+        show_notes(found.notes)
     if html is not None:
         from batchlaw.figures.laws import transfer_figure
 

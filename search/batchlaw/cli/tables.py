@@ -1,12 +1,13 @@
 """The argument and the options of the commands that read a stored study or a file of runs."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from batchlaw.cli.console import bounded
+from batchlaw.cli.console import bounded, output
 from batchlaw.errors import BatchlawError
 
 StudyOrFileArgument = Annotated[
@@ -26,6 +27,20 @@ DirectionOption = Annotated[
 ]
 WhereOption = Annotated[
     str | None, typer.Option("--where", metavar="EXPR", help="Rows to keep, such as 'depth == 2 and alpha < 1e-3'.")
+]
+MissingOption = Annotated[
+    str | None,
+    typer.Option("--missing", metavar="KIND", help="'diverged' takes empty scores as diverged runs; missing."),
+]
+DivergedAboveOption = Annotated[
+    float | None,
+    typer.Option(
+        "--diverged-above", metavar="X", help="Runs with a score above X diverged; of a score that is minimized."
+    ),
+]
+DivergedWhereOption = Annotated[
+    str | None,
+    typer.Option("--diverged-where", metavar="EXPR", help="Rows of runs that diverged, such as 'accuracy < 0.15'."),
 ]
 AlphaOption = Annotated[
     float | None, typer.Option("--alpha", help="Level of the tests, and one less the confidence of intervals; 0.05.")
@@ -56,3 +71,9 @@ def check_none_of_a_file(study: str, **options: Any) -> None:
     for name, value in options.items():
         if value is not None:
             raise BatchlawError(f"goes with a file, and {study!r} names a study", argument=name, got=value)
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """Print what a reader must know about the runs."""
+    for note in notes:
+        output.print(f"note: {note}", soft_wrap=True, markup=False)

@@ -49,9 +49,12 @@ def _shown(evidence: "Evidence", labels: Labels) -> Floats:
 
 
 def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
-    """Mean scores over the given factor and batch size, with the best batch size of each level."""
+    """Mean scores over the given factor and batch size, with the best batch size of each level.
+
+    A cell without a score is left blank and marked by a cross.
+    """
     surface, shown, given = evidence.forward.surface, _shown(evidence, labels), GIVEN_LABELS[evidence.given]
-    ends = [float(shown.min()), float(shown.max())]
+    ends = [float(np.nanmin(shown)), float(np.nanmax(shown))]
     wide = not labels.maximize and is_wide(ends)
     # The axes number the levels, so that all cells have the same size whatever the levels are.
     x, y = np.arange(len(surface.given)), np.arange(len(surface.tuned))
@@ -61,6 +64,12 @@ def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
             hovertemplate="%{customdata:.4f}<extra></extra>",
         )
     )  # fmt: skip
+    empty_x, empty_y = np.nonzero(surface.counts == 0)
+    if len(empty_x):
+        figure.add_scatter(
+            x=empty_x, y=empty_y, mode="markers", name="no score", hoverinfo="skip",
+            marker={"symbol": "x-thin", "size": 9, "line": {"color": GRAY, "width": 1}},
+        )  # fmt: skip
     ridge, levels = evidence.forward.ridge, np.log2(surface.tuned)
     for status, symbol in _SYMBOLS.items():
         rows = np.flatnonzero([found == status for found in ridge.status])
@@ -132,7 +141,9 @@ def curves(evidence: "Evidence", labels: Labels) -> go.Figure:
     """The score against the batch size, with a curve for each given level and bars of one standard error."""
     surface = evidence.forward.surface
     shown, figure = _shown(evidence, labels), go.Figure()
-    error = surface.scores.std(axis=2, ddof=1) / np.sqrt(surface.n_replicates)
+    squares = np.nansum((surface.scores - surface.means[:, :, None]) ** 2, axis=2)
+    counts = np.maximum(surface.counts, 1)
+    error = np.sqrt(squares / np.maximum(counts - 1, 1) / counts)  # of a mean; 0 for a single run
     colors = sample_colorscale("Viridis", np.linspace(0, 0.9, len(surface.given)))
     for row, color in enumerate(colors):
         figure.add_scatter(
@@ -144,7 +155,7 @@ def curves(evidence: "Evidence", labels: Labels) -> go.Figure:
         "Score against batch size",
         f"a curve for each {GIVEN_LABELS[evidence.given]}, ± one standard error",
         xaxis=batch_axis(surface.tuned),
-        yaxis=score_axis(labels.score, shown.ravel().tolist(), labels.direction),
+        yaxis=score_axis(labels.score, shown[surface.counts > 0].tolist(), labels.direction),
         legend={"title": {"text": GIVEN_LABELS[evidence.given]}},
         height=_HEIGHT,
     )
@@ -169,7 +180,7 @@ def collapse_figure(evidence: "Evidence", labels: Labels) -> go.Figure:
         f"One curve in ε/B<sup>{found.alpha:.2f}</sup> {verdict}",
         f"lack of fit p = {found.lack_of_fit_p:.2g}; the colour is the batch size",
         xaxis=log_axis(f"learning rate / batch size<sup>{found.alpha:.2f}</sup>"),
-        yaxis=score_axis(labels.score, shown.ravel().tolist(), labels.direction),
+        yaxis=score_axis(labels.score, shown[surface.counts > 0].tolist(), labels.direction),
         legend={"title": {"text": "batch size"}},
         height=_HEIGHT,
     )

@@ -45,6 +45,7 @@ class Law:
         surface: the scores, the batch size given and the learning rate tuned; None of a searched study.
         fitted: the curves.
         noise_scale: the gradient noise scale that was measured in training.
+        notes: of a table: sentences on what is missing, diverged, left out or merged in it.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Law:
     surface: Surface | None = None
     fitted: FittedLaw | None = None
     noise_scale: NoiseScale | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -164,7 +166,7 @@ class Law:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the attributes, the curve that bends as `bend`, and how well each curve predicts."""
-        names = ("title", "stratum", "grade", "exponent", "low", "high", "curve", "formula", "lack")
+        names = ("title", "stratum", "grade", "exponent", "low", "high", "curve", "formula", "lack", "notes")
         critical, law = self.critical_batch_size, self.fitted
         record = {name: getattr(self, name) for name in names} | {
             "critical_batch_size": asdict(critical) if critical else None,
@@ -179,15 +181,19 @@ class Law:
         return told | ({"strata": [law.as_dict() for law in self.strata]} if self.strata else {})
 
     def __repr__(self) -> str:
-        return "\n  ".join([self._heading, *self.lines(), *self._others])
+        return "\n  ".join([self._heading, *self.lines(), *self._others, *self._noted])
 
     def _repr_html_(self) -> str:
-        return notebook_html(self._heading, [*self.lines(), *self._others], self.levels)
+        return notebook_html(self._heading, [*self.lines(), *self._others, *self._noted], self.levels)
 
     @property
     def _heading(self) -> str:
         found = "none" if self.fitted is None else f"exponent {self.exponent:.2f} [{self.low:.2f}, {self.high:.2f}]"
         return f"Law of {', '.join(filter(None, (self.title, self.name)))}: {found} ({self.grade})"
+
+    @property
+    def _noted(self) -> list[str]:
+        return [f"note: {note}" for note in self.notes]
 
     @property
     def _others(self) -> list[str]:

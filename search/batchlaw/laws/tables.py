@@ -1,8 +1,9 @@
 """Laws and transfers of a table of runs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from batchlaw.spec.families import FAMILIES
 from batchlaw.stats.law import law_of
 from batchlaw.stats.optimum import ridge
 from batchlaw.stats.slope import shortfall
+from batchlaw.stats.transfer import comparable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,29 +32,35 @@ def law(
     seed: str | None = None,
     by: str | Sequence[str] | None = None,
     where: str | None = None,
+    missing: Literal["missing", "diverged"] = "missing",
+    diverged_above: float | None = None,
+    diverged_where: str | None = None,
     optimizer: str = "sgd",
     alpha: float = 0.05,
     bootstrap_seed: int = 0,
 ) -> Law:
-    """How the best learning rate moves with the batch size, from a table of runs: a full grid with several seeds.
+    """How the best learning rate moves with the batch size, from a table of runs: a grid with several seeds.
 
     Args:
         data: a DataFrame, or the path of a CSV or CSV.gz file; a row a run, or a row a cell with a score column a seed.
-        score: the column of the score, or several, a seed each (a list, or "a,b"); NaN and infinity are runs that
-            diverged.
+        score: the column of the score, or several, a seed each (a list, or "a,b"). What counts as missing and what as
+            diverged is said at `batchlaw.claim`.
         lr: the column of the learning rate.
         batch_size: the column of the batch size, in examples.
         direction: "maximize" or "minimize" the score.
         seed: the column that names the seed of a row. Without it repeated rows are independent runs.
         by: a column, or several, such as the optimizer; each of their levels has its own law, in `strata`.
-        where: an expression of `DataFrame.query` for the rows to keep.
+        where: an expression for the rows to keep, as for `batchlaw.claim`.
+        missing: "diverged" takes missing scores as those of runs that diverged, as for `batchlaw.claim`.
+        diverged_above: runs with a loss above this number diverged, as for `batchlaw.claim`.
+        diverged_where: an expression for the rows of runs that diverged.
         optimizer: of the runs, where no column of `by` is called so. It decides which curve with a critical batch size
             is tried beside a straight line.
         alpha: one less the confidence of every interval.
         bootstrap_seed: of the bootstraps over seeds, 0 or more; the same seed gives the same result.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, or the grid has holes or no replicates.
+        DataError: the file cannot be read, a column is missing, or the grid has too few levels or no replicates.
         BatchlawError: an argument has a value that cannot be used.
 
     >>> import numpy as np, pandas as pd
@@ -68,8 +76,8 @@ def law(
     True
     """
     laws = _laws(
-        data, optimizer, alpha, bootstrap_seed, where,
-        lr=lr, batch_size=batch_size, score=score, direction=direction, seed=seed, by=by,
+        data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
+        seed=seed, by=by, where=where, missing=missing, diverged_above=diverged_above, diverged_where=diverged_where,
     )  # fmt: skip
     return with_strata(laws, _best_score)
 
@@ -84,6 +92,9 @@ def transfer(
     seed: str | None = None,
     by: str | Sequence[str] | None = None,
     where: str | None = None,
+    missing: Literal["missing", "diverged"] = "missing",
+    diverged_above: float | None = None,
+    diverged_where: str | None = None,
     optimizer: str = "sgd",
     alpha: float = 0.05,
     bootstrap_seed: int = 0,
@@ -102,7 +113,10 @@ def transfer(
         direction: "maximize" or "minimize" the score.
         seed: the column that names the seed of a row; needed where a cell has several rows.
         by: a column, or several; each of their levels has its own costs, in `strata`.
-        where: an expression of `DataFrame.query` for the rows to keep.
+        where: an expression for the rows to keep, as for `batchlaw.claim`.
+        missing: "diverged" takes missing scores as those of runs that diverged, as for `batchlaw.claim`.
+        diverged_above: runs with a loss above this number diverged, as for `batchlaw.claim`.
+        diverged_where: an expression for the rows of runs that diverged.
         optimizer: of the runs, as for `law`.
         alpha: one less the confidence of every interval.
         bootstrap_seed: of the bootstraps over seeds, 0 or more.
@@ -123,8 +137,8 @@ def transfer(
     'sqrt'
     """
     laws = _laws(
-        data, optimizer, alpha, bootstrap_seed, where,
-        lr=lr, batch_size=batch_size, score=score, direction=direction, seed=seed, by=by,
+        data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
+        seed=seed, by=by, where=where, missing=missing, diverged_above=diverged_above, diverged_where=diverged_where,
     )  # fmt: skip
     parts = []
     for found in laws:
@@ -133,24 +147,26 @@ def transfer(
             raise DataError("is needed, or a narrower `where`, since a cell has several rows", argument="seed")
         if found.surface.n_replicates < _FEWEST_SEEDS:
             raise DataError(f"the table has {found.surface.n_replicates} seeds; a cost needs {_FEWEST_SEEDS}")
+        found = _comparable(found)
+        assert found.surface is not None
         given = found.surface.given
         parts.append(transfer_of(found, reference_batch_size, nearest=float(given[len(given) // 2])))
     return joined(parts, lambda part: _best_score(part.law))
 
 
 def _laws(
-    data: "pd.DataFrame | str | Path", optimizer: str, alpha: float, bootstrap_seed: int, where: str | None,
-    **columns: Any,
-) -> list[Law]:  # fmt: skip
+    data: "pd.DataFrame | str | Path", optimizer: str, alpha: float, bootstrap_seed: int, **columns: Any
+) -> list[Law]:
     """The law of each group."""
-    from batchlaw.claims.tables import Columns, check_statistics, read_table, surfaces, title_of
+    from batchlaw.claims.reading import Columns, check_statistics, title_of
+    from batchlaw.claims.tables import surfaces
 
     if optimizer not in FAMILIES:
         raise BatchlawError(f"must be one of {', '.join(FAMILIES)}", argument="optimizer", got=optimizer)
     check_statistics(alpha, bootstrap_seed)
-    chosen = Columns.of(**columns)
+    parts, notes = surfaces(data, Columns.of(**columns))
     laws = []
-    for group, grid in surfaces(read_table(data, chosen, where), chosen):
+    for group, grid in parts:
         # The same draws as for the slope of ε_opt(B) in `claim`.
         _, generator = np.random.default_rng(bootstrap_seed).spawn(2)
         surface = grid.transposed()
@@ -160,13 +176,30 @@ def _laws(
         laws.append(
             Law(
                 title=title_of(data), stratum=group, grade="replicated", lack=lack, alpha=alpha, ridge=found,
-                surface=surface, fitted=None if lack else law_of(found, curve, alpha=alpha),
+                surface=surface, fitted=None if lack else law_of(found, curve, alpha=alpha), notes=notes,
             )
         )  # fmt: skip
     return laws
 
 
+def _comparable(law: Law) -> Law:
+    """The law with the surface of the batch sizes at which costs can be told, and a note on the others.
+
+    Raises:
+        DataError: fewer than two are left.
+    """
+    assert law.surface is not None
+    rows = comparable(law.surface)
+    if rows.all():
+        return law
+    sizes = ", ".join(f"{size:g}" for size in law.surface.given[~rows])
+    note = f"no cost is told at batch size {sizes}: a seed has fewer than 3 scores there"
+    if rows.sum() < 2:
+        raise DataError(f"{note}; a cost needs two batch sizes")
+    return replace(law, surface=law.surface.at(rows), notes=(*law.notes, note))
+
+
 def _best_score(law: Law) -> float:
     """By which groups are compared, higher is better."""
     assert law.surface is not None
-    return float(law.surface.means.max())
+    return float(np.nanmax(law.surface.means))

@@ -69,6 +69,11 @@ class Transfer:
         return self.law.grade
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Of a table: sentences on what is missing, diverged, left out or merged in it."""
+        return tuple(dict.fromkeys(note for part in (self, *self.strata) for note in part.law.notes))
+
+    @property
     def reference_batch_size(self) -> float:
         """The batch size whose tuned learning rate is moved, in examples."""
         return float(self.surface.given[self.reference])
@@ -131,6 +136,7 @@ class Transfer:
                 "costs": self.costs.to_dict("records"),
                 "means": self.means.to_dict("records"),
                 "unmeasured": self.unmeasured,
+                "notes": self.notes,
             }
         )
         return record | ({"strata": [part.as_dict() for part in self.strata]} if self.strata else {})
@@ -151,7 +157,8 @@ class Transfer:
     def _lines(self) -> list[str]:
         lines = [f"{rule.name}: mean cost {rule.regret}" for rule in self.rules]
         lines += [f"{name}: not measured; {reason}" for name, reason in self.unmeasured.items()]
-        return lines + [part._heading for part in self.strata if part.law.stratum != self.law.stratum]
+        lines += [part._heading for part in self.strata if part.law.stratum != self.law.stratum]
+        return lines + [f"note: {note}" for note in self.notes]
 
 
 def transfer_of_study(

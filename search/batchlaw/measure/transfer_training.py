@@ -58,7 +58,7 @@ def _trained(spec: StudySpec, transfer: Transfer, runtime: Runtime, done: Callab
             unmeasured[name] = str(error)
             continue
         # As in the surface, where an unstable run counts with the score of guessing.
-        scores = np.maximum(scores, surface.scores.min())
+        scores = np.maximum(scores, np.nanmin(surface.scores))
         columns = np.repeat(rates[:, None], surface.n_replicates, axis=1)
         carried[name] = Transferred(columns, tuned - scores, np.zeros(len(rates), dtype=bool))
     if "law" not in carried:

@@ -10,13 +10,15 @@ def cliffs(surface: Surface) -> Floats:
     """The smallest tuned level from which on every run is stable, at each given level, (n_given,).
 
     It is NaN where the cliff lies outside the grid: all runs of that given level are stable, or those of the highest
-    tuned level are not.
+    tuned level that has any are not. Cells without a score are passed over.
     """
     found = np.full(len(surface.given), np.nan)
-    for row, usable in enumerate(surface.usable):
-        last = np.flatnonzero(~usable)
-        if len(last) and last[-1] + 1 < len(surface.tuned):
-            found[row] = surface.tuned[last[-1] + 1]
+    unstable = np.any(surface.unstable, axis=2, keepdims=True)[:, :, 0]
+    for row, there in enumerate(surface.counts > 0):
+        cells = np.flatnonzero(there)
+        last = np.flatnonzero(unstable[row, cells])
+        if len(last) and last[-1] + 1 < len(cells):
+            found[row] = surface.tuned[cells[last[-1] + 1]]
     return found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import optimize, special
 from scipy.interpolate import BSpline
 
-from batchlaw.stats.surface import Floats, Surface
+from batchlaw.stats.surface import Floats, Surface, mean
 
 RANGE = (-1.0, 3.0)  # of α
 _FEWEST_LEFT = 4  # degrees of freedom left by the curve, at least
@@ -28,9 +28,9 @@ class Collapse:
 def collapse(surface: Surface, *, level: float = 0.05) -> Collapse | None:
     """Fit α, and test the curve against a free mean for each cell.
 
-    The curve is a cubic spline, fitted to the cell means. The interval is from the profile of the squared error; the
-    pure error of the test is pooled over cells. Cells with an unstable run are left out, because a cliff is not part of
-    a smooth curve.
+    The curve is a cubic spline, fitted to the cell means, each with the weight of its runs. The interval is from the
+    profile of the squared error; the pure error of the test is pooled over cells. Cells with an unstable run are left
+    out, because a cliff is not part of a smooth curve.
 
     Args:
         surface: the scores.
@@ -41,26 +41,27 @@ def collapse(surface: Surface, *, level: float = 0.05) -> Collapse | None:
     """
     scores = surface.scores
     if surface.paired:  # the effect of a seed on the whole surface says nothing about its shape
-        scores = scores - scores.mean(axis=(0, 1)) + scores.mean()
+        scores = scores - mean(scores - surface.means[:, :, None], axis=(0, 1))
     stable = surface.usable
     x, y = (
         np.log2(axis)[index] for axis, index in zip((surface.given, surface.tuned), np.nonzero(stable), strict=True)
     )
     runs = scores[stable]
-    n, replicates = len(runs), surface.n_replicates
+    n, counts = len(runs), surface.counts[stable]
     n_knots = min(8, n - _FEWEST_LEFT - 4)  # 8 are enough for a curve that falls faster on one side (assumption)
-    pure_error = float(runs.var(axis=1, ddof=1).mean())
-    if n_knots < 1 or np.ptp(x) == 0 or np.ptp(y) == 0 or pure_error == 0 or np.ptp(runs.mean(axis=1)) == 0:
+    means, pure_degrees = mean(runs, axis=1), float((counts - 1).sum())
+    squares = float(np.nansum((runs - means[:, None]) ** 2))  # of runs about their cell's mean
+    if n_knots < 1 or np.ptp(x) == 0 or np.ptp(y) == 0 or squares == 0 or np.ptp(means) == 0:
         return None
-    means = runs.mean(axis=1)
+    pure_error, weights = squares / pure_degrees, np.sqrt(counts)
 
     def fitted(alpha: float) -> Floats:
         basis = spline_basis(x - alpha * y, n_knots)
-        coefficients = np.linalg.lstsq(basis, means, rcond=None)[0]
+        coefficients = np.linalg.lstsq(basis * weights[:, None], means * weights, rcond=None)[0]
         return np.asarray(basis @ coefficients)
 
     def misfit(alpha: float) -> float:
-        return float(replicates) * float(((means - fitted(alpha)) ** 2).sum())
+        return float((counts * (means - fitted(alpha)) ** 2).sum())
 
     grid = np.linspace(*RANGE, 161)
     profile = np.array([misfit(alpha) for alpha in grid])
@@ -73,17 +74,15 @@ def collapse(surface: Surface, *, level: float = 0.05) -> Collapse | None:
     limit = least * (1 + special.fdtri(1, degrees_of_freedom, 1 - level) / degrees_of_freedom)
     inside = grid[profile <= limit]
     low, high = (min(inside.min(), alpha), max(inside.max(), alpha)) if len(inside) else (alpha, alpha)
-    total = float(((runs - runs.mean()) ** 2).sum())
-    missed = float(((runs - fitted(alpha)[:, None]) ** 2).sum())
+    total = float(np.nansum((runs - np.nanmean(runs)) ** 2))
+    missed = float(np.nansum((runs - fitted(alpha)[:, None]) ** 2))
     return Collapse(
         alpha=float(alpha),
         ci_low=float(_crossing(misfit, limit, low - step, low)),
         ci_high=float(_crossing(misfit, limit, high + step, high)),
         r2=1 - missed / total,
-        r2_surface=1 - float(((runs - means[:, None]) ** 2).sum()) / total,
-        lack_of_fit_p=float(
-            special.fdtrc(degrees_of_freedom, n * (replicates - 1), least / degrees_of_freedom / pure_error)
-        ),
+        r2_surface=1 - squares / total,
+        lack_of_fit_p=float(special.fdtrc(degrees_of_freedom, pure_degrees, least / degrees_of_freedom / pure_error)),
     )
 
 

@@ -11,39 +11,49 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Scores of a full factorial. A run that diverged has a score as well."""
+    """Scores over two factors. A run that diverged has a score as well.
+
+    A score is NaN where there is none: the run was not made, or its score is missing. So cells may have fewer scores
+    than there are replicates, or none.
+    """
 
     given: Floats  # (n_given,) levels, positive and ascending
     tuned: Floats  # (n_tuned,) levels, positive and ascending
-    scores: Floats  # (n_given, n_tuned, n_replicates), finite; higher is better
-    unstable: Bools  # (n_given, n_tuned, n_replicates): the run diverged, or is no better than guessing
+    scores: Floats  # (n_given, n_tuned, n_replicates), finite or NaN; higher is better
+    unstable: Bools  # (n_given, n_tuned, n_replicates): the run diverged, or is no better than guessing; False at NaN
     paired: bool = True  # replicate r has the same seed in every cell
 
     def __post_init__(self) -> None:
         shape = (len(self.given), len(self.tuned))
         assert self.scores.shape[:2] == shape and self.unstable.shape == self.scores.shape
         assert np.all(np.diff(self.given) > 0) and np.all(np.diff(self.tuned) > 0) and min(self.given) > 0
-        assert self.tuned[0] > 0 and np.isfinite(self.scores).all()
+        missing = np.isnan(self.scores)
+        assert self.tuned[0] > 0 and not np.isinf(self.scores).any() and not missing.all()
+        assert not self.unstable[missing].any()
 
     @property
     def n_replicates(self) -> int:
-        """Number of runs in each cell."""
+        """Number of runs in a cell; cells in which scores are missing have fewer."""
         return int(self.scores.shape[2])
 
     @property
+    def counts(self) -> NDArray[np.intp]:
+        """Number of scores in each cell, (n_given, n_tuned)."""
+        return np.asarray((~np.isnan(self.scores)).sum(axis=2))
+
+    @property
     def means(self) -> Floats:
-        """Mean score of each cell, (n_given, n_tuned)."""
-        means: Floats = self.scores.mean(axis=2)
-        return means
+        """Mean score of each cell, (n_given, n_tuned); NaN where it has none."""
+        return mean(self.scores, axis=2)
 
     @property
     def usable(self) -> Bools:
-        """Cells in which every run was stable, (n_given, n_tuned)."""
-        return np.asarray(~np.any(self.unstable, axis=2))
+        """Cells that have a score, and in which every run was stable, (n_given, n_tuned)."""
+        return np.asarray((self.counts > 0) & ~np.any(self.unstable, axis=2))
 
     @property
     def means_of_others(self) -> Floats:
-        """Mean score of each cell over all replicates but one, (n_given, n_tuned, n_replicates)."""
+        """Mean score of each cell over all replicates but one, with the shape of the scores; NaN if none is left."""
         return means_of_others(self.scores)
 
     def transposed(self) -> "Surface":
@@ -52,23 +62,63 @@ class Surface:
             self.tuned, self.given, self.scores.transpose(1, 0, 2), self.unstable.transpose(1, 0, 2), self.paired
         )
 
+    def at(self, rows: Bools) -> "Surface":
+        """The same scores at some of the given levels, (n_given,)."""
+        return Surface(self.given[rows], self.tuned, self.scores[rows], self.unstable[rows], self.paired)
+
     def resampled_means(self, n_resamples: int, generator: np.random.Generator) -> Floats:
-        """Mean scores of bootstrapped replicates, (n_resamples, n_given, n_tuned).
+        """Mean scores of bootstrapped replicates, (n_resamples, n_given, n_tuned); NaN where a cell has no score.
 
         Paired replicates are drawn once for all cells, because a seed moves the whole surface. Other replicates are
-        drawn in each cell by itself. They are sorted first, so that their order in a file does not matter.
+        drawn in each cell by itself. They are sorted first, so that their order in a file does not matter. A cell in
+        which scores are missing has the mean of those drawn, or its own mean if none of its scores was drawn.
         """
         n = self.n_replicates
+        if np.isnan(self.scores).any():
+            return self._resampled_of_some(n_resamples, generator)
         if self.paired:
             weights = generator.multinomial(n, np.full(n, 1 / n), size=n_resamples) / n
             return np.asarray(np.einsum("rs,gts->rgt", weights, self.scores))
         drawn = generator.multinomial(n, np.full(n, 1 / n), size=(n_resamples, *self.scores.shape[:2])) / n
         return np.asarray(np.einsum("rgts,gts->rgt", drawn, np.sort(self.scores, axis=2)))
 
+    def _resampled_of_some(self, n_resamples: int, generator: np.random.Generator) -> Floats:
+        """As `resampled_means`, where scores are missing."""
+        n, counts = self.n_replicates, self.counts
+        scores = np.nan_to_num(np.sort(self.scores, axis=2) if not self.paired else self.scores, nan=0.0)
+        there = (~np.isnan(self.scores)).astype(float)
+        if self.paired:
+            weights = generator.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float)
+            drawn = np.einsum("rs,gts->rgt", weights, there)
+            total = np.einsum("rs,gts->rgt", weights, scores)
+        else:  # NaN is sorted to the end, so the first `counts` scores of a cell are there
+            first = np.arange(n) < counts[:, :, None]
+            shares = np.divide(first, counts[:, :, None], out=np.full(first.shape, 1 / n), where=counts[:, :, None] > 0)
+            weights = generator.multinomial(counts, shares, size=(n_resamples, *counts.shape))
+            drawn = np.broadcast_to(counts, weights.shape[:-1])
+            total = np.einsum("rgts,gts->rgt", weights, scores)
+        return np.asarray(np.divide(total, drawn, out=np.broadcast_to(self.means, total.shape).copy(), where=drawn > 0))
+
+
+def mean(scores: Floats, axis: int | tuple[int, ...]) -> Floats:
+    """The mean along an axis of the scores that are there; NaN where there are none."""
+    there = ~np.isnan(scores)
+    if there.all():
+        return np.asarray(scores.mean(axis=axis))
+    counts = there.sum(axis=axis)
+    total = np.where(there, scores, 0.0).sum(axis=axis)
+    return np.asarray(np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0))
+
 
 def means_of_others(scores: Floats) -> Floats:
     """For each replicate the mean of the others, with the shape of `scores`, (..., n_replicates).
 
-    What is chosen by this mean was not chosen on the score of the replicate itself.
+    What is chosen by this mean was not chosen on the score of the replicate itself. It is NaN if no other has a score.
     """
-    return np.asarray((scores.sum(axis=-1, keepdims=True) - scores) / (scores.shape[-1] - 1))
+    there = ~np.isnan(scores)
+    if there.all():
+        return np.asarray((scores.sum(axis=-1, keepdims=True) - scores) / (scores.shape[-1] - 1))
+    known = np.where(there, scores, 0.0)
+    n = there.sum(axis=-1, keepdims=True) - there
+    total = known.sum(axis=-1, keepdims=True) - known
+    return np.asarray(np.divide(total, n, out=np.full(scores.shape, np.nan), where=n > 0))

@@ -30,6 +30,11 @@ class Transferred:
         return paired(regret, np.zeros_like(regret), alpha)
 
 
+def comparable(surface: Surface) -> Bools:
+    """Given levels at which a rate can be tuned and scored: each seed has three scores there, or more, (n_given,)."""
+    return np.asarray(((~np.isnan(surface.scores)).sum(axis=1) >= 3).all(axis=1))
+
+
 def tuned_rates(surface: Surface) -> Floats:
     """The best rate at each batch size for each seed, found on the other seeds; log₂, (n_given, n_seeds)."""
     return optima(surface, surface.means_of_others.transpose(2, 0, 1)).T
@@ -40,17 +45,24 @@ def scores_at(surface: Surface, rates: Floats) -> Floats:
 
     It is interpolated by Akima's local cubic (1970). This is exact for a parabola, so a rate between two levels is not
     at a disadvantage, and a cliff affects only the levels next to it. A rate outside the levels has the score of the
-    last one.
+    last one. Levels at which a seed has no score are left out for that seed; one with fewer than two levels has NaN.
 
     Args:
         surface: the batch size given, the learning rate tuned.
         rates: (n_given, n_seeds) log₂.
     """
     log2_tuned = np.log2(surface.tuned)
-    inside = np.clip(rates, log2_tuned[0], log2_tuned[-1])
-    found = np.empty_like(inside)
+    found = np.full(rates.shape, np.nan)
     for row, scores in enumerate(surface.scores):
-        found[row] = np.diag(Akima1DInterpolator(log2_tuned, scores)(inside[row]))
+        if not np.isnan(scores).any():
+            inside = np.clip(rates[row], log2_tuned[0], log2_tuned[-1])
+            found[row] = np.diag(Akima1DInterpolator(log2_tuned, scores)(inside))
+            continue
+        for seed, there in enumerate(~np.isnan(scores).T):
+            if there.sum() >= 2:
+                levels = log2_tuned[there]
+                curve = Akima1DInterpolator(levels, scores[there, seed])
+                found[row, seed] = curve(np.clip(rates[row, seed], levels[0], levels[-1]))
     return found
 
 

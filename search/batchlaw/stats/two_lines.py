@@ -31,11 +31,13 @@ def two_lines(x: Floats, y: Floats) -> TwoLines | None:
 
     Args:
         x: (n,)
-        y: (n,)
+        y: (n,); points at which it is NaN are left out.
 
     Returns:
         None with fewer than five levels of x.
     """
+    there = ~np.isnan(y)
+    x, y = x[there], y[there]
     levels = np.unique(x)
     if len(levels) < 5:
         return None
