@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from batchlaw.claims.hypotheses import Given
-from batchlaw.stats.adaptive import adaptive_ridge
-from batchlaw.stats.cells import Runs
+from batchlaw.stats.cells import Cells, Runs
 from batchlaw.stats.cliff import cliff_ratio
 from batchlaw.stats.collapse import Collapse, collapse
-from batchlaw.stats.optimum import Ridge, ridge
-from batchlaw.stats.slope import Slope, censored_slope, gated_least_squares, shortfall
+from batchlaw.stats.optimum import Ridge, ridge, ridge_of
+from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Floats, Surface
 from batchlaw.stats.two_lines import two_lines
 
@@ -42,31 +41,15 @@ class Direction:
         lines = [two_lines(tuned, scores.ravel()) for scores in self.surface.scores]
         return tuple(line is not None and line.rises_then_falls(self.alpha) for line in lines)
 
-    @cached_property
+    @property
     def lack(self) -> str | None:
         """What is missing for a slope, or None."""
-        return shortfall(self.ridge)
+        return self.ridge.lack
 
-    @cached_property
+    @property
     def slope(self) -> Slope | None:
-        """The slope of the ridge, by interval-censored maximum likelihood."""
-        return None if self.lack else censored_slope(self.ridge, self.alpha)
-
-    @cached_property
-    def least_squares(self) -> Slope | None:
-        """The slope through the identified optima alone."""
-        return None if self.lack else gated_least_squares(self.ridge, self.alpha)
-
-    @cached_property
-    def smooth_slope(self) -> float | None:
-        """The slope through the same levels of a Gaussian process; of a factorial design."""
-        from batchlaw.stats.smoothed import smooth_ridge
-
-        if self.lack or self.grid is None:
-            return None
-        known = self.ridge.identified
-        slope, _ = np.polyfit(np.log2(self.surface.given[known]), smooth_ridge(self.surface)[known], 1)
-        return float(slope)
+        """The slope of the ridge; see `batchlaw.stats.optimum.ridge_of`."""
+        return self.ridge.slope
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +76,7 @@ class Evidence:
         forward, reverse = self.forward.slope, self.reverse and self.reverse.slope
         return forward.slope * reverse.slope if forward and reverse else None
 
-    def summary(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The main results, for JSON."""
         record: dict[str, Any] = {
             "n_identified": int(self.forward.ridge.identified.sum()),
@@ -109,14 +92,6 @@ class Evidence:
             }
         return record
 
-    def as_dict(self) -> dict[str, Any]:
-        """The summary and the slopes by other methods, which are slower, for JSON."""
-        sensitivity = {
-            "least_squares": _interval(self.forward.least_squares),
-            "gaussian_process_slope": self.forward.smooth_slope,
-        }
-        return self.summary() | {"sensitivity": sensitivity}
-
 
 def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float = 0.05) -> Evidence:
     """Analyse a surface; where the learning rate is given, in both directions."""
@@ -131,7 +106,7 @@ def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float
 
 def gather_adaptive(runs: Runs, tuned: Floats, *, seed: int = 0, alpha: float = 0.05) -> Evidence:
     """Analyse the runs of an adaptive design, which searched the tuned levels for the best at each learning rate."""
-    found = adaptive_ridge(runs, tuned, np.random.default_rng(seed), alpha=alpha)
+    found = ridge_of(Cells.of(runs), np.unique(runs.given), tuned, np.random.default_rng(seed), alpha=alpha)
     return Evidence("lr", Direction(None, found, alpha, len(runs.scores)), None)
 
 

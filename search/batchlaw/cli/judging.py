@@ -166,7 +166,7 @@ def _levels(finding: "Finding", evidence: "Evidence") -> Table:
     """The optimum at each level, in the direction of the hypothesis."""
     from batchlaw.claims.hypotheses import GIVEN_LABELS
 
-    found = evidence.summary()
+    found = evidence.as_dict()
     if finding.hypothesis.reverse:
         rows, given, optimum, titles = found["per_batch_size"], "batch_size", "lr_opt", ("batch size", "learning rate")
     else:

@@ -30,7 +30,7 @@ def part_of(stratum: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
     evidence = findings[0].evidence
     part: dict[str, Any] = {"name": stratum_name(stratum), "findings": findings, "evidence": None}
     if evidence is not None:
-        record = evidence.summary()
+        record = evidence.as_dict()
         part |= {
             "evidence": {"reverse": None, "rho_squared": None, **record},
             "given": GIVEN_LABELS[evidence.given],

@@ -15,7 +15,6 @@ from batchlaw.spec import StudySpec, extremes, levels_of
 from batchlaw.stats.law import law_of
 from batchlaw.stats.noise import NoiseScale, simple_noise_scale
 from batchlaw.stats.optimum import Ridge, ridge
-from batchlaw.stats.slope import shortfall
 from batchlaw.stats.smoothed import FEWEST_POINTS, scattered_ridge
 from batchlaw.stats.surface import Floats, Surface
 
@@ -120,7 +119,7 @@ def _law(
     spec: StudySpec, stratum: dict[str, Any], part: list[TrialRecord], found: Ridge, surface: Surface | None
 ) -> Law:
     family = str(stratum.get("optimizer", extremes(spec.space.optimizer)[0]))
-    lack, alpha = shortfall(found), spec.claim.alpha if spec.claim else 0.05
+    lack, alpha = found.lack_of_law, spec.claim.alpha if spec.claim else 0.05
     return Law(
         title=spec.name, stratum=stratum, grade="designed" if spec.claim else "fitted", lack=lack, alpha=alpha,
         records=tuple(part), ridge=found, surface=surface, noise_scale=_noise_scale(part, spec.direction),

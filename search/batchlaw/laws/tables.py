@@ -13,7 +13,6 @@ from batchlaw.laws.transfer import Transfer, joined, transfer_of
 from batchlaw.spec.families import FAMILIES
 from batchlaw.stats.law import law_of
 from batchlaw.stats.optimum import ridge
-from batchlaw.stats.slope import shortfall
 from batchlaw.stats.transfer import comparable
 
 if TYPE_CHECKING:
@@ -171,7 +170,7 @@ def _laws(
         _, generator = np.random.default_rng(bootstrap_seed).spawn(2)
         surface = grid.transposed()
         found = ridge(surface, generator, alpha=alpha)
-        lack, family = shortfall(found), str(group.get("optimizer", optimizer))
+        lack, family = found.lack_of_law, str(group.get("optimizer", optimizer))
         curve = bending(family if family in FAMILIES else optimizer)
         laws.append(
             Law(

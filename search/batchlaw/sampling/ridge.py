@@ -16,9 +16,9 @@ from batchlaw.recipe.result import Outcome
 from batchlaw.results.attributes import OUTCOME
 from batchlaw.stats.draws import normal_draws
 from batchlaw.stats.gaussian_process import Kernel, Process, normal_scores, squared_exponential
-from batchlaw.stats.optimum import WINDOW_OCTAVES
 from batchlaw.stats.surface import Bools, Floats
 
+_WINDOW_OCTAVES = 2.0  # octaves from the best cell in which runs are chosen
 LOOKS = 3  # rounds of the first look: both ends, with which the gate compares the best cell, and the middle
 _UNSTABLE = (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
 _SCALES = np.array([3.0, 2.0])  # octaves of the given and of the tuned factor: length scales (assumption)
@@ -84,7 +84,7 @@ class Design:
         """
         level, _ = self.level(slot)
         best = int(normal_draws(posterior.mean[level], posterior.covariance[level], 1, generator).argmax())
-        near = np.abs(self.tuned - self.tuned[best]) <= WINDOW_OCTAVES + 1e-9
+        near = np.abs(self.tuned - self.tuned[best]) <= _WINDOW_OCTAVES + 1e-9
         near[max(best - 1, 0) : best + 2] = True
         near &= ~posterior.unstable[level]
         near[best] = True

@@ -1,18 +1,19 @@
 """The means of cells whose runs differ in number and in seeds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from batchlaw.stats.draws import normal_draws
-from batchlaw.stats.surface import Bools, Floats
+from batchlaw.stats.surface import Bools, Floats, Surface
 
 _REWEIGHTINGS = 3
 _PRIOR_FREEDOM = 8.0  # weight of the common variance in a cell's own, in degrees of freedom (assumption; Smyth 2004)
 _SEEDS = np.array([0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0])  # candidates: variance of seeds over that of a run
 _LEAST_VARIANCE = 1e-12  # of a run, over that of all scores, which are not more precise than their digits
+_NEAR_SHARE, _NEAR_CELLS = 0.125, 4.0  # standard deviation of the ranks that count as near: of all cells, at least
+_LEAST_SHARE = 1e-3  # of the common variance: no cell counts as less noisy in that of others
 _LEAST_LEFT = 1e-6  # residuals with less than this share of a degree of freedom do not count
 _HUBER, _HUBER_STEPS = 1.5, 20
 _HUBER_SHARE = float(special.chdtr(3, _HUBER**2) + _HUBER**2 * special.chdtrc(1, _HUBER**2))  # E min(z², 1.5²)
@@ -28,6 +29,16 @@ class Runs:
     scores: Floats  # (n,) finite, higher is better
     unstable: Bools  # (n,) the run diverged, or is no better than guessing
 
+    @classmethod
+    def of(cls, surface: Surface) -> "Runs":
+        """The runs of a surface that have a score. Where they are not paired, no two have a seed in common."""
+        there = np.isfinite(surface.scores)
+        row, column, replicate = np.nonzero(there)
+        seeds = replicate if surface.paired else np.zeros(len(row), dtype=np.int64)
+        return cls(
+            surface.given[row], surface.tuned[column], seeds, surface.scores[there], surface.unstable[there]
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class Cells:
@@ -37,63 +48,153 @@ class Cells:
     place: Floats  # (n_cells,) log₂ of the tuned level; ascending within a given level
     means: Floats  # (n_cells,) as if all cells had the same seeds
     covariance: Floats  # (n_cells, n_cells) of the errors of the means
+    own_variances: Floats  # (n_cells,) of the means, without what all cells have in common through their seeds
     usable: Bools  # (n_cells,) every run was stable
+    dead: Bools  # (n_cells,) no run was stable
+    given: Floats  # (n_levels,) the given levels that have runs, ascending
     degrees_of_freedom: float  # of the variances
+    replicated: bool  # some cells have several runs, so that the noise is known
+    n_seeds: int
+    common_shift: float  # standard error of the seeds' mean shift of all optima together, octaves
 
     @classmethod
     def of(cls, runs: Runs) -> "Cells":
         """Fit a mixed model with a fixed effect for each cell and a random effect for each seed.
 
-        A cell has a few runs at most, so its variance is shrunk towards a common one. The common variance is robust:
-        a minority of noisy cells, as beside a cliff, does not raise it. Unstable cells have no part in the common
-        variance and no seed effect, because a seed acts differently on a run that is no better than guessing.
+        A cell has a few runs at most, so its variance is shrunk towards that of the cells with a score like its own,
+        since noise grows with the loss. That is robust: a minority of noisy cells, as beside a cliff, does not raise
+        it. Unstable cells have no part in it and no seed effect, because a seed acts differently on a run that is no
+        better than guessing.
         """
-        level, place = np.unique(runs.given, return_inverse=True)[1], np.log2(runs.tuned)
+        given, level = np.unique(runs.given, return_inverse=True)
+        place = np.log2(runs.tuned)
         keys, cell = np.unique(np.stack([level, place], axis=1), axis=0, return_inverse=True)
-        n, seed = len(keys), np.unique(runs.seeds, return_inverse=True)[1]
-        usable = np.bincount(cell, runs.unstable) == 0
-        design = np.concatenate([np.eye(n)[cell], usable[cell, None] * np.eye(seed.max() + 1)[seed]], axis=1)
-        spread = float(runs.scores.var())
-        least = max(_LEAST_VARIANCE * spread, np.finfo(float).tiny ** 0.25)
-        common, total = max(spread, least), 1.0
-        variance = np.full(n, common)
+        seed = np.unique(runs.seeds, return_inverse=True)[1]
+        count, n_unstable = np.bincount(cell), np.bincount(cell, runs.unstable)
+        usable = n_unstable == 0
+        model = _Mixed(cell, seed, runs.scores, usable)
+        least = max(_LEAST_VARIANCE * float(runs.scores.var()), np.finfo(float).tiny ** 0.25)
+        common = max(float(runs.scores.var()), least)
+        variance = np.full(len(keys), common)
+        free = np.zeros(len(keys))
         for _ in range(_REWEIGHTINGS):
-            effects, covariance = _mixed(design, runs.scores, variance[cell], common * _SEEDS, n)
-            residual = runs.scores - design @ effects
-            left = np.maximum(1 - np.einsum("ij,jk,ik->i", design, covariance, design) / variance[cell], 0.0)
+            means, effects, covariance, left = model.fit(variance, common * _SEEDS)
+            residual = runs.scores - means[cell] - np.where(usable[cell], effects[seed], 0.0)
             told = usable[cell] & (left > _LEAST_LEFT)
             common = max(common_variance(residual[told] ** 2 / left[told], left[told]), least)
-            squares, degrees_of_freedom = np.bincount(cell, residual**2), np.bincount(cell, left)
-            variance = (_PRIOR_FREEDOM * common + squares) / (_PRIOR_FREEDOM + degrees_of_freedom)
-            total = max(float(left[told].sum()), 1.0)
-        effects, covariance = _mixed(design, runs.scores, variance[cell], common * _SEEDS, n)
-        return cls(keys[:, 0].astype(int), keys[:, 1], effects[:n], covariance[:n, :n], usable, total)
+            squares = np.bincount(cell, residual**2)
+            free = np.asarray(np.bincount(cell, left), float)
+            alike = np.maximum(_alike(means, squares, np.where(usable, free, 0.0), common), least)
+            variance = (_PRIOR_FREEDOM * alike + squares) / (_PRIOR_FREEDOM + free)
+        means, effects, covariance, _ = model.fit(variance, common * _SEEDS)
+        residual = np.where(usable[cell], runs.scores - means[cell] - effects[seed], 0.0)
+        steepness = _steepness(keys[:, 0], keys[:, 1], means)
+        return cls(
+            level=keys[:, 0].astype(int), place=keys[:, 1], means=means, covariance=covariance,
+            own_variances=variance / count, usable=usable, dead=n_unstable == count, given=given,
+            degrees_of_freedom=_PRIOR_FREEDOM + float(np.median(free)), n_seeds=len(effects),
+            replicated=bool((count > 1).any()),
+            common_shift=_common_shift(residual, steepness[cell], 1 / variance[cell], seed),
+        )  # fmt: skip
 
-    def draws(self, size: int, generator: np.random.Generator) -> Floats:
-        """Draws of the means from their errors, (size, n_cells)."""
-        return normal_draws(self.means, self.covariance, size, generator)
+    def of_levels(self, given: Floats) -> "Cells":
+        """The cells of some of the given levels."""
+        kept = np.isin(self.given[self.level], given)
+        return replace(
+            self,
+            level=np.searchsorted(given, self.given[self.level[kept]]), place=self.place[kept], means=self.means[kept],
+            covariance=self.covariance[np.ix_(kept, kept)], own_variances=self.own_variances[kept],
+            usable=self.usable[kept], dead=self.dead[kept], given=given,
+        )  # fmt: skip
 
 
-def _mixed(design: Floats, scores: Floats, variance: Floats, random: Floats, n: int) -> tuple[Floats, Floats]:
-    """The effects (n_effects,) of a mixed model and the covariance of their errors (Henderson 1950).
+@dataclass(frozen=True, eq=False)
+class _Mixed:
+    """Scores with a fixed effect for each cell, and a random effect for each seed in the cells that have one."""
+
+    cell: NDArray[np.intp]  # (n_runs,)
+    seed: NDArray[np.intp]  # (n_runs,)
+    scores: Floats  # (n_runs,)
+    seeded: Bools  # (n_cells,)
+
+    def fit(self, variance: Floats, random: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """The effects of cells and of seeds, the covariance of the cells', and what is left of each run's freedom.
+
+        The equations are Henderson's (1950). Cells are eliminated from them, each of which has one equation.
+
+        Args:
+            variance: (n_cells,) of a run.
+            random: candidates for the variance of seeds; restricted maximum likelihood chooses one.
+        """
+        n_cells, n_seeds = len(variance), int(self.seed.max()) + 1
+        weight = 1 / variance[self.cell]
+        of_cell, toward = np.bincount(self.cell, weight), np.bincount(self.cell, weight * self.scores)
+        shared = weight * self.seeded[self.cell]
+        both = np.zeros((n_cells, n_seeds))
+        np.add.at(both, (self.cell, self.seed), shared)
+        of_seed = np.bincount(self.seed, shared, n_seeds)
+        right = np.bincount(self.seed, shared * self.scores, n_seeds) - both.T @ (toward / of_cell)
+        core = np.diag(of_seed) - (both / of_cell[:, None]).T @ both
+        likeliest = -np.inf
+        for each in random:
+            matrix = core + np.eye(n_seeds) / each
+            effects = np.linalg.solve(matrix, right)
+            twice = float(right @ effects - np.linalg.slogdet(matrix)[1] - n_seeds * np.log(each))
+            if twice > likeliest:
+                likeliest, chosen, found = twice, matrix, effects
+        of_effects = np.linalg.inv(chosen)
+        share = both / of_cell[:, None]
+        cross = -share @ of_effects
+        covariance = np.diag(1 / of_cell) - cross @ share.T
+        own = np.diag(covariance)[self.cell]
+        seeded = own + 2 * cross[self.cell, self.seed] + np.diag(of_effects)[self.seed]
+        explained = np.where(self.seeded[self.cell], seeded, own)
+        return (toward - both @ found) / of_cell, found, covariance, np.maximum(1 - explained * weight, 0.0)
+
+
+def _alike(means: Floats, squares: Floats, free: Floats, common: float) -> Floats:
+    """The variance of a run in the cells whose means are near, weighted by the distance in rank, (n_cells,).
+
+    It is a mean of logarithms, so that one cell beside a cliff does not speak for the others.
 
     Args:
-        design: (n_runs, n_effects), the fixed effects first.
-        scores: (n_runs,)
-        variance: (n_runs,) of a run.
-        random: candidates for the variance of random effects; restricted maximum likelihood chooses one.
-        n: the number of fixed effects.
+        means: (n_cells,)
+        squares: (n_cells,) sums of squared residuals.
+        free: (n_cells,) degrees of freedom of the squares; 0 leaves a cell out.
+        common: the variance over all cells, which counts a little everywhere.
     """
-    weighted = design / variance[:, None]
-    information, toward, n_random = design.T @ weighted, scores @ weighted, design.shape[1] - n
-    found: list[tuple[float, Floats, Floats]] = []
-    for each in random:
-        equations = information + np.diag(np.repeat([0.0, 1 / each], [n, n_random]))
-        effects = np.asarray(np.linalg.solve(equations, toward), float)
-        twice = toward @ effects - np.linalg.slogdet(equations)[1] - n_random * np.log(each)
-        found.append((float(twice), effects, equations))
-    _, effects, equations = max(found, key=lambda candidate: candidate[0])
-    return effects, np.asarray(np.linalg.inv(equations))
+    rank = np.argsort(np.argsort(means))
+    near = np.exp(-(((rank[:, None] - rank) / max(_NEAR_SHARE * len(means), _NEAR_CELLS)) ** 2) / 2) * free
+    told = free > 0
+    half = np.where(told, free, 1.0) / 2
+    # The mean of the logarithm of χ²/n with n degrees of freedom is digamma(n/2) - log(n/2).
+    each = np.maximum(squares / (2 * half), _LEAST_SHARE * common)
+    logs = np.where(told, np.log(each) - special.digamma(half) + np.log(half), 0.0)
+    return np.asarray(np.exp((near @ logs + np.log(common)) / (near.sum(axis=1) + 1)))
+
+
+def _steepness(level: Floats, place: Floats, means: Floats) -> Floats:
+    """The change of the means with the place, an octave, (n_cells,); 0 where a level has a single cell."""
+    found = np.zeros(len(means))
+    for each in np.unique(level):
+        row = np.flatnonzero(level == each)
+        if len(row) > 1:
+            found[row] = np.gradient(means[row], place[row])
+    return found
+
+
+def _common_shift(residual: Floats, steepness: Floats, weight: Floats, seed: NDArray[np.intp]) -> float:
+    """The standard error of the mean over seeds of how far a seed moves all optima, octaves.
+
+    A seed that moves the curves by δ changes each score by -δ times the curve's steepness there.
+    """
+    information = np.bincount(seed, weight * steepness**2)
+    known = information > 0
+    if known.sum() < 2:
+        return 0.0
+    moved = -np.bincount(seed, weight * steepness * residual)[known] / information[known]
+    excess = float(moved.var(ddof=1)) - float((1 / information[known]).mean())
+    return float(np.sqrt(max(excess, 0.0) / known.sum()))
 
 
 def common_variance(squares: Floats, weights: Floats) -> float:

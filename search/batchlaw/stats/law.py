@@ -8,7 +8,7 @@ from scipy import special
 from batchlaw.stats.censored import Fit, Observations, fit
 from batchlaw.stats.curves import LINE, Curve
 from batchlaw.stats.optimum import Ridge
-from batchlaw.stats.slope import Slope, slope_of
+from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Floats
 
 _PROFILE_STEP = 0.05  # octaves
@@ -38,7 +38,7 @@ class FittedLaw:
     fit: Fit  # the preferred one of the next two
     line: Fit
     bent: Fit
-    exponent: Slope  # of the line, octaves per octave
+    exponent: Slope  # octaves per octave: the ridge's, or the line's where the ridge has none
     critical_batch_size: CriticalBatchSize  # of the bent curve
     errors: dict[str, float]  # by curve: root mean square error of predicting a level that was left out, octaves
     alpha: float  # 1 minus the confidence of all intervals
@@ -53,7 +53,21 @@ class FittedLaw:
         """The best learning rate at a batch size, with the ends of the prediction interval of a single optimum."""
         x = np.array([np.log2(batch_size)])
         low, high = self.fit.interval(x, self.alpha)
-        return float(2 ** self.fit.mean(x)[0]), float(2 ** low[0]), float(2 ** high[0])
+        most = self._ceiling(x)
+        return tuple(float(2 ** min(end, most)) for end in (self.fit.mean(x)[0], low[0], high[0]))  # type: ignore[return-value]
+
+    def _ceiling(self, x: Floats) -> float:
+        """The log₂ of the highest learning rate at x (1,) that does not diverge, from the nearest batch sizes tried."""
+        places, ceiling = np.log2(self.ridge.given), self.ridge.ceiling
+        if ceiling is None:
+            return np.inf
+        below, above = np.flatnonzero(places <= x), np.flatnonzero(places >= x)
+        near = [side[at] for side, at in ((below, -1), (above, 0)) if len(side)]
+        if len(near) == 2 and np.isfinite(ceiling[near]).all():
+            return float(np.interp(x[0], places[near], ceiling[near]))
+        # Beyond the batch sizes tried, or beside one at which nothing diverged, it moves as the law does.
+        moved = [ceiling[row] + self.fit.mean(x)[0] - self.fit.mean(places[[row]])[0] for row in near]
+        return float(min(moved))
 
 
 def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
@@ -64,7 +78,7 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
     critical batch size on both sides. A curve that bends elsewhere is a line here.
 
     Args:
-        ridge: ε_opt at each batch size, with enough identified levels for a slope (`slope.shortfall` is None).
+        ridge: ε_opt at each batch size, with three identified levels or more (its `lack` is None).
         bending: the curve beside the line.
         alpha: 1 minus the confidence of all intervals.
     """
@@ -79,7 +93,7 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
         fit=bent if clear and critical.known else line,
         line=line,
         bent=bent,
-        exponent=slope_of(line, alpha),
+        exponent=ridge.slope or _slope_of(line, alpha),
         critical_batch_size=critical,
         errors={name: float(np.sqrt((errors**2).mean())) if len(errors) else np.nan for name, errors in missed.items()},
         alpha=alpha,
@@ -114,6 +128,12 @@ def left_out(ridge: Ridge, curve: Curve, near: Floats, scatter: float) -> Floats
         parameters = rest.newton(curve, near, rest.y[None], spread)
         predicted.append(curve.mean(parameters, np.array([x]))[0, 0])
     return np.array(predicted)
+
+
+def _slope_of(line: Fit, alpha: float) -> Slope:
+    """The slope of a fitted line."""
+    variance, degrees_of_freedom = line.second()
+    return Slope.of(line.parameters[1], variance**0.5, degrees_of_freedom, alpha)
 
 
 def _missed(found: Fit, ridge: Ridge) -> Floats:

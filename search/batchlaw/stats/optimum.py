@@ -1,27 +1,28 @@
-"""The ridge: the best tuned level at each given level, and whether the data identify it."""
+"""The ridge: a confidence set for the best tuned level at each given level, and the slope of the whole."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from batchlaw.stats.holm import holm
+from batchlaw.stats.alignment import Alignment, align
+from batchlaw.stats.cells import Cells, Runs
+from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Bools, Floats, Surface
+from batchlaw.stats.unimodal import bounds
 
-# From the index of the best cell at each given level, (n_given,), and an end of the grid, 0 or -1: the t by which that
-# cell is better than the end, and its degrees of freedom, both (n_given,).
-TOver = Callable[[NDArray[np.intp], int], tuple[Floats, Floats]]
-Status = Literal["identified", "left_censored", "right_censored", "undecided"]
+Status = Literal["identified", "left_censored", "right_censored", "undecided", "diverged", "missing"]
 
-# The gate that an identified optimum passes (assumptions, fixed before the runs that they judge).
-EDGE_SHARE = 0.05  # an end is excluded if fewer bootstraps than this share have their best cell there
-T_OVER_END = 3.0  # least t of the best cell over an end, beside Holm's correction over the given levels
-WIDEST_OCTAVES = 3.0  # widest interval
-WINDOW_OCTAVES = 2.0  # the parabola is fitted to the cells within this distance of the best one
+# What a ridge needs (assumptions, fixed before the runs that they judge).
+WIDEST_OCTAVES = 3.0  # of the set of an identified optimum
+FEWEST_CLOSED, CLOSED_OCTAVES = 3, 2.0  # levels whose own set is closed, and their distance, for a slope
+FEWEST_IDENTIFIED, IDENTIFIED_OCTAVES = 4, 3.0  # levels, and their distance, for a curve through optima
+FEWEST_TUNED_LEVELS, FEWEST_TUNED_OCTAVES = 5, 4.0  # so that an optimum can move and stay inside the grid
+_STEEPEST = 8.0  # octaves an octave: slopes beyond are not sought
+_INSIDE = 0.02  # of a spacing: how far a set ends from a cell all of whose runs diverged
+_DRAWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,26 +31,32 @@ class Ridge:
 
     The status of a level is one of
 
-    - `identified`: the optimum lies inside the grid, is better than both ends, and its interval is narrow enough;
-    - `left_censored`: it is better than the high end only, so it lies at or below `high`;
-    - `right_censored`: it is better than the low end only, so it lies at or above `low`;
-    - `undecided`: the data exclude neither end.
+    - `identified`: the set of the optimum is closed, lies inside the levels tried, and is narrow enough;
+    - `left_censored`: the optimum lies at or below `high`;
+    - `right_censored`: it lies at or above `low`;
+    - `undecided`: the runs set no bound, or one on each side that are far apart;
+    - `diverged`: every run diverged;
+    - `missing`: no run has a score.
     """
 
     given: Floats  # (n_given,) levels
     tuned: Floats  # (n_tuned,) levels
     status: tuple[Status, ...]  # n_given
-    best: Floats  # (n_given,) log₂ of the optimum, within the grid
+    best: Floats  # (n_given,) log₂ of a point of the set, never among diverged runs
     standard_error: Floats  # (n_given,) octaves
-    low: Floats  # (n_given,) log₂, the confidence interval, within the grid
+    low: Floats  # (n_given,) log₂, the confidence set, within the levels tried
     high: Floats  # (n_given,)
-    exact: Bools  # (n_given,) `best` is an estimate; else only the interval is known
-    resampled: Floats  # (n_resamples, n_given) log₂ of the optimum in each bootstrap
+    exact: Bools  # (n_given,) `best` is an estimate; else only the set is known
+    resampled: Floats  # (n_draws, n_given) log₂ of the optimum, drawn from what is known of it
     degrees_of_freedom: int  # of the standard errors
+    slope: Slope | None = None
+    lack: str | None = None  # what is missing for a slope
+    copies: bool = True  # the curves of all levels can be copies of one, so that they were aligned
+    ceiling: Floats | None = None  # (n_given,) log₂ of the highest level tried below one that diverges; inf: none does
 
     @property
     def identified(self) -> Bools:
-        """Which levels passed the gate, (n_given,)."""
+        """Which levels have an identified optimum, (n_given,)."""
         return np.array([status == "identified" for status in self.status])
 
     @property
@@ -58,10 +65,22 @@ class Ridge:
         passed = np.log2(self.given[self.identified])
         return float(np.ptp(passed)) if len(passed) else 0.0
 
-    def rows(self, given: str, optimum: str) -> list[dict[str, Any]]:
-        """One row for each given level, with the optimum and its interval on the tuned factor's own scale.
+    @property
+    def lack_of_law(self) -> str | None:
+        """What is missing for a curve through the optima, as a sentence; None if nothing is."""
+        if self.lack:
+            return self.lack
+        n = int(self.identified.sum())
+        if n < FEWEST_IDENTIFIED:
+            return f"{n} of {len(self.given)} levels have an identified optimum; a law needs {FEWEST_IDENTIFIED}"
+        if self.octaves < IDENTIFIED_OCTAVES - 1e-2:
+            return f"the identified levels span {self.octaves:.1f} octaves; a law needs {IDENTIFIED_OCTAVES:g}"
+        return None
 
-        The end of an interval is None on the side that is censored, and both are None if the level is undecided.
+    def rows(self, given: str, optimum: str) -> list[dict[str, Any]]:
+        """One row for each given level, with the optimum and its set on the tuned factor's own scale.
+
+        The end of a set is None on the side that is censored, and both are None if the runs set no bound.
 
         Args:
             given: the name of the given factor in a row.
@@ -81,182 +100,201 @@ class Ridge:
         ]
 
 
-def ridge(surface: Surface, generator: np.random.Generator, *, alpha: float = 0.05, n_resamples: int = 1000) -> Ridge:
-    """Find the best tuned level at each given level, with its interval and its status.
+def ridge(surface: Surface, generator: np.random.Generator, *, alpha: float = 0.05) -> Ridge:
+    """Find the set of the best tuned level at each given level, and the slope; see `ridge_of`."""
+    return ridge_of(Cells.of(Runs.of(surface)), surface.given, surface.tuned, generator, alpha=alpha)
 
-    The optimum is the vertex of a parabola through the cells around the best one. Its interval is Student's, with the
-    standard deviation of bootstraps over replicates. The percentiles of so few replicates would be too narrow.
+
+def ridge_of(
+    cells: Cells, given: Floats, tuned: Floats, generator: np.random.Generator, *, alpha: float = 0.05
+) -> Ridge:
+    """Find the set of the best tuned level at each given level, and the slope.
+
+    A level's own set follows from its runs alone (`unimodal.bounds`). If the sets of three levels over two octaves are
+    closed, the curves of all levels are aligned (`alignment.align`), which narrows the sets and gives the slope. If the
+    curves are no copies of one another, the slope is only bounded: by every line that meets the sets of all levels.
 
     Args:
-        surface: the scores.
-        generator: of the bootstraps.
-        alpha: 1 minus the confidence of the intervals.
-        n_resamples: the number of bootstraps.
+        cells: that were run.
+        given: (n_given,) levels, ascending.
+        tuned: (n_tuned,) levels, ascending.
+        generator: of draws from the sets.
+        alpha: 1 minus the confidence of each set.
     """
-    n = surface.n_replicates
-    # Cells are independent where replicates are not paired, and about five of them make up an optimum (assumption).
-    degrees_of_freedom = n - 1 if surface.paired else 5 * (n - 1)
-    return ridge_of_means(
-        surface.given, surface.tuned, surface.means, surface.resampled_means(n_resamples, generator),
-        surface.usable, lambda cell, end: _t_over(surface, cell, end), degrees_of_freedom, alpha,
-        inflation=float(np.sqrt(n / (n - 1))),
+    x, n = np.log2(given), len(given)
+    rows = [np.flatnonzero(cells.given[cells.level] == level) for level in given]
+    live = np.array([len(row) > 0 and not cells.dead[row].all() for row in rows])
+    if not cells.replicated:
+        sets, lack = (
+            np.tile([-np.inf, np.inf], (n, 1)),
+            "one run a cell tells nothing of the noise; a slope needs seeds",
+        )
+        return _ridge(
+            cells, rows, live, given, tuned, sets, np.zeros(n, dtype=bool), None, generator, None, lack, True
+        )  # fmt: skip
+    own, strict = (_own_sets(cells, rows, live, level) for level in (alpha, alpha / max(int(live.sum()), 1)))
+    closed: Bools = np.asarray(np.isfinite(own).all(axis=1))
+    lack = _lack(tuned, x, closed)
+    sets, slope, copies = own, None, True
+    aligned = np.zeros(n, dtype=bool)
+    draws = None
+    if lack is None:
+        allowed = _slopes_of_lines(x, strict)
+        found = None if allowed[0] >= allowed[1] else align(cells.of_levels(given[live]), x[live], allowed, alpha)
+        copies = found is not None and found.copies
+        if found is not None and copies:
+            shift = special.stdtrit(max(cells.n_seeds - 1, 1), 1 - alpha / 2) * cells.common_shift
+            sets = _meet(own, _aligned_sets(found, x - x[live].mean(), float(shift)))
+            slope, aligned = _slope(*found.interval, alpha), live
+            draws = _draws(found, slope, x - x[live].mean(), generator)
+        elif allowed[0] < allowed[1] and np.isfinite(allowed).all():
+            slope = _slope(*allowed, alpha)
+        else:
+            lack = "the levels' sets contradict one another: no line meets all of them"
+    return _ridge(cells, rows, live, given, tuned, sets, aligned, draws, generator, slope, lack, copies)
+
+
+def _own_sets(cells: Cells, rows: list[NDArray[np.intp]], live: Bools, alpha: float) -> Floats:
+    """The set of each given level from its own runs, log₂, (n_given, 2); infinite where it is open."""
+    sets = np.tile([-np.inf, np.inf], (len(rows), 1))
+    for level, row in enumerate(rows):
+        if live[level]:
+            low, high = bounds(
+                cells.place[row], -cells.means[row], cells.covariance[np.ix_(row, row)], cells.degrees_of_freedom, alpha
+            )
+            if low < high:  # else the level's curve has two turns, and says nothing
+                sets[level] = low, high
+    return sets
+
+
+def _lack(tuned: Floats, x: Floats, closed: Bools) -> str | None:
+    octaves = float(np.ptp(np.log2(tuned)))
+    if len(tuned) < FEWEST_TUNED_LEVELS or octaves < FEWEST_TUNED_OCTAVES - 1e-9:
+        return (
+            f"the tuned factor has {len(tuned)} levels over {octaves:.1f} octaves; "
+            f"a slope needs {FEWEST_TUNED_LEVELS} over {FEWEST_TUNED_OCTAVES:g}"
+        )
+    n, octaves = int(closed.sum()), float(np.ptp(x[closed])) if closed.any() else 0.0
+    if n < FEWEST_CLOSED:
+        return (
+            f"{n} of {len(closed)} levels have an optimum that is bounded on both sides; a slope needs {FEWEST_CLOSED}"
+        )
+    if octaves < CLOSED_OCTAVES - 1e-2:
+        return (
+            f"the levels with an optimum bounded on both sides span {octaves:.1f} octaves; "
+            f"a slope needs {CLOSED_OCTAVES:g}"
+        )
+    return None
+
+
+def _slopes_of_lines(x: Floats, sets: Floats) -> tuple[float, float]:
+    """The lowest and the highest slope of a line that meets every set, at x (n,).
+
+    A line meets all sets if it can meet each two of them: they are convex, and parallel to one another.
+    """
+    low, high = sets.T
+    apart = x[None] - x[:, None]
+    later = apart > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        least = np.where(later, (low[None] - high[:, None]) / apart, -np.inf)
+        most = np.where(later, (high[None] - low[:, None]) / apart, np.inf)
+    return max(float(np.nanmax(least)), -_STEEPEST), min(float(np.nanmin(most)), _STEEPEST)
+
+
+def _slope(low: float, high: float, alpha: float) -> Slope:
+    """A slope whose confidence set has these ends; its standard error is what a normal one would have."""
+    error = (high - low) / 2 / float(special.ndtri(1 - alpha / 2))
+    return Slope((low + high) / 2, low, high, error, np.inf)
+
+
+def _aligned_sets(found: Alignment, x: Floats, shift: float) -> Floats:
+    """The sets of all levels from the turning points of the common curve, log₂, (n_given, 2)."""
+    slopes, low, high = np.array(found.turns).T
+    return np.stack([
+        (low[:, None] + slopes[:, None] * x).min(axis=0) - shift,
+        (high[:, None] + slopes[:, None] * x).max(axis=0) + shift,
+    ], axis=1)  # fmt: skip
+
+
+def _meet(own: Floats, aligned: Floats) -> Floats:
+    """What both sets of a level have in common; its own where that is nothing."""
+    both = np.stack([np.maximum(own[:, 0], aligned[:, 0]), np.minimum(own[:, 1], aligned[:, 1])], axis=1)
+    return np.where((both[:, 0] < both[:, 1])[:, None], both, own)
+
+
+def _draws(found: Alignment, slope: Slope, x: Floats, generator: np.random.Generator) -> Floats:
+    """Optima of all levels that belong together, log₂, (n_draws, n_given)."""
+    slopes, low, high = np.array(found.turns).T
+    drawn = np.clip(generator.normal(slope.slope, slope.standard_error, _DRAWS), slope.ci_low, slope.ci_high)
+    ends = [np.interp(drawn, slopes, np.clip(end, -1e3, 1e3)) for end in (low, high)]
+    turn = (ends[0] + ends[1]) / 2 + generator.normal(size=_DRAWS) * (ends[1] - ends[0]) / 4
+    return np.asarray(turn[:, None] + drawn[:, None] * x)
+
+
+def _ridge(
+    cells: Cells,
+    rows: list[NDArray[np.intp]],
+    live: Bools,
+    given: Floats,
+    tuned: Floats,
+    sets: Floats,
+    aligned: Bools,
+    draws: Floats | None,
+    generator: np.random.Generator,
+    slope: Slope | None,
+    lack: str | None,
+    copies: bool,
+) -> Ridge:
+    """The ridge of sets (n_given, 2); `draws` are of the levels that are `aligned`."""
+    n = len(given)
+    status: list[Status] = []
+    best, low, high, ceiling = np.empty(n), np.empty(n), np.empty(n), np.full(n, np.inf)
+    for level, row in enumerate(rows):
+        if not live[level]:
+            status.append("diverged" if len(row) else "missing")
+            ends = np.log2(tuned[[0, -1]])
+            best[level], low[level], high[level] = ends.mean(), *ends
+            continue
+        places = cells.place[row]
+        top = int(np.where(cells.dead[row], -np.inf, cells.means[row]).argmax())
+        stable = _stable_around(cells.dead[row], top)
+        if stable[1] < len(row) - 1:
+            ceiling[level] = places[stable[1]]
+        found = _inside(sets[level], places, cells.dead[row])
+        open_low, open_high = found[0] < places[0], found[1] > places[-1]
+        low[level], high[level] = np.clip(found, places[0], places[-1])
+        wide = high[level] - low[level] >= WIDEST_OCTAVES
+        if (open_low and open_high) or (wide and not open_low and not open_high):
+            status.append("undecided")
+        else:
+            status.append("left_censored" if open_low else "right_censored" if open_high else "identified")
+        middle = (low[level] + high[level]) / 2 if status[-1] == "identified" else places[top]
+        best[level] = np.clip(middle, places[stable[0]], places[stable[1]])
+    error = (high - low) / 4
+    resampled = best + generator.normal(size=(_DRAWS, n)) * error
+    if draws is not None:
+        resampled[:, aligned] = draws[:, aligned]
+        error[aligned] = draws[:, aligned].std(axis=0)
+    freedom = max(int(cells.degrees_of_freedom), 1)
+    return Ridge(
+        given, tuned, tuple(status), best, error, low, high, aligned, resampled, freedom, slope, lack, copies, ceiling
     )  # fmt: skip
 
 
-def ridge_of_means(
-    given: Floats,
-    tuned: Floats,
-    means: Floats,
-    resampled_means: Floats,
-    usable: Bools,
-    t_over: TOver,
-    degrees_of_freedom: float,
-    alpha: float,
-    inflation: float = 1.0,
-) -> Ridge:
-    """The ridge of cells whose means and resampled means are known; see `ridge`.
-
-    Args:
-        given: (n_given,) levels, ascending.
-        tuned: (n_tuned,) levels, ascending.
-        means: (n_given, n_tuned), higher is better.
-        resampled_means: (n_resamples, n_given, n_tuned)
-        usable: (n_given, n_tuned) cells that a parabola may be fitted to.
-        t_over: how much better the best cells are than an end.
-        degrees_of_freedom: of the standard deviation of resampled optima.
-        alpha: 1 minus the confidence of the intervals.
-        inflation: factor that makes this standard deviation unbiased.
-    """
-    log2_tuned, n_given, last = np.log2(tuned), len(given), len(tuned) - 1
-    located = np.empty(n_given)
-    cell = np.empty(n_given, dtype=int)
-    resampled = np.empty((len(resampled_means), n_given))
-    at_low, at_high = np.empty(n_given), np.empty(n_given)
-    for row, fits in enumerate(_parabolas_of(tuned, usable)):
-        vertex, index = _vertices(means[row][None], log2_tuned, fits)
-        located[row], cell[row] = vertex[0], index[0]
-        resampled[:, row], index = _vertices(resampled_means[:, row], log2_tuned, fits)
-        at_low[row], at_high[row] = np.mean(index == 0), np.mean(index == last)
-    over_low = beats(*t_over(cell, 0), alpha) & (at_low < EDGE_SHARE)
-    over_high = beats(*t_over(cell, -1), alpha) & (at_high < EDGE_SHARE)
-    error = resampled.std(axis=0) * inflation
-    return gated(given, tuned, located, cell, error, resampled, over_low, over_high, degrees_of_freedom, alpha)
+def _stable_around(dead: Bools, top: int) -> tuple[int, int]:
+    """The first and the last of the cells around one that can be reached without passing a dead one."""
+    ends = np.flatnonzero(dead)
+    below, above = ends[ends < top], ends[ends > top]
+    return (int(below[-1]) + 1 if len(below) else 0), (int(above[0]) - 1 if len(above) else len(dead) - 1)
 
 
-def gated(
-    given: Floats,
-    tuned: Floats,
-    best: Floats,
-    cell: NDArray[np.intp],
-    error: Floats,
-    resampled: Floats,
-    over_low: Bools,
-    over_high: Bools,
-    degrees_of_freedom: float,
-    alpha: float,
-) -> Ridge:
-    """The ridge of optima whose errors are known, and of which it is known which ends they exclude.
-
-    Args:
-        given: (n_given,) levels.
-        tuned: (n_tuned,) levels.
-        best: (n_given,) log₂ of the optima.
-        cell: (n_given,) index of the tuned level nearest to the optimum.
-        error: (n_given,) standard errors, octaves.
-        resampled: (n_resamples, n_given) log₂ of resampled optima.
-        over_low: (n_given,) the optimum is better than the low end.
-        over_high: (n_given,) it is better than the high end.
-        degrees_of_freedom: of the standard errors.
-        alpha: 1 minus the confidence of the intervals.
-    """
-    log2_tuned, last = np.log2(tuned), len(tuned) - 1
-    reach = special.stdtrit(degrees_of_freedom, 1 - alpha / 2) * error
-    low, high = np.maximum(best - reach, log2_tuned[0]), np.minimum(best + reach, log2_tuned[-1])
-    # Near an end some cells on one side of the optimum are missing, which biases the vertex of the parabola. The
-    # interval then reaches from one neighbouring cell to the other at least.
-    near_end = np.minimum(log2_tuned[cell] - log2_tuned[0], log2_tuned[-1] - log2_tuned[cell]) < WINDOW_OCTAVES - 1e-9
-    low = np.where(near_end, np.minimum(low, log2_tuned[np.maximum(cell - 1, 0)]), low)
-    high = np.where(near_end, np.maximum(high, log2_tuned[np.minimum(cell + 1, last)]), high)
-    narrow = 2 * reach < WIDEST_OCTAVES
-    status: list[Status] = []
-    for row in range(len(given)):
-        if over_low[row] and over_high[row]:
-            status.append("identified" if narrow[row] else "undecided")
-        else:
-            status.append("left_censored" if over_high[row] else "right_censored" if over_low[row] else "undecided")
-    return Ridge(
-        given, tuned, tuple(status), best, error, low, high, ~near_end, resampled, max(int(degrees_of_freedom), 1)
-    )
-
-
-def optima(surface: Surface, means: Floats) -> Floats:
-    """The optima of several sets of cell means, log₂, (n, n_given); the means are (n, n_given, n_tuned)."""
-    columns = [
-        _vertices(means[:, row], np.log2(surface.tuned), fits)[0]
-        for row, fits in enumerate(_parabolas_of(surface.tuned, surface.usable))
-    ]
-    return np.stack(columns, axis=1)
-
-
-def _parabolas_of(tuned: Floats, usable: Bools) -> list[Floats]:
-    """The parabolas at each given level; see `_parabolas`."""
-    log2_tuned = tuple(np.log2(tuned).tolist())
-    return [_parabolas(log2_tuned, tuple(row)) for row in usable.tolist()]
-
-
-@lru_cache(maxsize=1000)  # most levels and surfaces of a study have the same cells
-def _parabolas(log2_tuned: tuple[float, ...], usable: tuple[bool, ...]) -> Floats:
-    """For each cell as the best one, the matrix from scores to the least-squares parabola around it.
-
-    A parabola is in octaves from its cell. Cells with an unstable run are left out, because a cliff is not part of a
-    parabola. A matrix is zero where fewer than three cells remain.
-
-    Returns:
-        (n_tuned, 3, n_tuned)
-    """
-    n, places = len(log2_tuned), np.array(log2_tuned)
-    fits = np.zeros((n, 3, n))
-    for center in range(n):
-        offset = places - places[center]
-        near = np.abs(offset) <= WINDOW_OCTAVES + 1e-9
-        near[max(center - 1, 0) : center + 2] = True
-        chosen = np.flatnonzero(near & np.array(usable))
-        if len(chosen) >= 3:
-            fits[center][:, chosen] = np.linalg.pinv(np.vander(offset[chosen], 3))
-    fits.flags.writeable = False
-    return fits
-
-
-def _vertices(means: Floats, log2_tuned: Floats, fits: Floats) -> tuple[Floats, np.ndarray]:
-    """The optimum, log₂, and the index of the best cell, (n,) each, for each row of means (n, n_tuned)."""
-    cell = means.argmax(axis=1)
-    # One product fits the parabola around every cell; that around the best one is picked.
-    a, b = (np.take_along_axis(means @ fits[:, k].T, cell[:, None], axis=1)[:, 0] for k in (0, 1))
-    last = len(log2_tuned) - 1
-    interior = (cell > 0) & (cell < last)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        vertex = np.where((a < 0) & interior, -b / (2 * a), 0.0)
-    # The best cell says that the optimum is not past its neighbours.
-    lowest, highest = log2_tuned[np.maximum(cell - 1, 0)], log2_tuned[np.minimum(cell + 1, last)]
-    return np.clip(log2_tuned[cell] + vertex, lowest, highest), cell
-
-
-def beats(t: Floats, degrees_of_freedom: Floats | float, alpha: float) -> Bools:
-    """Whether optima are better than an end of the grid, (n_given,): t > 3, and Holm's p-value is at most alpha."""
-    return np.asarray((t > T_OVER_END) & (holm(special.stdtr(degrees_of_freedom, -t)) <= alpha))
-
-
-def _t_over(surface: Surface, cell: NDArray[np.intp], end: int) -> tuple[Floats, Floats]:
-    """The t by which the best cell at each given level is better than the one at an end, as `TOver`."""
-    best = np.take_along_axis(surface.scores, cell[:, None, None], axis=1)[:, 0]
-    other = surface.scores[:, end]
-    n = surface.n_replicates
-    gain = (best - other).mean(axis=1)
-    if surface.paired:
-        error, degrees_of_freedom = (best - other).std(axis=1, ddof=1) / np.sqrt(n), np.full(len(cell), n - 1.0)
-    else:
-        variances = best.var(axis=1, ddof=1) / n, other.var(axis=1, ddof=1) / n
-        error = np.sqrt(sum(variances))
-        squares = sum(variance**2 for variance in variances) / (n - 1)
-        degrees_of_freedom = np.divide(error**4, squares, out=np.full(len(cell), n - 1.0), where=squares > 0)
-    return np.divide(gain, error, out=np.where(gain > 0, np.inf, 0.0), where=error > 0), degrees_of_freedom
+def _inside(found: Floats, places: Floats, dead: Bools) -> Floats:
+    """A set whose ends are not on a level all of whose runs diverged, and which is half a spacing wide at least."""
+    low, high = found
+    spacing = float(np.diff(places).min()) if len(places) > 1 else 1.0
+    if dead[np.abs(places - low) < 1e-9].any():
+        low += _INSIDE * spacing
+    if dead[np.abs(places - high) < 1e-9].any():
+        high -= _INSIDE * spacing
+    lacking = max(spacing / 2 - (high - low), 0.0)
+    return np.array([low - lacking / 2, high + lacking / 2])

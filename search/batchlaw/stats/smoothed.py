@@ -4,13 +4,14 @@ import numpy as np
 
 from batchlaw.stats.draws import normal_draws
 from batchlaw.stats.gaussian_process import Kernel, Prior, Process, normal_scores, squared_exponential
-from batchlaw.stats.optimum import EDGE_SHARE, WIDEST_OCTAVES, Ridge, Status
-from batchlaw.stats.surface import Floats, Surface
+from batchlaw.stats.optimum import WIDEST_OCTAVES, Ridge, Status
+from batchlaw.stats.surface import Floats
 
 FEWEST_POINTS = 12  # to fit three parameters of a kernel (assumption)
 _FEWEST_A_LEVEL = 3  # at a given level, over an octave or more, for an optimum between them
+_EDGE_SHARE = 0.05  # an end is excluded if fewer draws than this share have their best place there
 _MOST_POINTS = 200  # the best of each level: the time of a fit grows with the cube of their number
-_STEPS_AN_OCTAVE, _FINE_STEPS_AN_OCTAVE = 5, 10
+_STEPS_AN_OCTAVE = 5
 _DRAWS = 400
 # Of the length scales of the given and of the tuned factor, octaves, and of the noise beside the surface's variance.
 _PRIOR = Prior(
@@ -75,21 +76,6 @@ def scattered_ridge(
     )
 
 
-def smooth_ridge(surface: Surface) -> Floats:
-    """The log₂ of the tuned level where the smoothed surface is highest, (n_given,): a check on the local parabolas.
-
-    Cells without a score are bridged by their neighbours.
-    """
-    x, y, there = np.log2(surface.given), np.log2(surface.tuned), surface.counts > 0
-    cells = np.stack([axis[there] for axis in np.meshgrid(x, y, indexing="ij")], axis=1)
-    # Uniform ranks, not normal ones: on planted ridges the error was 0.17 octaves instead of 0.21 (root mean square).
-    ranks = np.argsort(np.argsort(surface.means[there]))
-    process = _process_of(cells, (ranks - ranks.mean()) / ranks.std())
-    fine = _grid(y, _FINE_STEPS_AN_OCTAVE)
-    best = [fine[process.posterior(np.stack([np.full_like(fine, v), fine], axis=1))[0].argmax()] for v in x]
-    return np.array(best)
-
-
 def _grid(y: Floats, steps_an_octave: int) -> Floats:
     return np.linspace(y.min(), y.max(), round(np.ptp(y) * steps_an_octave) + 1)
 
@@ -97,7 +83,7 @@ def _grid(y: Floats, steps_an_octave: int) -> Floats:
 def _level(
     grid: Floats, best: float, optima: Floats, alpha: float
 ) -> tuple[float, float, float, float, Status, Floats]:
-    at_low, at_high = (np.mean(optima == end) >= EDGE_SHARE for end in (grid[0], grid[-1]))
+    at_low, at_high = (np.mean(optima == end) >= _EDGE_SHARE for end in (grid[0], grid[-1]))
     low, high = np.quantile(optima, (alpha / 2, 1 - alpha / 2))
     status: Status = "identified"
     if (at_low and at_high) or high - low >= WIDEST_OCTAVES:

@@ -9,11 +9,10 @@ from batchlaw.stats.censored import Observations
 from batchlaw.stats.contrast import Contrast, paired
 from batchlaw.stats.curves import LINE, Curve
 from batchlaw.stats.law import FEWEST_LEFT, left_out
-from batchlaw.stats.optimum import optima, ridge
-from batchlaw.stats.slope import shortfall
+from batchlaw.stats.optimum import ridge
 from batchlaw.stats.surface import Bools, Floats, Surface
 
-_RESAMPLES = 100  # they give the errors of optima, which are only weights here
+_REACH = 2.0  # octaves from the best cell: so far a parabola is fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +35,26 @@ def comparable(surface: Surface) -> Bools:
 
 
 def tuned_rates(surface: Surface) -> Floats:
-    """The best rate at each batch size for each seed, found on the other seeds; log₂, (n_given, n_seeds)."""
-    return optima(surface, surface.means_of_others.transpose(2, 0, 1)).T
+    """The best rate at each batch size for each seed, found on the other seeds; log₂, (n_given, n_seeds).
+
+    It is the top of a parabola through the cells within two octaves of the best one, between its neighbours. Where one
+    of those has an unstable run, a rate between may diverge, and the best cell's own is taken.
+    """
+    places, usable = np.log2(surface.tuned), surface.usable
+    means = surface.means_of_others
+    found = np.empty(means.shape[::2])
+    for row, seed in np.ndindex(*found.shape):
+        scores = means[row, :, seed]
+        best = int(np.nanargmax(scores))
+        found[row, seed] = places[best]
+        near = (np.abs(places - places[best]) <= _REACH + 1e-9) & usable[row] & np.isfinite(scores)
+        sides = slice(max(best - 1, 0), best + 2)
+        if 0 < best < len(places) - 1 and near[sides].all():
+            curvature, slope, _ = np.polyfit(places[near] - places[best], scores[near], 2)
+            if curvature < 0:
+                inside = np.clip(-slope / (2 * curvature), *(places[[best - 1, best + 1]] - places[best]))
+                found[row, seed] += inside
+    return found
 
 
 def scores_at(surface: Surface, rates: Floats) -> Floats:
@@ -95,8 +112,8 @@ def transfer_by_law(surface: Surface, curve: Curve = LINE) -> Transferred | None
         rest = Surface(
             surface.given, surface.tuned, surface.scores[:, :, kept], surface.unstable[:, :, kept], surface.paired
         )
-        found = ridge(rest, np.random.default_rng(0), n_resamples=_RESAMPLES)
-        if shortfall(found) or found.identified.sum() <= FEWEST_LEFT:
+        found = ridge(rest, np.random.default_rng(0))
+        if found.lack_of_law or found.identified.sum() <= FEWEST_LEFT:
             return None
         rates[:, held_out] = left_out(found, curve, *Observations.of(found).estimate(curve))
     return _judged(surface, rates)
