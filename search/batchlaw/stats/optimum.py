@@ -124,17 +124,9 @@ def ridge_of(
     x, n = np.log2(given), len(given)
     rows = [np.flatnonzero(cells.given[cells.level] == level) for level in given]
     live = np.array([len(row) > 0 and not cells.dead[row].all() for row in rows])
-    if not cells.replicated:
-        sets, lack = (
-            np.tile([-np.inf, np.inf], (n, 1)),
-            "one run a cell tells nothing of the noise; a slope needs seeds",
-        )
-        return _ridge(
-            cells, rows, live, given, tuned, sets, np.zeros(n, dtype=bool), None, generator, None, lack, True
-        )  # fmt: skip
     own, strict = (_own_sets(cells, rows, live, level) for level in (alpha, alpha / max(int(live.sum()), 1)))
     closed: Bools = np.asarray(np.isfinite(own).all(axis=1))
-    lack = _lack(tuned, x, closed)
+    lack = _lack(cells, tuned, x, closed)
     sets, slope, copies = own, None, True
     aligned = np.zeros(n, dtype=bool)
     draws = None
@@ -158,7 +150,7 @@ def _own_sets(cells: Cells, rows: list[NDArray[np.intp]], live: Bools, alpha: fl
     """The set of each given level from its own runs, log₂, (n_given, 2); infinite where it is open."""
     sets = np.tile([-np.inf, np.inf], (len(rows), 1))
     for level, row in enumerate(rows):
-        if live[level]:
+        if live[level] and cells.replicated:
             low, high = bounds(
                 cells.place[row], -cells.means[row], cells.covariance[np.ix_(row, row)], cells.degrees_of_freedom, alpha
             )
@@ -167,7 +159,9 @@ def _own_sets(cells: Cells, rows: list[NDArray[np.intp]], live: Bools, alpha: fl
     return sets
 
 
-def _lack(tuned: Floats, x: Floats, closed: Bools) -> str | None:
+def _lack(cells: Cells, tuned: Floats, x: Floats, closed: Bools) -> str | None:
+    if not cells.replicated:
+        return "one run a cell says nothing of the noise; a slope needs several seeds"
     octaves = float(np.ptp(np.log2(tuned)))
     if len(tuned) < FEWEST_TUNED_LEVELS or octaves < FEWEST_TUNED_OCTAVES - 1e-9:
         return (

@@ -66,39 +66,6 @@ class Surface:
         """The same scores at some of the given levels, (n_given,)."""
         return Surface(self.given[rows], self.tuned, self.scores[rows], self.unstable[rows], self.paired)
 
-    def resampled_means(self, n_resamples: int, generator: np.random.Generator) -> Floats:
-        """Mean scores of bootstrapped replicates, (n_resamples, n_given, n_tuned); NaN where a cell has no score.
-
-        Paired replicates are drawn once for all cells, because a seed moves the whole surface. Other replicates are
-        drawn in each cell by itself. They are sorted first, so that their order in a file does not matter. A cell in
-        which scores are missing has the mean of those drawn, or its own mean if none of its scores was drawn.
-        """
-        n = self.n_replicates
-        if np.isnan(self.scores).any():
-            return self._resampled_of_some(n_resamples, generator)
-        if self.paired:
-            weights = generator.multinomial(n, np.full(n, 1 / n), size=n_resamples) / n
-            return np.asarray(np.einsum("rs,gts->rgt", weights, self.scores))
-        drawn = generator.multinomial(n, np.full(n, 1 / n), size=(n_resamples, *self.scores.shape[:2])) / n
-        return np.asarray(np.einsum("rgts,gts->rgt", drawn, np.sort(self.scores, axis=2)))
-
-    def _resampled_of_some(self, n_resamples: int, generator: np.random.Generator) -> Floats:
-        """As `resampled_means`, where scores are missing."""
-        n, counts = self.n_replicates, self.counts
-        scores = np.nan_to_num(np.sort(self.scores, axis=2) if not self.paired else self.scores, nan=0.0)
-        there = (~np.isnan(self.scores)).astype(float)
-        if self.paired:
-            weights = generator.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float)
-            drawn = np.einsum("rs,gts->rgt", weights, there)
-            total = np.einsum("rs,gts->rgt", weights, scores)
-        else:  # NaN is sorted to the end, so the first `counts` scores of a cell are there
-            first = np.arange(n) < counts[:, :, None]
-            shares = np.divide(first, counts[:, :, None], out=np.full(first.shape, 1 / n), where=counts[:, :, None] > 0)
-            weights = generator.multinomial(counts, shares, size=(n_resamples, *counts.shape))
-            drawn = np.broadcast_to(counts, weights.shape[:-1])
-            total = np.einsum("rgts,gts->rgt", weights, scores)
-        return np.asarray(np.divide(total, drawn, out=np.broadcast_to(self.means, total.shape).copy(), where=drawn > 0))
-
 
 def mean(scores: Floats, axis: int | tuple[int, ...]) -> Floats:
     """The mean along an axis of the scores that are there; NaN where there are none."""
