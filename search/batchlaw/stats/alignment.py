@@ -25,6 +25,7 @@ from batchlaw.stats.unimodal import fitted, misfits
 _MODEL_ERROR = 0.04  # of the range of transformed heights: no curves are closer copies than this
 _OFFSET_DEVIATION = 0.3  # of the rows' offsets a_i, in standard deviations of the transformed heights
 _ENOUGH = 12.0  # misfit above the least at which a slope or a turn is excluded with 95 % confidence
+_UNLIKE = 2.0  # by how much this grows with the part of the least misfit that the noise does not explain
 _MISFIT_P = 0.01  # the rows are no copies of one curve if the p-value of the least misfit is below this
 _STEPS, _FINE_STEPS = 61, 41  # slopes tried
 _LOWER, _HIGHER = 0.2, (0.8, 0.65, 0.5, 0.4)  # heights of a flank, of the rows' usual range
@@ -65,9 +66,12 @@ def align(cells: Cells, x: Floats, allowed: tuple[float, float], alpha: float) -
     """
     rows = _Rows.of(cells, x)
     # The limit grows where variances are known less well, as that of an F ratio does.
-    limit = _ENOUGH * float(special.chdtri(1, alpha) / special.chdtri(1, 0.05)) * _inflation(cells.degrees_of_freedom)
+    enough = _ENOUGH * float(special.chdtri(1, alpha) / special.chdtri(1, 0.05)) * _inflation(cells.degrees_of_freedom)
     slopes = np.linspace(*allowed, _STEPS)
     missed = np.array([rows.fit(slope).misfit for slope in slopes])
+    # What the noise does not explain is a difference between the curves. It is much the same for neighbouring cells, so
+    # that it weighs more than independent errors do.
+    limit = enough + _UNLIKE * max(float(missed.min()) - rows.noise, 0.0)
     step = slopes[1] - slopes[0]
     inside = slopes[missed <= missed.min() + limit]
     finer = np.linspace(max(inside[0] - step, allowed[0]), min(inside[-1] + step, allowed[1]), _FINE_STEPS)
@@ -75,6 +79,7 @@ def align(cells: Cells, x: Floats, allowed: tuple[float, float], alpha: float) -
     slopes, first = np.unique(np.concatenate([slopes, finer]), return_index=True)
     missed = missed[first]
     least = float(missed.min())
+    limit = enough + _UNLIKE * max(least - rows.noise, 0.0)
     kept = np.flatnonzero(missed <= least + limit)
     ends = float(slopes[max(kept[0] - 1, 0)]), float(slopes[min(kept[-1] + 1, len(slopes) - 1)])
     chosen = np.unique(kept[np.linspace(0, len(kept) - 1, _SLOPES_OF_TURNS).round().astype(int)])
@@ -107,6 +112,7 @@ class _Rows:
     heights: Floats  # (n,) transformed
     weights: Floats  # (n,) inverse variances of the transformed heights
     offset_weight: float  # inverse variance of an offset
+    noise: float  # misfit that the noise of the cells explains, at most
 
     @classmethod
     def of(cls, cells: Cells, x: Floats) -> "_Rows":
@@ -119,9 +125,11 @@ class _Rows:
         kappa = max(float(np.median(beside)), 2 * float(np.sqrt(np.median(variance))), np.finfo(float).tiny)
         transformed = np.arcsinh(height / kappa)
         error = _MODEL_ERROR * max(float(np.ptp(transformed)), np.finfo(float).tiny ** 0.25)
+        variance = variance / (kappa**2 + height**2)
+        weights = 1 / (variance + error**2)
         return cls(
-            row=cells.level, x=(x - x.mean())[cells.level], y=cells.place, heights=transformed,
-            weights=1 / (variance / (kappa**2 + height**2) + error**2),
+            row=cells.level, x=(x - x.mean())[cells.level], y=cells.place, heights=transformed, weights=weights,
+            noise=float(weights @ variance),
             offset_weight=1 / (_OFFSET_DEVIATION * max(float(transformed.std()), error)) ** 2,
         )  # fmt: skip
 
