@@ -1,27 +1,22 @@
 """The ridge: a confidence set for the best tuned level at each given level, and the slope of the whole."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from batchlaw.stats.alignment import Alignment, align
 from batchlaw.stats.cells import Cells, Runs
+from batchlaw.stats.levels import OPEN, Level, Status
 from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Bools, Floats, Surface
-from batchlaw.stats.unimodal import bounds
-
-Status = Literal["identified", "left_censored", "right_censored", "undecided", "diverged", "missing"]
 
 # What a ridge needs (assumptions, fixed before the runs that they judge).
-WIDEST_OCTAVES = 3.0  # of the set of an identified optimum
 FEWEST_CLOSED, CLOSED_OCTAVES = 3, 2.0  # levels whose own set is closed, and their distance, for a slope
 FEWEST_IDENTIFIED, IDENTIFIED_OCTAVES = 4, 3.0  # levels, and their distance, for a curve through optima
 FEWEST_TUNED_LEVELS, FEWEST_TUNED_OCTAVES = 5, 4.0  # so that an optimum can move and stay inside the grid
 _STEEPEST = 8.0  # octaves an octave: slopes beyond are not sought
-_INSIDE = 0.02  # of a spacing: how far a set ends from a cell all of whose runs diverged
 _DRAWS = 1000
 
 
@@ -51,7 +46,7 @@ class Ridge:
     degrees_of_freedom: int  # of the standard errors
     slope: Slope | None = None
     lack: str | None = None  # what is missing for a slope
-    copies: bool = True  # the curves of all levels can be copies of one, so that they were aligned
+    copies: bool = True  # False: the curves are no copies of one, so `slope` is bounded by the sets alone
     ceiling: Floats | None = None  # (n_given,) log₂ of the highest level tried below one that diverges; inf: none does
 
     @property
@@ -121,42 +116,37 @@ def ridge_of(
         generator: of draws from the sets.
         alpha: 1 minus the confidence of each set.
     """
-    x, n = np.log2(given), len(given)
-    rows = [np.flatnonzero(cells.given[cells.level] == level) for level in given]
-    live = np.array([len(row) > 0 and not cells.dead[row].all() for row in rows])
-    own, strict = (_own_sets(cells, rows, live, level) for level in (alpha, alpha / max(int(live.sum()), 1)))
-    closed: Bools = np.asarray(np.isfinite(own).all(axis=1))
-    lack = _lack(cells, tuned, x, closed)
+    x = np.log2(given)
+    levels = [Level.of(cells, each) for each in given]
+    live = np.array([level.live for level in levels])
+    own, strict = (
+        np.array([level.own_set(each) if cells.replicated else OPEN for level in levels])
+        for each in (alpha, alpha / max(int(live.sum()), 1))
+    )
+    lack, allowed = _lack(cells, tuned, x, np.isfinite(own).all(axis=1)), _slopes_of_lines(x, strict)
     sets, slope, copies = own, None, True
-    aligned = np.zeros(n, dtype=bool)
-    draws = None
-    if lack is None:
-        allowed = _slopes_of_lines(x, strict)
-        found = None if allowed[0] >= allowed[1] else align(cells.of_levels(given[live]), x[live], allowed, alpha)
-        copies = found is not None and found.copies
-        if found is not None and copies:
-            shift = special.stdtrit(max(cells.n_seeds - 1, 1), 1 - alpha / 2) * cells.common_shift
-            sets = _meet(own, _aligned_sets(found, x - x[live].mean(), float(shift)))
-            slope, aligned = _slope(*found.interval, alpha), live
-            draws = _draws(found, slope, x - x[live].mean(), generator)
-        elif allowed[0] < allowed[1] and np.isfinite(allowed).all():
-            slope = _slope(*allowed, alpha)
-        else:
-            lack = "the levels' sets contradict one another: no line meets all of them"
-    return _ridge(cells, rows, live, given, tuned, sets, aligned, draws, generator, slope, lack, copies)
-
-
-def _own_sets(cells: Cells, rows: list[NDArray[np.intp]], live: Bools, alpha: float) -> Floats:
-    """The set of each given level from its own runs, log₂, (n_given, 2); infinite where it is open."""
-    sets = np.tile([-np.inf, np.inf], (len(rows), 1))
-    for level, row in enumerate(rows):
-        if live[level] and cells.replicated:
-            low, high = bounds(
-                cells.place[row], -cells.means[row], cells.covariance[np.ix_(row, row)], cells.degrees_of_freedom, alpha
-            )
-            if low < high:  # else the level's curve has two turns, and says nothing
-                sets[level] = low, high
-    return sets
+    drawn, aligned = np.zeros((_DRAWS, len(given))), np.zeros(len(given), dtype=bool)
+    if lack is None and allowed[0] >= allowed[1]:
+        lack = "the levels' sets contradict one another: no line meets all of them"
+    elif lack is None:
+        found = align(cells.of_levels(given[live]), x[live], allowed, alpha)
+        copies = found.copies
+        slope = Slope.between(*(found.interval if copies else allowed), alpha)
+        if copies:
+            away = x - x[live].mean()
+            shift = float(special.stdtrit(max(cells.n_seeds - 1, 1), 1 - alpha / 2)) * cells.common_shift
+            sets, aligned = _meet(own, _aligned_sets(found, away, shift)), live
+            drawn = _draws(found, slope, away, generator)
+    optima = [level.optimum(ends, tuned) for level, ends in zip(levels, sets, strict=True)]
+    best, low, high, ceiling = np.array([(each.best, each.low, each.high, each.ceiling) for each in optima]).T
+    error = np.where(aligned, drawn.std(axis=0), (high - low) / 4)
+    resampled = np.where(aligned, drawn, best + generator.normal(size=drawn.shape) * error)
+    return Ridge(
+        given=given, tuned=tuned, status=tuple(each.status for each in optima), best=best, standard_error=error,
+        low=low, high=high, exact=aligned, resampled=resampled,
+        degrees_of_freedom=max(int(cells.degrees_of_freedom), 1),
+        slope=slope, lack=lack, copies=copies, ceiling=ceiling,
+    )  # fmt: skip
 
 
 def _lack(cells: Cells, tuned: Floats, x: Floats, closed: Bools) -> str | None:
@@ -195,12 +185,6 @@ def _slopes_of_lines(x: Floats, sets: Floats) -> tuple[float, float]:
     return max(float(np.nanmax(least)), -_STEEPEST), min(float(np.nanmin(most)), _STEEPEST)
 
 
-def _slope(low: float, high: float, alpha: float) -> Slope:
-    """A slope whose confidence set has these ends; its standard error is what a normal one would have."""
-    error = (high - low) / 2 / float(special.ndtri(1 - alpha / 2))
-    return Slope((low + high) / 2, low, high, error, np.inf)
-
-
 def _aligned_sets(found: Alignment, x: Floats, shift: float) -> Floats:
     """The sets of all levels from the turning points of the common curve, log₂, (n_given, 2)."""
     slopes, low, high = np.array(found.turns).T
@@ -223,72 +207,3 @@ def _draws(found: Alignment, slope: Slope, x: Floats, generator: np.random.Gener
     ends = [np.interp(drawn, slopes, np.clip(end, -1e3, 1e3)) for end in (low, high)]
     turn = (ends[0] + ends[1]) / 2 + generator.normal(size=_DRAWS) * (ends[1] - ends[0]) / 4
     return np.asarray(turn[:, None] + drawn[:, None] * x)
-
-
-def _ridge(
-    cells: Cells,
-    rows: list[NDArray[np.intp]],
-    live: Bools,
-    given: Floats,
-    tuned: Floats,
-    sets: Floats,
-    aligned: Bools,
-    draws: Floats | None,
-    generator: np.random.Generator,
-    slope: Slope | None,
-    lack: str | None,
-    copies: bool,
-) -> Ridge:
-    """The ridge of sets (n_given, 2); `draws` are of the levels that are `aligned`."""
-    n = len(given)
-    status: list[Status] = []
-    best, low, high, ceiling = np.empty(n), np.empty(n), np.empty(n), np.full(n, np.inf)
-    for level, row in enumerate(rows):
-        if not live[level]:
-            status.append("diverged" if len(row) else "missing")
-            ends = np.log2(tuned[[0, -1]])
-            best[level], low[level], high[level] = ends.mean(), *ends
-            continue
-        places = cells.place[row]
-        top = int(np.where(cells.dead[row], -np.inf, cells.means[row]).argmax())
-        stable = _stable_around(cells.dead[row], top)
-        if stable[1] < len(row) - 1:
-            ceiling[level] = places[stable[1]]
-        found = _inside(sets[level], places, cells.dead[row])
-        open_low, open_high = found[0] < places[0], found[1] > places[-1]
-        low[level], high[level] = np.clip(found, places[0], places[-1])
-        wide = high[level] - low[level] >= WIDEST_OCTAVES
-        if (open_low and open_high) or (wide and not open_low and not open_high):
-            status.append("undecided")
-        else:
-            status.append("left_censored" if open_low else "right_censored" if open_high else "identified")
-        middle = (low[level] + high[level]) / 2 if status[-1] == "identified" else places[top]
-        best[level] = np.clip(middle, places[stable[0]], places[stable[1]])
-    error = (high - low) / 4
-    resampled = best + generator.normal(size=(_DRAWS, n)) * error
-    if draws is not None:
-        resampled[:, aligned] = draws[:, aligned]
-        error[aligned] = draws[:, aligned].std(axis=0)
-    freedom = max(int(cells.degrees_of_freedom), 1)
-    return Ridge(
-        given, tuned, tuple(status), best, error, low, high, aligned, resampled, freedom, slope, lack, copies, ceiling
-    )  # fmt: skip
-
-
-def _stable_around(dead: Bools, top: int) -> tuple[int, int]:
-    """The first and the last of the cells around one that can be reached without passing a dead one."""
-    ends = np.flatnonzero(dead)
-    below, above = ends[ends < top], ends[ends > top]
-    return (int(below[-1]) + 1 if len(below) else 0), (int(above[0]) - 1 if len(above) else len(dead) - 1)
-
-
-def _inside(found: Floats, places: Floats, dead: Bools) -> Floats:
-    """A set whose ends are not on a level all of whose runs diverged, and which is half a spacing wide at least."""
-    low, high = found
-    spacing = float(np.diff(places).min()) if len(places) > 1 else 1.0
-    if dead[np.abs(places - low) < 1e-9].any():
-        low += _INSIDE * spacing
-    if dead[np.abs(places - high) < 1e-9].any():
-        high -= _INSIDE * spacing
-    lacking = max(spacing / 2 - (high - low), 0.0)
-    return np.array([low - lacking / 2, high + lacking / 2])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import special
 
 
@@ -22,3 +23,8 @@ class Slope:
         return cls(
             float(slope), float(slope - reach), float(slope + reach), float(standard_error), float(degrees_of_freedom)
         )
+
+    @classmethod
+    def between(cls, low: float, high: float, alpha: float) -> "Slope":
+        """An estimate whose confidence set has these ends; its standard error is what a normal one would have."""
+        return cls((low + high) / 2, low, high, (high - low) / 2 / float(special.ndtri(1 - alpha / 2)), np.inf)

@@ -4,7 +4,8 @@ import numpy as np
 
 from batchlaw.stats.draws import normal_draws
 from batchlaw.stats.gaussian_process import Kernel, Prior, Process, normal_scores, squared_exponential
-from batchlaw.stats.optimum import WIDEST_OCTAVES, Ridge, Status
+from batchlaw.stats.levels import WIDEST_OCTAVES, Status
+from batchlaw.stats.optimum import Ridge
 from batchlaw.stats.surface import Floats
 
 FEWEST_POINTS = 12  # to fit three parameters of a kernel (assumption)

@@ -1,0 +1,101 @@
+"""What the runs at one given level say about the best tuned level there."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from batchlaw.stats.cells import Cells
+from batchlaw.stats.surface import Bools, Floats
+from batchlaw.stats.unimodal import bounds
+
+Status = Literal["identified", "left_censored", "right_censored", "undecided", "diverged", "missing"]
+
+WIDEST_OCTAVES = 3.0  # of the set of an identified optimum (assumption, fixed before the runs that it judges)
+_INSIDE = 0.02  # of a spacing: how far a set ends from a cell all of whose runs diverged
+OPEN = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best tuned level at one given level, log₂."""
+
+    status: Status
+    best: float  # a point of the set, never among diverged runs
+    low: float  # the confidence set, within the levels tried
+    high: float
+    ceiling: float = np.inf  # the highest level tried below one that diverges; inf: none does
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The cells of one given level, in the order of their tuned levels."""
+
+    places: Floats  # (n,) log₂ of the tuned levels
+    means: Floats  # (n,) higher is better
+    covariance: Floats  # (n, n) of the errors of the means
+    dead: Bools  # (n,) no run was stable
+    degrees_of_freedom: float  # of the variances
+
+    @classmethod
+    def of(cls, cells: Cells, given: float) -> "Level":
+        """The cells of a given level that were run; there may be none."""
+        row = np.flatnonzero(cells.given[cells.level] == given)
+        return cls(
+            cells.place[row], cells.means[row], cells.covariance[np.ix_(row, row)], cells.dead[row],
+            cells.degrees_of_freedom,
+        )  # fmt: skip
+
+    @property
+    def live(self) -> bool:
+        """Whether some run did not diverge."""
+        return not self.dead.all()
+
+    def own_set(self, alpha: float) -> tuple[float, float]:
+        """The confidence set of the optimum from the level's own runs, log₂; infinite where it is open."""
+        low, high = bounds(self.places, -self.means, self.covariance, self.degrees_of_freedom, alpha)
+        # Where the ends have changed sides the curve has two turns, and says nothing.
+        return (float(low), float(high)) if self.live and low < high else OPEN
+
+    def optimum(self, ends: Floats, tuned: Floats) -> Optimum:
+        """The optimum whose confidence set has these ends (2,), log₂; `tuned` are the levels that could be tried."""
+        if not self.live:
+            lowest, highest = np.log2(tuned[[0, -1]])
+            return Optimum("diverged" if len(self.dead) else "missing", (lowest + highest) / 2, lowest, highest)
+        first, last = self.places[[0, -1]]
+        top = int(np.where(self.dead, -np.inf, self.means).argmax())
+        stable = _stable_around(self.dead, top)
+        found = _inside(ends, self.places, self.dead)
+        open_low, open_high = found[0] < first, found[1] > last
+        low, high = np.clip(found, first, last)
+        wide = high - low >= WIDEST_OCTAVES
+        status: Status = "left_censored" if open_low else "right_censored" if open_high else "identified"
+        if (open_low and open_high) or (wide and status == "identified"):
+            status = "undecided"
+        best = (low + high) / 2 if status == "identified" else self.places[top]
+        return Optimum(
+            status,
+            best=float(np.clip(best, *self.places[list(stable)])),
+            low=float(low),
+            high=float(high),
+            ceiling=float(self.places[stable[1]]) if stable[1] < len(self.dead) - 1 else np.inf,
+        )
+
+
+def _stable_around(dead: Bools, top: int) -> tuple[int, int]:
+    """The first and the last of the cells around one that can be reached without passing a dead one."""
+    ends = np.flatnonzero(dead)
+    below, above = ends[ends < top], ends[ends > top]
+    return (int(below[-1]) + 1 if len(below) else 0), (int(above[0]) - 1 if len(above) else len(dead) - 1)
+
+
+def _inside(found: Floats, places: Floats, dead: Bools) -> Floats:
+    """A set whose ends are not on a level all of whose runs diverged, and which is half a spacing wide at least."""
+    low, high = found
+    spacing = float(np.diff(places).min()) if len(places) > 1 else 1.0
+    if dead[np.abs(places - low) < 1e-9].any():
+        low += _INSIDE * spacing
+    if dead[np.abs(places - high) < 1e-9].any():
+        high -= _INSIDE * spacing
+    lacking = max(spacing / 2 - (high - low), 0.0)
+    return np.array([low - lacking / 2, high + lacking / 2])
