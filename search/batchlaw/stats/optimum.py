@@ -47,6 +47,7 @@ class Ridge:
     slope: Slope | None = None
     lack: str | None = None  # what is missing for a slope
     copies: bool = True  # False: the curves are no copies of one, so `slope` is bounded by the sets alone
+    located: bool = True  # False: too few sets are narrow, so `slope` is bounded by the sets alone
     ceiling: Floats | None = None  # (n_given,) log₂ of the highest level tried below one that diverges; inf: none does
 
     @property
@@ -107,7 +108,8 @@ def ridge_of(
 
     A level's own set follows from its runs alone (`unimodal.bounds`). If the sets of three levels over two octaves are
     closed, the curves of all levels are aligned (`alignment.align`), which narrows the sets and gives the slope. If the
-    curves are no copies of one another, the slope is only bounded: by every line that meets the sets of all levels.
+    curves are no copies of one another, or so flat that fewer than three sets are narrower than three octaves, the
+    slope is only bounded: by every line that meets the sets of all levels.
 
     Args:
         cells: that were run.
@@ -124,7 +126,7 @@ def ridge_of(
         for each in (alpha, alpha / max(int(live.sum()), 1))
     )
     lack, allowed = _lack(cells, tuned, x, np.isfinite(own).all(axis=1)), _slopes_of_lines(x, strict)
-    sets, slope, copies = own, None, True
+    sets, slope, copies, located = own, None, True, True
     drawn, aligned = np.zeros((_DRAWS, len(given))), np.zeros(len(given), dtype=bool)
     if lack is None and allowed[0] >= allowed[1]:
         lack = "the levels' sets contradict one another: no line meets all of them"
@@ -138,6 +140,11 @@ def ridge_of(
             sets, aligned = _meet(own, _aligned_sets(found, away, shift)), live
             drawn = _draws(found, slope, away, generator)
     optima = [level.optimum(ends, tuned) for level, ends in zip(levels, sets, strict=True)]
+    if slope is not None and copies:
+        narrow = x[[each.status == "identified" for each in optima]]
+        located = len(narrow) >= FEWEST_CLOSED and float(np.ptp(narrow)) >= CLOSED_OCTAVES - 1e-2
+        if not located:  # the alignment is one of flanks far from the best, whose shift need not be that of the best
+            slope = Slope.between(*allowed, alpha)
     best, low, high, ceiling = np.array([(each.best, each.low, each.high, each.ceiling) for each in optima]).T
     error = np.where(aligned, drawn.std(axis=0), (high - low) / 4)
     resampled = np.where(aligned, drawn, best + generator.normal(size=drawn.shape) * error)
@@ -145,7 +152,7 @@ def ridge_of(
         given=given, tuned=tuned, status=tuple(each.status for each in optima), best=best, standard_error=error,
         low=low, high=high, exact=aligned, resampled=resampled,
         degrees_of_freedom=max(int(cells.degrees_of_freedom), 1),
-        slope=slope, lack=lack, copies=copies, ceiling=ceiling,
+        slope=slope, lack=lack, copies=copies, located=located, ceiling=ceiling,
     )  # fmt: skip
 
 
