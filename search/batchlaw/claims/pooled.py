@@ -25,6 +25,8 @@ class PooledFinding:
 def pool_findings(findings: list[Finding]) -> PooledFinding:
     """Judge the mean slope of groups by random effects; a hypothesis that is not about a slope, by their verdicts.
 
+    A slope that is only bounded has no part in the mean: where in its interval it lies is not known.
+
     Where groups differ, the prediction interval for a new group says so.
     """
     first, n = findings[0], len(findings)
@@ -36,7 +38,7 @@ def pool_findings(findings: list[Finding]) -> PooledFinding:
             if counts[verdict] >= ENOUGH_LEVELS * n:
                 return PooledFinding(hypothesis, verdict, reason)
         return PooledFinding(hypothesis, "inconclusive", reason)
-    slopes = [finding.slope for finding in findings if finding.slope is not None]
+    slopes = [finding.slope for finding in findings if finding.slope is not None and not finding.slope.bounded]
     found = pool(np.array([s.slope for s in slopes]), np.array([s.standard_error for s in slopes]), alpha)
     if found is None:
         return PooledFinding(hypothesis, "inconclusive", f"{len(slopes)} of {n} groups have a slope; pooling needs 3")

@@ -47,7 +47,6 @@ class Ridge:
     slope: Slope | None = None
     lack: str | None = None  # what is missing for a slope
     copies: bool = True  # False: the curves are no copies of one, so `slope` is bounded by the sets alone
-    located: bool = True  # False: too few sets are narrow, so `slope` is bounded by the sets alone
     ceiling: Floats | None = None  # (n_given,) log₂ of the highest level tried below one that diverges; inf: none does
 
     @property
@@ -126,14 +125,14 @@ def ridge_of(
         for each in (alpha, alpha / max(int(live.sum()), 1))
     )
     lack, allowed = _lack(cells, tuned, x, np.isfinite(own).all(axis=1)), _slopes_of_lines(x, strict)
-    sets, slope, copies, located = own, None, True, True
+    sets, slope, copies = own, None, True
     drawn, aligned = np.zeros((_DRAWS, len(given))), np.zeros(len(given), dtype=bool)
     if lack is None and allowed[0] >= allowed[1]:
         lack = "the levels' sets contradict one another: no line meets all of them"
     elif lack is None:
         found = align(cells.of_levels(given[live]), x[live], allowed, alpha)
         copies = found.copies
-        slope = Slope.between(*(found.interval if copies else allowed), alpha)
+        slope = Slope.between(*(found.interval if copies else allowed), alpha, bounded=not copies)
         if copies:
             away = x - x[live].mean()
             shift = float(special.stdtrit(max(cells.n_seeds - 1, 1), 1 - alpha / 2)) * cells.common_shift
@@ -144,7 +143,7 @@ def ridge_of(
         narrow = x[[each.status == "identified" for each in optima]]
         located = len(narrow) >= FEWEST_CLOSED and float(np.ptp(narrow)) >= CLOSED_OCTAVES - 1e-2
         if not located:  # the alignment is one of flanks far from the best, whose shift need not be that of the best
-            slope = Slope.between(*allowed, alpha)
+            slope = Slope.between(*allowed, alpha, bounded=True)
     best, low, high, ceiling = np.array([(each.best, each.low, each.high, each.ceiling) for each in optima]).T
     error = np.where(aligned, drawn.std(axis=0), (high - low) / 4)
     resampled = np.where(aligned, drawn, best + generator.normal(size=drawn.shape) * error)
@@ -152,7 +151,7 @@ def ridge_of(
         given=given, tuned=tuned, status=tuple(each.status for each in optima), best=best, standard_error=error,
         low=low, high=high, exact=aligned, resampled=resampled,
         degrees_of_freedom=max(int(cells.degrees_of_freedom), 1),
-        slope=slope, lack=lack, copies=copies, located=located, ceiling=ceiling,
+        slope=slope, lack=lack, copies=copies, ceiling=ceiling,
     )  # fmt: skip
 
 

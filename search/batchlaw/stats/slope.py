@@ -15,6 +15,7 @@ class Slope:
     ci_high: float
     standard_error: float
     degrees_of_freedom: float
+    bounded: bool = False  # only the ends are known: nothing says where between them the slope is likely to lie
 
     @classmethod
     def of(cls, slope: float, standard_error: float, degrees_of_freedom: float, alpha: float) -> "Slope":
@@ -25,6 +26,7 @@ class Slope:
         )
 
     @classmethod
-    def between(cls, low: float, high: float, alpha: float) -> "Slope":
+    def between(cls, low: float, high: float, alpha: float, *, bounded: bool = False) -> "Slope":
         """An estimate whose confidence set has these ends; its standard error is what a normal one would have."""
-        return cls((low + high) / 2, low, high, (high - low) / 2 / float(special.ndtri(1 - alpha / 2)), np.inf)
+        error = (high - low) / 2 / float(special.ndtri(1 - alpha / 2))
+        return cls((low + high) / 2, low, high, error, np.inf, bounded)
