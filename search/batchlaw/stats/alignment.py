@@ -24,14 +24,15 @@ from batchlaw.stats.unimodal import fitted, misfits
 # Constants, set by simulation (`tests/benchmarks/claim_calibration.py`) and fixed before the runs that they judge.
 _MODEL_ERROR = 0.04  # of the range of transformed heights: no curves are closer copies than this
 _OFFSET_DEVIATION = 0.3  # of the rows' offsets a_i, in standard deviations of the transformed heights
-_ENOUGH = 12.0  # misfit above the least at which a slope or a turn is excluded with 95 % confidence
+_ENOUGH = 9.0  # misfit above the least at which a slope or a turn is excluded with 95 % confidence
 _UNLIKE = 2.0  # by how much this grows with the part of the least misfit that the noise does not explain
 _MISFIT_P = 0.01  # the rows are no copies of one curve if the p-value of the least misfit is below this
 _STEPS, _FINE_STEPS = 61, 41  # slopes tried
 _LOWER, _HIGHER = 0.2, (0.8, 0.65, 0.5, 0.4)  # heights of a flank, of the rows' usual range
 _FEWEST_FLANKS, _FLANKS_OCTAVES = 5, 3.0  # rows whose flank reaches both heights
-_CHANGE = 2.0  # a change of a flank's width counts half where it is √2 of its standard errors
-_FOOT_ERRORS = 1.28  # standard errors of the slope of feet
+_CHANGE = 1.5  # a change of a flank's width counts half where it is √1.5 of its standard errors
+_USUAL_CHANGE = 0.1  # by how much the slope of feet usually differs from that of the curves, where shapes change
+_FOOT_ERRORS = 1.6  # standard errors of the slope of feet
 _SWEEPS = 8  # between curve and offsets, at most
 _SETTLED = 1e-3  # change of an offset
 _SLOPES_OF_TURNS = 9  # slopes for which turning points are sought
@@ -162,7 +163,8 @@ class _Rows:
 
         A flank that does so mimics a shift, which no fit of one curve can tell from a shift of the optimum. Its foot
         does not take part in it: the place where the line through two of its heights reaches the bottom. So the
-        interval is extended towards the slope of the feet of each flank, the further the clearer the change.
+        interval is extended towards the slope of the feet of each flank, the further the clearer the change, and the
+        better the slope of the feet is known.
         """
         middle, ends = (low + high) / 2, [low, high]
         for side in (-1, 1):
@@ -172,7 +174,10 @@ class _Rows:
             x, feet, widths = flank
             foot, error = _line(x, feet)
             change, its_error = _line(x, widths)
-            share = change**2 / max(change**2 + _CHANGE * its_error**2, np.finfo(float).tiny)
+            share = max(
+                change**2 / max(change**2 + _CHANGE * its_error**2, np.finfo(float).tiny),
+                _USUAL_CHANGE**2 / (_USUAL_CHANGE**2 + error**2),
+            )
             ends += [middle + share * (foot + sign * _FOOT_ERRORS * error - middle) for sign in (-1, 1)]
         return min(ends), max(ends)
 
