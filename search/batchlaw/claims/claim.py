@@ -261,16 +261,15 @@ def claim_of_study(stored: "StoredStudy", hypothesis: str | None = None, *, boot
     from batchlaw.claims.designed import findings_of
     from batchlaw.claims.hypotheses import hypothesis_named
     from batchlaw.claims.notes import notes_of
-    from batchlaw.results.records import records_of
-    from batchlaw.storage import with_retries
+    from batchlaw.results.records import known_trials
 
     spec = stored.spec
     named = hypothesis_named(hypothesis).name if hypothesis else None
-    records = with_retries(lambda: records_of(stored))
-    blocks = findings_of(stored, [named] if named else None, bootstrap_seed, records)
+    known = known_trials(stored)
+    blocks = findings_of(stored, [named] if named else None, bootstrap_seed, known)
     return _claim(
         blocks, named or "H9", title=spec.name, question=spec.question, score=spec.arm.metric, grade="designed",
-        direction=spec.direction, notes=notes_of(spec, records),
+        direction=spec.direction, notes=notes_of(spec, known.records),
     )  # fmt: skip
 
 
