@@ -14,6 +14,7 @@ from batchlaw.claims.runs import runs_of
 from batchlaw.errors import SpecError, StudyError
 from batchlaw.figures.labels import labels_of
 from batchlaw.figures.report import claim_report
+from batchlaw.figures.ridges import score_map
 from batchlaw.laws.studies import law_of_study
 from batchlaw.measure.cost import cost_of
 from batchlaw.objectives.runtime import Runtime
@@ -87,6 +88,18 @@ def test_it_is_judged_in_one_direction(storage):
     assert set(found.levels["given"]) == {"lr"}  # nothing is said of the best rate at a batch size
     json.dumps(found.as_dict(), allow_nan=False)
     assert "H9 " in claim_report(list(found.blocks), labels_of(stored.spec), found.notes)
+
+
+def test_the_map_shows_each_cell_at_its_own_batch_size(storage):
+    stored = work(storage, spec_of(), bowl)
+    evidence = claim_of_study(stored).blocks[0][0][1][0].evidence
+    heat = score_map(evidence, labels_of(stored.spec)).data[0]
+    shown, sizes = np.moveaxis(np.array(heat.customdata, float), 2, 0)
+    at = dict(zip(heat.y, evidence.forward.surface.tuned, strict=True))
+    assert [at[place] for place in heat.y[:5]] == [4, 8, 10, 13, 16]
+    assert sizes[:5, 1].tolist() == [4, 10, 10, 10, 20]  # at a rate that has 4, 10, 20, …
+    assert shown[1, 1] == shown[2, 1] == shown[3, 1] == evidence.forward.surface.means[1, 2] * -1
+    assert np.isnan(shown[-1, 0]) and not np.isnan(shown[-2, 0])  # 813 lies beyond half of the spacing above 512
 
 
 @pytest.mark.xfail(strict=False, reason="needs the estimator of issue C")
