@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tomli_w
 from batchlaw.claims.claim import claim as judge
 from batchlaw.claims.claim import claim_of_study
 from batchlaw.storage import load, open_storage
 
-from tests.acceptance.conftest import browse, needs_browser
+from tests.acceptance.conftest import browse, claim_study, needs_browser
 
 HPOBENCH = Path(__file__).parents[1] / "data" / "hpobench"
 KC1 = (
@@ -156,3 +157,19 @@ def test_a_function_that_returns_nan_where_it_diverges_is_judged(batchlaw, tmp_p
     assert f"note: {note}\n" in text and f"Note: {note}." in (tmp_path / "report.html").read_text()
     record = json.loads(batchlaw("claim", "cliff", "--json").stdout)
     assert record["notes"][0] == note and len(record["notes"]) == 2
+
+
+@pytest.mark.slow
+def test_a_staggered_grid_from_file_to_verdict(batchlaw, batchlaw_here, tmp_path):
+    table = claim_study()
+    table["claim"] |= {"hypotheses": ["H9"], "grid": "staggered"}
+    table["task"]["train_size"] = 256
+    (tmp_path / "claim.toml").write_text(tomli_w.dumps(table))
+    assert "batch sizes 1, 2, 4, 10, 20, 40, 81, 161 at base_lr" in batchlaw("cost", "claim.toml").stdout
+    said = batchlaw("run", "claim.toml").stdout
+    assert said.count("the grid is staggered") == 1 and "72 of 72 trials" in said
+    record = json.loads(batchlaw_here("claim", "tiny-claim", "--json").stdout)
+    assert {level["given"] for level in record["levels"]} == {"lr"}
+    assert "has a staggered grid" in batchlaw_here("law", "tiny-claim", code=2).stderr
+    params = json.loads(batchlaw_here("export", "tiny-claim", "--format", "json", "--top", 72).stdout)
+    assert {10, 13, 81, 102} <= {found["params"]["batch_size"] for found in params["configurations"]}
