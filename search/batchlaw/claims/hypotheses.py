@@ -218,6 +218,7 @@ _ALL = (
         contradiction="at least 80 % of the batch sizes are shown flat, within one seed's standard deviation",
     ),
 )
+_STAGGERED = "staggered: each learning rate has batch sizes of its own, shifted by 0, 1/3 or 2/3 of their spacing"
 CATALOGUE: dict[str, Hypothesis] = {hypothesis.name: hypothesis for hypothesis in _ALL}
 OF_A_TABLE = tuple(name for name, hypothesis in CATALOGUE.items() if hypothesis.given == "lr")
 
@@ -237,6 +238,7 @@ def hypothesis_named(name: str) -> Hypothesis:
 def preregistration(claim: Claim) -> list[dict[str, str]]:
     """What is fixed before the first run: each claim, what would support and what would contradict it."""
     entries = [CATALOGUE[name] for name in claim.hypotheses]
+    grid = {"grid": _STAGGERED} if claim.grid == "staggered" else {}
     return [
         {
             "hypothesis": entry.name,
@@ -245,5 +247,6 @@ def preregistration(claim: Claim) -> list[dict[str, str]]:
             "supported_if": entry.supports(claim.margin),
             "contradicted_if": entry.contradicts(claim.margin),
         }
+        | grid
         for entry in entries
     ]

@@ -12,10 +12,12 @@ from rich.table import Table
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, write_page
 from batchlaw.cli.tables import (
     AlphaOption,
+    AverageOption,
     BatchSizeOption,
     BootstrapSeedOption,
     DirectionOption,
     DivergedAboveOption,
+    DivergedBelowOption,
     DivergedWhereOption,
     LrOption,
     MissingOption,
@@ -55,9 +57,11 @@ def claim(
     by: Annotated[
         str | None, typer.Option("--by", metavar="COL,…", help="Judge each level by itself, and pool the slopes.")
     ] = None,
+    average: AverageOption = None,
     where: WhereOption = None,
     missing: MissingOption = None,
     diverged_above: DivergedAboveOption = None,
+    diverged_below: DivergedBelowOption = None,
     diverged_where: DivergedWhereOption = None,
     direction: DirectionOption = None,
     hypothesis: Annotated[
@@ -82,9 +86,9 @@ def claim(
         _list()
         return
     columns = {
-        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
-        "direction": direction, "missing": missing, "diverged_above": diverged_above, "diverged_where": diverged_where,
-        "alpha": alpha,
+        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "average": average,
+        "where": where, "direction": direction, "missing": missing, "diverged_above": diverged_above,
+        "diverged_below": diverged_below, "diverged_where": diverged_where, "alpha": alpha,
     }  # fmt: skip
     if is_file(data):
         found = judge(
