@@ -71,8 +71,8 @@ def law_figure(laws: Sequence[Law]) -> go.Figure | None:
                 } if exact else None,
                 hovertemplate=f"{name}<br>batch size %{{x}}<br>best rate %{{y:.3g}}<br>{words(status)}<extra></extra>",
             )  # fmt: skip
-        if fitted.fit.curve.bends:
-            figure.add_vline(x=fitted.critical_batch_size.value, line={"color": color, "dash": "dot", "width": 1})
+        if critical := law.critical_batch_size:
+            figure.add_vline(x=critical.value, line={"color": color, "dash": "dot", "width": 1})
     subtitle = "points: optima with their intervals (triangles: at or beyond); band: where a further one would lie"
     return finish(
         figure, "The best learning rate by batch size", subtitle,

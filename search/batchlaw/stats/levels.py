@@ -14,6 +14,7 @@ Status = Literal["identified", "left_censored", "right_censored", "undecided", "
 WIDEST_OCTAVES = 3.0  # of the set of an identified optimum (assumption, fixed before the runs that it judges)
 _INSIDE = 0.02  # of a spacing: how far a set ends from a cell all of whose runs diverged
 OPEN = (-np.inf, np.inf)
+NO_EDGES = ((-np.inf, -np.inf), (np.inf, np.inf))
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Optimum:
     best: float  # the best level tried, if the set contains it, else the nearest end
     low: float  # the confidence set, within the levels tried
     high: float
-    ceiling: float = np.inf  # the highest level tried below one that diverges; inf: none does
+    # Downwards and upwards from the best cell: the last level tried before one that diverges, and that one.
+    edges: tuple[tuple[float, float], tuple[float, float]] = NO_EDGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,6 @@ class Level:
             return Optimum("diverged" if len(self.dead) else "missing", (lowest + highest) / 2, lowest, highest)
         first, last = self.places[[0, -1]]
         top = int(np.where(self.dead, -np.inf, self.means).argmax())
-        stable = _stable_around(self.dead, top)
         found = _inside(ends, self.places, self.dead)
         open_low, open_high = found[0] < first, found[1] > last
         low, high = np.clip(found, first, last)
@@ -78,15 +79,17 @@ class Level:
             best=float(np.clip(self.places[top], low, high)),
             low=float(low),
             high=float(high),
-            ceiling=float(self.places[stable[1]]) if stable[1] < len(self.dead) - 1 else np.inf,
+            edges=_edges(self.places, self.dead, top),
         )
 
 
-def _stable_around(dead: Bools, top: int) -> tuple[int, int]:
-    """The first and the last of the cells around one that can be reached without passing a dead one."""
+def _edges(places: Floats, dead: Bools, top: int) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Downwards and upwards from a cell: the place of the last cell before a dead one, and of that one."""
     ends = np.flatnonzero(dead)
     below, above = ends[ends < top], ends[ends > top]
-    return (int(below[-1]) + 1 if len(below) else 0), (int(above[0]) - 1 if len(above) else len(dead) - 1)
+    down = places[[below[-1] + 1, below[-1]]].tolist() if len(below) else NO_EDGES[0]
+    up = places[[above[0] - 1, above[0]]].tolist() if len(above) else NO_EDGES[1]
+    return tuple(down), tuple(up)
 
 
 def _inside(found: Floats, places: Floats, dead: Bools) -> Floats:

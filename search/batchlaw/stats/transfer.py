@@ -113,7 +113,7 @@ def transfer_by_law(surface: Surface, curve: Curve = LINE) -> Transferred | None
             surface.given, surface.tuned, surface.scores[:, :, kept], surface.unstable[:, :, kept], surface.paired
         )
         found = ridge(rest, np.random.default_rng(0))
-        if found.lack_of_law or found.identified.sum() <= FEWEST_LEFT:
+        if found.lack_of_curve or found.identified.sum() <= FEWEST_LEFT:
             return None
         rates[:, held_out] = left_out(found, curve, *Observations.of(found).estimate(curve))
     return _judged(surface, rates)
