@@ -107,14 +107,13 @@ class Observations:
 
     @classmethod
     def of(cls, ridge: Ridge) -> "Observations":
-        """All levels with a bound. A set that reaches an end of the levels tried is open there unless it is narrow."""
+        """All levels with a bound. Of an undecided one that is the set that holds together with the others."""
         status = np.array(ridge.status)
-        wide = status == "undecided"
-        low = np.where((status == "left_censored") | (wide & (2**ridge.low <= ridge.tuned[0])), -np.inf, ridge.low)
-        high = np.where((status == "right_censored") | (wide & (2**ridge.high >= ridge.tuned[-1])), np.inf, ridge.high)
-        # A search chooses its points, and the sets that it leaves undecided are no bounds.
-        told = ~np.isin(status, ("diverged", "missing")) & ~(wide & (ridge.slope is None))
-        rows = np.flatnonzero(told & (np.isfinite(low) | np.isfinite(high)))
+        low = np.where(status == "left_censored", -np.inf, ridge.low)
+        high = np.where(status == "right_censored", np.inf, ridge.high)
+        wide = np.isin(status, ("undecided", "diverged", "missing"))
+        low[wide], high[wide] = (-np.inf, np.inf) if ridge.joint is None else ridge.joint[wide].T
+        rows = np.flatnonzero(np.isfinite(low) | np.isfinite(high))
         status = status[rows]
         own = np.maximum(ridge.standard_error[rows], _SMALLEST_ERROR)
         # Each standard error is from a few seeds, and a small one would get too much weight. So each variance is

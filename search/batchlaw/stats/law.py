@@ -1,6 +1,8 @@
 """The law by which the best learning rate moves with the batch size: its curve, its exponent and where it bends."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy import special
@@ -48,7 +50,8 @@ class FittedLaw:
     def seen(self) -> tuple[float, float]:
         """The smallest and the largest batch size with an optimum that is bounded on both sides."""
         data = self.fit.observations
-        given = self.ridge.given[data.rows[np.isfinite(data.low) & np.isfinite(data.high)]]
+        closed = np.isfinite(data.low) & np.isfinite(data.high)
+        given = self.ridge.given[data.rows[closed if closed.any() else slice(None)]]
         return float(given[0]), float(given[-1])
 
     def mean(self, x: Floats) -> Floats:
@@ -59,12 +62,25 @@ class FittedLaw:
         """The log₂ of the ends of the interval of an optimum at x (1,)."""
         ridge = self.ridge
         if self._aligned:
-            return tuple(np.quantile(self._lines(x)[:, 0], [self.alpha / 2, 1 - self.alpha / 2]).tolist())
+            drawn = np.quantile(self._lines(x)[:, 0], [self.alpha / 2, 1 - self.alpha / 2])
+            sets = self._sets(x)
+            return tuple(np.where(np.isfinite(sets), sets, drawn).tolist())
         if ridge.slope and ridge.joint is not None and not self.fit.curve.bends:
             # The optima lie on some line that meets the sets of all batch sizes; no more is known.
             return values_of_lines(np.log2(ridge.given), ridge.joint, float(x[0]))
         low, high = self.fit.interval(x, self.alpha)
         return float(low[0]), float(high[0])
+
+    def _sets(self, x: Floats) -> Floats:
+        """The log₂ of the ends that the sets of the nearest batch sizes leave an optimum at x (1,), (2,)."""
+        data = self.fit.observations
+        above = int(np.searchsorted(data.x, x[0]))
+        if above < len(data.x) and data.x[above] == x[0]:
+            return np.array([data.low[above], data.high[above]])
+        if above in (0, len(data.x)):
+            return np.array([-np.inf, np.inf])
+        near = slice(above - 1, above + 1)
+        return np.array(values_of_lines(data.x[near], np.stack([data.low[near], data.high[near]], axis=1), float(x[0])))
 
     @property
     def _aligned(self) -> bool:
@@ -101,38 +117,14 @@ class FittedLaw:
         that diverges there, since the optimum may lie between that and the last one that trains.
         """
         x = np.array([np.log2(batch_size)])
-        down, up = (self._edge(x, side) for side in (0, 1))
+        down, up = (_edge(self.ridge, self.mean, x, side) for side in (0, 1))
         low, high = np.clip(self._interval(x), down[1], up[1])
         value = np.clip(np.clip(self.mean(x)[0], low, high), down[0], up[0])
         return float(2**value), float(2 ** min(low, value)), float(2 ** max(high, value))
 
     def last_stable(self, batch_size: float) -> float:
         """The highest rate that trains at a batch size, as far as the nearest ones tell; inf where none diverged."""
-        return float(2 ** self._edge(np.array([np.log2(batch_size)]), 1)[0])
-
-    def _edge(self, x: Floats, side: int) -> Floats:
-        """The log₂ of the last rate at x (1,) that trains and of the first that diverges, (2,); 0 is down and 1 up.
-
-        Between two batch sizes with an edge it is interpolated. Elsewhere the nearest edge moves as the law does, or as
-        the edges do on average, whichever leaves fewer rates.
-        """
-        sign, edges, places = 2 * side - 1, self.ridge.edges, np.log2(self.ridge.given)
-        live = ~np.isin(self.ridge.status, ("diverged", "missing"))
-        if edges is None or not live.any():
-            return np.full(2, sign * np.inf)
-        edges, places = edges[live, side], places[live]
-        below, above = np.flatnonzero(places <= x), np.flatnonzero(places >= x)
-        near = [rows[at] for rows, at in ((below, -1), (above, 0)) if len(rows)]
-        known = np.isfinite(edges[:, 0])
-        if len(near) == 2 and known[near].all():
-            return np.array([np.interp(x[0], places[near], end) for end in edges[near].T])
-        found = np.full(2, np.inf)
-        for row in (row for row in near if known[row]):
-            moves = [self.mean(x)[0] - self.mean(places[[row]])[0]]
-            if known.sum() > 1:
-                moves.append(np.polyfit(places[known], edges[known, 0], 1)[0] * (x[0] - places[row]))
-            found = np.minimum(found, sign * edges[row] + min(sign * move for move in moves))
-        return sign * found
+        return float(2 ** _edge(self.ridge, self.mean, np.array([np.log2(batch_size)]), 1)[0])
 
 
 def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
@@ -169,6 +161,37 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
         errors={name: float(np.sqrt((errors**2).mean())) if len(errors) else np.nan for name, errors in missed.items()},
         alpha=alpha,
     )
+
+
+def _edge(ridge: Ridge, mean: Callable[[Floats], Floats], x: Floats, side: int) -> Floats:
+    """The log₂ of the last rate at x (1,) that trains and of the first that diverges, (2,); 0 is down and 1 up.
+
+    Between two batch sizes with an edge it is interpolated. Elsewhere the nearest edge moves as the law does, or as the
+    edges do on average, whichever leaves fewer rates.
+
+    Args:
+        ridge: ε_opt at each batch size.
+        mean: of the law, at log₂ batch sizes.
+        x: log₂ of a batch size.
+        side: which edge.
+    """
+    sign, edges, places = 2 * side - 1, ridge.edges, np.log2(ridge.given)
+    live = ~np.isin(ridge.status, ("diverged", "missing"))
+    if edges is None or not live.any():
+        return np.full(2, sign * np.inf)
+    edges, places = edges[live, side], places[live]
+    below, above = np.flatnonzero(places <= x), np.flatnonzero(places >= x)
+    near = [rows[at] for rows, at in ((below, -1), (above, 0)) if len(rows)]
+    known = np.isfinite(edges[:, 0])
+    if len(near) == 2 and known[near].all():
+        return np.array([np.interp(x[0], places[near], end) for end in edges[near].T])
+    found = np.full(2, np.inf)
+    for row in (row for row in near if known[row]):
+        moves = [mean(x)[0] - mean(places[[row]])[0]]
+        if known.sum() > 1:
+            moves.append(np.polyfit(places[known], edges[known, 0], 1)[0] * (x[0] - places[row]))
+        found = np.minimum(found, sign * edges[row] + min(sign * move for move in moves))
+    return sign * found
 
 
 def values_of_lines(x: Floats, sets: Floats, at: float) -> tuple[float, float]:
@@ -209,6 +232,8 @@ def without(ridge: Ridge, row: int) -> Ridge:
 def left_out(ridge: Ridge, curve: Curve, near: Floats, scatter: float) -> Floats:
     """The optimum at each given level as predicted by a curve through the other levels, log₂, (n_given,).
 
+    As in a prediction, it is no rate that diverges as far as the nearest of the other levels tell.
+
     Args:
         ridge: with four identified levels or more.
         curve: to fit.
@@ -220,8 +245,14 @@ def left_out(ridge: Ridge, curve: Curve, near: Floats, scatter: float) -> Floats
         rest = Observations.of(without(ridge, row))
         spread = np.sqrt(rest.error**2 + scatter**2)
         parameters = rest.newton(curve, near, rest.y[None], spread)
-        predicted.append(curve.mean(parameters, np.array([x]))[0, 0])
+        mean, at = partial(_mean, curve, parameters), np.array([x])
+        down, up = (_edge(without(ridge, row), mean, at, side)[0] for side in (0, 1))
+        predicted.append(np.clip(mean(at)[0], down, up))
     return np.array(predicted)
+
+
+def _mean(curve: Curve, parameters: Floats, x: Floats) -> Floats:
+    return np.asarray(curve.mean(parameters, x)[0])
 
 
 def _slope_of(line: Fit, alpha: float) -> Slope:
