@@ -36,8 +36,24 @@ def comparable(surface: Surface) -> Bools:
 
 
 def tuned_rates(surface: Surface) -> Floats:
-    """The best rate at each batch size for each seed, found on the other seeds; log₂, (n_given, n_seeds)."""
-    return optima(surface, surface.means_of_others.transpose(2, 0, 1)).T
+    """The best rate at each batch size for each seed, found on the other seeds; log₂, (n_given, n_seeds).
+
+    Levels at which the other seeds have no score are left out.
+    """
+    means = surface.means_of_others
+    if not np.isnan(means).any():
+        return optima(surface, means.transpose(2, 0, 1)).T
+    found = np.empty((len(surface.given), surface.n_replicates))
+    for row, of_row in enumerate(means):
+        patterns, of_seed = np.unique(~np.isnan(of_row), axis=1, return_inverse=True)
+        for number, there in enumerate(patterns.T):
+            seeds = of_seed == number
+            part = Surface(
+                surface.given[row : row + 1], surface.tuned[there], surface.scores[row : row + 1, there],
+                surface.unstable[row : row + 1, there], surface.paired,
+            )  # fmt: skip
+            found[row, seeds] = optima(part, of_row[there][:, seeds].T[:, None])[:, 0]
+    return found
 
 
 def scores_at(surface: Surface, rates: Floats) -> Floats:
@@ -114,6 +130,8 @@ def seed_error(surface: Surface) -> Floats:
 
 
 def _judged(surface: Surface, rates: Floats) -> Transferred:
-    log2_tuned = np.log2(surface.tuned)
-    beyond = np.any((rates < log2_tuned[0] - 1e-9) | (rates > log2_tuned[-1] + 1e-9), axis=1)
+    log2_tuned, last = np.log2(surface.tuned), len(surface.tuned) - 1
+    there = ~np.isnan(surface.scores)  # the ends are those of the levels at which a seed has a score
+    low, high = log2_tuned[there.argmax(axis=1)], log2_tuned[last - there[:, ::-1].argmax(axis=1)]
+    beyond = np.any((rates < low - 1e-9) | (rates > high + 1e-9), axis=1)
     return Transferred(rates, scores_at(surface, tuned_rates(surface)) - scores_at(surface, rates), beyond)

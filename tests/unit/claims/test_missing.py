@@ -277,11 +277,43 @@ def test_a_wrong_option_is_one_line(changes, line):
     assert str(refusal.value).startswith(line) and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"score": "lr"}, "score: got 'lr'; is named by lr, too"),
+        ({"batch_size": "lr"}, "batch_size: got 'lr'; is named by lr, too"),
+        ({"seed": "lr"}, "seed: got 'lr'; is named by lr, too"),
+        ({"score": "acc,acc"}, "score: got 'acc'; is named by score, too"),
+        ({"by": "seed"}, "by: got 'seed'; is named by seed, too"),
+        ({"by": "net", "average": "net"}, "average: got 'net'; is named by by, too"),
+    ],
+)
+def test_a_column_has_one_meaning(changes, line):
+    with pytest.raises(BatchlawError) as refusal:
+        claim(TABLES / "diverged_nan.csv.gz", **(NAMES | changes))
+    assert str(refusal.value) == line
+
+
+@pytest.mark.parametrize(
+    "text", ["lr,batch_size,seed,acc", "lr,batch_size,seed,acc\n", "lr,batch_size,seed,acc\n,,,\n"]
+)
+def test_a_table_without_rows_is_refused(tmp_path, text):
+    (tmp_path / "runs.csv").write_text(text)
+    with pytest.raises(DataError, match=r"data: runs.csv has no rows"):
+        surface_of(tmp_path / "runs.csv")
+
+
+def test_complex_numbers_are_no_scores():
+    frame = sweep().assign(acc=1 + 2j)
+    with pytest.raises(DataError, match=r"row 0 holds \(1\+2j\), not a number"):
+        surface_of(frame)
+
+
 def test_a_column_that_stands_twice_is_refused_if_it_is_asked_for(tmp_path):
     with pytest.raises(DataError, match=r"score: got 'acc'; twice.csv.gz has several columns of this name"):
         claim(TABLES / "twice.csv.gz", **NAMES)
     with pytest.raises(DataError, match=r"column: got 'acc'; twice.csv.gz has several columns of this name"):
-        claim(TABLES / "twice.csv.gz", score="lr", seed="seed", where="acc > 0")
+        claim(TABLES / "twice.csv.gz", score="seed", where="acc > 0")
     (tmp_path / "others.csv").write_text(
         "lr,batch_size,seed,note,acc,note\n" + "\n".join(",".join([*row[:3], "", row[3], ""]) for row in sweep().values)
     )
