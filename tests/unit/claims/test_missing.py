@@ -410,3 +410,35 @@ def test_a_compressed_file_and_groups(tmp_path):
         "10 of 600 scores are missing (all with net = b and batch_size = 2 and lr >= 0.08)",
         "10 of 600 runs diverged (all with net = a and batch_size = 2 and lr >= 0.08)",
     )
+
+
+def cliff():
+    """Every run below the batch size 3200 × lr diverged; above it the accuracy falls slowly."""
+    rows = [
+        (lr, size, seed) for lr in 0.0025 * 2.0 ** np.arange(8) for size in 2.0 ** np.arange(2, 12) for seed in range(5)
+    ]
+    table = pd.DataFrame(rows, columns=["lr", "batch_size", "seed"])
+    octaves = np.log2(table["batch_size"] / (3200 * table["lr"]))
+    noise = 0.001 * np.random.default_rng(0).normal(size=len(table))
+    return table.assign(acc=np.where(octaves < -0.01, np.inf, 0.95 - 0.01 * octaves + noise))
+
+
+@NEEDS_ESTIMATOR
+def test_the_best_batch_size_is_none_at_which_all_runs_diverged():
+    levels = claim(cliff(), **NAMES).levels
+    for row in levels[levels["given"] == "lr"].itertuples():
+        best = 3200 * row.value
+        if row.status == "identified":
+            assert best / 2 < row.low <= best <= row.high and best / 2 < row.best
+    assert (levels[levels["given"] == "lr"]["status"] == "identified").sum() >= 6
+
+
+@NEEDS_ESTIMATOR
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_best_rate_is_none_at_which_all_runs_diverged_and_no_law_predicts_one(missing):
+    found = law(cliff().replace({"acc": {np.inf: np.nan}}) if missing else cliff(), **NAMES)
+    for row in found.levels.itertuples():
+        if row.status == "identified":
+            assert row.best < 2 * row.batch_size / 3200 and row.high < 2 * row.batch_size / 3200
+    if found.fitted:
+        assert found.predict(batch_size=96).value <= 96 / 3200 * 1.05
