@@ -158,6 +158,23 @@ def test_a_side_on_which_no_run_has_a_score_is_told():
     assert only.verdict == "inconclusive" and only.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("lost", "place"),
+    [
+        ("batch_size <= 64", " (all with batch_size <= 64)"),
+        ("lr > 0.05", " (all with lr >= 0.08)"),
+        ("lr > 0.05 and batch_size <= 8", " (all with batch_size <= 8 and lr >= 0.08)"),
+        ("batch_size == 16", " (all with batch_size = 16)"),
+        ("seed == 1", ""),
+    ],
+)
+def test_where_scores_are_missing_is_said_if_it_is_on_one_side(lost, place):
+    frame = sweep().astype({"lr": float, "batch_size": int, "seed": int}).replace({"acc": {"NAN": "0.5"}})
+    there = frame.assign(acc=frame["acc"].where(~frame.eval(lost), ""))
+    n = int((there["acc"] == "").sum())
+    assert surface_of(there)[1] == (f"{n} of 300 scores are missing{place}",)
+
+
 @NEEDS_ESTIMATOR
 def test_a_side_on_which_no_run_has_a_score_is_left_out_as_if_it_had_not_been_run():
     found = claim(TABLES / "wandb_crashed.csv.gz", score="val/acc", seed="seed")
