@@ -77,6 +77,25 @@ def test_groups_are_pooled(claim):
     assert "width 161" in claim(*arguments).stdout
 
 
+CRASHED = Path(__file__).parents[1] / "data" / "tables" / "wandb_crashed.csv.gz"
+
+
+@pytest.mark.parametrize("command", ["claim", "law", "transfer"])
+def test_what_is_missing_is_said(batchlaw_here, tmp_path, command):
+    arguments = (command, CRASHED, "--score", "val/acc", "--seed", "seed")
+    line = "200 of 360 scores are missing (all with batch_size >= 64)"
+    assert f"note: {line}" in batchlaw_here(*arguments, folder=tmp_path).stdout
+    assert line in json.loads(batchlaw_here(*arguments, "--json", folder=tmp_path).stdout)["notes"]
+    named = batchlaw_here(*arguments, "--diverged-where", "State == 'crashed'", "--json", folder=tmp_path)
+    assert "200 of 360 runs diverged (all with batch_size >= 64)" in json.loads(named.stdout)["notes"]
+    if command != "law":  # which there is none of to draw
+        batchlaw_here(*arguments, "--html", tmp_path / "page.html", folder=tmp_path)
+        assert (
+            "Note: 200 of 360 scores are missing (all with batch_size &gt;= 64)."
+            in (tmp_path / "page.html").read_text()
+        )
+
+
 BAD = [
     ((), "give one of"),
     (("tiny-claim", "--list"), "give one of"),

@@ -74,7 +74,7 @@ def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
     empty_x, empty_y = np.nonzero(np.isnan(shown))
     if len(empty_x):
         figure.add_scatter(
-            x=empty_x, y=empty_y, mode="markers", name="no score", hoverinfo="skip",
+            x=empty_x, y=empty_y, mode="markers", name="no score", hoverinfo="skip", showlegend=True,
             marker={"symbol": "x-thin", "size": 9, "line": {"color": GRAY, "width": 1}},
         )  # fmt: skip
     ridge, levels = evidence.forward.ridge, np.log2(surface.tuned)
@@ -176,7 +176,7 @@ def curves(evidence: "Evidence", labels: Labels) -> go.Figure:
     for row, color in enumerate(colors):
         figure.add_scatter(
             x=surface.tuned, y=shown[row], mode="lines+markers", name=f"{surface.given[row]:.3g}",
-            line={"color": color}, error_y={"array": error[row], "thickness": 1}, connectgaps=True,
+            line={"color": color}, error_y={"array": error[row], "thickness": 1}, connectgaps=_is_staggered(evidence),
         )  # fmt: skip
     return finish(
         figure,
