@@ -66,7 +66,7 @@ class Level:
         first, last = self.places[[0, -1]]
         top = int(np.where(self.dead, -np.inf, self.means).argmax())
         stable = _stable_around(self.dead, top)
-        found = _inside(ends, self.places, self.dead)
+        found = self._without_dead(ends, stable)
         open_low, open_high = found[0] < first, found[1] > last
         low, high = np.clip(found, first, last)
         wide = high - low > WIDEST_OCTAVES + 1e-9
@@ -81,21 +81,36 @@ class Level:
             ceiling=float(self.places[stable[1]]) if stable[1] < len(self.dead) - 1 else np.inf,
         )
 
+    def _without_dead(self, ends: Floats, stable: tuple[int, int]) -> tuple[float, float]:
+        """A set (2,) without levels all of whose runs diverged, but with a stable one, half a spacing wide at least.
+
+        Args:
+            ends: of the set, log₂.
+            stable: the first and the last cell that can be reached from the best one without passing a dead one.
+        """
+        first, last = self.places[list(stable)]
+        spacing = float(np.diff(self.places).min()) if len(self.places) > 1 else 1.0
+        floor = self.places[stable[0] - 1] + _INSIDE * spacing if stable[0] > 0 else -np.inf
+        roof = self.places[stable[1] + 1] - _INSIDE * spacing if stable[1] < len(self.places) - 1 else np.inf
+        low, high = max(ends[0], floor), min(ends[1], roof)
+        if low > high:  # among diverged runs: nothing is known
+            return float(floor), float(roof)
+        if roof < np.inf:
+            low = min(low, last)
+        if floor > -np.inf:
+            high = max(high, first)
+        if high - low < spacing / 2:
+            if floor == -np.inf and low >= first:
+                floor = first  # what ends inside the levels tried does not go beyond them
+            if roof == np.inf and high <= last:
+                roof = last
+            low = float(np.clip((low + high - spacing / 2) / 2, floor, roof - spacing / 2))
+            high = low + spacing / 2
+        return float(low), float(high)
+
 
 def _stable_around(dead: Bools, top: int) -> tuple[int, int]:
     """The first and the last of the cells around one that can be reached without passing a dead one."""
     ends = np.flatnonzero(dead)
     below, above = ends[ends < top], ends[ends > top]
     return (int(below[-1]) + 1 if len(below) else 0), (int(above[0]) - 1 if len(above) else len(dead) - 1)
-
-
-def _inside(found: Floats, places: Floats, dead: Bools) -> Floats:
-    """A set whose ends are not on a level all of whose runs diverged, and which is half a spacing wide at least."""
-    low, high = found
-    spacing = float(np.diff(places).min()) if len(places) > 1 else 1.0
-    if dead[np.abs(places - low) < 1e-9].any():
-        low += _INSIDE * spacing
-    if dead[np.abs(places - high) < 1e-9].any():
-        high -= _INSIDE * spacing
-    lacking = max(spacing / 2 - (high - low), 0.0)
-    return np.array([low - lacking / 2, high + lacking / 2])

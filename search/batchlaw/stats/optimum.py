@@ -18,6 +18,7 @@ FEWEST_IDENTIFIED, IDENTIFIED_OCTAVES = 4, 3.0  # levels, and their distance, fo
 FEWEST_TUNED_LEVELS, FEWEST_TUNED_OCTAVES = 5, 4.0  # so that an optimum can move and stay inside the grid
 _STEEPEST = 8.0  # octaves an octave: slopes beyond are not sought
 _DRAWS = 1000
+_NO_LINE = "the levels' sets contradict one another: no line meets all of them"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class Ridge:
     @property
     def lack_of_law(self) -> str | None:
         """What is missing for a curve through the optima, as a sentence; None if nothing is."""
-        if self.lack:
+        if self.lack and self.lack != _NO_LINE:  # a curve may bend where a line does not
             return self.lack
         n = int(self.identified.sum())
         if n < FEWEST_IDENTIFIED:
@@ -128,7 +129,7 @@ def ridge_of(
     sets, slope, copies = own, None, True
     drawn, aligned = np.zeros((_DRAWS, len(given))), np.zeros(len(given), dtype=bool)
     if lack is None and allowed[0] >= allowed[1]:
-        lack = "the levels' sets contradict one another: no line meets all of them"
+        lack = _NO_LINE
     elif lack is None:
         found = align(cells.of_levels(given[live]), x[live], allowed, alpha)
         copies = found.copies
