@@ -67,9 +67,9 @@ def followed(grid: Grid, advice: Advice) -> Grid:
     """The study that the advice asks for."""
     apart = float(np.diff(grid.y).min()) if advice.spacing is None else advice.spacing
     low, high = grid.y[0] - advice.below, grid.y[-1] + advice.above
-    step, beside = float(np.diff(grid.x).min()), advice.given / 2
+    step = float(np.diff(grid.x).min())
     return Grid(
-        np.arange(grid.x[0] - beside, grid.x[-1] + beside + 1e-9, step),
+        np.arange(grid.x[0] - advice.given_below, grid.x[-1] + advice.given_above + 1e-9, step),
         np.arange(low, high + 1e-9, apart),
         advice.seeds or grid.seeds,
     )

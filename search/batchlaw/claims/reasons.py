@@ -6,7 +6,7 @@ import numpy as np
 
 from batchlaw.claims.evidence import Direction
 from batchlaw.stats.levels import WIDEST_OCTAVES, Level
-from batchlaw.stats.optimum import FEWEST_CLOSED
+from batchlaw.stats.optimum import CLOSED_OCTAVES, FEWEST_CLOSED
 from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Bools
 
@@ -19,13 +19,13 @@ def how_found(side: Direction, slope: Slope) -> str:
     if slope.bounded and not side.ridge.copies:
         return (
             f"it is only bounded, by every line through the sets of all {given}, as the shape of the curves changes "
-            f"from {side.given_name} to {side.given_name}"
+            f"along them"
         )
     if slope.bounded:
         return (
-            f"it is only bounded, by every line through the sets of all {given}, as the curves are flat: the best "
-            f"{side.tuned_name} is known to within {WIDEST_OCTAVES:g} octaves at {side.ridge.identified.sum()} of {n}; "
-            f"to align the curves takes {FEWEST_CLOSED}"
+            f"it is only bounded, by every line through the sets of all {given}, as the best {side.tuned_name} is "
+            f"known to within {WIDEST_OCTAVES:g} octaves at {side.ridge.identified.sum()} of {n}; an alignment of the curves "
+            f"takes {FEWEST_CLOSED} over {CLOSED_OCTAVES:g}"
         )
     x = np.log2(side.ridge.given)[closed(side)]
     live = sum(status not in ("diverged", "missing") for status in side.ridge.status)
@@ -61,12 +61,17 @@ def named(name: str, levels: Sequence[float]) -> str:
     """Such as "2 learning rates (0.1, 0.2)"."""
     shown = [f"{level:.4g}" for level in levels]
     listed = ", ".join(shown) if len(shown) <= _LISTED else f"{shown[0]} … {shown[-1]}"
-    return f"{len(levels)} {plural(name) if len(levels) != 1 else name} ({listed})"
+    return f"{len(levels)} {plural(name) if len(levels) != 1 else singular(name)} ({listed})"
 
 
 def plural(name: str) -> str:
-    """Of the name of a factor."""
-    return name if name.endswith(("s", ")")) else f"{name}s"
+    """The levels of a factor, such as "learning rates"."""
+    return f"levels of {name}" if name.endswith(("s", ")")) else f"{name}s"
+
+
+def singular(name: str) -> str:
+    """A level of a factor."""
+    return f"level of {name}" if name.endswith(("s", ")")) else name
 
 
 def octaves(number: float) -> str:

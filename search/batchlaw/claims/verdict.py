@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import special
 
-from batchlaw.claims.advice import Advice, of_optima, of_slope
+from batchlaw.claims.advice import Advice, of_lack, of_optima, of_slope
 from batchlaw.claims.evidence import Direction, Evidence
 from batchlaw.claims.hypotheses import CATALOGUE, MARGIN, Hypothesis
 from batchlaw.claims.reasons import how_found, named, plural, uncounted
@@ -89,7 +89,7 @@ def _of_one(
         advice = of_optima(side, ENOUGH_LEVELS, slope=0.0) if verdict == "inconclusive" else None
     elif side.slope is None:
         verdict, reason = "inconclusive", f"{side.lack}"
-        advice = of_optima(side, slope=hypothesis.target)
+        advice = of_lack(side, hypothesis.target)
     else:
         p, p_adjusted = adjusted[hypothesis.name]
         verdict, reason = slope_verdict(side.slope, hypothesis.target, margin, p_adjusted, alpha)

@@ -68,7 +68,7 @@ class Ridge:
         n = int(self.identified.sum())
         if n < FEWEST_IDENTIFIED:
             return f"{n} of {len(self.given)} levels have an identified optimum; a law needs {FEWEST_IDENTIFIED}"
-        if self.octaves < IDENTIFIED_OCTAVES - 1e-2:
+        if round(self.octaves, 1) < IDENTIFIED_OCTAVES:
             return f"the identified levels span {self.octaves:.1f} octaves; a law needs {IDENTIFIED_OCTAVES:g}"
         return None
 
@@ -141,7 +141,7 @@ def ridge_of(
     optima = [level.optimum(ends, tuned) for level, ends in zip(levels, sets, strict=True)]
     if slope is not None and copies:
         narrow = x[[each.status == "identified" for each in optima]]
-        located = len(narrow) >= FEWEST_CLOSED and float(np.ptp(narrow)) >= CLOSED_OCTAVES - 1e-2
+        located = len(narrow) >= FEWEST_CLOSED and round(float(np.ptp(narrow)), 1) >= CLOSED_OCTAVES
         if not located:  # the alignment is one of flanks far from the best, whose shift need not be that of the best
             slope = Slope.between(*allowed, alpha, bounded=True)
     best, low, high, ceiling = np.array([(each.best, each.low, each.high, each.ceiling) for each in optima]).T
@@ -159,7 +159,7 @@ def _lack(cells: Cells, tuned: Floats, x: Floats, closed: Bools) -> str | None:
     if not cells.replicated:
         return "one run a cell says nothing of the noise; a slope needs several seeds"
     octaves = float(np.ptp(np.log2(tuned)))
-    if len(tuned) < FEWEST_TUNED_LEVELS or octaves < FEWEST_TUNED_OCTAVES - 1e-9:
+    if len(tuned) < FEWEST_TUNED_LEVELS or round(octaves, 1) < FEWEST_TUNED_OCTAVES:
         return (
             f"the tuned factor has {len(tuned)} levels over {octaves:.1f} octaves; "
             f"a slope needs {FEWEST_TUNED_LEVELS} over {FEWEST_TUNED_OCTAVES:g}"
@@ -169,7 +169,7 @@ def _lack(cells: Cells, tuned: Floats, x: Floats, closed: Bools) -> str | None:
         return (
             f"{n} of {len(closed)} levels have an optimum that is bounded on both sides; a slope needs {FEWEST_CLOSED}"
         )
-    if octaves < CLOSED_OCTAVES - 1e-2:
+    if round(octaves, 1) < CLOSED_OCTAVES:
         return (
             f"the levels with an optimum bounded on both sides span {octaves:.1f} octaves; "
             f"a slope needs {CLOSED_OCTAVES:g}"
