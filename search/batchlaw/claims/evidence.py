@@ -108,9 +108,12 @@ class Evidence:
 
     @property
     def rho_squared(self) -> float | None:
-        """The product of both slopes: 1 where the ridge is one line, whichever way it is read."""
-        forward, reverse = self.forward.slope, self.reverse and self.reverse.slope
-        return forward.slope * reverse.slope if forward and reverse else None
+        """The product of both slopes: 1 where the ridge is one line, whichever way it is read.
+
+        None where a slope is not known, or only bounded.
+        """
+        slopes = [side.slope for side in (self.forward, self.reverse) if side and side.slope and not side.slope.bounded]
+        return slopes[0].slope * slopes[1].slope if len(slopes) == 2 else None
 
     def as_dict(self) -> dict[str, Any]:
         """The main results, for JSON."""

@@ -24,8 +24,8 @@ def how_found(side: Direction, slope: Slope) -> str:
     if slope.bounded:
         return (
             f"it is only bounded, by every line through the sets of all {given}, as the best {side.tuned_name} is "
-            f"known to within {WIDEST_OCTAVES:g} octaves at {side.ridge.identified.sum()} of {n}; an alignment of the curves "
-            f"takes {FEWEST_CLOSED} over {CLOSED_OCTAVES:g}"
+            f"known to within {WIDEST_OCTAVES:g} octaves at {side.ridge.identified.sum()} of {n}; to align the "
+            f"curves takes {FEWEST_CLOSED} of them, over {CLOSED_OCTAVES:g} octaves"
         )
     x = np.log2(side.ridge.given)[closed(side)]
     live = sum(status not in ("diverged", "missing") for status in side.ridge.status)

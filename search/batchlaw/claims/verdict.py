@@ -132,7 +132,8 @@ def _growth(slope: Slope, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
 def slope_verdict(slope: Slope, target: float, margin: float, p_adjusted: float, alpha: float) -> tuple[Verdict, str]:
     """Supported within the band, no relation within the band around 0, refuted outside, else inconclusive."""
     low, high = target - margin, target + margin
-    shown = f"the slope is {slope.slope:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}]"
+    interval = f"[{slope.ci_low:.2f}, {slope.ci_high:.2f}]"
+    shown = f"the slope lies in {interval}" if slope.bounded else f"the slope is {slope.slope:.2f} {interval}"
     if slope.ci_low >= low and slope.ci_high <= high:
         if p_adjusted <= alpha / 2:
             return "supported", f"{shown}, within [{low:g}, {high:g}]"

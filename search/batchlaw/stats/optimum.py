@@ -47,6 +47,7 @@ class Ridge:
     slope: Slope | None = None
     lack: str | None = None  # what is missing for a slope
     copies: bool = True  # False: the curves are no copies of one, so `slope` is bounded by the sets alone
+    closed: Bools | None = None  # (n_given,) the set has both ends; None: where it is identified
     ceiling: Floats | None = None  # (n_given,) log₂ of the highest level tried below one that diverges; inf: none does
 
     @property
@@ -75,22 +76,23 @@ class Ridge:
     def rows(self, given: str, optimum: str) -> list[dict[str, Any]]:
         """One row for each given level, with the optimum and its set on the tuned factor's own scale.
 
-        The end of a set is None on the side that is censored, and both are None if the runs set no bound.
+        The end of a set is None on a side that the runs do not bound.
 
         Args:
             given: the name of the given factor in a row.
             optimum: the name of the optimum in a row.
         """
+        closed = self.identified if self.closed is None else self.closed
         return [
             {
                 given: float(level),
                 "status": status,
                 optimum: float(2**best),
-                "ci_low": float(2**low) if status in ("identified", "right_censored") else None,
-                "ci_high": float(2**high) if status in ("identified", "left_censored") else None,
+                "ci_low": float(2**low) if both or status == "right_censored" else None,
+                "ci_high": float(2**high) if both or status == "left_censored" else None,
             }
-            for level, status, best, low, high in zip(
-                self.given, self.status, self.best, self.low, self.high, strict=True
+            for level, status, best, low, high, both in zip(
+                self.given, self.status, self.best, self.low, self.high, closed, strict=True
             )
         ]
 
@@ -151,7 +153,7 @@ def ridge_of(
         given=given, tuned=tuned, status=tuple(each.status for each in optima), best=best, standard_error=error,
         low=low, high=high, exact=aligned, resampled=resampled,
         degrees_of_freedom=max(int(cells.degrees_of_freedom), 1),
-        slope=slope, lack=lack, copies=copies, ceiling=ceiling,
+        slope=slope, lack=lack, copies=copies, closed=np.array([each.closed for each in optima]), ceiling=ceiling,
     )  # fmt: skip
 
 
