@@ -139,9 +139,10 @@ def _show(block: "Block") -> None:
     if evidence:
         output.print(_levels(findings[0], evidence))
     for finding in findings:
-        says = f"{finding.hypothesis.statement}; {finding.reason}"
         late = "" if finding.preregistered else " (named after the runs)"
-        output.print(f"[bold]{finding.hypothesis.name} {finding.verdict}[/]{late}: {escape(says)}", soft_wrap=True)
+        _say(
+            f"[bold]{finding.hypothesis.name} {finding.verdict}[/]{late}", finding.hypothesis.statement, finding.reason
+        )
         if finding.settle:
             output.print(f"   would settle it: {finding.settle}", soft_wrap=True, style="dim", markup=False)
     if evidence:
@@ -159,8 +160,15 @@ def _show_groups(block: "Block") -> None:
             grid.add_row(label, finding.verdict, escape(shown), str(finding.side.ridge.identified.sum()))
         pooled = pool_findings(list(column))
         output.print(grid)
-        says = f"{column[0].hypothesis.statement}; {pooled.reason}"
-        output.print(f"[bold]{pooled.hypothesis.name} {pooled.verdict}[/]: {escape(says)}", soft_wrap=True)
+        _say(f"[bold]{pooled.hypothesis.name} {pooled.verdict}[/]", column[0].hypothesis.statement, pooled.reason)
+
+
+def _say(verdict: str, statement: str, reason: str) -> None:
+    """Print a verdict, what it is about and the first part of its reason, and the other parts below."""
+    first, *others = reason.split("; ")
+    output.print(f"{verdict}: {escape(statement)}; {escape(first)}", soft_wrap=True)
+    for other in others:
+        output.print(f"   {other}", soft_wrap=True, markup=False)
 
 
 def _levels(finding: "Finding", evidence: "Evidence") -> Table:
