@@ -6,18 +6,22 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tomli_w
 from batchlaw.claims.claim import claim as judge
 from batchlaw.claims.claim import claim_of_study
 from batchlaw.storage import load, open_storage
 
-from tests.acceptance.conftest import browse, needs_browser
+from tests.acceptance.conftest import browse, claim_study, needs_browser
 
 HPOBENCH = Path(__file__).parents[1] / "data" / "hpobench"
 KC1 = (
     HPOBENCH / "kc1.csv.gz", "--lr", "learning_rate_init", "--batch-size", "batch_size",
-    "--score", "acc_s0,acc_s1,acc_s2,acc_s3,acc_s4",
+    "--score", "acc_s0,acc_s1,acc_s2,acc_s3,acc_s4", "--average", "alpha,width",
 )  # fmt: skip
-IN_PYTHON = {"data": KC1[0], "lr": KC1[2], "batch_size": KC1[4], "score": [f"acc_s{seed}" for seed in range(5)]}
+IN_PYTHON = {
+    "data": KC1[0], "lr": KC1[2], "batch_size": KC1[4], "score": [f"acc_s{seed}" for seed in range(5)],
+    "average": ["alpha", "width"],
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def test_a_file_is_judged(claim):
 
 
 def test_groups_are_pooled(claim):
-    arguments = (*KC1, "--hypothesis", "H6", "--by", "width", "--where", "width >= 161")
+    arguments = (*KC1[:-1], "alpha", "--hypothesis", "H6", "--by", "width", "--where", "width >= 161")
     record = json.loads(claim(*arguments, "--json").stdout)
     (pooled,) = record["pooled"]
     assert {"slope", "low", "high", "prediction_low", "prediction_high"} <= set(pooled)
@@ -87,7 +91,11 @@ BAD = [
     ((*KC1, "--by", "widt"), "--by: got 'widt'; kc1.csv.gz has no such column (did you mean 'width'?)"),
     ((*KC1, "--alpha", "2"), "--alpha: got 2.0; must lie between 0 and 1"),
     ((*KC1, "--direction", "up"), "--direction: got 'up'"),
-    ((*KC1, "--where", "depth == 2"), "--where: got 'depth == 2'; "),
+    ((*KC1, "--where", "depth == 2"), "--where: got 'depth == 2'; there is no 'depth' (did you mean 'width'?)"),
+    (KC1[:-2], "differ in 'alpha', which is no seed: 1e-08 and 7.742637e-08; judge its levels apart by --by, average"),
+    ((*KC1, "--diverged-above", "1"), "--diverged-above: got 1.0; goes with a score to minimize; see --diverged-below"),
+    ((*KC1, "--missing", "lost"), "--missing: got 'lost'; must be missing or diverged"),
+    ((*KC1, "--diverged-where", "alpha >"), "--diverged-where: got 'alpha >'; expected a number"),
     (("tiny-claim", "--html", "missing/report.html"), "--html: got 'missing/report.html'; No such file"),
 ]
 
@@ -149,3 +157,19 @@ def test_a_function_that_returns_nan_where_it_diverges_is_judged(batchlaw, tmp_p
     assert f"note: {note}\n" in text and f"Note: {note}." in (tmp_path / "report.html").read_text()
     record = json.loads(batchlaw("claim", "cliff", "--json").stdout)
     assert record["notes"][0] == note and len(record["notes"]) == 2
+
+
+@pytest.mark.slow
+def test_a_staggered_grid_from_file_to_verdict(batchlaw, batchlaw_here, tmp_path):
+    table = claim_study()
+    table["claim"] |= {"hypotheses": ["H9"], "grid": "staggered"}
+    table["task"]["train_size"] = 256
+    (tmp_path / "claim.toml").write_text(tomli_w.dumps(table))
+    assert "batch sizes 1, 2, 4, 10, 20, 40, 81, 161 at base_lr" in batchlaw("cost", "claim.toml").stdout
+    said = batchlaw("run", "claim.toml").stdout
+    assert said.count("the grid is staggered") == 1 and "72 of 72 trials" in said
+    record = json.loads(batchlaw_here("claim", "tiny-claim", "--json").stdout)
+    assert {level["given"] for level in record["levels"]} == {"lr"}
+    assert "has a staggered grid" in batchlaw_here("law", "tiny-claim", code=2).stderr
+    params = json.loads(batchlaw_here("export", "tiny-claim", "--format", "json", "--top", 72).stdout)
+    assert {10, 13, 81, 102} <= {found["params"]["batch_size"] for found in params["configurations"]}

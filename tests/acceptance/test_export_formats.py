@@ -195,7 +195,7 @@ def test_optuna_runs_the_queued_trials_with_the_same_configurations(exported, tm
     seen = []
 
     def objective(trial):
-        seen.append(derive(stored.spec, suggest(trial, stored.spec.space), best.seeds))
+        seen.append(derive(stored.spec, suggest(trial, stored.spec), best.seeds))
         return 0.0
 
     study.optimize(objective, n_trials=3)

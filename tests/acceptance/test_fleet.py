@@ -78,7 +78,8 @@ def test_workers_that_are_killed_are_a_failure_with_the_last_words_of_one(popen,
     assert "trials are left and every worker has ended: worker 0 ended with exit code -9: no output" in errors
 
 
-@pytest.mark.parametrize("words", [["run"], pytest.param(["launch"], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["run"], ["launch"]])
 def test_the_time_limit_of_a_study_is_no_failure(batchlaw, study, words):
     file = study("time.sleep(3)", study_seconds=2.0)
     batchlaw("create", file)

@@ -53,6 +53,7 @@ def own_study(**changes):
     return tiny_study(task=None, objective="mine:train", train_size=64, search=search, **changes)
 
 
+@pytest.mark.slow
 def test_a_study_runs_to_its_end(folder):
     assert "6 of 6 trials" in run(folder, "run", written(folder, tiny_study()), "--workers", 2)
 

@@ -14,6 +14,7 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path / 'study.db'}"
 
 
+@pytest.mark.slow
 def test_a_worker_goes_on_under_the_new_name_and_the_file_still_finds_the_study(batchlaw_here, start, tmp_path, url):
     file = write_study(tmp_path)
     batchlaw_here("create", file, "--storage", url)

@@ -20,6 +20,7 @@ def created(batchlaw_here, study_file):
     return study_file
 
 
+@pytest.mark.slow
 def test_on_this_machine(batchlaw, batchlaw_here, created):
     assert "6 of 6 trials" in batchlaw("launch", "tiny", "--workers", 2).stdout
     status = json.loads(batchlaw_here("status", "tiny", "--json").stdout)

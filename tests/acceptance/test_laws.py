@@ -17,7 +17,7 @@ from tests.conftest import tiny_study
 
 CAR = (
     str(Path(__file__).parents[1] / "data" / "hpobench" / "car.csv.gz"), "--lr", "learning_rate_init",
-    "--score", "acc_s0,acc_s1,acc_s2,acc_s3,acc_s4", "--optimizer", "adam",
+    "--score", "acc_s0,acc_s1,acc_s2,acc_s3,acc_s4", "--average", "width,alpha", "--optimizer", "adam",
 )  # fmt: skip
 ONE_NETWORK = ("--where", "width == 1024 and alpha == 1e-8")
 LRS = [2.0**exponent for exponent in range(-5, 5)]
@@ -57,7 +57,9 @@ def test_the_law_for_people_and_programs(read, judged):
 
 def test_a_file_has_a_law_and_costs_like_a_study(read, tmp_path):
     told = json.loads(read("law", *CAR, "--json").stdout)
-    assert told == json.loads(json.dumps(law(CAR[0], lr=CAR[2], score=CAR[4], optimizer="adam").as_dict()))
+    assert told == json.loads(
+        json.dumps(law(CAR[0], lr=CAR[2], score=CAR[4], average=CAR[6], optimizer="adam").as_dict())
+    )
     assert told["grade"] == "replicated" and told["low"] < 0.56 < told["high"]  # the reference in tests/data
     costs = json.loads(read("transfer", *CAR, *ONE_NETWORK, "--json").stdout)
     assert {row["rule"] for row in costs["means"]} >= {"constant", "sqrt", "linear"}
@@ -137,7 +139,7 @@ def test_the_pages_draw(read, tmp_path, name):
         (["recommend", "tiny", "--devices", "4"], "--devices: got 4; sharing steps among devices needs a profile"),
         (["transfer", *CAR, "--train"], f"--train: goes with a study, and {CAR[0]} is a file"),
         (["law", "tiny", "--lr", "lr"], "--lr: got 'lr'; goes with a file, and 'tiny' names a study"),
-        (["transfer", *CAR], "--seed: is needed, or a narrower `where`, since a cell has several rows"),
+        (["transfer", *CAR[:5]], "rows of one cell, learning_rate_init = 1e-05 and batch_size = 4, differ in 'alpha'"),
         (["law", "runs.csv"], "--score: is required with runs.csv"),
         (["recommend", "tiny", "--on", "abacus"], "--on: got 'abacus'; study 'tiny' has profiles of: none"),
         (["recommend", "tiny", "--seconds", "0"], "--seconds: got 0; must be between 0.001 and"),

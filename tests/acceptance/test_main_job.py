@@ -142,6 +142,7 @@ def test_a_killed_worker_loses_one_trial_which_is_run_again(batchlaw, running, t
     assert ended["outcomes"]["lost"] == 1
 
 
+@pytest.mark.slow
 def test_a_timeout_starts_no_more_trials_and_says_what_is_left(batchlaw, tmp_path):
     file = own_study(tmp_path)
     (tmp_path / "own_training.py").write_text(
@@ -167,6 +168,7 @@ def test_a_worker_runs_code_only_from_a_file_on_its_machine(batchlaw, tmp_path):
     assert "2 trials done" in batchlaw("worker", file).stdout
 
 
+@pytest.mark.slow
 def test_a_run_whose_trials_all_fail_exits_1_with_the_reason(batchlaw, tmp_path):
     file = own_study(tmp_path)
     (tmp_path / "own_training.py").write_text("def train(trial):\n    raise ValueError('no such luck')\n")

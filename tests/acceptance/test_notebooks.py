@@ -48,6 +48,7 @@ def printed(outputs, name="stdout"):
     return "".join(output["text"] for output in outputs if output["output_type"] == "stream" and output["name"] == name)
 
 
+@pytest.mark.slow
 def test_a_function_of_a_cell_runs_in_process_to_a_law_and_a_figure(executed):
     *_, run, best, law, predicted, figure, loop = executed("own_function")
     bar, study = data_of(run)

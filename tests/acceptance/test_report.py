@@ -118,6 +118,7 @@ def test_names_of_ones_own_are_shown_and_never_run(report, tmp_path):
 
 
 @needs_kaleido
+@pytest.mark.slow
 def test_figures_are_written_for_a_paper(batchlaw, studies, tmp_path):
     page, png, svg = tmp_path / "first.html", tmp_path / "a" / "png", tmp_path / "svg"
     options = ("-o", page, "--png", png, "--svg", svg, "--json")

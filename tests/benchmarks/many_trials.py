@@ -157,8 +157,8 @@ def _pattern(spec: StudySpec) -> dict[str, Any]:
 def _points(spec: StudySpec, trials: int, seed: int) -> Iterator[FixedTrial | optuna.Trial]:
     """What is suggested in each trial: the cells of a claim, or random points of a search."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
-    for point in map(FixedTrial, cells(spec.space)) if spec.claim else (study.ask() for _ in range(trials)):
-        suggest(point, spec.space)
+    for point in map(FixedTrial, cells(spec)) if spec.claim else (study.ask() for _ in range(trials)):
+        suggest(point, spec)
         yield point
 
 
@@ -166,7 +166,7 @@ def _finished(
     spec: StudySpec, point: FixedTrial | optuna.Trial, pattern: dict[str, Any], started: datetime, chance: random.Random
 ) -> FrozenTrial:
     """A trial as a worker leaves it."""
-    config = derive(spec, point_of(point.params, spec.space), run_seeds(0, spec.arm.replicates))
+    config = derive(spec, point_of(point.params, spec), run_seeds(0, spec.arm.replicates))
     off = math.log2(config.noise_scale) - 2  # of B(ε), where one noise scale is best
     diverged = off > 7
     finals = [min(_CHANCE_LOSS, 0.06 + 0.015 * off**2 + abs(chance.gauss(0, 0.02))) for _ in config.seeds]

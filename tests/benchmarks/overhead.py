@@ -123,7 +123,7 @@ def finished(spec: StudySpec, n: int) -> Iterator[FrozenTrial]:
     facts = {"batchlaw": __version__, "python": platform.python_version(), "torch": torch.__version__}
     for number in range(n):
         trial = drawer.ask()
-        config = derive(spec, suggest(trial, spec.space), run_seeds(0, spec.arm.replicates))
+        config = derive(spec, suggest(trial, spec), run_seeds(0, spec.arm.replicates))
         pruned, value = number % 4 != 0, number / n
         reports = 3 if pruned else REPORTS
         curve = [{"progress": k / REPORTS, "score": value * k / REPORTS} for k in range(1, reports + 1)]

@@ -79,8 +79,8 @@ def key(params):
 def test_every_cell_is_one_trial_of_all_seeds(storage):
     spec = own_spec()
     stored = work(storage, spec, bowl)
-    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
-    assert len(cells(spec.space)) == 64
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec)))
+    assert len(cells(spec)) == 64
     seeds = {record.config.seeds for record in records_of(stored)}
     assert len(seeds) == 1 and len(seeds.pop()) == 5
     assert all(len(record.result.replicate_values) == 5 for record in records_of(stored))
@@ -163,7 +163,7 @@ def test_an_interrupted_cell_is_run_again_and_none_is_run_twice(storage):
         signal.signal(signal.SIGINT, before[1])
     assert stored.slots.counts().done < 64
     stored = work(storage, spec, bowl)
-    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec)))
     outcomes = [record.outcome for record in records_of(stored)]
     assert outcomes.count("lost") == 1 and outcomes.count("complete") == 64
     assert not stored.study.get_trials(states=(TrialState.WAITING,))
@@ -181,7 +181,7 @@ def test_a_failing_cell_is_tried_again_in_its_own_slot(storage):
 
     stored = work(storage, own_spec(), objective)
     assert len(failed) == 2
-    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(stored.spec.space)))
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(stored.spec)))
 
 
 def test_a_cell_that_runs_again_finds_its_folder(storage, tmp_path):
@@ -209,20 +209,7 @@ def test_a_cell_whose_worker_died_is_run_again(storage):
     stored.slots.lease_seconds = -1.0  # it died long ago
     stored.slots.renew(claim)
     stored = work(storage, spec, bowl)
-    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
-
-
-def test_missing_cells_are_named(storage):
-    spec = own_spec(max_retries=0)
-
-    def objective(trial):
-        if trial.batch_size == 4 and trial.config.base_lr == 1.0:
-            raise RuntimeError("a fault")
-        return bowl(trial)
-
-    stored = work(storage, spec, objective)
-    with pytest.raises(StudyError, match=r"1 of 64 cells have no result yet, such as batch_size 4, base_lr 1\.0"):
-        findings_of(stored, None, seed=0)
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec)))
 
 
 def test_a_searched_study_decides_no_claim(storage):
@@ -280,7 +267,7 @@ def three_at_once(monkeypatch):
 def test_learning_rates_of_a_batch_size_share_a_network_and_each_is_a_trial(storage, three_at_once):
     spec = claim_spec(**STACKING)
     stored = work(storage, spec)
-    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec)))
     records = records_of(stored)
     # The eight rates of a batch size as networks of three, three and two.
     assert [record.result.stack_size for record in records[:8]] == [15] * 6 + [10] * 2
@@ -332,7 +319,7 @@ def test_a_network_that_is_interrupted_hands_all_its_cells_back(storage, three_a
     counts = stored.slots.counts()
     assert counts.held == 0 and 0 < counts.done < 64
     Worker(stored, Runtime(CPU, None), study_seed=0).work()
-    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec)))
     outcomes = [record.outcome for record in records_of(stored)]
     assert outcomes.count("lost") == 3 and outcomes.count("complete") == 64
 
@@ -347,7 +334,7 @@ def test_the_cells_of_a_network_whose_worker_died_are_run_again(storage, three_a
         stored.slots.renew(each)
         stored.slots.lease_seconds = 120.0
     stored = work(storage, spec)
-    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec.space)))
+    assert sorted(map(key, params_of(stored))) == sorted(map(key, cells(spec)))
     assert [record.outcome for record in records_of(stored)].count("lost") == 3
 
 

@@ -2,18 +2,22 @@
 
 import math
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from batchlaw.claims.claim import claim_of_study
 from batchlaw.claims.designed import findings_of, surfaces_of
 from batchlaw.claims.notes import notes_of
 from batchlaw.claims.runs import adaptive_runs_of, runs_of
 from batchlaw.errors import Diverged, StudyError
+from batchlaw.laws.studies import law_of_study
+from batchlaw.objectives.function import load_function
 from batchlaw.objectives.program import Command
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.results.records import records_of
-from batchlaw.spec import parse_spec
+from batchlaw.spec import parse_spec, read_spec
 from batchlaw.storage import open_storage, register
 from batchlaw.workers.asking import Asking
 from batchlaw.workers.worker import Worker
@@ -193,7 +197,7 @@ def test_a_search_ends_a_trial_at_the_first_seed_that_diverges(storage):
 
 def test_a_study_without_any_score_says_so(storage):
     stored = work(storage, spec_of(), returns(math.nan))
-    with pytest.raises(StudyError, match="every run of study 'tiny' diverged, so that no score is known"):
+    with pytest.raises(StudyError, match="no run of study 'tiny' has a score: all diverged"):
         findings_of(stored, None, seed=0)
 
 
@@ -236,3 +240,53 @@ def test_the_output_of_a_program_diverges(storage, tmp_path, line):
     assert Counter(record.outcome for record in records_of(stored)) == {"complete": 41, "diverged": 1}
     assert (corner_of(stored)[0] == -RATES[-1]).all()
     findings_of(stored, None, seed=0)
+
+
+CLIFF = Path(__file__).parents[1] / "data" / "cliff"
+NEEDS_SETS = pytest.mark.xfail(strict=False, reason="needs the estimator of issue C")
+
+
+def of_the_cliff(storage, name):
+    """The study of the planted cliff, with one of its functions: the last rate that trains is 0.0025 × B."""
+    spec = read_spec(CLIFF / "cliff.toml")
+    return work(storage, spec, load_function(f"cliff:{name}", CLIFF))
+
+
+@pytest.mark.parametrize("name", ["train", "train_raising"])
+class TestACliff:
+    def test_every_cell_is_an_outcome(self, storage, name):
+        stored = of_the_cliff(storage, name)
+        assert Counter(record.outcome for record in records_of(stored)) == {"complete": 60, "diverged": 36}
+        findings_of(stored, None, seed=0)
+        law_of_study(stored)
+
+    @NEEDS_SETS
+    def test_the_best_rate_is_one_that_trains(self, storage, name):
+        levels = claim_of_study(of_the_cliff(storage, name)).levels
+        of_batch_sizes = levels[(levels["given"] == "batch_size") & (levels["status"] == "identified")]
+        assert {8, 64} <= set(of_batch_sizes["value"])
+        for level in of_batch_sizes.itertuples():
+            last = 0.0025 * level.value
+            assert 0.7 * last < level.best < 1.01 * last and level.low < last < level.high
+
+    @NEEDS_SETS
+    def test_the_best_batch_size_is_one_that_trains(self, storage, name):
+        levels = claim_of_study(of_the_cliff(storage, name)).levels
+        of_rates = levels[(levels["given"] == "lr") & (levels["status"] == "identified")]
+        assert {0.08, 0.16} <= set(of_rates["value"])
+        for level in of_rates.itertuples():
+            first = level.value / 0.0025
+            assert 0.99 * first < level.best < 1.42 * first and level.low < first < level.high
+
+    @NEEDS_SETS
+    def test_the_law_predicts_none_that_diverges(self, storage, name):
+        assert law_of_study(of_the_cliff(storage, name)).predict(96).value <= 0.24
+
+
+@pytest.mark.slow
+@NEEDS_SETS
+def test_the_best_rate_of_real_training_is_one_that_trains(storage):
+    stored = work(storage, read_spec(CLIFF / "real.toml"), None)
+    levels = claim_of_study(stored).levels
+    [level] = levels[(levels["given"] == "batch_size") & (levels["value"] == 32)].itertuples()
+    assert 0.56 < level.best < 1.14 and level.low < 0.8 < level.high < 3.2

@@ -88,7 +88,8 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path / 'study.db'}"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_asked_to_stop_a_worker_saves_hands_back_and_ends_with_0(start, tmp_path, url, number):
     stored = registered(url, slow_task())
     worker = start(url, "tiny")
@@ -197,6 +198,7 @@ def one_line(done, *words):
         assert word in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path):
     """A small disk of its own where we may mount one; else a limit on the size of files."""
     disk = tmp_path / "disk"

@@ -84,8 +84,9 @@ def test_many_processes_register_one_study_in_a_new_database(storage_url, regist
     check_complete(storage_url)
 
 
-@pytest.mark.parametrize("points", [3, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_process_that_is_killed_on_the_way_leaves_nothing_that_stops_the_next(storage_url, registering, points):
+@pytest.mark.slow
+def test_a_process_that_is_killed_on_the_way_leaves_nothing_that_stops_the_next(storage_url, registering):
+    points = 10
     [undisturbed] = registering("in-turn", storage_url)
     last = undisturbed["statements"]
     with ExitStack() as databases:

@@ -23,7 +23,9 @@ RATE = FloatDistribution(1e-5, 1.0, log=True)
 
 
 # Not on MySQL: its times are whole seconds, and four of these tests fail there with Optuna's own storage as well.
-@pytest.mark.parametrize("storage_url", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    "storage_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)  # fmt: skip
 class TestOptunaSuite(StorageTestCase):
     @pytest.fixture
     def storage(self, storage):

@@ -134,6 +134,7 @@ class TestRunHere:
         with pytest.raises(bl.ObjectiveError, match=r"cannot be imported by worker processes.*workers=0"):
             study.run(workers=1, trials=2)
 
+    @pytest.mark.slow
     def test_a_built_in_task_is_equal_to_the_bit_in_worker_processes(self, file, tmp_path):
         here = bl.Study.create(file, f"sqlite:///{tmp_path / 'here.db'}", trials=2).run(workers=0, progress=False)
         there = bl.Study.create(file, f"sqlite:///{tmp_path / 'there.db'}", trials=2).run(workers=1, progress=False)
@@ -152,6 +153,7 @@ class TestRunHere:
         thread.join()
         assert len(study) == 6
 
+    @pytest.mark.slow
     def test_outside_the_main_thread_the_time_limit_is_looked_at_between_reports(self, url):
         def slow(trial):
             for part in range(1000):

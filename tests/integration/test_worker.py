@@ -75,7 +75,7 @@ def test_a_worker_spends_the_budget_exactly_and_records_what_a_trial_is(storage)
     assert {record.outcome for record in records} <= {"complete", "pruned"}
     complete = next(record for record in records if record.outcome == "complete")
     config, result = complete.config, complete.result
-    assert config == derive(stored.spec, point_of(complete.params, stored.spec.space), config.seeds)
+    assert config == derive(stored.spec, point_of(complete.params, stored.spec), config.seeds)
     assert {"train_loss", "train_accuracy", "validation_loss", "validation_accuracy"} <= set(result.metrics)
     assert min(result.seconds, result.examples_per_second, result.peak_memory_bytes, result.threads) > 0
     assert result.device == "cpu" and result.versions["torch"] == torch.__version__

@@ -261,8 +261,7 @@ def _needs(level: Level, alpha: float) -> tuple[float, float, float, float, floa
     """
     low, high = level.own_set(alpha)
     top = int(np.where(level.dead, -np.inf, level.means).argmax())
-    means, covariance = level.means, level.covariance
-    variance = np.maximum(covariance[top, top] + np.diag(covariance) - 2 * covariance[top], np.finfo(float).tiny)
+    means, variance = level.means, np.maximum(level.variances + level.variances[top], np.finfo(float).tiny)
     apart = (means[top] - means) / np.sqrt(variance)  # standard errors
     factors = []
     for bound, beyond in ((low, apart[:top]), (high, apart[top + 1 :])):

@@ -41,11 +41,12 @@ class Claim:
         hypothesis: the name of the hypothesis, such as "H9".
         statement: what it says.
         verdict: "supported", "refuted", "no relation" or "inconclusive".
-        slope: of log₂ of the best level on log₂ of the given one; None where there is none.
+        slope: of log₂ of the best level on log₂ of the given one; None where there is none. It is the middle of its
+            interval where it is only bounded, which `reason` says.
         low: the lower end of the slope's interval, or None.
         high: the upper end.
-        reason: why the verdict is what it is.
-        settles: which further runs would settle it, or None.
+        reason: why the verdict is what it is, with the numbers that carry it.
+        settles: which further runs would settle it, or None where it is settled.
         notes: sentences on runs that have no score of their own, such as those that diverged; of a table also on what
             is missing, left out or merged.
         blocks: the findings with their evidence, for figures and reports; may change between versions.
@@ -76,10 +77,11 @@ class Claim:
                 of hypotheses on other factors "train_size" or "inverse_damping" (the best is a batch size).
             value: its level.
             best: the best level of the other factor; NaN unless the status is "identified".
-            low: the lower end of its interval; NaN where the runs set no lower bound.
+            low: the lower end of its confidence set; NaN where the runs set no lower bound.
             high: the upper end; NaN where the runs set no upper bound.
-            status: "identified"; "left_censored" or "right_censored": the best lies at or beyond an edge of the levels
-                tried; else the runs do not tell.
+            status: "identified": the set has two ends, three octaves apart at most; "left_censored": the best lies
+                at or below `high`; "right_censored": it lies at or above `low`; "undecided": the runs set no bound, or
+                two that are further apart; "diverged": every run did; "missing": no run has a score.
 
         The levels of a group or of a study's further factors stand in columns before these.
         """
@@ -172,9 +174,11 @@ def claim(
     direction: str = "maximize",
     seed: str | None = None,
     by: str | Sequence[str] | None = None,
+    average: str | Sequence[str] | None = None,
     where: str | None = None,
     missing: Literal["missing", "diverged"] = "missing",
     diverged_above: float | None = None,
+    diverged_below: float | None = None,
     diverged_where: str | None = None,
     alpha: float = 0.05,
     hypothesis: str = "H9",
@@ -197,14 +201,17 @@ def claim(
         direction: "maximize" or "minimize" the score.
         seed: the column that names the seed of a row. Without it repeated rows are independent runs.
         by: a column, or several; each of their levels is judged by itself, and the slopes are pooled.
+        average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
+            and seed may differ in no other hyperparameter.
         where: an expression for the rows to keep, such as "depth == 2 and alpha < 1e-3". A name with blanks or slashes
             stands in backticks, text in single quotes; see `batchlaw.expressions`.
         missing: "diverged" takes the missing scores of rows as those of runs that diverged.
-        diverged_above: runs with a score above this number diverged; of a score that is minimized.
-        diverged_where: an expression for the rows of runs that diverged, such as "accuracy < 0.15".
+        diverged_above: runs with a score above this number diverged; of a score to minimize.
+        diverged_below: runs with a score below this number diverged; of a score to maximize.
+        diverged_where: an expression for the rows of runs that diverged, such as "grad_norm > 1e4".
         alpha: one less the confidence of every interval, and the level of every test.
         hypothesis: the one to judge; `batchlaw claim --list` shows them.
-        bootstrap_seed: of the bootstraps over seeds, 0 or more; the same seed gives the same result.
+        bootstrap_seed: 0 or more; it changes nothing here, since no hypothesis on a table is judged by bootstraps.
         track: wraps the list of groups, to show progress, as `tqdm.tqdm` does.
 
     Raises:
@@ -231,8 +238,9 @@ def claim(
         raise BatchlawError(f"a table can be judged on {', '.join(OF_A_TABLE)}", argument="hypothesis", got=hypothesis)
     check_statistics(alpha, bootstrap_seed)
     columns = Columns.of(
-        lr=lr, batch_size=batch_size, score=score, seed=seed, by=by, direction=direction, where=where,
-        missing=missing, diverged_above=diverged_above, diverged_where=diverged_where,
+        lr=lr, batch_size=batch_size, score=score, seed=seed, by=by, average=average, direction=direction, where=where,
+        missing=missing, diverged_above=diverged_above, diverged_below=diverged_below,
+        diverged_where=diverged_where,
     )  # fmt: skip
     parts, notes = surfaces(data, columns)
     block = [
@@ -251,7 +259,7 @@ def claim_of_study(stored: "StoredStudy", hypothesis: str | None = None, *, boot
     Args:
         stored: the study.
         hypothesis: one to judge in place of the study's own.
-        bootstrap_seed: of the bootstraps over seeds, 0 or more.
+        bootstrap_seed: of the bootstraps over seeds that H5, H13 and H17 are judged by, 0 or more.
 
     Raises:
         StudyError: the study was searched, or has cells without a result.
@@ -261,16 +269,15 @@ def claim_of_study(stored: "StoredStudy", hypothesis: str | None = None, *, boot
     from batchlaw.claims.designed import findings_of
     from batchlaw.claims.hypotheses import hypothesis_named
     from batchlaw.claims.notes import notes_of
-    from batchlaw.results.records import records_of
-    from batchlaw.storage import with_retries
+    from batchlaw.results.records import known_trials
 
     spec = stored.spec
     named = hypothesis_named(hypothesis).name if hypothesis else None
-    records = with_retries(lambda: records_of(stored))
-    blocks = findings_of(stored, [named] if named else None, bootstrap_seed, records)
+    known = known_trials(stored)
+    blocks = findings_of(stored, [named] if named else None, bootstrap_seed, known)
     return _claim(
         blocks, named or "H9", title=spec.name, question=spec.question, score=spec.arm.metric, grade="designed",
-        direction=spec.direction, notes=notes_of(spec, records),
+        direction=spec.direction, notes=notes_of(spec, known.records),
     )  # fmt: skip
 
 

@@ -9,15 +9,16 @@ import pandas as pd
 
 from batchlaw.claims.evidence import gather, gather_adaptive
 from batchlaw.claims.hypotheses import CATALOGUE, Given
-from batchlaw.claims.overall import JUDGES
-from batchlaw.claims.runs import adaptive_runs_of, runs_of, varied_factors
+from batchlaw.claims.overall import JUDGES, OF_EVERY_CELL
+from batchlaw.claims.planned import varied_factors
+from batchlaw.claims.runs import adaptive_runs_of, runs_of
 from batchlaw.claims.training_curves import oscillation_above
 from batchlaw.claims.verdict import Finding, judge
 from batchlaw.errors import StudyError
-from batchlaw.results.records import TrialRecord, records_of
+from batchlaw.results.records import KnownTrials, known_trials
 from batchlaw.spec import StudySpec, levels_of, parse_spec
 from batchlaw.stats.surface import Surface
-from batchlaw.storage import StoredStudy, with_retries
+from batchlaw.storage import StoredStudy
 
 Block = list[tuple[dict[str, Any], list[Finding]]]  # the strata of one kind of surface, each with its findings
 
@@ -29,7 +30,7 @@ _AXES: dict[Given, tuple[str, str]] = {  # the factor, and the column on the axi
 
 
 def findings_of(
-    stored: StoredStudy, names: list[str] | None, seed: int, records: list[TrialRecord] | None = None
+    stored: StoredStudy, names: list[str] | None, seed: int, known: KnownTrials | None = None
 ) -> list[Block]:
     """Judge the hypotheses of a study, or only those named, which share Holm's correction with the study's own.
 
@@ -40,7 +41,7 @@ def findings_of(
         stored: the study.
         names: of hypotheses; None judges the study's own.
         seed: of the bootstraps.
-        records: its trials, where they have been read already.
+        known: its trials, where they have been read already.
 
     Raises:
         StudyError: the study was searched, or has cells without a result.
@@ -55,10 +56,10 @@ def findings_of(
     if names:
         table = spec.model_dump(mode="json", exclude_none=True)
         parse_spec(table | {"claim": table["claim"] | {"hypotheses": names}}, f"study {spec.name!r}")
-    records = with_retries(lambda: records_of(stored)) if records is None else records
+    known = known or known_trials(stored)
     if claim.design == "adaptive":
-        return [[({}, _of_adaptive(spec, records, seed))]]
-    runs = runs_of(spec, records)
+        return [[({}, _of_adaptive(spec, known, seed))]]
+    runs = runs_of(spec, known.records, ended=known.ended)
     judged = list(dict.fromkeys([*claim.hypotheses, *(names or ())]))
     blocks: list[Block] = []
     for given in dict.fromkeys(CATALOGUE[name].given for name in judged):
@@ -75,7 +76,16 @@ def findings_of(
 def _of_all_runs(spec: StudySpec, runs: pd.DataFrame, names: list[str], seed: int) -> Block:
     """Hypotheses that are not about a ridge."""
     generator = np.random.default_rng(seed)
-    return [({}, [JUDGES[name](CATALOGUE[name], runs, spec, generator) for name in names])]
+    there = runs["score"].notna()
+    n_missing = int((~there).sum()) // spec.arm.replicates
+    findings = []
+    for name in names:
+        if n_missing and name in OF_EVERY_CELL:
+            reason = f"{n_missing} of {len(runs) // spec.arm.replicates} combinations of the levels have no score"
+            findings.append(Finding(CATALOGUE[name], "inconclusive", reason, "levels at which every run can be made"))
+        else:
+            findings.append(JUDGES[name](CATALOGUE[name], runs[there], spec, generator))
+    return [({}, findings)]
 
 
 def _of_ridges(spec: StudySpec, runs: pd.DataFrame, given: Given, names: list[str], seed: int) -> Block:
@@ -85,6 +95,8 @@ def _of_ridges(spec: StudySpec, runs: pd.DataFrame, given: Given, names: list[st
     block: Block = []
     for stratum, surface in surfaces_of(spec, runs, given):
         evidence = gather(surface, given, seed=seed, alpha=claim.alpha)
+        if spec.is_staggered:  # which tells nothing of the best learning rate at one batch size
+            evidence = replace(evidence, reverse=None)
         findings = judge(evidence, names, alpha=claim.alpha, margin=claim.margin)
         block.append((stratum, [_with_oscillation(finding, runs, stratum, claim.alpha) for finding in findings]))
     return block
@@ -101,9 +113,9 @@ def _asked_for(findings: list[Finding], names: list[str] | None, own: Sequence[s
     ]
 
 
-def _of_adaptive(spec: StudySpec, records: list[TrialRecord], seed: int) -> list[Finding]:
+def _of_adaptive(spec: StudySpec, known: KnownTrials, seed: int) -> list[Finding]:
     """The hypotheses of an adaptive design."""
-    claim, runs = spec.claim, adaptive_runs_of(spec, records)
+    claim, runs = spec.claim, adaptive_runs_of(spec, known.records, ended=known.ended)
     assert claim is not None
     tuned = np.array(levels_of(spec.space.batch_size), float)
     evidence = gather_adaptive(runs, np.sort(tuned), seed=seed, alpha=claim.alpha)
@@ -129,20 +141,20 @@ def _with_oscillation(finding: Finding, runs: pd.DataFrame, stratum: dict[str, A
 
 
 def surfaces_of(spec: StudySpec, runs: pd.DataFrame, given: Given) -> Iterator[tuple[dict[str, Any], Surface]]:
-    """The surface of batch size over the given factor, at each combination of the further factors."""
+    """The surface of batch size over the given factor, at each combination of the further factors.
+
+    It has a column for every batch size of any level of the given factor, and no score (NaN) where none was planned.
+    """
     factor, axis = _AXES[given]
     others = [name for name in varied_factors(spec) if name not in ("batch_size", factor)]
     parts = runs.groupby(others, sort=True) if others else [((), runs)]
     for levels, part in parts:
-        ordered = part.sort_values([axis, "batch_size", "replicate"])
-        given_levels, tuned = np.unique(ordered[axis]), np.unique(ordered["batch_size"])
-        shape = (len(given_levels), len(tuned), spec.arm.replicates)
-        yield (
-            dict(zip(others, levels, strict=True)),
-            Surface(
-                given_levels.astype(float),
-                tuned.astype(float),
-                ordered["score"].to_numpy(float).reshape(shape),
-                ordered["unstable"].to_numpy(bool).reshape(shape),
-            ),
-        )
+        given_levels, row = np.unique(part[axis].to_numpy(float), return_inverse=True)
+        tuned, column = np.unique(part["batch_size"].to_numpy(float), return_inverse=True)
+        shape, place = (len(given_levels), len(tuned), spec.arm.replicates), (row, column, part["replicate"].to_numpy())
+        scores, unstable = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
+        scores[place], unstable[place] = part["score"], part["unstable"]
+        planned = np.zeros(shape[:2], dtype=bool)
+        planned[row, column] = True
+        lost = planned & np.isnan(scores).all(axis=2)
+        yield dict(zip(others, levels, strict=True)), Surface(given_levels, tuned, scores, unstable, lost=lost)

@@ -39,7 +39,7 @@ class Direction:
 
     @cached_property
     def rises_then_falls(self) -> tuple[bool, ...]:
-        """Whether each level rises and then falls by the two-lines test, a second opinion on the gate."""
+        """Whether each level rises and then falls by the two-lines test, a second opinion on the sets."""
         tuned = np.repeat(np.log2(self.surface.tuned), self.surface.n_replicates)
         lines = [two_lines(tuned, scores.ravel()) for scores in self.surface.scores]
         return tuple(line is not None and line.rises_then_falls(self.alpha) for line in lines)

@@ -123,7 +123,8 @@ _ALL = (
     Hypothesis(
         name="H8",
         statement="at a fixed ε some B is best",
-        statistic="share of learning rates that pass the identification gate, beside the two-lines test",
+        statistic="share of learning rates with an identified optimum, whose confidence set is bounded on both sides and "
+        "three octaves wide at most, beside the two-lines test",
         given="lr",
         support="at least 80 % of the learning rates have an identified optimum",
         contradiction="at least 80 % of the learning rates are shown flat, within one seed's standard deviation",
@@ -210,7 +211,7 @@ _ALL = (
     Hypothesis(
         name="H19",
         statement="too large ε oscillates, too small never arrives: at a fixed B some ε is best",
-        statistic="share of batch sizes whose best learning rate passes the identification gate, beside the variance "
+        statistic="share of batch sizes with an identified optimum, as in H8, beside the variance "
         "of the loss at the end, above the best rate over that at it",
         given="lr",
         reverse=True,
@@ -218,6 +219,7 @@ _ALL = (
         contradiction="at least 80 % of the batch sizes are shown flat, within one seed's standard deviation",
     ),
 )
+_STAGGERED = "staggered: each learning rate has batch sizes of its own, shifted by 0, 1/3 or 2/3 of their spacing"
 CATALOGUE: dict[str, Hypothesis] = {hypothesis.name: hypothesis for hypothesis in _ALL}
 OF_A_TABLE = tuple(name for name, hypothesis in CATALOGUE.items() if hypothesis.given == "lr")
 
@@ -237,6 +239,7 @@ def hypothesis_named(name: str) -> Hypothesis:
 def preregistration(claim: Claim) -> list[dict[str, str]]:
     """What is fixed before the first run: each claim, what would support and what would contradict it."""
     entries = [CATALOGUE[name] for name in claim.hypotheses]
+    grid = {"grid": _STAGGERED} if claim.grid == "staggered" else {}
     return [
         {
             "hypothesis": entry.name,
@@ -245,5 +248,6 @@ def preregistration(claim: Claim) -> list[dict[str, str]]:
             "supported_if": entry.supports(claim.margin),
             "contradicted_if": entry.contradicts(claim.margin),
         }
+        | grid
         for entry in entries
     ]

@@ -7,16 +7,8 @@ import numpy as np
 import pandas as pd
 
 from batchlaw.claims.hypotheses import Hypothesis
-from batchlaw.claims.runs import (
-    FACTORS,
-    alpha_of,
-    cells_of,
-    curves_of,
-    known,
-    known_curves,
-    known_times,
-    varied_factors,
-)
+from batchlaw.claims.planned import FACTORS, varied_factors
+from batchlaw.claims.runs import alpha_of, cells_of, curves_of, known, known_curves, known_times
 from batchlaw.claims.training_curves import (
     larger_lr_generalises,
     leaves_the_plateau,
@@ -257,6 +249,8 @@ def larger_is_stabler(
     return Finding(hypothesis, verdict, reason, settle, batch_size, details={"lr_coefficient": lr.slope})
 
 
+# These compare or rank combinations of the levels, and so need a score of every one.
+OF_EVERY_CELL = ("H3", "H4", "H11", "H13", "H14", "H15", "H16")
 JUDGES: dict[str, Judge] = {
     "H1": step_time,
     "H2": epoch_time,

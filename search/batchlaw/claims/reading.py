@@ -27,7 +27,7 @@ _NOT_FINITE = re.compile(
 _LARGEST = float(np.finfo(np.float32).max)
 
 # What Optuna, W&B, MLflow and Ray Tune write in their column `state` or `status`.
-_STATE = ("state", "status")
+STATE = ("state", "status")
 _FINISHED = frozenset({"complete", "completed", "finished", "success", "succeeded", "terminated", "done"})
 _UNFINISHED = frozenset({"pruned", "running", "waiting", "scheduled", "pending", "paused", "queued", "stopped"})
 _FAILED = frozenset({"fail", "failed", "crashed", "killed", "error"})
@@ -45,17 +45,20 @@ class Columns:
     score: tuple[str, ...]
     seed: str | None
     by: tuple[str, ...]
+    average: tuple[str, ...]
     maximize: bool
     where: Expression | None
     missing_diverged: bool
     diverged_above: float | None
+    diverged_below: float | None
     diverged_where: Expression | None
 
     @classmethod
     def of(
         cls, *, score: str | Sequence[str], lr: str = "lr", batch_size: str = "batch_size", seed: str | None = None,
-        by: str | Sequence[str] | None = None, direction: str = "maximize", where: str | None = None,
-        missing: str = "missing", diverged_above: float | None = None, diverged_where: str | None = None,
+        by: str | Sequence[str] | None = None, average: str | Sequence[str] | None = None,
+        direction: str = "maximize", where: str | None = None, missing: str = "missing",
+        diverged_above: float | None = None, diverged_below: float | None = None, diverged_where: str | None = None,
     ) -> Self:  # fmt: skip
         """From arguments; several columns are a sequence, or one text with commas.
 
@@ -69,24 +72,22 @@ class Columns:
             raise BatchlawError("must be maximize or minimize", argument="direction", got=direction)
         if missing not in ("missing", "diverged"):
             raise BatchlawError("must be missing or diverged", argument="missing", got=missing)
-        if diverged_above is not None:
-            if (
-                isinstance(diverged_above, bool)
-                or not isinstance(diverged_above, Real)
-                or diverged_above != diverged_above
-            ):
-                raise BatchlawError("must be a number", argument="diverged_above", got=diverged_above)
-            if direction == "maximize":  # "above" would name the best runs
-                raise BatchlawError(
-                    "goes with a score that is minimized; of one that is maximized name the diverged runs by an "
-                    "expression, such as 'accuracy < 0.15'",
-                    argument="diverged_above", got=diverged_above, remedy="diverged_where",
-                )  # fmt: skip
+        bounds = {"diverged_above": ("minimize", diverged_above), "diverged_below": ("maximize", diverged_below)}
+        for argument, (of, bound) in bounds.items():
+            if bound is None:
+                continue
+            if isinstance(bound, bool) or not isinstance(bound, Real) or bound != bound:
+                raise BatchlawError("must be a number", argument=argument, got=bound)
+            if direction != of:  # it would name the best runs
+                other = next(name for name in bounds if name != argument)
+                raise BatchlawError(f"goes with a score to {of}", argument=argument, got=bound, remedy=other)
         return cls(
             lr=lr, batch_size=batch_size, score=_names("score", score), seed=seed, by=_names("by", by or ()),
+            average=_names("average", average or ()),
             maximize=direction == "maximize", where=None if where is None else Expression.parse(where, "where"),
             missing_diverged=missing == "diverged",
             diverged_above=None if diverged_above is None else float(diverged_above),
+            diverged_below=None if diverged_below is None else float(diverged_below),
             diverged_where=None if diverged_where is None else Expression.parse(diverged_where, "diverged_where"),
         )  # fmt: skip
 
@@ -143,7 +144,7 @@ def read_runs(data: pd.DataFrame | str | Path, columns: Columns) -> Runs:
         raise DataError(f"must be a DataFrame or the path of a file, not {type(data).__name__}", argument="data")
     title, table = title_of(data), data if isinstance(data, pd.DataFrame) else _read_csv(Path(data))
     wanted = {"lr": (columns.lr,), "batch_size": (columns.batch_size,), "score": columns.score}
-    wanted |= {"seed": (columns.seed,) if columns.seed else (), "by": columns.by}
+    wanted |= {"seed": (columns.seed,) if columns.seed else (), "by": columns.by, "average": columns.average}
     for argument, names in wanted.items():
         for name in names:
             _check_column(table, title, argument, name)
@@ -152,7 +153,7 @@ def read_runs(data: pd.DataFrame | str | Path, columns: Columns) -> Runs:
         if table.empty:
             raise DataError(f"no row of {title} is left", argument="where", got=columns.where.text)
     table, failed, notes = _without_unfinished(table, columns)
-    for argument in ("seed", "by"):
+    for argument in ("seed", "by", "average"):
         for name in wanted[argument]:
             _check_filled(table, title, argument, name)
             table = table.assign(**{name: typed(table[name])})
@@ -301,7 +302,7 @@ def _without_unfinished(
     """
     named = columns.where.columns if columns.where else ()
     for name in table.columns:
-        if str(name).lower() not in _STATE or name in named or isinstance(table[name], pd.DataFrame):
+        if str(name).lower() not in STATE or name in named or isinstance(table[name], pd.DataFrame):
             continue
         state = _by_distinct(table[name], str.lower, "").astype(object)
         distinct = set(state) - {""}
@@ -334,6 +335,8 @@ def _name_diverged(
             values[np.isnan(values)] = np.inf
         if columns.diverged_above is not None:
             values[values > columns.diverged_above] = np.inf
+        if columns.diverged_below is not None:
+            values[values < columns.diverged_below] = np.inf
         values[np.abs(values) >= _LARGEST] = np.inf
     for name, rows in failed.items():
         blanked = rows & np.any([np.isfinite(values) for values in scores.values()], axis=0)

@@ -1,66 +1,65 @@
 """The runs of a designed study as one table."""
 
 import math
-from collections.abc import Sequence
-from itertools import chain, product
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from batchlaw.claims.planned import FACTORS, cell_name, cell_of, missing_cells, planned_cells, scored
 from batchlaw.errors import StudyError
+from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
 from batchlaw.results.records import TrialRecord
-from batchlaw.spec import BUILTIN_METRICS, DATASETS, StudySpec, levels_of
-from batchlaw.spec.knobs import KNOBS
+from batchlaw.results.result import TrialResult
+from batchlaw.spec import BUILTIN_METRICS, DATASETS, StudySpec, TrainConfig
 from batchlaw.stats.cells import Runs
-from batchlaw.stats.surface import Floats
-
-FACTORS = tuple(knob.name for knob in KNOBS if knob.factor)
-_JUDGED = (Outcome.COMPLETE, Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
+from batchlaw.stats.surface import Bools, Floats
 
 
-def varied_factors(spec: StudySpec) -> list[str]:
-    """The factors of a study that have several levels."""
-    return [name for name in FACTORS if len(levels_of(getattr(spec.space, name))) > 1]
-
-
-def runs_of(spec: StudySpec, records: list[TrialRecord]) -> pd.DataFrame:
+def runs_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False) -> pd.DataFrame:
     """One row a run: its factors, replicate, score (higher is better), unstable, losses, steps and seconds a trial.
 
+    The score is NaN where there is none: the cell did not fit the memory of its device, or failed for good.
+
+    Args:
+        spec: the study.
+        records: its trials.
+        ended: whether no trial of it is left, so that cells without a result stay without.
+
     Raises:
-        StudyError: cells have not been run, or the design is an adaptive one.
+        StudyError: cells have not been run, no run has a score, or the design is an adaptive one.
     """
     if spec.claim is not None and spec.claim.design == "adaptive":
         raise StudyError(
             f"study {spec.name!r} has an adaptive design, which does not fill the grid and tells the best batch size "
             "at each learning rate only; a factorial design tells both directions"
         )
-    cells = {_cell(spec, record): record for record in judged_of(records)}
-    levels = [
-        levels_of(getattr(spec.space, name)) if getattr(spec.space, name) is not None else (spec.n_train,)
-        for name in FACTORS
-    ]
-    wanted = set(product(*levels))
-    missing = sorted(wanted - cells.keys())
-    if missing:
-        varied = varied_factors(spec)
-        such = ", ".join(f"{name} {value}" for name, value in zip(FACTORS, missing[0], strict=True) if name in varied)
+    cells, planned = {cell_of(spec, record.params): record for record in scored(records)}, planned_cells(spec)
+    missing = missing_cells(spec, records)
+    unrun = [cell for cell, outcome in missing.items() if not ended and outcome != Outcome.OUT_OF_MEMORY]
+    if unrun:
         raise StudyError(
-            f"{len(missing)} of {len(wanted)} cells have no result yet, such as {such}", remedy="Study.run"
+            f"{len(unrun)} of {len(planned)} cells have no result yet, such as {cell_name(spec, unrun[0])}",
+            remedy="Study.run",
         )
-    ordered = sorted(wanted)
-    found = [_replicates(spec, cells[cell]) for cell in ordered]
-    trials = pd.DataFrame([_trial(cells[cell]) for cell in ordered])
-    trials = pd.concat([pd.DataFrame(ordered, columns=list(FACTORS)), trials], axis=1)
-    runs = trials.loc[trials.index.repeat([len(columns["replicate"]) for columns in found])].reset_index(drop=True)
+    seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
+    found, trials = [], []
+    for cell, params in planned.items():
+        record = cells.get(cell)
+        config = derive(spec, point_of(params, spec), seeds) if record is None else record.known_config
+        trials.append(_trial(config, TrialResult() if record is None else record.result))
+        found.append(_replicates(spec, record, len(seeds)))
+    frame = pd.concat([pd.DataFrame(list(planned), columns=list(FACTORS)), pd.DataFrame(trials)], axis=1)
+    runs = frame.loc[frame.index.repeat([len(columns["replicate"]) for columns in found])].reset_index(drop=True)
     runs = runs.assign(**{name: list(chain.from_iterable(columns[name] for columns in found)) for name in found[0]})
-    return runs.assign(score=_with_worst(spec, runs["score"].to_numpy(float)))
+    return runs.assign(score=_with_worst(spec, runs["score"].to_numpy(float), runs["unstable"].to_numpy(bool)))
 
 
-def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
-    """The runs of an adaptive design, as many of each trial as it has seeds.
+def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False) -> Runs:
+    """The runs of an adaptive design, as many of each trial as it has seeds; those without a score are left out.
 
     A loss is read on a log scale, on which its noise and its fall beside the best are more alike over learning rates
     and on both sides (measured on digits: an octave below the best it is 1.3 times as large, two octaves 10 times, two
@@ -70,34 +69,26 @@ def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord]) -> Runs:
         StudyError: trials have not been run.
     """
     assert spec.claim is not None and spec.claim.runs is not None
-    ended = judged_of(records)
-    if len(ended) < spec.claim.runs:
-        missing = spec.claim.runs - len(ended)
+    counted = scored(records)
+    missing = spec.claim.runs - len(counted) - sum(record.outcome == Outcome.OUT_OF_MEMORY for record in records)
+    if missing > 0 and not ended:
         raise StudyError(f"{missing} of {spec.claim.runs} runs have no result yet", remedy="Study.run")
-    found = [_replicates(spec, record) for record in ended]
+    found = [_replicates(spec, record, spec.arm.replicates) for record in counted]
     counts = [len(columns["score"]) for columns in found]
-    scores = _with_worst(spec, np.concatenate([columns["score"] for columns in found]))
+    unstable = np.concatenate([[], *(columns["unstable"] for columns in found)]).astype(bool)
+    scores = _with_worst(spec, np.concatenate([[], *(columns["score"] for columns in found)]), unstable)
     if spec.direction == "minimize" and scores.max() < 0:
         scores = -np.log(-scores)
     return Runs(
-        given=np.repeat([record.known_config.peak_lr for record in ended], counts),
-        tuned=np.repeat([float(record.known_config.batch_size) for record in ended], counts),
-        seeds=np.concatenate([record.known_config.seeds for record in ended]),
+        given=np.repeat([record.known_config.peak_lr for record in counted], counts),
+        tuned=np.repeat([float(record.known_config.batch_size) for record in counted], counts),
+        seeds=np.concatenate([record.known_config.seeds for record in counted]),
         scores=scores,
-        unstable=np.concatenate([columns["unstable"] for columns in found]),
+        unstable=unstable,
     )
 
 
-def judged_of(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The trials with a result."""
-    return [
-        record
-        for record in records
-        if record.outcome == Outcome.DIVERGED or (record.outcome in _JUDGED and record.result.replicate_values)
-    ]
-
-
-def _with_worst(spec: StudySpec, scores: Floats) -> Floats:
+def _with_worst(spec: StudySpec, scores: Floats, unstable: Bools) -> Floats:
     """Scores (n,), with the worst of the study in place of those that are not known of diverged runs.
 
     Raises:
@@ -105,13 +96,12 @@ def _with_worst(spec: StudySpec, scores: Floats) -> Floats:
     """
     known = np.isfinite(scores)
     if not known.any():
-        raise StudyError(f"every run of study {spec.name!r} diverged, so that no score is known")
-    return np.where(known, scores, scores[known].min())
+        raise StudyError(f"no run of study {spec.name!r} has a score: all diverged, failed or ran out of memory")
+    return np.where(~known & unstable, scores[known].min(), scores)
 
 
-def _trial(record: TrialRecord) -> dict[str, Any]:
+def _trial(config: TrainConfig, result: TrialResult) -> dict[str, Any]:
     """The columns that are the same for all replicates."""
-    config, result = record.known_config, record.result
     return {
         "peak_lr": config.peak_lr,
         "inverse_damping": 1 / (1 - config.momentum),
@@ -123,19 +113,20 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _replicates(spec: StudySpec, record: TrialRecord) -> dict[str, list[Any]]:
-    """The columns in which each replicate has its own value."""
-    scores, unstable = _scores(spec, record)
-    n, sign = len(scores), 1 if spec.direction == "maximize" else -1
-    metrics = record.result.replicates or [{}] * n
-    plateaus = record.result.plateau_steps or [None] * n
+def _replicates(spec: StudySpec, record: TrialRecord | None, n: int) -> dict[str, list[Any]]:
+    """The columns in which each of n replicates has its own value; without a record of a score they are NaN."""
+    scores, unstable = _scores(spec, record) if record else ([math.nan] * n, [False] * n)
+    result = record.result if record else TrialResult()
+    sign = 1 if spec.direction == "maximize" else -1
+    metrics = result.replicates or [{}] * n
+    plateaus = result.plateau_steps or [None] * n
     return {
         "replicate": list(range(n)),
         "score": [sign * score for score in scores],
         "unstable": unstable,
         "train_loss": [each.get("train_loss", math.nan) for each in metrics],
         "validation_loss": [each.get("validation_loss", math.nan) for each in metrics],
-        "tail_loss_variance": list(record.result.tail_loss_variance) or [math.nan] * n,
+        "tail_loss_variance": list(result.tail_loss_variance) or [math.nan] * n,
         "plateau_steps": [math.nan if steps is None else steps for steps in plateaus],
     }
 
@@ -203,13 +194,6 @@ def cells_of(runs: pd.DataFrame, column: str) -> Floats:
     signed = values if column == "score" else -values
     finite: Floats = np.where(np.isfinite(signed), signed, np.nanmin(signed))
     return finite
-
-
-def _cell(spec: StudySpec, record: TrialRecord) -> tuple[Any, ...]:
-    """The levels of a trial as suggested; derived values may differ: a family without momentum has 0."""
-    point = point_of(record.params, spec.space)
-    return tuple(spec.n_train if name == "train_size" and point.train_size is None else getattr(point, name)
-                 for name in FACTORS)  # fmt: skip
 
 
 def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[bool]]:

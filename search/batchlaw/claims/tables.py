@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from batchlaw.claims.divergence import suspects
 from batchlaw.claims.reading import Columns, read_runs
+from batchlaw.claims.replicates import Rows, averaged, check_identical, check_settings, numbered
 from batchlaw.errors import DataError
 from batchlaw.stats.surface import Bools, Floats, Surface
 
@@ -17,7 +19,6 @@ _FEWEST_LEVELS = 3
 _SAME_RATE = 0.02  # a sweep writes .00391 and .00390625; no sweep has steps as small as this
 _SAME_SIZE = 1e-6
 _NOTED = 1e-6  # levels that differ by less are one number, written in two ways
-_SHARED = 0.5  # seeds are paired if a seed is in this share of the cells at least
 _ONE_SIDED = 0.25  # share of the levels that are free of what lies on one side, at least (assumption)
 
 Group = dict[str, Any]  # the levels of the columns that part a table
@@ -53,7 +54,7 @@ def surfaces(data: pd.DataFrame | str | Path, columns: Columns) -> tuple[list[tu
         surface, more = _surface_of(part, columns, name)
         found.append((group, surface))
         notes += more
-    return found, tuple(dict.fromkeys([*_counts(found, columns), *notes]))
+    return found, tuple(dict.fromkeys([*_counts(found, columns), *_suspected(found, columns), *notes]))
 
 
 def _surface_of(table: pd.DataFrame, columns: Columns, name: str) -> tuple[Surface, list[str]]:
@@ -62,25 +63,39 @@ def _surface_of(table: pd.DataFrame, columns: Columns, name: str) -> tuple[Surfa
     Several score columns, or rows told apart by the seed column, are the same seeds in every cell. Repeated rows
     without such a column are not paired.
     """
-    rates, sizes = (_Levels.of(table[key], tolerance) for key, tolerance in (
-        (columns.lr, _SAME_RATE), (columns.batch_size, _SAME_SIZE)
-    ))  # fmt: skip
+    rates, sizes = (
+        _Levels.of(table[key], tolerance)
+        for key, tolerance in ((columns.lr, _SAME_RATE), (columns.batch_size, _SAME_SIZE))
+    )
     scores = table[list(columns.score)].to_numpy(float)  # (n_rows, n_score_columns)
     if not np.isfinite(scores).any():
         raise DataError(f"{name}: no score is a finite number")
-    signed = scores if columns.maximize else -scores
-    worst = signed[np.isfinite(signed)].min()
-    known = ~np.isnan(scores).all(axis=1)
     for what, levels in ((columns.lr, rates), (columns.batch_size, sizes)):
-        n = len(np.unique(levels.index[known]))
+        n = len(np.unique(levels.index[~np.isnan(scores).all(axis=1)]))
         if n < _FEWEST_LEVELS:
             raise DataError(f"{name}: column {what!r} has too few levels, {n}; an optimum needs {_FEWEST_LEVELS}")
-    replicate, paired, notes = _replicates(table, columns, rates, sizes, signed, name)
+
+    def where(row: int) -> str:
+        rate, size = (levels.values[levels.index[row]] for levels in (rates, sizes))
+        return f"{columns.lr} = {rate:g} and {columns.batch_size} = {size:g}"
+
+    cell = rates.index * len(sizes.values) + sizes.index
+    notes = [*rates.notes("learning rates"), *check_settings(table, columns, cell, where)]
+    diverged, signed = np.isinf(scores), scores if columns.maximize else -scores
+    seeds, seed = None, None
+    if columns.seed is not None:
+        seeds, seed = np.unique(table[columns.seed].to_numpy(), return_inverse=True)
+    rows = Rows(cell, seed, np.where(diverged, signed[np.isfinite(signed)].min(), signed), diverged)
+    if columns.average:
+        combination = table.groupby(list(columns.average), sort=False).ngroup().to_numpy()
+        rows = averaged(rows, combination, where)
+        levels_of = " and ".join(f"{table[column].nunique()} of {column}" for column in columns.average)
+        notes.append(f"a score is the mean over {combination.max() + 1} combinations of levels: {levels_of}")
+    replicate, paired, more = numbered(rows, columns, where)
     shape = (len(rates.values), len(sizes.values), int(replicate.max()) + 1, len(columns.score))
     filled, unstable = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
-    at = rates.index, sizes.index, replicate
-    diverged = np.isinf(scores)
-    filled[at], unstable[at] = np.where(diverged, worst, signed), diverged
+    at = rows.cell // shape[1], rows.cell % shape[1], replicate
+    filled[at], unstable[at] = rows.scores, rows.diverged
     grid = (*shape[:2], -1)
     filled, has_row = filled.reshape(grid), np.zeros(shape[:2], dtype=bool)
     has_row[rates.index, sizes.index] = True
@@ -90,49 +105,10 @@ def _surface_of(table: pd.DataFrame, columns: Columns, name: str) -> tuple[Surfa
         raise DataError(
             f"{name}: one score a cell; replicates are needed: several score columns, or a row for each seed"
         )
-    return surface, [*rates.notes("learning rates"), *notes]
-
-
-def _replicates(
-    table: pd.DataFrame, columns: Columns, rates: "_Levels", sizes: "_Levels", signed: Floats, name: str
-) -> tuple[NDArray[np.intp], bool, list[str]]:
-    """The number of each row within its cell, (n_rows,), and whether equal numbers are the same seed in every cell.
-
-    Raises:
-        DataError: the rows of a cell cannot be told apart, or their number differs from cell to cell without a seed.
-    """
-    cell = rates.index * len(sizes.values) + sizes.index
-    n_rows = np.bincount(cell)
-    n_rows = n_rows[n_rows > 0]
-
-    def where(row: int) -> str:
-        return f"{columns.lr} = {rates.of_row(row):g}, {columns.batch_size} = {sizes.of_row(row):g}"
-
-    # Within a cell by the score, so that the order of rows does not matter.
-    order = np.lexsort((*signed.T[::-1], cell))
-    rank = np.empty(len(cell), dtype=np.intp)
-    rank[order] = np.arange(len(cell)) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
-    if columns.seed is None:
-        if n_rows.min() != n_rows.max():
-            fewest = int((np.bincount(cell)[cell]).argmin())
-            raise DataError(
-                f"{name}: cells have {n_rows.min()} to {n_rows.max()} rows, fewest at {where(fewest)}; a column of "
-                "their seeds would tell which are missing; see seed"
-            )
-        return rank, bool(n_rows.max() == 1), []
-    seeds, seed = np.unique(table[columns.seed].to_numpy(), return_inverse=True)
-    _, first, repeats = np.unique(cell * len(seeds) + seed, return_index=True, return_counts=True)
-    if repeats.max() > 1:
-        row = int(first[repeats.argmax()])
-        value = table[columns.seed].iloc[row]
-        raise DataError(
-            f"{name}: {repeats.max()} rows have {where(row)} and {columns.seed} = {value}; the column does not tell "
-            "the rows of a cell apart",
-            argument="seed", got=columns.seed,
-        )  # fmt: skip
-    if len(cell) < _SHARED * len(n_rows) * len(seeds):
-        return rank, False, [f"the values of {columns.seed} differ from cell to cell, so that runs are not paired"]
-    return seed.astype(np.intp), True, []
+    of_seeds = [""] if seeds is None else [f"{columns.seed} {value}" for value in seeds.tolist()]
+    names = [" of ".join(filter(None, (score, of_seed))) for of_seed in of_seeds for score in columns.score]
+    check_identical(surface, names, name)
+    return surface, notes + more
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,10 +136,6 @@ class _Levels:
                 merged.append(tuple(distinct[members].tolist()))
         return cls(np.array(values), level[index], tuple(merged))
 
-    def of_row(self, row: int) -> float:
-        """The level of a row."""
-        return float(self.values[self.index[row]])
-
     def notes(self, what: str) -> list[str]:
         """That different numbers are taken as one level."""
         if not self.merged:
@@ -183,6 +155,24 @@ def _counts(parts: Sequence[tuple[Group, Surface]], columns: Columns) -> list[st
     if n := int(sum(mask.sum() for mask in diverged)):
         notes.append(f"{n} of {total} runs diverged{_place(parts, diverged, columns)}")
     return notes
+
+
+def _suspected(parts: Sequence[tuple[Group, Surface]], columns: Columns) -> list[str]:
+    """That runs look diverged which nobody named, and what would name them."""
+    if columns.average:  # means over runs, of which some may have diverged
+        return []
+    found = {place: some for place, (_, surface) in enumerate(parts) if (some := suspects(surface, columns.maximize))}
+    if not found:
+        return []
+    n, first = sum(some.n for some in found.values()), next(iter(found))
+    side, bound = "below" if columns.maximize else "above", f"{found[first].bound:g}"
+    if len(parts) == 1:
+        return [f"{n} runs with a score {side} {bound} look diverged; --diverged-{side} {bound} names them so"]
+    group = ", ".join(f"{key} = {value}" for key, value in parts[first][0].items())
+    return [
+        f"{n} runs look diverged, in {len(found)} of {len(parts)} groups; --diverged-{side} {bound} names those of "
+        f"{group} so"
+    ]
 
 
 def _place(parts: Sequence[tuple[Group, Surface]], masks: Sequence[Bools], columns: Columns) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from batchlaw.claims.hypotheses import Hypothesis
-from batchlaw.claims.runs import alpha_of, cells_of, curves_of, known, known_curves, varied_factors
+from batchlaw.claims.planned import varied_factors
+from batchlaw.claims.runs import alpha_of, cells_of, curves_of, known, known_curves
 from batchlaw.claims.verdict import ENOUGH_LEVELS, Finding, Verdict
 from batchlaw.spec import DATASETS, StudySpec
 from batchlaw.stats.contrast import Contrast, paired, seed_deviation, tuned

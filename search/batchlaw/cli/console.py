@@ -25,6 +25,7 @@ _ADVICE = {  # what the command says where the library names a remedy
     "file": "give the study's file",
     "extrapolate": "--extrapolate goes beyond",
     "rule": "--rule sqrt or linear moves the best trial's rate untested",
+    "by, average or where": "judge its levels apart by --by, average over them by --average, or keep one by --where",
     "profile": "batchlaw profile STUDY.toml measures one",
     "download": "run again with --download, or set --data-dir",
     "Study.run": "go on with batchlaw run",

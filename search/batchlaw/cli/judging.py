@@ -9,13 +9,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, write_page
+from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, bounded, errors, output, write_page
 from batchlaw.cli.tables import (
     AlphaOption,
+    AverageOption,
     BatchSizeOption,
-    BootstrapSeedOption,
     DirectionOption,
     DivergedAboveOption,
+    DivergedBelowOption,
     DivergedWhereOption,
     LrOption,
     MissingOption,
@@ -56,16 +57,20 @@ def claim(
     by: Annotated[
         str | None, typer.Option("--by", metavar="COL,…", help="Judge each level by itself, and pool the slopes.")
     ] = None,
+    average: AverageOption = None,
     where: WhereOption = None,
     missing: MissingOption = None,
     diverged_above: DivergedAboveOption = None,
+    diverged_below: DivergedBelowOption = None,
     diverged_where: DivergedWhereOption = None,
     direction: DirectionOption = None,
     hypothesis: Annotated[
         str | None, typer.Option("--hypothesis", help="Such as H9, which is the default of a file.")
     ] = None,
     alpha: AlphaOption = None,
-    bootstrap_seed: BootstrapSeedOption = 0,
+    bootstrap_seed: Annotated[
+        int, bounded("--bootstrap-seed", 0, 2**63 - 1, "Of the bootstraps, by which H5, H13 and H17 are judged.")
+    ] = 0,
     list_: Annotated[bool, typer.Option("--list", help="The hypotheses, and what each needs.")] = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a report, one file that needs no network.")
@@ -83,9 +88,9 @@ def claim(
         _list()
         return
     columns = {
-        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
-        "direction": direction, "missing": missing, "diverged_above": diverged_above, "diverged_where": diverged_where,
-        "alpha": alpha,
+        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "average": average,
+        "where": where, "direction": direction, "missing": missing, "diverged_above": diverged_above,
+        "diverged_below": diverged_below, "diverged_where": diverged_where, "alpha": alpha,
     }  # fmt: skip
     if is_file(data):
         found = judge(

@@ -23,10 +23,12 @@ from batchlaw.cli.console import (
 )  # fmt: skip
 from batchlaw.cli.tables import (
     AlphaOption,
+    AverageOption,
     BatchSizeOption,
     BootstrapSeedOption,
     DirectionOption,
     DivergedAboveOption,
+    DivergedBelowOption,
     DivergedWhereOption,
     LrOption,
     MissingOption,
@@ -68,9 +70,11 @@ def law(
     score: ScoreOption = None,
     seed: SeedOption = None,
     by: ByOption = None,
+    average: AverageOption = None,
     where: WhereOption = None,
     missing: MissingOption = None,
     diverged_above: DivergedAboveOption = None,
+    diverged_below: DivergedBelowOption = None,
     diverged_where: DivergedWhereOption = None,
     direction: DirectionOption = None,
     optimizer: OptimizerOption = None,
@@ -83,9 +87,9 @@ def law(
     from batchlaw.laws.tables import law as law_of_table
 
     columns = {
-        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
-        "direction": direction, "missing": missing, "diverged_above": diverged_above, "diverged_where": diverged_where,
-        "optimizer": optimizer, "alpha": alpha,
+        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "average": average,
+        "where": where, "direction": direction, "missing": missing, "diverged_above": diverged_above,
+        "diverged_below": diverged_below, "diverged_where": diverged_where, "optimizer": optimizer, "alpha": alpha,
     }  # fmt: skip
     question = ""
     if is_file(data):
@@ -117,9 +121,11 @@ def transfer(
     score: ScoreOption = None,
     seed: SeedOption = None,
     by: ByOption = None,
+    average: AverageOption = None,
     where: WhereOption = None,
     missing: MissingOption = None,
     diverged_above: DivergedAboveOption = None,
+    diverged_below: DivergedBelowOption = None,
     diverged_where: DivergedWhereOption = None,
     direction: DirectionOption = None,
     optimizer: OptimizerOption = None,
@@ -142,9 +148,9 @@ def transfer(
     from batchlaw.laws.tables import transfer as transfer_of_table
 
     columns = {
-        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "where": where,
-        "direction": direction, "missing": missing, "diverged_above": diverged_above, "diverged_where": diverged_where,
-        "optimizer": optimizer, "alpha": alpha,
+        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "average": average,
+        "where": where, "direction": direction, "missing": missing, "diverged_above": diverged_above,
+        "diverged_below": diverged_below, "diverged_where": diverged_where, "optimizer": optimizer, "alpha": alpha,
     }  # fmt: skip
     question, metric = "", "score"
     if is_file(data):

@@ -163,6 +163,8 @@ def _show_preregistration(study: Study) -> None:
             soft_wrap=True,
             style="dim",
         )
+        if "grid" in entry:
+            output.print(f"   the grid is {entry['grid']}", soft_wrap=True, style="dim")
 
 
 def worker(

@@ -22,6 +22,10 @@ ScoreOption = Annotated[
     typer.Option("--score", metavar="COL[,COL…]", help="Column of the score, or several, a seed each."),
 ]
 SeedOption = Annotated[str | None, typer.Option("--seed", metavar="COL", help="Column that names the seed of a row.")]
+AverageOption = Annotated[
+    str | None,
+    typer.Option("--average", metavar="COL,…", help="Average over the levels of these, such as the weight decay."),
+]
 DirectionOption = Annotated[
     str | None, typer.Option("--direction", help="maximize (the default) or minimize the score.")
 ]
@@ -34,13 +38,15 @@ MissingOption = Annotated[
 ]
 DivergedAboveOption = Annotated[
     float | None,
-    typer.Option(
-        "--diverged-above", metavar="X", help="Runs with a score above X diverged; of a score that is minimized."
-    ),
+    typer.Option("--diverged-above", metavar="X", help="Runs with a score above X diverged; with minimize."),
+]
+DivergedBelowOption = Annotated[
+    float | None,
+    typer.Option("--diverged-below", metavar="X", help="Runs with a score below X diverged; with maximize."),
 ]
 DivergedWhereOption = Annotated[
     str | None,
-    typer.Option("--diverged-where", metavar="EXPR", help="Rows of runs that diverged, such as 'accuracy < 0.15'."),
+    typer.Option("--diverged-where", metavar="EXPR", help="Rows of runs that diverged, such as 'grad_norm > 1e4'."),
 ]
 AlphaOption = Annotated[
     float | None, typer.Option("--alpha", help="Level of the tests, and one less the confidence of intervals; 0.05.")

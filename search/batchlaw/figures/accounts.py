@@ -10,10 +10,10 @@ from batchlaw.errors import StudyError
 from batchlaw.laws import Law, known_laws
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.ranking import select, with_ties
-from batchlaw.results.records import TrialRecord, records_of
+from batchlaw.results.records import TrialRecord, known_trials
 from batchlaw.results.status import StudyStatus, status_of
 from batchlaw.spec import StudySpec
-from batchlaw.storage import StoredStudy, with_retries
+from batchlaw.storage import StoredStudy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Account:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on runs without a score of their own; none of a search."""
-        return notes_of(self.spec, self.records) if self.spec.claim else ()
+        return notes_of(self.spec, self.records) if self.judged else ()
 
     @property
     def costs(self) -> dict[str, str]:
@@ -67,14 +67,14 @@ def account_of(stored: StoredStudy) -> Account:
     """What is known of a study; a designed one that has not ended has no verdicts yet."""
     judged: list[Block] = []
     lack = None
-    records = with_retries(lambda: records_of(stored))
+    known = known_trials(stored)
     if stored.spec.claim is not None:
         try:
-            judged = findings_of(stored, None, seed=0, records=records)
+            judged = findings_of(stored, None, seed=0, known=known)
         except StudyError as error:
             lack = str(error)
-    laws = known_laws(stored.spec, records)
-    return Account(status=status_of(stored), records=records, judged=judged, lack=lack, laws=laws)
+    laws = known_laws(stored.spec, known.records, ended=known.ended)
+    return Account(status=status_of(stored), records=known.records, judged=judged, lack=lack, laws=laws)
 
 
 def _distinct(values: Iterable[str]) -> str:

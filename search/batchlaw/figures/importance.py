@@ -28,7 +28,7 @@ def importances(spec: StudySpec, records: list[TrialRecord]) -> dict[str, float]
     if spec.search is None:
         return {}
     complete = best_first(records, spec.direction)
-    distributions = distributions_of(spec.space)
+    distributions = distributions_of(spec)
     if len(complete) < _FEWEST or len(distributions) < 2 or complete[0].value == complete[-1].value:
         return {}
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # imports scikit-learn

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
 from batchlaw.claims.hypotheses import GIVEN_LABELS
@@ -20,7 +21,7 @@ from batchlaw.figures.style import (
     score_axis,
     words,
 )
-from batchlaw.stats.surface import Floats
+from batchlaw.stats.surface import Floats, Surface
 
 if TYPE_CHECKING:
     from batchlaw.claims.evidence import Evidence
@@ -51,20 +52,26 @@ def _shown(evidence: "Evidence", labels: Labels) -> Floats:
 def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
     """Mean scores over the given factor and batch size, with the best batch size of each level.
 
-    A cell without a score is left blank and marked by a cross.
+    A cell without a score is left blank and marked by a cross. On a staggered grid the cells of a learning rate reach
+    half of their spacing up and down, over the batch sizes of other learning rates.
     """
     surface, shown, given = evidence.forward.surface, _shown(evidence, labels), GIVEN_LABELS[evidence.given]
+    sizes = np.tile(surface.tuned, (len(surface.given), 1))
+    if _is_staggered(evidence):
+        nearest = _nearest_cells(surface)
+        shown, sizes = (np.take_along_axis(values, nearest, axis=1) for values in (shown, sizes))
     ends = [float(np.nanmin(shown)), float(np.nanmax(shown))]
     wide = not labels.maximize and is_wide(ends)
     # The axes number the levels, so that all cells have the same size whatever the levels are.
     x, y = np.arange(len(surface.given)), np.arange(len(surface.tuned))
     figure = go.Figure(
         go.Heatmap(
-            x=x, y=y, z=(np.log10(shown) if wide else shown).T, customdata=shown.T, coloraxis="coloraxis",
-            hovertemplate="%{customdata:.4f}<extra></extra>",
+            x=x, y=y, z=(np.log10(shown) if wide else shown).T, customdata=np.dstack([shown.T, sizes.T]),
+            coloraxis="coloraxis",
+            hovertemplate="batch size %{customdata[1]:g}: %{customdata[0]:.4f}<extra></extra>",
         )
     )  # fmt: skip
-    empty_x, empty_y = np.nonzero(surface.counts == 0)
+    empty_x, empty_y = np.nonzero(np.isnan(shown))
     if len(empty_x):
         figure.add_scatter(
             x=empty_x, y=empty_y, mode="markers", name="no score", hoverinfo="skip",
@@ -92,6 +99,27 @@ def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
         margin={"t": 30},
         height=_HEIGHT + 10,
     )
+
+
+def _is_staggered(evidence: "Evidence") -> bool:
+    """Whether each learning rate has batch sizes of its own, so that nothing is said of the best rate of one."""
+    return evidence.given == "lr" and evidence.reverse is None
+
+
+def _nearest_cells(surface: Surface) -> NDArray[np.intp]:
+    """For each cell the column of the cell with a score that lies nearest to it at the same given level.
+
+    It is the cell itself where none lies within half of the level's spacing. Returns (n_given, n_tuned).
+    """
+    octaves, columns = np.log2(surface.tuned), np.tile(np.arange(len(surface.tuned)), (len(surface.given), 1))
+    for row, there in enumerate(surface.counts > 0):
+        places = np.flatnonzero(there)
+        if len(places) < 2:
+            continue
+        away = np.abs(octaves[:, None] - octaves[places])
+        near = away.min(axis=1) <= np.median(np.diff(octaves[places])) / 2 + 0.01
+        columns[row, near] = places[away.argmin(axis=1)][near]
+    return columns
 
 
 def ridge_figure(evidence: "Evidence") -> go.Figure:
@@ -148,7 +176,7 @@ def curves(evidence: "Evidence", labels: Labels) -> go.Figure:
     for row, color in enumerate(colors):
         figure.add_scatter(
             x=surface.tuned, y=shown[row], mode="lines+markers", name=f"{surface.given[row]:.3g}",
-            line={"color": color}, error_y={"array": error[row], "thickness": 1},
+            line={"color": color}, error_y={"array": error[row], "thickness": 1}, connectgaps=True,
         )  # fmt: skip
     return finish(
         figure,

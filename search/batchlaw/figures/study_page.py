@@ -7,10 +7,10 @@ from batchlaw.errors import StudyError
 from batchlaw.figures.gallery import gallery
 from batchlaw.figures.note import note
 from batchlaw.recipe.result import Outcome
-from batchlaw.results.records import TrialRecord, records_of
+from batchlaw.results.records import KnownTrials, TrialRecord, known_trials
 from batchlaw.results.status import status_of
 from batchlaw.spec import StudySpec
-from batchlaw.storage import StoredStudy, with_retries, write_page
+from batchlaw.storage import StoredStudy, write_page
 
 if TYPE_CHECKING:
     from batchlaw.claims.designed import Block
@@ -33,25 +33,25 @@ def save_page(stored: StoredStudy, judged: "list[Block] | None" = None) -> None:
         WorkFailed: the database failed for good, or for longer.
     """
     status = status_of(stored)
-    records = with_retries(lambda: records_of(stored))
-    ended = status.slots.done == status.slots.total
+    known = known_trials(stored)
     if judged is None:
-        judged = _findings(stored, records) if stored.spec.claim and ended else []
-    laws = _laws(stored.spec, records) if ended else []
-    drawn = gallery(stored.spec, records, judged, laws)
+        judged = _findings(stored, known) if stored.spec.claim and known.ended else []
+    laws = _laws(stored.spec, known) if known.ended else []
+    drawn = gallery(stored.spec, known.records, judged, laws)
     figures = dict(islice(drawn.items(), _MOST_FIGURES))
     for figure in figures.values():
         figure.update_layout(height=None, width=None)  # the page gives every figure the same room
-    body = note(status, judged, _remarks(stored.spec, records) if judged else (), further=len(drawn) - len(figures))
+    remarks = _remarks(stored.spec, known.records) if judged else ()
+    body = note(status, judged, remarks, further=len(drawn) - len(figures))
     write_page(stored.storage.engine, stored.study, stored.study_id, figures, body)
 
 
-def _findings(stored: StoredStudy, records: list[TrialRecord]) -> "list[Block]":
-    """The findings of a designed study that has ended; empty if cells failed for good."""
+def _findings(stored: StoredStudy, known: KnownTrials) -> "list[Block]":
+    """The findings of a designed study that has ended; empty if no run has a score."""
     from batchlaw.claims.designed import findings_of  # scipy.stats takes half a second to import
 
     try:
-        return findings_of(stored, None, seed=0, records=records)
+        return findings_of(stored, None, seed=0, known=known)
     except StudyError:
         return []
 
@@ -63,10 +63,10 @@ def _remarks(spec: StudySpec, records: list[TrialRecord]) -> tuple[str, ...]:
     return notes_of(spec, records)
 
 
-def _laws(spec: StudySpec, records: list[TrialRecord]) -> "list[Law]":
+def _laws(spec: StudySpec, known: KnownTrials) -> "list[Law]":
     """The laws of the best learning rate; empty with too few complete trials."""
-    if sum(record.outcome == Outcome.COMPLETE for record in records) < FEWEST_OF_A_LAW:
+    if sum(record.outcome == Outcome.COMPLETE for record in known.records) < FEWEST_OF_A_LAW:
         return []
     from batchlaw.laws import known_laws  # SciPy takes half a second to import
 
-    return known_laws(spec, records)
+    return known_laws(spec, known.records, ended=known.ended)

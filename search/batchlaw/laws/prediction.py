@@ -129,7 +129,7 @@ def _moved(
         )
     return derive_moved(
         spec,
-        point_of(source.params, spec.space),
+        point_of(source.params, spec),
         old,
         batch_size=batch_size,
         peak_lr=lr if carried_by == "law" and lr is not None else old.peak_lr,

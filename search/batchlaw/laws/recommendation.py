@@ -12,7 +12,7 @@ from batchlaw.results.configuration import Configuration
 from batchlaw.results.interval import Interval
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.ranking import best_first, with_ties
-from batchlaw.results.records import TrialRecord, records_of
+from batchlaw.results.records import TrialRecord, known_trials
 from batchlaw.results.step_time import Profile
 from batchlaw.spec import StudySpec, TrainConfig
 
@@ -132,8 +132,9 @@ def recommendation_of_study(
         StudyError: no trial has finished.
         BatchlawError: no profile is of such a device; or see `recommend`.
     """
-    spec, records = stored.spec, records_of(stored)
-    return recommend(spec, records, known_laws(spec, records), _profile(stored, on), seconds=seconds, devices=devices)
+    spec, known = stored.spec, known_trials(stored)
+    laws = known_laws(spec, known.records, ended=known.ended)
+    return recommend(spec, known.records, laws, _profile(stored, on), seconds=seconds, devices=devices)
 
 
 def _profile(stored: "StoredStudy", on: str | None) -> Profile | None:

@@ -10,7 +10,7 @@ from batchlaw.laws.law import Law, bending, with_strata
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
 from batchlaw.results.ranking import best_first, best_per
-from batchlaw.results.records import TrialRecord, records_of
+from batchlaw.results.records import TrialRecord, known_trials
 from batchlaw.spec import StudySpec, extremes, levels_of
 from batchlaw.stats.law import law_of
 from batchlaw.stats.noise import NoiseScale, simple_noise_scale
@@ -22,25 +22,38 @@ if TYPE_CHECKING:
     from batchlaw.storage import StoredStudy
 
 
-def laws_of(spec: StudySpec, records: list[TrialRecord], *, seed: int = 0) -> list[Law]:
+def laws_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False, seed: int = 0) -> list[Law]:
     """The law of each stratum, with the reason where there is none.
 
     A designed study has a surface for each stratum. A search has no grid: a curve is fitted to the completed trials of
     each optimizer, which is a guide and no test.
 
+    Args:
+        spec: the study.
+        records: its trials.
+        ended: whether no trial of it is left, so that cells without a result stay without.
+        seed: of the bootstraps.
+
     Raises:
-        StudyError: cells of a designed study have not been run, or it has too few learning rates.
+        StudyError: cells of a designed study have not been run, it has too few learning rates, or its grid is
+            staggered.
     """
     if spec.claim is None:
         return [_of_trials(spec, str(family), records, seed) for family in extremes(spec.space.optimizer)]
     if len(levels_of(spec.space.base_lr)) < 3 or len(levels_of(spec.space.batch_size)) < 3:
         raise StudyError(f"study {spec.name!r} has too few learning rates or batch sizes for a law; 3 of each or more")
+    if spec.is_staggered:
+        raise StudyError(
+            f"study {spec.name!r} has a staggered grid; a law compares learning rates at one batch size, which needs "
+            'grid = "crossed"'
+        )
     from batchlaw.claims.designed import surfaces_of  # pandas, which a search does without
-    from batchlaw.claims.runs import runs_of, varied_factors
+    from batchlaw.claims.planned import varied_factors
+    from batchlaw.claims.runs import runs_of
 
     laws = []
     parts = _strata(records, spec, [name for name in varied_factors(spec) if name not in ("batch_size", "base_lr")])
-    for stratum, surface in surfaces_of(spec, runs_of(spec, records), "lr"):
+    for stratum, surface in surfaces_of(spec, runs_of(spec, records, ended=ended), "lr"):
         # The same draws as for the slope of ε_opt(B) in `claim`.
         _, generator = np.random.default_rng(seed).spawn(2)
         found = ridge(surface.transposed(), generator, alpha=spec.claim.alpha)
@@ -58,8 +71,8 @@ def law_of_study(stored: "StoredStudy", *, bootstrap_seed: int = 0) -> Law:
     Raises:
         StudyError: cells of a designed study have no result, or it has too few learning rates or batch sizes.
     """
-    spec = stored.spec
-    return with_strata(laws_of(spec, records_of(stored), seed=bootstrap_seed), best_score(spec))
+    spec, known = stored.spec, known_trials(stored)
+    return with_strata(laws_of(spec, known.records, ended=known.ended, seed=bootstrap_seed), best_score(spec))
 
 
 def best_score(spec: StudySpec) -> Callable[[Law], float]:
@@ -73,10 +86,10 @@ def best_score(spec: StudySpec) -> Callable[[Law], float]:
     return score
 
 
-def known_laws(spec: StudySpec, records: list[TrialRecord]) -> list[Law]:
-    """The laws; none where the study is too small for one or has cells without a result."""
+def known_laws(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False) -> list[Law]:
+    """The laws, as `laws_of`; none where it raises."""
     try:
-        return laws_of(spec, records)
+        return laws_of(spec, records, ended=ended)
     except StudyError:
         return []
 
@@ -88,7 +101,7 @@ def _strata(
     parts: dict[tuple[tuple[str, Any], ...], list[TrialRecord]] = {}
     for record in records:
         if record.config:
-            point = point_of(record.params, spec.space)
+            point = point_of(record.params, spec)
             parts.setdefault(tuple((name, getattr(point, name)) for name in names), []).append(record)
     return parts
 

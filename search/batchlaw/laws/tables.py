@@ -30,9 +30,11 @@ def law(
     direction: str = "maximize",
     seed: str | None = None,
     by: str | Sequence[str] | None = None,
+    average: str | Sequence[str] | None = None,
     where: str | None = None,
     missing: Literal["missing", "diverged"] = "missing",
     diverged_above: float | None = None,
+    diverged_below: float | None = None,
     diverged_where: str | None = None,
     optimizer: str = "sgd",
     alpha: float = 0.05,
@@ -49,9 +51,12 @@ def law(
         direction: "maximize" or "minimize" the score.
         seed: the column that names the seed of a row. Without it repeated rows are independent runs.
         by: a column, or several, such as the optimizer; each of their levels has its own law, in `strata`.
+        average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
+            and seed may differ in no other hyperparameter.
         where: an expression for the rows to keep, as for `batchlaw.claim`.
         missing: "diverged" takes missing scores as those of runs that diverged, as for `batchlaw.claim`.
-        diverged_above: runs with a loss above this number diverged, as for `batchlaw.claim`.
+        diverged_above: runs with a score above this number diverged; of a score to minimize.
+        diverged_below: runs with a score below this number diverged; of a score to maximize.
         diverged_where: an expression for the rows of runs that diverged.
         optimizer: of the runs, where no column of `by` is called so. It decides which curve with a critical batch size
             is tried beside a straight line.
@@ -76,7 +81,8 @@ def law(
     """
     laws = _laws(
         data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
-        seed=seed, by=by, where=where, missing=missing, diverged_above=diverged_above, diverged_where=diverged_where,
+        seed=seed, by=by, average=average, where=where, missing=missing, diverged_above=diverged_above,
+        diverged_below=diverged_below, diverged_where=diverged_where,
     )  # fmt: skip
     return with_strata(laws, _best_score)
 
@@ -90,9 +96,11 @@ def transfer(
     direction: str = "maximize",
     seed: str | None = None,
     by: str | Sequence[str] | None = None,
+    average: str | Sequence[str] | None = None,
     where: str | None = None,
     missing: Literal["missing", "diverged"] = "missing",
     diverged_above: float | None = None,
+    diverged_below: float | None = None,
     diverged_where: str | None = None,
     optimizer: str = "sgd",
     alpha: float = 0.05,
@@ -112,9 +120,12 @@ def transfer(
         direction: "maximize" or "minimize" the score.
         seed: the column that names the seed of a row; needed where a cell has several rows.
         by: a column, or several; each of their levels has its own costs, in `strata`.
+        average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
+            and seed may differ in no other hyperparameter.
         where: an expression for the rows to keep, as for `batchlaw.claim`.
         missing: "diverged" takes missing scores as those of runs that diverged, as for `batchlaw.claim`.
-        diverged_above: runs with a loss above this number diverged, as for `batchlaw.claim`.
+        diverged_above: runs with a score above this number diverged; of a score to minimize.
+        diverged_below: runs with a score below this number diverged; of a score to maximize.
         diverged_where: an expression for the rows of runs that diverged.
         optimizer: of the runs, as for `law`.
         alpha: one less the confidence of every interval.
@@ -137,7 +148,8 @@ def transfer(
     """
     laws = _laws(
         data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
-        seed=seed, by=by, where=where, missing=missing, diverged_above=diverged_above, diverged_where=diverged_where,
+        seed=seed, by=by, average=average, where=where, missing=missing, diverged_above=diverged_above,
+        diverged_below=diverged_below, diverged_where=diverged_where,
     )  # fmt: skip
     parts = []
     for found in laws:

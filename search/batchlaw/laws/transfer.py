@@ -12,7 +12,7 @@ from batchlaw.laws.prediction import TARGETS
 from batchlaw.laws.studies import best_score, laws_of
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.plain import plain
-from batchlaw.results.records import records_of
+from batchlaw.results.records import known_trials
 from batchlaw.spec import StudySpec
 from batchlaw.stats.contrast import Contrast
 from batchlaw.stats.curves import LINE
@@ -181,7 +181,8 @@ def transfer_of_study(
             f"study {spec.name!r} was searched: the cost of a rule needs every learning rate at every batch size, as a "
             "study file with [claim] in place of [search] has"
         )
-    laws = laws_of(spec, records_of(stored), seed=bootstrap_seed)
+    known = known_trials(stored)
+    laws = laws_of(spec, known.records, ended=known.ended, seed=bootstrap_seed)
     score_of = best_score(spec)
     return joined(transfers_of(spec, laws, reference=reference_batch_size), lambda part: score_of(part.law))
 

@@ -36,6 +36,8 @@ class Cost:
     cells: int
     replicates: int
     runs: int
+    # Of a staggered grid the batch sizes, and the learning rates (base_lr) that have them.
+    staggered: tuple[tuple[tuple[int, ...], tuple[float, ...]], ...] = ()
     workers: int
     seconds: float | None  # of wall time; None for a training function of one's own, which is not measured
     slope_half_widths: tuple[float, float] | None  # of the expected interval, from … to; None with one learning rate
@@ -49,6 +51,10 @@ class Cost:
         )
         lines = [
             f"{self.study}: {self.cells} cells × {self.replicates} replicates = {self.runs} runs",
+            *(
+                f"batch sizes {', '.join(map(str, sizes))} at base_lr {', '.join(f'{rate:.4g}' for rate in rates)}"
+                for sizes, rates in self.staggered
+            ),
             f"about {time} of training with {self.workers} workers on this machine",
         ]
         if self.slope_half_widths:
@@ -71,7 +77,7 @@ def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
     if spec.claim.design == "adaptive":
         raise StudyError(f"study {spec.name!r} has an adaptive design, whose batch sizes are not known beforehand")
     n = spec.claim.replicates
-    combinations = cells(spec.space)
+    combinations = cells(spec)
     x = np.log2(levels_of(spec.space.base_lr))
     spread = float(np.sqrt(((x - x.mean()) ** 2).sum()))
     t = float(special.stdtrit(n - 1, 1 - spec.claim.alpha / 2))
@@ -81,10 +87,19 @@ def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
         cells=len(combinations),
         replicates=n,
         runs=n * len(combinations),
+        staggered=_staggered(spec) if spec.is_staggered else (),
         workers=workers,
         seconds=None if spec.task is None else _seconds_together(spec, runtime, workers),
         slope_half_widths=(low / spread, high / spread) if spread else None,
     )
+
+
+def _staggered(spec: StudySpec) -> tuple[tuple[tuple[int, ...], tuple[float, ...]], ...]:
+    """Each row of batch sizes of a staggered grid, with its learning rates."""
+    rows: dict[tuple[int, ...], list[float]] = {}
+    for base_lr, sizes in spec.batch_sizes.items():
+        rows.setdefault(tuple(sizes.values()), []).append(base_lr)
+    return tuple((sizes, tuple(rates)) for sizes, rates in rows.items())
 
 
 def _seconds_together(spec: StudySpec, runtime: Runtime, workers: int) -> float:
@@ -118,7 +133,7 @@ def _seconds(spec: StudySpec, device: torch.device, data_dir: Path, threads: int
     train = load_parts(spec.task, device, data_dir).train
     starting = time.time() - began
     seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
-    configs = [derive(spec, point_of(cell, spec.space), seeds) for cell in cells(spec.space)]
+    configs = [derive(spec, point_of(cell, spec), seeds) for cell in cells(spec)]
     runs_a_second: dict[tuple[int, str], float] = {}  # steps of single runs in a second
     total = 0.0
     for slot, config in enumerate(configs):
@@ -127,7 +142,7 @@ def _seconds(spec: StudySpec, device: torch.device, data_dir: Path, threads: int
             schedule = schedule_of(config)
             together = [config]
             if not spec.claim.times_steps:
-                together += [configs[other] for other in companions(spec.space, slot)]
+                together += [configs[other] for other in companions(spec, slot)]
             size = stack_size(together, train, schedule) if can_stack(together) else 1
             stack = stack_of(together, size, train, schedule)
             runs_a_second[key] = size / seconds_a_step(stack, min(12, schedule.steps))

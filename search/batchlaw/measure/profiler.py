@@ -69,7 +69,7 @@ def profile_of(
     assert spec.task is not None
     train = load_parts(spec.task, runtime.device, runtime.data_dir).train
     bench = _Bench(spec, spec.task, train, runtime)
-    sizes = batch_sizes_of(spec.space)
+    sizes = batch_sizes_of(spec.trial_space)
     rows: list[Row] = []
     families = families or extremes(spec.space.optimizer)
     total, done = len(families) * len(sizes) * (STRETCHES + 1), count(1)

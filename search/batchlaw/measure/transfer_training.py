@@ -106,7 +106,7 @@ def _config(spec: StudySpec, law: Law, reference: int, name: str, batch_size: in
     sde = name == "sde"
     return derive_moved(
         spec,
-        point_of(trial.params, spec.space),
+        point_of(trial.params, spec),
         trial.known_config,
         batch_size=batch_size,
         peak_lr=float(2 ** law.ridge.best[reference]) if sde else peak_lr,

@@ -61,7 +61,7 @@ def cells_together(spec: StudySpec, study_seed: int, cells: Sequence[Mapping[str
         runtime: where they train.
     """
     seeds = run_seeds(study_seed, spec.arm.replicates)
-    configs = [derive(spec, point_of(cell, spec.space), seeds) for cell in cells]
+    configs = [derive(spec, point_of(cell, spec), seeds) for cell in cells]
     task = configs[0].task
     assert task is not None
     runtime.threads.use(runtime.choose_threads(configs[:1]))

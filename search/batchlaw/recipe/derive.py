@@ -191,7 +191,7 @@ def check_space(spec: StudySpec) -> None:
     Raises:
         SpecError: a corner cannot be trained.
     """
-    ends = {knob.name: extremes(getattr(spec.space, knob.name)) for knob in KNOBS}
+    ends = {knob.name: extremes(getattr(spec.trial_space, knob.name)) for knob in KNOBS}
     numbers = {knob.name for knob in KNOBS if knob.kind is not str}
     corners = [{min(ends[name]), max(ends[name])} if name in numbers else ends[name] for name in _DECISIVE]
     anywhere = {name: values[0] for name, values in ends.items()}

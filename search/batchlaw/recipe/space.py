@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from batchlaw.spec import FloatRange, IntRange, Space, levels_of
+from batchlaw.spec import FloatRange, IntRange, StudySpec, levels_of
 from batchlaw.spec.knobs import KNOBS, Point
 
 
@@ -70,41 +70,53 @@ class _DistributionRecorder:
         return choices[0]
 
 
-def distributions_of(space: Space) -> dict[str, BaseDistribution]:
+def distributions_of(spec: StudySpec) -> dict[str, BaseDistribution]:
     """The distributions of the parameters of every trial, by name."""
     recorder = _DistributionRecorder()
-    suggest(recorder, space)
+    suggest(recorder, spec)
     return recorder.distributions
 
 
-def cells(space: Space) -> list[dict[str, Any]]:
-    """The parameters of every combination of levels, the smallest batch sizes first, since they train longest."""
+def cells(spec: StudySpec) -> list[dict[str, Any]]:
+    """The parameters of every combination of levels, the smallest batch sizes first, since they train longest.
+
+    On a staggered grid each learning rate has batch sizes of its own.
+    """
     levels: dict[str, tuple[Any, ...]] = {}
     for knob in KNOBS:
-        dimension = getattr(space, knob.name)
-        if isinstance(dimension, IntRange):
+        dimension = getattr(spec.space, knob.name)
+        if knob.name == "batch_size" and spec.is_staggered:
+            levels["batch_size"] = levels_of(dimension)
+        elif isinstance(dimension, IntRange):
             levels[f"log2_{knob.name}"] = tuple(int(log2(level)) for level in levels_of(dimension))
         elif isinstance(dimension, tuple):
             levels[knob.name] = dimension
     combinations = [dict(zip(levels, values, strict=True)) for values in product(*levels.values())]
+    if spec.is_staggered:
+        sizes = spec.batch_sizes
+        combinations = [cell | {"batch_size": sizes[cell["base_lr"]][cell["batch_size"]]} for cell in combinations]
     return sorted(combinations, key=lambda cell: cell.get("log2_batch_size", cell.get("batch_size", 0)))
 
 
-def companions(space: Space, slot: int) -> list[int]:
-    """The other slots whose cells differ from that of `slot` in the learning rate only, in ascending order."""
-    every = cells(space)
+def companions(spec: StudySpec, slot: int) -> list[int]:
+    """The other slots whose cells differ from that of `slot` in the learning rate only, in ascending order.
+
+    On a staggered grid these are a third of the learning rates, those that have the batch size as well.
+    """
+    every = cells(spec)
     own = every[slot] | {"base_lr": None}
     return [other for other, cell in enumerate(every) if other != slot and cell | {"base_lr": None} == own]
 
 
-def point_of(params: Mapping[str, Any], space: Space) -> Point:
+def point_of(params: Mapping[str, Any], spec: StudySpec) -> Point:
     """The point of stored parameters."""
-    return suggest(Suggested(params), space)
+    return suggest(Suggested(params), spec)
 
 
-def suggest(trial: Suggests, space: Space) -> Point:
+def suggest(trial: Suggests, spec: StudySpec) -> Point:
     """The point of a trial: each knob is fixed, one of a list, or a number of a range on the scale that is searched."""
     point: dict[str, Any] = {}
+    space = spec.trial_space
     for knob in KNOBS:
         name, dimension = knob.name, getattr(space, knob.name)
         if isinstance(dimension, FloatRange) and knob.scale == "log(1-x)":

@@ -16,7 +16,7 @@ from batchlaw.recipe.result import Outcome
 from batchlaw.results.attributes import CONFIG, OUTCOME, REASON, RESULT, THREADS
 from batchlaw.results.result import TrialResult
 from batchlaw.spec import TrainConfig
-from batchlaw.storage import StoredStudy, heads_of, trials_of
+from batchlaw.storage import StoredStudy, heads_of, trials_of, with_retries
 
 _OF_STATE = {
     TrialState.COMPLETE: Outcome.COMPLETE,
@@ -100,6 +100,24 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+@dataclass(frozen=True)
+class KnownTrials:
+    """The trials of a study, and whether none is left to run."""
+
+    records: list[TrialRecord]
+    ended: bool
+
+
+def known_trials(stored: StoredStudy) -> KnownTrials:
+    """Read the trials of a study.
+
+    Raises:
+        StudyError: what is stored of a trial cannot be read.
+    """
+    ended = with_retries(stored.slots.counts).ended  # first, so that every trial of a study that has ended is read
+    return KnownTrials(with_retries(lambda: records_of(stored)), ended)
 
 
 def record_at(stored: StoredStudy, number: int) -> TrialRecord:

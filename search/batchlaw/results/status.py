@@ -28,7 +28,7 @@ class StudyStatus:
     @property
     def state(self) -> str:
         """`done`, `running` while workers are alive, or `waiting` for workers."""
-        if self.slots.done == self.slots.total:
+        if self.slots.ended:
             return "done"
         return "running" if any(worker.state in ("idle", "training") for worker in self.workers) else "waiting"
 

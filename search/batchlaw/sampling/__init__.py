@@ -33,13 +33,13 @@ def sampler(spec: StudySpec, study_seed: int, slot: int, study: Study | None = N
             return _ridge_sampler(spec, seed, slot)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return PartialFixedSampler(cells(spec.space)[slot], RandomSampler(seed=seed))
+            return PartialFixedSampler(cells(spec)[slot], RandomSampler(seed=seed))
     if search.sampler == "gp":
         return GPSampler(seed=seed, deterministic_objective=False)
     if search.sampler == "per-second":
         from batchlaw.sampling.per_second import PerSecondSampler  # SciPy takes half a second to import
 
-        return PerSecondSampler(seed=seed, space=distributions_of(spec.space), study=study)
+        return PerSecondSampler(seed=seed, space=distributions_of(spec), study=study)
     if search.sampler == "random":
         return RandomSampler(seed=seed)
     if search.sampler == "qmc":
@@ -47,7 +47,7 @@ def sampler(spec: StudySpec, study_seed: int, slot: int, study: Study | None = N
             warnings.simplefilter("ignore", ExperimentalWarning)
             # All trials share one sequence, so they need the same seed; the database hands out its points.
             return QMCSampler(seed=derive_seed(study_seed, "sampler"), scramble=True, warn_independent_sampling=False)
-    return KnownSpaceTPESampler(distributions_of(spec.space), seed=seed)
+    return KnownSpaceTPESampler(distributions_of(spec), seed=seed)
 
 
 def _ridge_sampler(spec: StudySpec, seed: int, slot: int) -> BaseSampler:

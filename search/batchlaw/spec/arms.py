@@ -10,6 +10,8 @@ from batchlaw.spec.needs import MEASURES, HypothesisName, Measure
 Direction = Literal["maximize", "minimize"]
 _FEWEST_SEEDS = 5  # replicates of a factorial design; the variance over seeds decides its claims
 _ADAPTIVE: tuple[HypothesisName, ...] = ("H9",)  # an adaptive design finds only the best batch size at each rate
+_STAGGERED: tuple[HypothesisName, ...] = ("H9",)  # a staggered grid as well
+_OF_RATES: tuple[HypothesisName, ...] = ("H3", "H4", "H5", "H6", "H7", "H12", "H13", "H14", "H16", "H19")
 FEWEST_ROUNDS = 8  # of an adaptive design: three for a first estimate and five for a parabola (assumption)
 
 
@@ -38,12 +40,14 @@ class Search(Arm):
 class Claim(Arm):
     """The designed arm, whose trials are never pruned.
 
-    A factorial design runs every combination of the levels in [space] on the same seeds. An adaptive design runs batch
+    A factorial design runs every combination of the levels in [space] on the same seeds. On a staggered grid the batch
+    sizes of successive learning rates are shifted by 0, 1/3 and 2/3 of their spacing. An adaptive design runs batch
     sizes where the best batch size of a learning rate is still uncertain.
     """
 
     hypotheses: Annotated[tuple[HypothesisName, ...], Field(min_length=1)]
     design: Literal["factorial", "adaptive"] = "factorial"
+    grid: Literal["crossed", "staggered"] = "crossed"  # of a factorial design
     runs: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # number of trials of an adaptive design
     replicates: Annotated[int, Field(ge=1, le=1000)] = 5
     metric: str = "validation_loss"
@@ -74,7 +78,14 @@ class Claim(Arm):
                 raise refuse(f"must be greater than or equal to {_FEWEST_SEEDS}", self.replicates, "replicates")
             if self.runs is not None:
                 raise refuse('belongs to design = "adaptive"; a factorial runs every cell', self.runs, "runs")
+            for name in self.hypotheses if self.grid == "staggered" else ():
+                if name not in _STAGGERED:
+                    why = "compares learning rates at one batch size" if name in _OF_RATES else "needs a crossed grid"
+                    only = f'grid = "staggered" suits {", ".join(_STAGGERED)} alone'
+                    raise refuse(f"{name} {why}; {only}", name, "hypotheses")
             return self
+        if self.grid != "crossed":
+            raise refuse('belongs to design = "factorial"', self.grid, "grid")
         for name in self.hypotheses:
             if name not in _ADAPTIVE:
                 raise refuse(f"an adaptive design can judge {', '.join(_ADAPTIVE)} only", name, "hypotheses")

@@ -10,6 +10,7 @@ from batchlaw.spec.base import Frozen, Positive, refuse
 from batchlaw.spec.budget import Budget
 from batchlaw.spec.config import PLACEHOLDERS
 from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, fields_of, levels_of
+from batchlaw.spec.grid import staggered
 from batchlaw.spec.needs import NEAR_SADDLE, check_needs
 from batchlaw.spec.schedule import Schedule
 from batchlaw.spec.space import Space
@@ -63,6 +64,28 @@ class StudySpec(Frozen):
     def chance(self) -> float | None:
         """The score of guessing; None without a task."""
         return None if self.task is None else DATASETS[self.task.dataset].chance(self.arm.metric)
+
+    @property
+    def is_staggered(self) -> bool:
+        """Whether each learning rate of a designed study has batch sizes of its own."""
+        return self.claim is not None and self.claim.grid == "staggered"
+
+    @property
+    def batch_sizes(self) -> dict[float, dict[int, int]]:
+        """Of a designed study: at each `base_lr`, ascending, the batch size trained for each level in [space]."""
+        levels = sorted(levels_of(self.space.batch_size))
+        return {
+            base_lr: dict(zip(levels, staggered(levels, turn) if self.is_staggered else levels, strict=True))
+            for turn, base_lr in enumerate(sorted(levels_of(self.space.base_lr)))
+        }
+
+    @property
+    def trial_space(self) -> Space:
+        """The space that trials are drawn from: [space], with every batch size of a staggered grid as a choice."""
+        if not self.is_staggered:
+            return self.space
+        sizes = {size for at_rate in self.batch_sizes.values() for size in at_rate.values()}
+        return self.space.model_copy(update={"batch_size": tuple(sorted(sizes))})
 
     @model_validator(mode="after")
     def _consistent(self) -> "StudySpec":
@@ -122,8 +145,12 @@ class StudySpec(Frozen):
             if level > left:
                 raise refuse(f"must be at most {left}, what validation_fraction leaves", level, "space.train_size")
 
+    @property
+    def _smallest_train_size(self) -> int:
+        return min(extremes(self.space.train_size)) if self.space.train_size is not None else self.n_train
+
     def _check_batch_sizes(self) -> None:
-        smallest = min(extremes(self.space.train_size)) if self.space.train_size is not None else self.n_train
+        smallest = self._smallest_train_size
         sizes = fields_of(self.space.batch_size, "space.batch_size")
         if self.schedule.max_batch_size is not None:
             sizes.append(("schedule.max_batch_size", self.schedule.max_batch_size))
@@ -149,6 +176,10 @@ class StudySpec(Frozen):
         check_needs(self.space, claim.hypotheses)
         if claim.design == "adaptive":
             self._check_adaptive(claim)
+        largest = max(levels_of(self.trial_space.batch_size))
+        if largest > self._smallest_train_size:
+            bound = f"must be at most {self._smallest_train_size}, the training size"
+            raise refuse(f"the largest batch size of a staggered grid {bound}", largest, "claim.grid")
         if "H18" in claim.hypotheses and self.task is not None:
             init_scale = self.task.model_options.init_scale
             if init_scale is None or init_scale > NEAR_SADDLE:

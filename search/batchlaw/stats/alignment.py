@@ -32,7 +32,9 @@ _LOWER, _HIGHER = 0.2, (0.8, 0.65, 0.5, 0.4)  # heights of a flank, of the rows'
 _FEWEST_FLANKS, _FLANKS_OCTAVES = 5, 3.0  # rows whose flank reaches both heights
 _CHANGE = 1.5  # a change of a flank's width counts half where it is √1.5 of its standard errors
 _USUAL_CHANGE = 0.1  # by how much the slope of feet usually differs from that of the curves, where shapes change
-_FOOT_ERRORS = 1.6  # standard errors of the slope of feet
+_FURTHEST_INWARDS = 2.0  # widths of a flank from its lower height to its foot, at most
+_TINY = float(np.finfo(float).tiny)
+_FOOT_ERRORS = 1.8  # standard errors of the slope of feet
 _SWEEPS = 8  # between curve and offsets, at most
 _SETTLED = 1e-3  # change of an offset
 _SLOPES_OF_TURNS = 9  # slopes for which turning points are sought
@@ -85,7 +87,7 @@ def align(cells: Cells, x: Floats, allowed: tuple[float, float], alpha: float) -
     ends = float(slopes[max(kept[0] - 1, 0)]), float(slopes[min(kept[-1] + 1, len(slopes) - 1)])
     chosen = np.unique(kept[np.linspace(0, len(kept) - 1, _SLOPES_OF_TURNS).round().astype(int)])
     turns = [(float(slopes[at]), *rows.turns(slopes[at], least + limit)) for at in chosen]
-    interval = rows.with_changing_shape(*ends)
+    interval = rows.with_changing_shape(*ends, turns)
     turns = [(interval[0], *turns[0][1:]), *turns, (interval[1], *turns[-1][1:])]
     return Alignment(slopes, missed - least, least, len(cells.means) - len(x), limit, tuple(turns), interval)
 
@@ -158,31 +160,46 @@ class _Rows:
             float(places[high]) if high < len(u) else np.inf,
         )
 
-    def with_changing_shape(self, low: float, high: float) -> tuple[float, float]:
+    def with_changing_shape(
+        self, low: float, high: float, turns: list[tuple[float, float, float]]
+    ) -> tuple[float, float]:
         """The interval of the slope, extended where the curves' flanks grow steeper or flatter from row to row.
 
         A flank that does so mimics a shift, which no fit of one curve can tell from a shift of the optimum. Its foot
-        does not take part in it: the place where the line through two of its heights reaches the bottom. So the
-        interval is extended towards the slope of the feet of each flank, the further the clearer the change, and the
-        better the slope of the feet is known.
+        does not take part in it: the place that lies as far inwards of a low height, in widths of the flank, as the
+        turning point does on average. So the interval is extended towards the slope of the feet of each flank, the
+        further the clearer the change, and the better the slope of the feet is known.
+
+        Args:
+            low: the lower end of the interval without that.
+            high: the upper end.
+            turns: as in `Alignment`.
         """
         middle, ends = (low + high) / 2, [low, high]
+        bounded = np.array([turn for turn in turns if np.isfinite(turn).all()])
+        turn = float(bounded[:, 1:].mean()) if len(bounded) else None
         for side in (-1, 1):
             flank = self._flank(side)
             if flank is None:
                 continue
-            x, feet, widths = flank
-            foot, error = _line(x, feet)
+            x, lower, widths = flank
+            inwards = _LOWER / (_HIGHER[0] - _LOWER)
+            if turn is not None:
+                inwards = abs(float((lower - turn - middle * x).mean())) / max(abs(float(widths.mean())), _TINY)
+            foot, error = _line(x, lower - min(inwards, _FURTHEST_INWARDS) * widths)
             change, its_error = _line(x, widths)
             share = max(
-                change**2 / max(change**2 + _CHANGE * its_error**2, np.finfo(float).tiny),
+                change**2 / max(change**2 + _CHANGE * its_error**2, _TINY),
                 _USUAL_CHANGE**2 / (_USUAL_CHANGE**2 + error**2),
             )
             ends += [middle + share * (foot + sign * _FOOT_ERRORS * error - middle) for sign in (-1, 1)]
         return min(ends), max(ends)
 
     def _flank(self, side: int) -> tuple[Floats, Floats, Floats] | None:
-        """The rows x whose flank on a side reaches two heights, its foot and its width in octaves; None if few do."""
+        """The rows x whose flank on a side reaches two heights, the place of the lower and the way to the higher.
+
+        Places are log₂ of the tuned level. None if few rows do.
+        """
         flanks = []
         for row in range(int(self.row.max()) + 1):
             own = np.flatnonzero(self.row == row)
@@ -198,7 +215,7 @@ class _Rows:
                     np.array([np.interp(height * top, heights, places) for _, heights, places in reach])
                     for height in (_LOWER, share)
                 )
-                return x, lower - (higher - lower) * _LOWER / (share - _LOWER), higher - lower
+                return x, lower, higher - lower
         return None
 
     def _fit(self, order: np.ndarray, offsets: Floats, turn: int | None) -> _Fit:

@@ -116,7 +116,7 @@ class Observations:
         return cls(
             rows=rows,
             x=np.log2(ridge.given[rows]),
-            y=ridge.best[rows],
+            y=np.where(ridge.exact, ridge.resampled.mean(axis=0), ridge.best)[rows],
             exact=(status == "identified") & ridge.exact[rows],
             low=np.where(status == "left_censored", -np.inf, ridge.low[rows]),
             high=np.where(status == "right_censored", np.inf, ridge.high[rows]),

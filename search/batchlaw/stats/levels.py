@@ -21,7 +21,7 @@ class Optimum:
     """The best tuned level at one given level, log₂."""
 
     status: Status
-    best: float  # a point of the set, never among diverged runs
+    best: float  # the best level tried, if the set contains it, else the nearest end
     low: float  # the confidence set, within the levels tried
     high: float
     closed: bool = False  # the runs bound it on both sides
@@ -34,7 +34,7 @@ class Level:
 
     places: Floats  # (n,) log₂ of the tuned levels
     means: Floats  # (n,) higher is better
-    covariance: Floats  # (n, n) of the errors of the means
+    variances: Floats  # (n,) of the means, without what all cells have in common
     dead: Bools  # (n,) no run was stable
     degrees_of_freedom: float  # of the variances
 
@@ -43,7 +43,7 @@ class Level:
         """The cells of a given level that were run; there may be none."""
         row = np.flatnonzero(cells.given[cells.level] == given)
         return cls(
-            cells.place[row], cells.means[row], cells.covariance[np.ix_(row, row)], cells.dead[row],
+            cells.place[row], cells.means[row], cells.own_variances[row], cells.dead[row],
             cells.degrees_of_freedom,
         )  # fmt: skip
 
@@ -54,9 +54,10 @@ class Level:
 
     def own_set(self, alpha: float) -> tuple[float, float]:
         """The confidence set of the optimum from the level's own runs, log₂; infinite where it is open."""
-        low, high = bounds(self.places, -self.means, self.covariance, self.degrees_of_freedom, alpha)
-        # Where the ends have changed sides the curve has two turns, and says nothing.
-        return (float(low), float(high)) if self.live and low < high else OPEN
+        if not self.live:
+            return OPEN
+        low, high = bounds(self.places, -self.means, self.variances, self.degrees_of_freedom, alpha)
+        return float(low), float(high)
 
     def optimum(self, ends: Floats, tuned: Floats) -> Optimum:
         """The optimum whose confidence set has these ends (2,), log₂; `tuned` are the levels that could be tried."""
@@ -69,14 +70,13 @@ class Level:
         found = _inside(ends, self.places, self.dead)
         open_low, open_high = found[0] < first, found[1] > last
         low, high = np.clip(found, first, last)
-        wide = high - low >= WIDEST_OCTAVES
+        wide = high - low > WIDEST_OCTAVES + 1e-9
         status: Status = "left_censored" if open_low else "right_censored" if open_high else "identified"
         if (open_low and open_high) or (wide and status == "identified"):
             status = "undecided"
-        best = (low + high) / 2 if status == "identified" else self.places[top]
         return Optimum(
             status,
-            best=float(np.clip(best, *self.places[list(stable)])),
+            best=float(np.clip(self.places[top], low, high)),
             low=float(low),
             high=float(high),
             closed=not (open_low or open_high),

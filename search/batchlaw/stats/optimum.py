@@ -37,7 +37,7 @@ class Ridge:
     given: Floats  # (n_given,) levels
     tuned: Floats  # (n_tuned,) levels
     status: tuple[Status, ...]  # n_given
-    best: Floats  # (n_given,) log₂ of a point of the set, never among diverged runs
+    best: Floats  # (n_given,) log₂ of the best level tried that the set contains
     standard_error: Floats  # (n_given,) octaves
     low: Floats  # (n_given,) log₂, the confidence set, within the levels tried
     high: Floats  # (n_given,)

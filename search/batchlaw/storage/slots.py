@@ -48,6 +48,11 @@ class SlotCounts:
         """The budget of trials."""
         return self.open + self.held + self.done
 
+    @property
+    def ended(self) -> bool:
+        """Whether no trial is left to run."""
+        return self.done == self.total
+
 
 class Slots:
     """The slots of one study."""

@@ -161,7 +161,7 @@ def n_trials(spec: StudySpec) -> int:
     """The number of trials of a study."""
     if spec.search is not None:
         return spec.search.trials
-    return spec.claim.runs if spec.claim and spec.claim.runs else len(cells(spec.space))
+    return spec.claim.runs if spec.claim and spec.claim.runs else len(cells(spec))
 
 
 def check_tables(storage: RDBStorage) -> None:

@@ -9,7 +9,7 @@ from batchlaw.errors import BatchlawError, Diverged, StudyError, WorkFailed, che
 from batchlaw.export import FORMATS, OF_ONE, provenances_of, render
 from batchlaw.results.configuration import PER, Configuration
 from batchlaw.results.ranking import select, with_ties
-from batchlaw.results.records import TrialRecord, records_of
+from batchlaw.results.records import KnownTrials, TrialRecord, known_trials
 from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy
@@ -94,9 +94,10 @@ def export_text(stored: StoredStudy, choice: Choice, runtime: "Callable[[], Runt
         WorkFailed: every fresh seed diverged.
     """
     choice.check()
-    spec, records = stored.spec, records_of(stored)
+    spec, known = stored.spec, known_trials(stored)
+    records = known.records
     if choice.for_batch_size is not None:
-        predicted, warnings = _predicted(stored, records, choice)
+        predicted, warnings = _predicted(stored, known, choice)
         return _rendered(stored, records, choice, [predicted], None), warnings
     ranked = select(records, spec, top=len(records), per=None)
     if not ranked:
@@ -123,13 +124,13 @@ def _verified(spec: StudySpec, record: TrialRecord, n_seeds: int, runtime: "Runt
         raise WorkFailed(f"trial {record.number} diverged on all of {n_seeds} fresh seeds") from None
 
 
-def _predicted(stored: StoredStudy, records: list[TrialRecord], choice: Choice) -> tuple[Configuration, Sequence[str]]:
+def _predicted(stored: StoredStudy, known: KnownTrials, choice: Choice) -> tuple[Configuration, Sequence[str]]:
     from batchlaw.laws import laws_of
     from batchlaw.laws.prediction import predict
 
     assert choice.for_batch_size is not None
     found = predict(
-        stored.spec, laws_of(stored.spec, records), choice.for_batch_size,
+        stored.spec, laws_of(stored.spec, known.records, ended=known.ended), choice.for_batch_size,
         rule=cast("CarriedBy", choice.rule), extrapolate=choice.extrapolate,
     )  # fmt: skip
     assert found.predicted is not None

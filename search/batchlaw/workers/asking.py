@@ -120,7 +120,7 @@ class Asking:
         reporter = Reporter(found.trial, spec, Interrupts())
         seeds = slot_seeds(spec, spec.arm.seed, found.lease.slot)
         with batched_writes(found.trial):
-            config = derive(spec, with_retries(lambda: suggest(found.trial, spec.space)), seeds)
+            config = derive(spec, with_retries(lambda: suggest(found.trial, spec)), seeds)
             threads = found.trial.user_attrs.get(THREADS) or self._runtime.choose_threads([config])
             found.trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
             found.trial.set_user_attr(THREADS, threads)

@@ -61,7 +61,7 @@ def check_finished(stored: StoredStudy, fleet: Fleet, timeout: float | None, *, 
         KeyboardInterrupt: trials are left, since somebody stopped the study.
     """
     counts = with_retries(stored.slots.counts)
-    if counts.done == counts.total:
+    if counts.ended:
         check_scores(stored)
         return
     if n_stops(stored) > stops:

@@ -47,7 +47,7 @@ class SlotTrial:
             return None
         if stored.spec.claim is not None:  # while the sampler is that of its cell
             with batched_writes(trial):
-                with_retries(lambda: suggest(trial, stored.spec.space))
+                with_retries(lambda: suggest(trial, stored.spec))
                 if lease.last_trial_id is not None:  # the cell ran before, and may go on where it was
                     last = with_retries(partial(stored.storage.get_trial, lease.last_trial_id))
                     if THREADS in last.user_attrs:

@@ -111,7 +111,7 @@ def run_trials(
     for trial in trials:
         reporters.append(Reporter(trial, spec, runtime.interrupts))
         with batched_writes(trial):
-            config = derive(spec, with_retries(partial(suggest, trial, spec.space)), seeds)
+            config = derive(spec, with_retries(partial(suggest, trial, spec)), seeds)
             if threads is None:
                 with runtime.interrupts.armed(None):
                     threads = runtime.choose_threads([config] * len(trials))

@@ -90,7 +90,7 @@ class Worker:
         if not self.figures or self.runtime.interrupts.stop_requested:
             return
         counts = with_retries(self.stored.slots.counts)
-        if counts.done == counts.total:
+        if counts.ended:
             refresh(self.stored, counts.total)
 
     def _run(self, first: Lease) -> None:
@@ -131,8 +131,8 @@ class Worker:
         stored, spec = self.stored, self.stored.spec
         if spec.task is None or spec.claim is None or spec.claim.design == "adaptive" or spec.claim.times_steps:
             return []
-        others = companions(spec.space, lease.slot)
-        every = cells(spec.space)
+        others = companions(spec, lease.slot)
+        every = cells(spec)
         together = cells_together(spec, self.study_seed, [every[slot] for slot in (lease.slot, *others)], self.runtime)
         if together == 1:
             return []

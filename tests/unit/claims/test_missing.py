@@ -248,6 +248,14 @@ def test_finite_divergence_is_named_by_a_bound_or_an_expression(tmp_path):
     assert not surface_of(path, **MLFLOW, diverged_above=6.5)[0].unstable.any()  # above, not at
 
 
+def test_a_bound_holds_for_every_score_column_by_itself(tmp_path):
+    wide = sweep().astype({"lr": float, "batch_size": int}).replace({"acc": {"NAN": "0.1"}})
+    wide.loc[7, "acc"] = "0.1"
+    wide = wide.pivot(index=["lr", "batch_size"], columns="seed", values="acc").add_prefix("s").reset_index()
+    surface, _ = surface_of(written(tmp_path, wide), score="s0,s1,s2,s3,s4", seed=None, diverged_below=0.3)
+    assert surface.unstable.sum() == 11 and surface.unstable[0, 1].tolist() == [False, False, True, False, False]
+
+
 def test_a_row_without_a_score_may_be_named_diverged():
     surface, _ = surface_of(TABLES / "missing_none.csv.gz", diverged_where="batch_size == 2 and lr > 0.05")
     assert surface.unstable.sum() == 10 and np.isfinite(surface.scores).all()
@@ -257,7 +265,11 @@ def test_a_row_without_a_score_may_be_named_diverged():
     ("changes", "line"),
     [
         ({"missing": "worst"}, "missing: got 'worst'; must be missing or diverged"),
-        ({"diverged_above": 6}, "diverged_above: got 6; goes with a score that is minimized"),
+        ({"diverged_above": 6}, "diverged_above: got 6; goes with a score to minimize; see diverged_below"),
+        (
+            {"diverged_below": 6, "direction": "minimize"},
+            "diverged_below: got 6; goes with a score to maximize; see diverged_above",
+        ),
         ({"diverged_above": "6", "direction": "minimize"}, "diverged_above: got '6'; must be a number"),
         ({"diverged_above": np.nan, "direction": "minimize"}, "diverged_above: got nan; must be a number"),
         ({"diverged_where": "acc <"}, "diverged_where: got 'acc <'; expected a number, a name, text or '('"),

@@ -114,8 +114,9 @@ BAD = [
     (lambda t: t[t["batch"] < 8], {}, ["'batch'", "too few levels, 2"]),
     (lambda t: t[t["seed"] == 0], {}, ["one score a cell", "replicates"]),
     (lambda t: t.drop(index=[0]), {}, ["2 to 3 rows", "batch = 2", "see seed"]),
-    (lambda t: t.assign(seed=0), {"seed": "seed"}, ["seed: got 'seed'", "3 rows have lr", "does not tell"]),
+    (lambda t: t.assign(seed=0), {"seed": "seed"}, ["seed: got 'seed'", "3 have lr", "does not tell"]),
     (lambda t: t.assign(score=np.nan), {}, ["no score is a finite number"]),
+    (lambda t: t.assign(score=np.inf), {}, ["no score is a finite number"]),
 ]  # fmt: skip
 
 
@@ -157,7 +158,10 @@ REFERENCE = [("australian", 0.44), ("car", 0.56), ("credit_g", 0.60), ("kc1", 0.
 @pytest.mark.parametrize(("name", "reference"), REFERENCE)
 def test_published_grids(name, reference):
     """HPOBench: reverse slopes that the reference does not contradict; B_opt(ε) lies at the edges, and has no slope."""
-    chosen = columns(lr="learning_rate_init", batch_size="batch_size", score=[f"acc_s{seed}" for seed in range(5)])
+    chosen = columns(
+        lr="learning_rate_init", batch_size="batch_size", score=[f"acc_s{seed}" for seed in range(5)],
+        average=["width", "alpha"],
+    )  # fmt: skip
     ((_, surface),), _ = surfaces(HPOBENCH / f"{name}.csv.gz", chosen)
     forward, reverse = judge(gather(surface), ["H9", "H6"])
     assert forward.verdict == "inconclusive" and forward.slope is None

@@ -32,7 +32,7 @@ def designed(**space):
 
 def record(spec, number, params, values, **result):
     """A completed trial; `values` are those of its seeds."""
-    config = derive(spec, point_of(params, spec.space), SEEDS[: len(values)])
+    config = derive(spec, point_of(params, spec), SEEDS[: len(values)])
     curve = [CurvePoint(k / 4, {spec.arm.metric: float(np.mean(values)) + 1 - k / 4}) for k in range(1, 5)]
     found = {"replicate_values": values, "curve": curve, "train_seconds": config.steps * 1e-3 * len(values)} | result
     return TrialRecord(
@@ -52,8 +52,8 @@ def parabola(config, *, slope, noise=0.05):
 def planted(spec, slope_of=lambda config: 0.5):
     """Every cell of a designed study."""
     records = []
-    for number, params in enumerate(cells(spec.space)):
-        config = derive(spec, point_of(params, spec.space), SEEDS)
+    for number, params in enumerate(cells(spec)):
+        config = derive(spec, point_of(params, spec), SEEDS)
         records.append(record(spec, number, params, parabola(config, slope=slope_of(config)).tolist()))
     return records
 

@@ -70,7 +70,7 @@ def searched(trials=150, seed=0):
         best = 0.5 * (exponent - 4.5) - 5
         lr = 2.0 ** np.clip(best + 2.5 * generator.normal(), -12, 0)
         params = {"log2_batch_size": exponent, "base_lr": float(lr), "optimizer": "momentum" if number % 8 else "adam"}
-        config = derive(spec, point_of(params, spec.space), SEEDS)
+        config = derive(spec, point_of(params, spec), SEEDS)
         records.append(record(spec, number, params, [float(parabola(config, slope=0.5, noise=0.2)[0])]))
     return spec, records
 

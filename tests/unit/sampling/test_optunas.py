@@ -27,9 +27,9 @@ SPACE = {
 def test_the_space_is_what_the_trials_have():
     spec = tiny_spec(space=SPACE)
     trial = optuna.create_study().ask()
-    suggest(trial, spec.space)
-    assert distributions_of(spec.space) == trial.distributions
-    assert {"log2_batch_size", "one_minus_momentum"} <= distributions_of(spec.space).keys()
+    suggest(trial, spec)
+    assert distributions_of(spec) == trial.distributions
+    assert {"log2_batch_size", "one_minus_momentum"} <= distributions_of(spec).keys()
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -38,12 +38,12 @@ def test_tpe_told_its_space_draws_what_tpe_draws(seed):
     generator = np.random.default_rng(seed)
     studies = [
         optuna.create_study(sampler=TPESampler(seed=seed)),
-        optuna.create_study(sampler=KnownSpaceTPESampler(distributions_of(spec.space), seed=seed)),
+        optuna.create_study(sampler=KnownSpaceTPESampler(distributions_of(spec), seed=seed)),
     ]
     for number in range(25):
         value, ends = float(generator.normal()), generator.random() < 0.8
         trials = [study.ask() for study in studies]
-        theirs, ours = (suggest(trial, spec.space) for trial in trials)
+        theirs, ours = (suggest(trial, spec) for trial in trials)
         assert ours == theirs
         for trial, study in zip(trials, studies, strict=True):
             trial.report(value, 1)
@@ -53,7 +53,7 @@ def test_tpe_told_its_space_draws_what_tpe_draws(seed):
 
 def test_of_thousands_tpe_sees_the_best_and_the_latest_and_draws_by_them():
     spec = tiny_spec(space=SPACE)
-    distributions, study = distributions_of(spec.space), optuna.create_study(direction="maximize")
+    distributions, study = distributions_of(spec), optuna.create_study(direction="maximize")
     generator, drawer = np.random.default_rng(0), optuna.samplers.RandomSampler(seed=0)
     points = [
         {name: drawer.sample_independent(study, None, name, of) for name, of in distributions.items()}
@@ -69,7 +69,7 @@ def test_of_thousands_tpe_sees_the_best_and_the_latest_and_draws_by_them():
     trials = study.trials
     told.add_trials(trials[number] for number in [*sorted(best), *range(400, 1300)])
     study.sampler = KnownSpaceTPESampler(distributions, seed=3)
-    assert suggest(study.ask(), spec.space) == suggest(told.ask(), spec.space)
+    assert suggest(study.ask(), spec) == suggest(told.ask(), spec)
 
 
 def test_hyperband_that_remembers_decides_as_hyperband(tmp_path):

@@ -98,6 +98,31 @@ BROKEN_CLAIMS = [
     ("space.train_size", [512, 900], "space.train_size", ["at most 863", "900"]),
     ("space.train_size", [256, 800], "space.batch_size.high", ["at most 256", "512"]),
     ("space.base_lr", [0.01, 0.1, 1.0], "space.base_lr", ["6 levels or more over 5 octaves", "3 over 6.6"]),
+    ("claim.grid", "shifted", "claim.grid", ["crossed, staggered", "shifted"]),
+    (
+        "claim",
+        {"hypotheses": ["H9", "H6"], "grid": "staggered"},
+        "claim.hypotheses",
+        ["H6 compares learning rates at one batch size", 'grid = "staggered" suits H9 alone'],
+    ),
+    (
+        "claim",
+        {"hypotheses": ["H9", "H17"], "grid": "staggered"},
+        "claim.hypotheses",
+        ["H17 needs a crossed grid", 'grid = "staggered" suits H9 alone'],
+    ),
+    (
+        "claim",
+        {"hypotheses": ["H9"], "grid": "staggered", "design": "adaptive", "runs": 100},
+        "claim.grid",
+        ['belongs to design = "factorial"', "staggered"],
+    ),
+    (
+        "claim",
+        {"hypotheses": ["H9"], "grid": "staggered"},
+        "claim.grid",
+        ["the largest batch size of a staggered grid must be at most 800, the training size", "813"],
+    ),
 ]
 
 
@@ -110,8 +135,9 @@ def test_a_broken_claim_is_one_line_naming_field_value_and_bound(path, value, fi
     table["claim"] = {"hypotheses": ["H9"]}
     parse_spec(table, "study.toml")
     *outer, key = path.split(".")
+    inner = table
     for part in outer:
-        inner = table[part]
+        inner = inner[part]
     inner[key] = value
     with pytest.raises(SpecError) as refusal:
         parse_spec(table, "study.toml")

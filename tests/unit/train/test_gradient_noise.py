@@ -258,7 +258,7 @@ def test_the_key_adds_to_the_measures_of_the_hypotheses():
     table["space"] = {"batch_size": [2, 8, 16, 32, 64], "base_lr": [0.1]}
     table["task"]["model_options"]["init_scale"] = 0.01
     spec = parse_spec(table, "test")
-    assert derive(spec, point_of(cells(spec.space)[0], spec.space), (1,)).measures == ("plateau", "noise-scale")
+    assert derive(spec, point_of(cells(spec)[0], spec), (1,)).measures == ("plateau", "noise-scale")
     assert config_of().measures == ()
 
 

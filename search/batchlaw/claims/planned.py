@@ -1,0 +1,53 @@
+"""The cells that a designed study runs, and those that have no score."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from batchlaw.recipe.result import Outcome
+from batchlaw.recipe.space import cells, point_of
+from batchlaw.results.records import TrialRecord
+from batchlaw.spec import StudySpec, levels_of
+from batchlaw.spec.knobs import KNOBS
+
+FACTORS = tuple(knob.name for knob in KNOBS if knob.factor)
+Cell = tuple[Any, ...]  # a level for each of FACTORS
+
+
+def varied_factors(spec: StudySpec) -> list[str]:
+    """The factors of a study that have several levels."""
+    return [name for name in FACTORS if len(levels_of(getattr(spec.space, name))) > 1]
+
+
+def planned_cells(spec: StudySpec) -> dict[Cell, dict[str, Any]]:
+    """The cells of a factorial design, in the order of their levels, with the parameters of their trials."""
+    found = {cell_of(spec, params): params for params in cells(spec)}
+    return {cell: found[cell] for cell in sorted(found)}
+
+
+def cell_of(spec: StudySpec, params: dict[str, Any]) -> Cell:
+    """The levels of a trial as suggested; derived values may differ: a family without momentum has 0."""
+    point = point_of(params, spec)
+    return tuple(spec.n_train if name == "train_size" and point.train_size is None else getattr(point, name)
+                 for name in FACTORS)  # fmt: skip
+
+
+def cell_name(spec: StudySpec, cell: Cell) -> str:
+    """Such as `batch_size 4, base_lr 1.0`."""
+    varied = varied_factors(spec)
+    return ", ".join(f"{name} {level}" for name, level in zip(FACTORS, cell, strict=True) if name in varied)
+
+
+def scored(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The trials that count in a claim: complete ones, and those that diverged."""
+    return [
+        record
+        for record in records
+        if record.outcome == Outcome.DIVERGED or (record.outcome == Outcome.COMPLETE and record.result.replicate_values)
+    ]
+
+
+def missing_cells(spec: StudySpec, records: Sequence[TrialRecord]) -> dict[Cell, Outcome | None]:
+    """The cells of a factorial design without a score, and how the last trial of each ended, if it has one."""
+    known = {cell_of(spec, record.params) for record in scored(records)}
+    last = {cell_of(spec, record.params): record.outcome for record in records if record.config is not None}
+    return {cell: last.get(cell) for cell in planned_cells(spec) if cell not in known}
