@@ -1,6 +1,6 @@
 """Whether the advice of an inconclusive verdict settles it.
 
-    python tests/benchmarks/claim_advice.py                 # 25 inconclusive studies a setting, about 5 minutes
+    python tests/benchmarks/claim_advice.py                 # 25 inconclusive studies a setting, 10 minutes
     python tests/benchmarks/claim_advice.py --studies 5
 
 Each study is simulated (`simulated_claims.py`) with a planted slope of 0, .5 or 1, which is clearly outside or inside

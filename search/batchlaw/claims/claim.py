@@ -290,8 +290,7 @@ def _claim(blocks: "list[Block]", wanted: str, **facts: Any) -> Claim:
     }
     main = found.get(wanted) or next(iter(found.values()))
     row = {name: value for name, value in _row(main).items() if not name.startswith("p_")}
-    settles = getattr(main, "settle", None)  # of one surface; groups settle theirs each
-    return Claim(blocks=tuple(blocks), statement=main.hypothesis.statement, settles=settles, **row, **facts)
+    return Claim(blocks=tuple(blocks), statement=main.hypothesis.statement, settles=main.settle, **row, **facts)
 
 
 def _columns(block: "Block") -> "Iterable[list[Finding]]":

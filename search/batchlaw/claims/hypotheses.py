@@ -123,8 +123,8 @@ _ALL = (
     Hypothesis(
         name="H8",
         statement="at a fixed ε some B is best",
-        statistic="share of learning rates with an identified optimum, whose confidence set is bounded on both sides and "
-        "three octaves wide at most, beside the two-lines test",
+        statistic="share of learning rates with an identified optimum, whose confidence set is bounded on both sides "
+        "and three octaves wide at most, beside the two-lines test",
         given="lr",
         support="at least 80 % of the learning rates have an identified optimum",
         contradiction="at least 80 % of the learning rates are shown flat, within one seed's standard deviation",

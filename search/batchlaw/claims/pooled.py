@@ -21,6 +21,13 @@ class PooledFinding:
     pooled: Pooled | None = None
     p_value: float | None = None  # of equivalence
 
+    @property
+    def settle(self) -> str | None:
+        """Which further runs would settle it."""
+        if self.verdict != "inconclusive":
+            return None
+        return "more groups, or more runs in these; judged by itself, a group says which"
+
 
 def pool_findings(findings: list[Finding]) -> PooledFinding:
     """Judge the mean slope of groups by random effects; a hypothesis that is not about a slope, by their verdicts.

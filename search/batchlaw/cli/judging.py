@@ -166,6 +166,8 @@ def _show_groups(block: "Block") -> None:
         pooled = pool_findings(list(column))
         output.print(grid)
         _say(f"[bold]{pooled.hypothesis.name} {pooled.verdict}[/]", column[0].hypothesis.statement, pooled.reason)
+        if pooled.settle:
+            output.print(f"   would settle it: {pooled.settle}", soft_wrap=True, style="dim", markup=False)
 
 
 def _say(verdict: str, statement: str, reason: str) -> None:
