@@ -24,6 +24,7 @@ class Optimum:
     best: float  # the best level tried, if the set contains it, else the nearest end
     low: float  # the confidence set, within the levels tried
     high: float
+    closed: bool = False  # the runs bound it on both sides
     ceiling: float = np.inf  # the highest level tried below one that diverges; inf: none does
 
 
@@ -78,6 +79,7 @@ class Level:
             best=float(np.clip(self.places[top], low, high)),
             low=float(low),
             high=float(high),
+            closed=not (open_low or open_high),
             ceiling=float(self.places[stable[1]]) if stable[1] < len(self.dead) - 1 else np.inf,
         )
 

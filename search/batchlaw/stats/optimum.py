@@ -48,6 +48,7 @@ class Ridge:
     slope: Slope | None = None
     lack: str | None = None  # what is missing for a slope
     copies: bool = True  # False: the curves are no copies of one, so `slope` is bounded by the sets alone
+    closed: Bools | None = None  # (n_given,) the set has both ends; None: where it is identified
     ceiling: Floats | None = None  # (n_given,) log₂ of the highest level tried below one that diverges; inf: none does
 
     @property
@@ -69,29 +70,30 @@ class Ridge:
         n = int(self.identified.sum())
         if n < FEWEST_IDENTIFIED:
             return f"{n} of {len(self.given)} levels have an identified optimum; a law needs {FEWEST_IDENTIFIED}"
-        if self.octaves < IDENTIFIED_OCTAVES - 1e-2:
+        if round(self.octaves, 1) < IDENTIFIED_OCTAVES:
             return f"the identified levels span {self.octaves:.1f} octaves; a law needs {IDENTIFIED_OCTAVES:g}"
         return None
 
     def rows(self, given: str, optimum: str) -> list[dict[str, Any]]:
         """One row for each given level, with the optimum and its set on the tuned factor's own scale.
 
-        The end of a set is None on the side that is censored, and both are None if the runs set no bound.
+        The end of a set is None on a side that the runs do not bound.
 
         Args:
             given: the name of the given factor in a row.
             optimum: the name of the optimum in a row.
         """
+        closed = self.identified if self.closed is None else self.closed
         return [
             {
                 given: float(level),
                 "status": status,
                 optimum: float(2**best),
-                "ci_low": float(2**low) if status in ("identified", "right_censored") else None,
-                "ci_high": float(2**high) if status in ("identified", "left_censored") else None,
+                "ci_low": float(2**low) if both or status == "right_censored" else None,
+                "ci_high": float(2**high) if both or status == "left_censored" else None,
             }
-            for level, status, best, low, high in zip(
-                self.given, self.status, self.best, self.low, self.high, strict=True
+            for level, status, best, low, high, both in zip(
+                self.given, self.status, self.best, self.low, self.high, closed, strict=True
             )
         ]
 
@@ -142,7 +144,7 @@ def ridge_of(
     optima = [level.optimum(ends, tuned) for level, ends in zip(levels, sets, strict=True)]
     if slope is not None and copies:
         narrow = x[[each.status == "identified" for each in optima]]
-        located = len(narrow) >= FEWEST_CLOSED and float(np.ptp(narrow)) >= CLOSED_OCTAVES - 1e-2
+        located = len(narrow) >= FEWEST_CLOSED and round(float(np.ptp(narrow)), 1) >= CLOSED_OCTAVES
         if not located:  # the alignment is one of flanks far from the best, whose shift need not be that of the best
             slope = Slope.between(*allowed, alpha, bounded=True)
     best, low, high, ceiling = np.array([(each.best, each.low, each.high, each.ceiling) for each in optima]).T
@@ -152,7 +154,7 @@ def ridge_of(
         given=given, tuned=tuned, status=tuple(each.status for each in optima), best=best, standard_error=error,
         low=low, high=high, exact=aligned, resampled=resampled,
         degrees_of_freedom=max(int(cells.degrees_of_freedom), 1),
-        slope=slope, lack=lack, copies=copies, ceiling=ceiling,
+        slope=slope, lack=lack, copies=copies, closed=np.array([each.closed for each in optima]), ceiling=ceiling,
     )  # fmt: skip
 
 
@@ -160,7 +162,7 @@ def _lack(cells: Cells, tuned: Floats, x: Floats, closed: Bools) -> str | None:
     if not cells.replicated:
         return "one run a cell says nothing of the noise; a slope needs several seeds"
     octaves = float(np.ptp(np.log2(tuned)))
-    if len(tuned) < FEWEST_TUNED_LEVELS or octaves < FEWEST_TUNED_OCTAVES - 1e-9:
+    if len(tuned) < FEWEST_TUNED_LEVELS or round(octaves, 1) < FEWEST_TUNED_OCTAVES:
         return (
             f"the tuned factor has {len(tuned)} levels over {octaves:.1f} octaves; "
             f"a slope needs {FEWEST_TUNED_LEVELS} over {FEWEST_TUNED_OCTAVES:g}"
@@ -170,7 +172,7 @@ def _lack(cells: Cells, tuned: Floats, x: Floats, closed: Bools) -> str | None:
         return (
             f"{n} of {len(closed)} levels have an optimum that is bounded on both sides; a slope needs {FEWEST_CLOSED}"
         )
-    if octaves < CLOSED_OCTAVES - 1e-2:
+    if round(octaves, 1) < CLOSED_OCTAVES:
         return (
             f"the levels with an optimum bounded on both sides span {octaves:.1f} octaves; "
             f"a slope needs {CLOSED_OCTAVES:g}"
