@@ -26,11 +26,13 @@ def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[Law]
     """
     drawn = {}
     first = [law for law in laws if law.fitted][: len(TEMPLATE.layout.colorway)]
-    if (law := law_figure(first)) is not None:
-        drawn["law"] = law
-    for transfer in transfers_of(spec, first) if spec.claim else []:
-        suffix = "".join(f"-{key}-{value}" for key, value in transfer.law.stratum.items()).replace(".", "_")
-        drawn[f"transfer{suffix}"] = transfer_figure(spec.arm.metric, transfer)
+    if (figure := law_figure(first)) is not None:
+        drawn["law"] = figure
+    for law in first if spec.claim else []:
+        suffix = "".join(f"-{key}-{value}" for key, value in law.stratum.items()).replace(".", "_")
+        with suppress(BatchlawError):  # costs can be told at too few batch sizes
+            (transfer,) = transfers_of(spec, [law])
+            drawn[f"transfer{suffix}"] = transfer_figure(spec.arm.metric, transfer)
     with suppress(BatchlawError):  # no trial has finished, or none has recorded its time
         found = recommend(spec, records, laws, None)
         if len(found.candidates) > 1:
@@ -71,8 +73,8 @@ def law_figure(laws: Sequence[Law]) -> go.Figure | None:
                 } if exact else None,
                 hovertemplate=f"{name}<br>batch size %{{x}}<br>best rate %{{y:.3g}}<br>{words(status)}<extra></extra>",
             )  # fmt: skip
-        if fitted.fit.curve.bends:
-            figure.add_vline(x=fitted.critical_batch_size.value, line={"color": color, "dash": "dot", "width": 1})
+        if critical := law.critical_batch_size:
+            figure.add_vline(x=critical.value, line={"color": color, "dash": "dot", "width": 1})
     subtitle = "points: optima with their intervals (triangles: at or beyond); band: where a further one would lie"
     return finish(
         figure, "The best learning rate by batch size", subtitle,

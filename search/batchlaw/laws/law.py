@@ -68,7 +68,10 @@ class Law:
 
     @property
     def exponent(self) -> float | None:
-        """The slope of log ε_opt on log B, of a straight line; None where there is no law."""
+        """The slope of log ε_opt on log B, of a straight line; None where there is no law.
+
+        Where only its interval is known this is the middle.
+        """
         return self.fitted.exponent.slope if self.fitted else None
 
     @property
@@ -93,11 +96,11 @@ class Law:
 
     @property
     def critical_batch_size(self) -> Interval | None:
-        """Where the curve bends, in examples; None where a straight line predicts as well."""
-        if self.fitted is None or not self.fitted.fit.curve.bends:
+        """Where the curve bends, in examples; None where a straight line predicts as well, or divergence bends it."""
+        if self.fitted is None or not self.fitted.fit.curve.bends or self.fitted.unstable_bend:
             return None
         bend = self.fitted.critical_batch_size
-        assert bend.ci_low is not None and bend.ci_high is not None  # else the line would be preferred
+        assert bend and bend.ci_low is not None and bend.ci_high is not None  # else the line would be preferred
         return Interval(bend.value, bend.ci_low, bend.ci_high)
 
     @property
@@ -105,7 +108,8 @@ class Law:
         """The best learning rate at each batch size, a row each.
 
         Columns: batch_size; best, low and high (NaN where the runs do not tell), and status, as in
-        `batchlaw.Claim.levels`; predicted, predicted_low and predicted_high, the learning rate by the curve.
+        `batchlaw.Claim.levels`; predicted, predicted_low and predicted_high, as by `predict`. Where no rate trains, or
+        no run has a score, these are NaN as well.
         """
         import pandas as pd  # which a search does without
 
@@ -113,7 +117,9 @@ class Law:
         for row in self.ridge.rows("batch_size", "best") if self.ridge else ():
             best = row["best"] if row["status"] == "identified" else None
             told = {"batch_size": row["batch_size"], "best": best, "low": row["ci_low"], "high": row["ci_high"]}
-            predicted = self.fitted.predict(row["batch_size"]) if self.fitted else (None, None, None)
+            predicted: tuple[float | None, ...] = (None, None, None)
+            if self.fitted and row["status"] not in ("diverged", "missing"):
+                predicted = self.fitted.predict(row["batch_size"])
             rows.append(told | {"status": row["status"]} | dict(zip(_PREDICTED, predicted, strict=True)))
         frame = pd.DataFrame(rows, columns=["batch_size", "best", "low", "high", "status", *_PREDICTED])
         return frame.astype({name: float for name in frame.columns if name != "status"})
@@ -121,9 +127,12 @@ class Law:
     def predict(self, batch_size: float, *, extrapolate: bool = False) -> Interval:
         """The best learning rate at a batch size, and the interval in which an optimum measured there would lie.
 
+        No rate is predicted above those that train at the nearest batch sizes. The interval may reach beyond the last
+        of them, up to the first that diverges.
+
         Args:
             batch_size: in examples.
-            extrapolate: allow batch sizes outside of those between which optima were identified.
+            extrapolate: allow batch sizes outside of those whose optima are bounded on both sides.
 
         Raises:
             BatchlawError: there is no law, or the batch size lies outside.
@@ -147,13 +156,25 @@ class Law:
             return [f"no law: {self.lack}"]
         exponent, bend, (low, high) = law.exponent, law.critical_batch_size, law.seen
         missed = ", ".join(f"{name} to {error:.2f} octaves" for name, error in law.errors.items())
-        lines = [
-            f"{law.fit.curve.formula}, seen from batch size {low:g} to {high:g}; one left out is predicted by {missed}",
-            f"exponent of a straight line {exponent.slope:.2f} [{exponent.ci_low:.2f}, {exponent.ci_high:.2f}]",
-        ]
-        if law.fit.curve.bends:
+        left_out = f"; one left out is predicted by {missed}" if missed else ""
+        lines = [f"{law.fit.curve.formula}, seen from batch size {low:g} to {high:g}{left_out}"]
+        if exponent.bounded:
+            why = "the curves of the batch sizes differ in shape" if self._reshaped else "few best rates are known"
+            lines.append(
+                f"exponent of a straight line between {exponent.ci_low:.2f} and {exponent.ci_high:.2f}: {why}, and it "
+                "is only bounded, by the sets in which the best rates lie"
+            )
+        else:
+            ends = f"[{exponent.ci_low:.2f}, {exponent.ci_high:.2f}]"
+            lines.append(f"exponent of a straight line {exponent.slope:.2f} {ends}")
+        if law.unstable_bend:
+            lines.append(
+                "the curve bends where the best rates leave the edge of divergence, or reach it: that is no critical "
+                "batch size"
+            )
+        elif bend is not None and law.fit.curve.bends:
             lines.append(f"critical batch size {bend.value:.3g} [{bend.ci_low:.3g}, {bend.ci_high:.3g}]")
-        elif bend.ci_low is not None and bend.ci_high is None:
+        elif bend is not None and bend.ci_low is not None and bend.ci_high is None:
             lines.append(f"no bend seen: a critical batch size would be {bend.ci_low:.3g} or more")
         if self.noise_scale:
             noise = self.noise_scale
@@ -164,16 +185,25 @@ class Law:
             lines.append("searched trials are a guide to a law and do not test it")
         return lines
 
+    @property
+    def _reshaped(self) -> bool:
+        return self.ridge is not None and not self.ridge.copies
+
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the attributes, the curve that bends as `bend`, and how well each curve predicts."""
+        """For JSON: the attributes, the curve that bends as `bend`, and how well each curve predicts.
+
+        `bounded` says that nothing is known of the exponent but the ends of its interval.
+        """
         names = ("title", "stratum", "grade", "exponent", "low", "high", "curve", "formula", "lack", "notes")
         critical, law = self.critical_batch_size, self.fitted
+        bend = law.critical_batch_size if law else None
         record = {name: getattr(self, name) for name in names} | {
+            "bounded": law.exponent.bounded if law else None,
             "critical_batch_size": asdict(critical) if critical else None,
             "levels": self.levels.to_dict("records"),
             "noise_scale": asdict(self.noise_scale) if self.noise_scale else None,
             "seen": dict(zip(("low", "high"), law.seen, strict=True)) if law else None,
-            "bend": {"curve": law.bent.curve.name, **asdict(law.critical_batch_size)} if law else None,
+            "bend": {"curve": law.bent.curve.name, **asdict(bend)} if law and law.bent and bend else None,
             "prediction_error_octaves": law.errors if law else None,
             "scatter_octaves": law.fit.scatter if law else None,
         }
@@ -188,7 +218,10 @@ class Law:
 
     @property
     def _heading(self) -> str:
-        found = "none" if self.fitted is None else f"exponent {self.exponent:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        found = "none"
+        if self.fitted is not None:
+            ends = f"[{self.low:.2f}, {self.high:.2f}]"
+            found = f"exponent in {ends}" if self.fitted.exponent.bounded else f"exponent {self.exponent:.2f} {ends}"
         return f"Law of {', '.join(filter(None, (self.title, self.name)))}: {found} ({self.grade})"
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from math import nan
+from math import inf, nan
 from typing import Literal, get_args
 
 from batchlaw.errors import BatchlawError, ConfigError
@@ -68,6 +68,10 @@ def predict(
         config = _moved(spec, source, for_batch_size, rule, lr)
     except ConfigError as error:
         raise refused(str(error)) from None
+    last = fitted.last_stable(for_batch_size) if fitted else inf
+    if max(config.peak_lr, lr_high or 0.0) > last * 1.001:
+        which = "this rate" if config.peak_lr > last * 1.001 else "the upper end of the interval"
+        warnings.append(f"{which} may diverge: {last:.3g} is the last that trains at the nearest batch sizes")
     return Configuration(
         trial=source.number,
         value=nan,

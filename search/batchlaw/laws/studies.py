@@ -113,12 +113,10 @@ def _of_trials(spec: StudySpec, family: str, records: list[TrialRecord], seed: i
     sign = 1 if spec.direction == "maximize" else -1
     found = None
     if len(complete) >= FEWEST_POINTS:
-        found = scattered_ridge(
-            np.array([record.known_config.batch_size for record in complete], dtype=float),
-            np.array([record.known_config.peak_lr for record in complete]),
-            np.array([sign * (record.value or 0.0) for record in complete]),
-            np.random.default_rng(seed),
-        )
+        scores = np.array([sign * (record.value or 0.0) for record in complete])
+        diverged = [record for record in part if record.outcome == Outcome.DIVERGED]
+        generator = np.random.default_rng(seed)
+        found = scattered_ridge(*_places(complete), scores, generator, diverged=_places(diverged))
     if found is None:
         lack = f"{len(complete)} completed trials; a law needs {FEWEST_POINTS} or more, three or more at a batch size"
         return Law(
@@ -126,6 +124,12 @@ def _of_trials(spec: StudySpec, family: str, records: list[TrialRecord], seed: i
             noise_scale=_noise_scale(part, spec.direction),
         )  # fmt: skip
     return _law(spec, stratum, part, found, None)
+
+
+def _places(records: list[TrialRecord]) -> tuple[Floats, Floats]:
+    """The batch sizes and the peak learning rates of trials."""
+    configs = [record.known_config for record in records]
+    return np.array([config.batch_size for config in configs], float), np.array([config.peak_lr for config in configs])
 
 
 def _law(

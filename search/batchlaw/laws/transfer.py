@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from batchlaw.errors import BatchlawError, StudyError
+from batchlaw.errors import BatchlawError, DataError, StudyError
 from batchlaw.laws.law import Grade, Law
 from batchlaw.laws.prediction import TARGETS
 from batchlaw.laws.studies import best_score, laws_of
@@ -18,7 +18,7 @@ from batchlaw.stats.contrast import Contrast
 from batchlaw.stats.curves import LINE
 from batchlaw.stats.holm import holm
 from batchlaw.stats.surface import Floats, Surface
-from batchlaw.stats.transfer import Transferred, difference, seed_error, transfer_by_law, transfer_by_rule
+from batchlaw.stats.transfer import Transferred, comparable, difference, seed_error, transfer_by_law, transfer_by_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,12 +197,29 @@ def transfers_of(spec: StudySpec, laws: Sequence[Law], *, reference: int | None 
 
     Raises:
         BatchlawError: the reference is none of its batch sizes.
+        DataError: costs can be told at fewer than two of its batch sizes.
     """
     found = []
     for law in laws:
-        assert law.surface is not None
-        found.append(transfer_of(law, reference, nearest=spec.space.reference_batch_size))
+        found.append(transfer_of(at_comparable(law), reference, nearest=spec.space.reference_batch_size))
     return found
+
+
+def at_comparable(law: Law) -> Law:
+    """The law with the surface of the batch sizes at which costs can be told, and a note on the others.
+
+    Raises:
+        DataError: fewer than two are left.
+    """
+    assert law.surface is not None
+    rows = comparable(law.surface)
+    if rows.all():
+        return law
+    sizes = ", ".join(f"{size:g}" for size in law.surface.given[~rows])
+    note = f"no cost is told at batch size {sizes}: a seed has fewer than 3 scores there, or every run diverged"
+    if rows.sum() < 2:
+        raise DataError(f"{note}; a cost needs two batch sizes")
+    return replace(law, surface=law.surface.at(rows), notes=(*law.notes, note))
 
 
 def transfer_of(law: Law, reference: float | None, *, nearest: float) -> Transfer:

@@ -68,17 +68,18 @@ def _trained(spec: StudySpec, transfer: Transfer, runtime: Runtime, done: Callab
 
 def rates_of(law: Law, reference: int) -> dict[str, Floats]:
     """log₂ of the learning rate that each rule gives at each batch size (n_given,), from the one at the reference."""
-    assert law.ridge is not None
-    ridge, x = law.ridge, np.log2(law.ridge.given)
+    assert law.ridge is not None and law.surface is not None
+    ridge, x = law.ridge, np.log2(law.surface.given)
+    rows = np.searchsorted(ridge.given, law.surface.given)  # costs are told at some batch sizes only
     family = law.records[0].known_config.optimizer
     rates = {
-        name: ridge.best[reference] + slope * (x - x[reference])
+        name: ridge.best[rows[reference]] + slope * (x - x[reference])
         for name, slope in TARGETS.items()
         if name != "sde" or family in families_with("beta2")
     }
-    if law.fitted is not None:
+    if law.fitted is not None and ridge.lack_of_curve is None:
         fitted = law.fitted.fit
-        rates["law"] = left_out(ridge, fitted.curve, fitted.parameters, fitted.scatter)
+        rates["law"] = left_out(ridge, fitted.curve, fitted.parameters, fitted.scatter)[rows]
     return rates
 
 
@@ -87,8 +88,8 @@ def _scores(
     done: Callable[[], None],
 ) -> Floats:  # fmt: skip
     """The score of each seed, higher is better, after training one batch size at the learning rate of a rule."""
-    assert law.ridge is not None
-    config = _config(spec, law, reference, name, int(law.ridge.given[row]), float(2 ** rates[row]))
+    assert law.surface is not None
+    config = _config(spec, law, reference, name, int(law.surface.given[row]), float(2 ** rates[row]))
     sign = 1 if spec.direction == "maximize" else -1
     try:
         values = train_config(config, spec, lambda progress, metrics: None, runtime).replicate_values
@@ -100,8 +101,8 @@ def _scores(
 
 def _config(spec: StudySpec, law: Law, reference: int, name: str, batch_size: int, peak_lr: float) -> TrainConfig:
     """The configuration of the stratum at a batch size and a learning rate; the sde rule moves Adam's averages too."""
-    assert law.ridge is not None
-    given = law.ridge.given[reference]
+    assert law.ridge is not None and law.surface is not None
+    given = law.surface.given[reference]
     trial = next(record for record in law.records if record.known_config.batch_size == given)
     sde = name == "sde"
     return derive_moved(
@@ -109,7 +110,7 @@ def _config(spec: StudySpec, law: Law, reference: int, name: str, batch_size: in
         point_of(trial.params, spec),
         trial.known_config,
         batch_size=batch_size,
-        peak_lr=float(2 ** law.ridge.best[reference]) if sde else peak_lr,
+        peak_lr=float(2 ** law.ridge.best[law.ridge.given == given][0]) if sde else peak_lr,
         rule="sde" if sde else "constant",
         seeds=run_seeds(spec.arm.seed, spec.arm.replicates),
     )

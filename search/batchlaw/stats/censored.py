@@ -21,8 +21,9 @@ _TINY = 1e-9  # added to the information, which is singular for a curve that ben
 class Fit:
     """A curve fitted to a ridge.
 
-    The covariance of the parameters has two parts. That of the seeds is from the same fit to every bootstrap; that of
-    the scatter of optima about the curve is from the Fisher information.
+    The covariance of the parameters has two parts. That of the seeds is from the same fit to every draw of the optima,
+    or from the Fisher information where only sets of them are known; that of their scatter about the curve is from the
+    Fisher information.
     """
 
     curve: Curve
@@ -65,18 +66,19 @@ class Fit:
 def fit(ridge: Ridge, curve: Curve) -> Fit:
     """Interval-censored maximum likelihood, as in Tobin 1958, with known sampling errors and a scatter τ.
 
-    An identified optimum is a normal observation with variance s² + τ². A censored one says that the optimum lies on
-    the half line that its interval allows. An undecided one is left out.
+    An optimum that is estimated is a normal observation with variance s² + τ². Of any other its set says where it lies.
 
     Args:
-        ridge: with three identified levels or more.
+        ridge: whose `lack_of_law` is None.
         curve: to fit.
     """
     data = Observations.of(ridge)
     estimate, scatter = data.estimate(curve)
     spread = np.sqrt(data.error**2 + scatter**2)
-    resampled = data.newton(curve, estimate, ridge.resampled[:, data.rows], spread)
-    n = ridge.degrees_of_freedom + 1
+    n, known = ridge.degrees_of_freedom + 1, data.covariance(curve, estimate, data.error)
+    if data.exact.any():
+        resampled = data.newton(curve, estimate, ridge.resampled[:, data.rows], spread)
+        known = np.cov(resampled.T, bias=True) * n / (n - 1)
     more = data.covariance(curve, estimate, spread) - data.covariance(curve, estimate, data.error)
     values, vectors = np.linalg.eigh(more)
     return Fit(
@@ -84,7 +86,7 @@ def fit(ridge: Ridge, curve: Curve) -> Fit:
         observations=data,
         parameters=estimate,
         scatter=scatter,
-        seeds=np.cov(resampled.T, bias=True) * n / (n - 1),
+        seeds=known,
         scattered=(vectors * np.maximum(values, 0.0)) @ vectors.T,
         seeds_freedom=float(n - 1),
         scatter_freedom=float(max(ridge.identified.sum() - 2, 1)),
@@ -105,21 +107,25 @@ class Observations:
 
     @classmethod
     def of(cls, ridge: Ridge) -> "Observations":
-        """All levels but the undecided ones."""
+        """All levels with a bound. Of an undecided one that is the set that holds together with the others."""
         status = np.array(ridge.status)
-        rows = np.flatnonzero(status != "undecided")
+        low = np.where(status == "left_censored", -np.inf, ridge.low)
+        high = np.where(status == "right_censored", np.inf, ridge.high)
+        wide = np.isin(status, ("undecided", "diverged", "missing"))
+        low[wide], high[wide] = (-np.inf, np.inf) if ridge.joint is None else ridge.joint[wide].T
+        rows = np.flatnonzero(np.isfinite(low) | np.isfinite(high))
         status = status[rows]
         own = np.maximum(ridge.standard_error[rows], _SMALLEST_ERROR)
         # Each standard error is from a few seeds, and a small one would get too much weight. So each variance is
         # moved halfway to their mean (assumption).
-        pooled = float(np.mean(own[status == "identified"] ** 2))
+        pooled = float(np.mean(own[status == "identified"] ** 2)) if (status == "identified").any() else 0.0
         return cls(
             rows=rows,
             x=np.log2(ridge.given[rows]),
             y=np.where(ridge.exact, ridge.resampled.mean(axis=0), ridge.best)[rows],
             exact=(status == "identified") & ridge.exact[rows],
-            low=np.where(status == "left_censored", -np.inf, ridge.low[rows]),
-            high=np.where(status == "right_censored", np.inf, ridge.high[rows]),
+            low=low[rows],
+            high=high[rows],
             error=np.sqrt((own**2 + pooled) / 2),
         )
 
@@ -133,7 +139,8 @@ class Observations:
         """The parameters (2,) where the search begins: the least-squares line, or the best of a grid of bends."""
         known = np.isfinite(self.low) & np.isfinite(self.high)
         if not curve.bends:
-            return np.polyfit(self.x[known], self.y[known], 1)[::-1]
+            told = known if known.sum() > 1 else np.ones_like(known)
+            return np.polyfit(self.x[told], self.y[told], 1)[::-1]
         bends = np.arange(*curve.bounds(self.x), _START_STEP)
         shapes = curve.shape(bends, self.x)
         shifts = (self.y - shapes)[:, known].mean(axis=1)

@@ -1,6 +1,8 @@
 """The law by which the best learning rate moves with the batch size: its curve, its exponent and where it bends."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy import special
@@ -13,6 +15,7 @@ from batchlaw.stats.surface import Floats
 
 _PROFILE_STEP = 0.05  # octaves
 _NEWTON_STEPS = 20
+_NEAR_AN_EDGE = 1.01  # octaves
 FEWEST_LEFT = 3  # identified levels that a fit needs after one is left out
 
 
@@ -37,37 +40,91 @@ class FittedLaw:
     ridge: Ridge  # B is given, ε is tuned
     fit: Fit  # the preferred one of the next two
     line: Fit
-    bent: Fit
+    bent: Fit | None  # None with too few identified optima for a curve
     exponent: Slope  # octaves per octave: the ridge's, or the line's where the ridge has none
-    critical_batch_size: CriticalBatchSize  # of the bent curve
+    critical_batch_size: CriticalBatchSize | None  # of the bent curve
     errors: dict[str, float]  # by curve: root mean square error of predicting a level that was left out, octaves
     alpha: float  # 1 minus the confidence of all intervals
 
     @property
     def seen(self) -> tuple[float, float]:
-        """The smallest and the largest batch size with an identified optimum."""
-        given = self.ridge.given[self.ridge.identified]
+        """The smallest and the largest batch size with an optimum that is bounded on both sides."""
+        data = self.fit.observations
+        closed = np.isfinite(data.low) & np.isfinite(data.high)
+        given = self.ridge.given[data.rows[closed if closed.any() else slice(None)]]
         return float(given[0]), float(given[-1])
 
-    def predict(self, batch_size: float) -> tuple[float, float, float]:
-        """The best learning rate at a batch size, with the ends of the prediction interval of a single optimum."""
-        x = np.array([np.log2(batch_size)])
-        low, high = self.fit.interval(x, self.alpha)
-        most = self._ceiling(x)
-        return tuple(float(2 ** min(end, most)) for end in (self.fit.mean(x)[0], low[0], high[0]))  # type: ignore[return-value]
+    def mean(self, x: Floats) -> Floats:
+        """The log₂ of the best learning rate at log₂ batch sizes x (n,), (n,); it may be one that diverges."""
+        return self._lines(x).mean(axis=0) if self._aligned else self.fit.mean(x)
 
-    def _ceiling(self, x: Floats) -> float:
-        """The log₂ of the highest learning rate at x (1,) that does not diverge, from the nearest batch sizes tried."""
-        places, ceiling = np.log2(self.ridge.given), self.ridge.ceiling
-        if ceiling is None:
-            return np.inf
-        below, above = np.flatnonzero(places <= x), np.flatnonzero(places >= x)
-        near = [side[at] for side, at in ((below, -1), (above, 0)) if len(side)]
-        if len(near) == 2 and np.isfinite(ceiling[near]).all():
-            return float(np.interp(x[0], places[near], ceiling[near]))
-        # Beyond the batch sizes tried, or beside one at which nothing diverged, it moves as the law does.
-        moved = [ceiling[row] + self.fit.mean(x)[0] - self.fit.mean(places[[row]])[0] for row in near]
-        return float(min(moved))
+    def _interval(self, x: Floats) -> tuple[float, float]:
+        """The log₂ of the ends of the interval of an optimum at x (1,)."""
+        ridge = self.ridge
+        if self._aligned:
+            drawn = np.quantile(self._lines(x)[:, 0], [self.alpha / 2, 1 - self.alpha / 2])
+            sets = self._sets(x)
+            return tuple(np.where(np.isfinite(sets), sets, drawn).tolist())
+        if ridge.slope and ridge.joint is not None and not self.fit.curve.bends:
+            # The optima lie on some line that meets the sets of all batch sizes; no more is known.
+            return values_of_lines(np.log2(ridge.given), ridge.joint, float(x[0]))
+        low, high = self.fit.interval(x, self.alpha)
+        return float(low[0]), float(high[0])
+
+    def _sets(self, x: Floats) -> Floats:
+        """The log₂ of the ends that the sets of the nearest batch sizes leave an optimum at x (1,), (2,)."""
+        data = self.fit.observations
+        above = int(np.searchsorted(data.x, x[0]))
+        if above < len(data.x) and data.x[above] == x[0]:
+            return np.array([data.low[above], data.high[above]])
+        if above in (0, len(data.x)):
+            return np.array([-np.inf, np.inf])
+        near = slice(above - 1, above + 1)
+        return np.array(values_of_lines(data.x[near], np.stack([data.low[near], data.high[near]], axis=1), float(x[0])))
+
+    @property
+    def _aligned(self) -> bool:
+        """Whether it is the line along which the curves of all batch sizes are copies of one."""
+        slope = self.ridge.slope
+        return slope is not None and not slope.bounded and not self.fit.curve.bends
+
+    def _lines(self, x: Floats) -> Floats:
+        """Lines that are drawn from what the alignment of the curves tells, at x (n,): (n_draws, n)."""
+        places, drawn = np.log2(self.ridge.given[self.ridge.exact]), self.ridge.resampled[:, self.ridge.exact]
+        share = (x - places[0]) / (places[-1] - places[0])
+        return np.asarray(drawn[:, :1] + (drawn[:, -1:] - drawn[:, :1]) * share)
+
+    @property
+    def unstable_bend(self) -> bool:
+        """Whether the curve bends because of divergence.
+
+        On one side of its bend most optima lie within an octave of the last rate that trains. Where they turn away from
+        that edge the curve bends, which says nothing of noise.
+        """
+        ridge, data = self.ridge, self.fit.observations
+        if ridge.edges is None or not self.fit.curve.bends:
+            return False
+        rows = data.rows[data.exact | ridge.identified[data.rows]]
+        last = ridge.edges[rows, 1, 0]
+        at_edge = ridge.best[rows] > last - _NEAR_AN_EDGE
+        above = np.log2(ridge.given[rows]) > self.fit.parameters[1]
+        return any(at_edge[side].mean() > 0.5 for side in (above, ~above) if side.any())
+
+    def predict(self, batch_size: float) -> tuple[float, float, float]:
+        """The best learning rate at a batch size, with the ends of the prediction interval of a single optimum.
+
+        The rate is one that trains, as far as the nearest batch sizes tell. The interval may reach up to the first rate
+        that diverges there, since the optimum may lie between that and the last one that trains.
+        """
+        x = np.array([np.log2(batch_size)])
+        down, up = (_edge(self.ridge, self.mean, x, side) for side in (0, 1))
+        low, high = np.clip(self._interval(x), down[1], up[1])
+        value = np.clip(np.clip(self.mean(x)[0], low, high), down[0], up[0])
+        return float(2**value), float(2 ** min(low, value)), float(2 ** max(high, value))
+
+    def last_stable(self, batch_size: float) -> float:
+        """The highest rate that trains at a batch size, as far as the nearest ones tell; inf where none diverged."""
+        return float(2 ** _edge(self.ridge, self.mean, np.array([np.log2(batch_size)]), 1)[0])
 
 
 def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
@@ -75,15 +132,21 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
 
     Each identified batch size is left out in turn and predicted from the others. The bent curve is preferred if its
     squared errors are smaller by more than one standard error of their paired difference, and if the data bound its
-    critical batch size on both sides. A curve that bends elsewhere is a line here.
+    critical batch size on both sides. A curve that bends elsewhere is a line here. With too few identified optima for
+    this it is a line.
 
     Args:
-        ridge: ε_opt at each batch size, with three identified levels or more (its `lack` is None).
+        ridge: ε_opt at each batch size, whose `lack_of_law` is None.
         bending: the curve beside the line.
         alpha: 1 minus the confidence of all intervals.
     """
-    fits = {curve.name: fit(ridge, curve) for curve in (LINE, bending)}
-    line, bent = fits[LINE.name], fits[bending.name]
+    line = fit(ridge, LINE)
+    if ridge.lack_of_curve:
+        return FittedLaw(
+            ridge=ridge, fit=line, line=line, bent=None, exponent=ridge.slope or _slope_of(line, alpha),
+            critical_batch_size=None, errors={}, alpha=alpha,
+        )  # fmt: skip
+    bent = fit(ridge, bending)
     missed = {found.curve.name: _missed(found, ridge) for found in (line, bent)}
     gain = missed[LINE.name] ** 2 - missed[bending.name] ** 2
     critical = _critical_batch_size(bent, alpha)
@@ -100,20 +163,76 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
     )
 
 
+def _edge(ridge: Ridge, mean: Callable[[Floats], Floats], x: Floats, side: int) -> Floats:
+    """The log₂ of the last rate at x (1,) that trains and of the first that diverges, (2,); 0 is down and 1 up.
+
+    Between two batch sizes with an edge it is interpolated. Elsewhere the nearest edge moves as the law does, or as the
+    edges do on average, whichever leaves fewer rates.
+
+    Args:
+        ridge: ε_opt at each batch size.
+        mean: of the law, at log₂ batch sizes.
+        x: log₂ of a batch size.
+        side: which edge.
+    """
+    sign, edges, places = 2 * side - 1, ridge.edges, np.log2(ridge.given)
+    live = ~np.isin(ridge.status, ("diverged", "missing"))
+    if edges is None or not live.any():
+        return np.full(2, sign * np.inf)
+    edges, places = edges[live, side], places[live]
+    below, above = np.flatnonzero(places <= x), np.flatnonzero(places >= x)
+    near = [rows[at] for rows, at in ((below, -1), (above, 0)) if len(rows)]
+    known = np.isfinite(edges[:, 0])
+    if len(near) == 2 and known[near].all():
+        return np.array([np.interp(x[0], places[near], end) for end in edges[near].T])
+    found = np.full(2, np.inf)
+    for row in (row for row in near if known[row]):
+        moves = [mean(x)[0] - mean(places[[row]])[0]]
+        if known.sum() > 1:
+            moves.append(np.polyfit(places[known], edges[known, 0], 1)[0] * (x[0] - places[row]))
+        found = np.minimum(found, sign * edges[row] + min(sign * move for move in moves))
+    return sign * found
+
+
+def values_of_lines(x: Floats, sets: Floats, at: float) -> tuple[float, float]:
+    """The lowest and the highest value, at one place, of a line that meets every set.
+
+    Each two sets bound it, since by them a line is bounded between and beyond; the tightest bounds hold.
+
+    Args:
+        x: (n,) places, ascending.
+        sets: (n, 2) their ends; infinite where open.
+        at: the place.
+    """
+    first, second = np.triu_indices(len(x), 1)
+    share = (x[second] - at) / (x[second] - x[first])  # of the value at the first of two places
+
+    def bound(upper: bool) -> Floats:
+        total = np.zeros(len(first))
+        for rows, weight in ((first, share), (second, 1 - share)):
+            end = np.where((weight > 0) == upper, sets[rows, 1], sets[rows, 0])
+            total += np.where(weight == 0, 0.0, weight * np.where(weight == 0, 0.0, end))
+        return total
+
+    return float(bound(upper=False).max()), float(bound(upper=True).min())
+
+
 def without(ridge: Ridge, row: int) -> Ridge:
     """The ridge without one given level."""
     kept = np.arange(len(ridge.given)) != row
-    arrays = ("given", "best", "standard_error", "low", "high", "exact")
+    arrays = ("given", "best", "standard_error", "low", "high", "exact", "joint", "edges")
     return replace(
         ridge,
         status=tuple(status for status, keep in zip(ridge.status, kept, strict=True) if keep),
         resampled=ridge.resampled[:, kept],
-        **{name: getattr(ridge, name)[kept] for name in arrays},
+        **{name: values[kept] for name in arrays if (values := getattr(ridge, name)) is not None},
     )
 
 
 def left_out(ridge: Ridge, curve: Curve, near: Floats, scatter: float) -> Floats:
     """The optimum at each given level as predicted by a curve through the other levels, log₂, (n_given,).
+
+    As in a prediction, it is no rate that diverges as far as the nearest of the other levels tell.
 
     Args:
         ridge: with four identified levels or more.
@@ -126,8 +245,14 @@ def left_out(ridge: Ridge, curve: Curve, near: Floats, scatter: float) -> Floats
         rest = Observations.of(without(ridge, row))
         spread = np.sqrt(rest.error**2 + scatter**2)
         parameters = rest.newton(curve, near, rest.y[None], spread)
-        predicted.append(curve.mean(parameters, np.array([x]))[0, 0])
+        mean, at = partial(_mean, curve, parameters), np.array([x])
+        down, up = (_edge(without(ridge, row), mean, at, side)[0] for side in (0, 1))
+        predicted.append(np.clip(mean(at)[0], down, up))
     return np.array(predicted)
+
+
+def _mean(curve: Curve, parameters: Floats, x: Floats) -> Floats:
+    return np.asarray(curve.mean(parameters, x)[0])
 
 
 def _slope_of(line: Fit, alpha: float) -> Slope:

@@ -14,6 +14,7 @@ Status = Literal["identified", "left_censored", "right_censored", "undecided", "
 WIDEST_OCTAVES = 3.0  # of the set of an identified optimum (assumption, fixed before the runs that it judges)
 _INSIDE = 0.02  # of a spacing: how far a set ends from a cell all of whose runs diverged
 OPEN = (-np.inf, np.inf)
+NO_EDGES = ((-np.inf, -np.inf), (np.inf, np.inf))
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Optimum:
     low: float  # the confidence set, within the levels tried
     high: float
     closed: bool = False  # the runs bound it on both sides
-    ceiling: float = np.inf  # the highest level tried below one that diverges; inf: none does
+    # Downwards and upwards from the best cell: the last level tried before one that diverges, and that one.
+    edges: tuple[tuple[float, float], tuple[float, float]] = NO_EDGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,7 @@ class Level:
             low=float(low),
             high=float(high),
             closed=not (open_low or open_high),
-            ceiling=float(self.places[stable[1]]) if stable[1] < len(self.dead) - 1 else np.inf,
+            edges=_edges(self.places, stable),
         )
 
     def _without_dead(self, ends: Floats, stable: tuple[int, int]) -> tuple[float, float]:
@@ -116,3 +118,11 @@ def _stable_around(dead: Bools, top: int) -> tuple[int, int]:
     ends = np.flatnonzero(dead)
     below, above = ends[ends < top], ends[ends > top]
     return (int(below[-1]) + 1 if len(below) else 0), (int(above[0]) - 1 if len(above) else len(dead) - 1)
+
+
+def _edges(places: Floats, stable: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Downwards and upwards: the place of the last stable cell before a dead one, and of that one."""
+    first, last = stable
+    down = (float(places[first]), float(places[first - 1])) if first > 0 else NO_EDGES[0]
+    up = (float(places[last]), float(places[last + 1])) if last < len(places) - 1 else NO_EDGES[1]
+    return down, up

@@ -49,7 +49,10 @@ class Ridge:
     lack: str | None = None  # what is missing for a slope
     copies: bool = True  # False: the curves are no copies of one, so `slope` is bounded by the sets alone
     closed: Bools | None = None  # (n_given,) the set has both ends; None: where it is identified
-    ceiling: Floats | None = None  # (n_given,) log₂ of the highest level tried below one that diverges; inf: none does
+    joint: Floats | None = None  # (n_given, 2) log₂, sets that hold together; infinite where open
+    # (n_given, 2, 2) log₂: downwards and upwards from the best cell, the last level tried before one that diverges,
+    # and that one; infinite where none does
+    edges: Floats | None = None
 
     @property
     def identified(self) -> Bools:
@@ -64,14 +67,20 @@ class Ridge:
 
     @property
     def lack_of_law(self) -> str | None:
+        """What is missing for a law, as a sentence; None if there is a slope, or a curve through the optima."""
+        if self.slope:
+            return None
+        # A curve may bend where no line meets all sets.
+        return self.lack_of_curve if self.lack == _NO_LINE else self.lack or self.lack_of_curve
+
+    @property
+    def lack_of_curve(self) -> str | None:
         """What is missing for a curve through the optima, as a sentence; None if nothing is."""
-        if self.lack and self.lack != _NO_LINE:  # a curve may bend where a line does not
-            return self.lack
-        n = int(self.identified.sum())
+        n, needed = int(self.identified.sum()), "a curve through them needs"
         if n < FEWEST_IDENTIFIED:
-            return f"{n} of {len(self.given)} levels have an identified optimum; a law needs {FEWEST_IDENTIFIED}"
+            return f"{n} of {len(self.given)} levels have an identified optimum; {needed} {FEWEST_IDENTIFIED}"
         if round(self.octaves, 1) < IDENTIFIED_OCTAVES:
-            return f"the identified levels span {self.octaves:.1f} octaves; a law needs {IDENTIFIED_OCTAVES:g}"
+            return f"the identified levels span {self.octaves:.1f} octaves; {needed} {IDENTIFIED_OCTAVES:g}"
         return None
 
     def rows(self, given: str, optimum: str) -> list[dict[str, Any]]:
@@ -147,14 +156,15 @@ def ridge_of(
         located = len(narrow) >= FEWEST_CLOSED and round(float(np.ptp(narrow)), 1) >= CLOSED_OCTAVES
         if not located:  # the alignment is one of flanks far from the best, whose shift need not be that of the best
             slope = Slope.between(*allowed, alpha, bounded=True)
-    best, low, high, ceiling = np.array([(each.best, each.low, each.high, each.ceiling) for each in optima]).T
+    best, low, high = np.array([(each.best, each.low, each.high) for each in optima]).T
     error = np.where(aligned, drawn.std(axis=0), (high - low) / 4)
     resampled = np.where(aligned, drawn, best + generator.normal(size=drawn.shape) * error)
     return Ridge(
         given=given, tuned=tuned, status=tuple(each.status for each in optima), best=best, standard_error=error,
         low=low, high=high, exact=aligned, resampled=resampled,
         degrees_of_freedom=max(int(cells.degrees_of_freedom), 1),
-        slope=slope, lack=lack, copies=copies, closed=np.array([each.closed for each in optima]), ceiling=ceiling,
+        slope=slope, lack=lack, copies=copies, closed=np.array([each.closed for each in optima]),
+        joint=strict, edges=np.array([each.edges for each in optima]),
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from batchlaw.stats.draws import normal_draws
 from batchlaw.stats.gaussian_process import Kernel, Prior, Process, normal_scores, squared_exponential
-from batchlaw.stats.levels import WIDEST_OCTAVES, Status
+from batchlaw.stats.levels import NO_EDGES, WIDEST_OCTAVES, Status
 from batchlaw.stats.optimum import Ridge
 from batchlaw.stats.surface import Floats
 
@@ -25,26 +25,34 @@ _PRIOR = Prior(
 
 
 def scattered_ridge(
-    given: Floats, tuned: Floats, scores: Floats, generator: np.random.Generator, *, alpha: float = 0.05
+    given: Floats,
+    tuned: Floats,
+    scores: Floats,
+    generator: np.random.Generator,
+    *,
+    diverged: tuple[Floats, Floats] | None = None,
+    alpha: float = 0.05,
 ) -> Ridge | None:
     """The ridge of scores that lie scattered over both factors, as a search leaves them.
 
     A Gaussian process is fitted to the ranks of the scores, and each draw of its posterior has an optimum at each given
     level, among the tuned levels tried there. A level is censored if its draws lie at an end more often than the gate
     allows, and undecided if that holds at both ends. A search chooses its points by their scores, so this ridge is a
-    guide and decides no claim.
+    guide and decides no claim. Where all points above the highest one with a score diverged, that is the level's edge.
 
     Args:
         given: (n,) levels, such as batch sizes.
         tuned: (n,) levels, such as learning rates.
         scores: (n,), higher is better.
         generator: of the draws.
+        diverged: the given and the tuned levels (m,) of runs that diverged, which have no score.
         alpha: 1 minus the confidence of the intervals.
 
     Returns:
         None if too few points lie at two given levels or more.
     """
     x, y = np.log2(given), np.log2(tuned)
+    points = x, y, *(np.log2(levels) for levels in diverged or (np.array([]), np.array([])))
     levels = np.array([v for v in np.unique(x) if (x == v).sum() >= _FEWEST_A_LEVEL and np.ptp(y[x == v]) >= 1])
     best_first = np.argsort(-scores, kind="stable")
     places = {v: np.cumsum(x[best_first] == v) for v in levels}
@@ -74,7 +82,15 @@ def scattered_ridge(
         exact=np.ones(len(levels), dtype=bool),
         resampled=np.stack(resampled, axis=1),
         degrees_of_freedom=len(kept) - 3,
+        edges=np.array([_edges(level, *points) for level in levels]),
     )
+
+
+def _edges(level: float, x: Floats, y: Floats, lost_x: Floats, lost_y: Floats) -> tuple[tuple[float, float], ...]:
+    """As `Ridge.edges`, of one given level: of points with a score at x, y and of those that diverged, all log₂."""
+    last = float(y[x == level].max())
+    beyond = lost_y[(lost_x == level) & (lost_y > last)]
+    return NO_EDGES[0], (last, float(beyond.min())) if len(beyond) else NO_EDGES[1]
 
 
 def _grid(y: Floats, steps_an_octave: int) -> Floats:

@@ -30,8 +30,12 @@ class Transferred:
 
 
 def comparable(surface: Surface) -> Bools:
-    """Given levels at which a rate can be tuned and scored: each seed has three scores there, or more, (n_given,)."""
-    return np.asarray(((~np.isnan(surface.scores)).sum(axis=1) >= 3).all(axis=1))
+    """Given levels at which a rate can be tuned and scored, (n_given,).
+
+    Each seed has three scores there, or more, and some run is stable.
+    """
+    there = ~np.isnan(surface.scores)
+    return np.asarray((there.sum(axis=1) >= 3).all(axis=1) & (there & ~surface.unstable).any(axis=(1, 2)))
 
 
 def tuned_rates(surface: Surface) -> Floats:
@@ -114,7 +118,7 @@ def transfer_by_law(surface: Surface, curve: Curve = LINE) -> Transferred | None
             surface.given, surface.tuned, surface.scores[:, :, kept], surface.unstable[:, :, kept], surface.paired
         )
         found = ridge(rest, np.random.default_rng(0))
-        if found.lack_of_law or found.identified.sum() <= FEWEST_LEFT:
+        if found.lack_of_curve or found.identified.sum() <= FEWEST_LEFT:
             return None
         rates[:, held_out] = left_out(found, curve, *Observations.of(found).estimate(curve))
     return _judged(surface, rates)

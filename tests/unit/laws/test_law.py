@@ -48,7 +48,7 @@ def test_a_study_that_cannot_tell_says_what_is_missing():
     spec = designed(optimizer="momentum")
     flat = [record(spec, r.number, r.params, [1.0, 1.1, 0.9, 1.05, 0.95]) for r in planted(spec)]
     (law,) = laws_of(spec, flat)
-    assert law.fitted is None and law.exponent is None and "a slope needs 4" in law.lack
+    assert law.fitted is None and law.exponent is None and "a slope needs 3" in law.lack
     with pytest.raises(StudyError, match="1 of 88 cells have no result yet"):
         laws_of(spec, planted(spec)[1:])
     few = planted(small := designed(optimizer="momentum", base_lr=[2.0**k for k in range(-6, 0)]))

@@ -77,16 +77,24 @@ def test_groups_are_strata_and_the_best_of_them_stands_on_top(sqrt_table):
     assert len(found.as_dict()["strata"]) == 2
 
 
-def test_what_cannot_tell_says_so():
+def test_an_exponent_that_sets_alone_bound_says_so():
     found = law(
         HPOBENCH / "credit_g.csv.gz", lr="learning_rate_init", score=[f"acc_s{seed}" for seed in range(5)],
         average="width, alpha",
     )  # fmt: skip
-    assert found.exponent is None and found.low is None and found.critical_batch_size is None
-    assert "of 10 levels" in found.lack and found.levels["predicted"].isna().all()
-    assert repr(found).startswith("Law of credit_g.csv.gz: none (replicated)\n  no law: ")
+    assert found.low < 0.4 and found.high > 0.6 and found.critical_batch_size is None  # the reference is 0.6
+    assert repr(found).startswith("Law of credit_g.csv.gz: exponent in [") and found.as_dict()["bounded"]
+    assert "only bounded, by the sets in which the best rates lie" in repr(found)
     json.dumps(found.as_dict(), allow_nan=False)
-    with pytest.raises(BatchlawError, match=r"there is no law to predict by: . of 10 levels"):
+
+
+def test_too_few_rates_give_no_law(sqrt_table):
+    found = law(sqrt_table, **COLUMNS, where="lr > 0.1")
+    assert found.exponent is None and found.low is None and found.critical_batch_size is None
+    assert "the tuned factor has 4 levels" in found.lack and found.levels["predicted"].isna().all()
+    assert repr(found).startswith("Law of the table: none (replicated)\n  no law: ")
+    json.dumps(found.as_dict(), allow_nan=False)
+    with pytest.raises(BatchlawError, match=r"there is no law to predict by: the tuned factor has 4"):
         found.predict(batch_size=8)
 
 

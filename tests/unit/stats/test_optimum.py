@@ -183,16 +183,16 @@ def test_no_set_contains_a_dead_level_whatever_is_known(data):
     assert not dead[int(np.floor(between[0])) : int(np.ceil(between[1])) + 1].any()
 
 
-def test_the_ceiling_is_the_highest_level_below_one_that_diverges():
+def test_the_upper_edge_is_the_highest_level_below_one_that_diverges():
     surface, _ = planted(0.0, noise=0.1, middle=4.3)
     cells = np.zeros((8, 9), dtype=bool)
     cells[:4, 7:] = True
     cells[2, 6] = True
-    cells[5, 0] = True  # below: no ceiling
+    cells[5, 0] = True  # below: no upper edge
     unstable = diverged(surface, cells).unstable.copy()
     unstable[6, 8, :4] = True  # one of five runs was stable: this level is not dead
-    ceiling = found(changed(surface, diverged(surface, cells).scores, unstable)).ceiling
-    assert ceiling.tolist() == [7.0, 7.0, 6.0, 7.0, np.inf, np.inf, np.inf, np.inf]
+    edges = found(changed(surface, diverged(surface, cells).scores, unstable)).edges[:, 1, 0]
+    assert edges.tolist() == [7.0, 7.0, 6.0, 7.0, np.inf, np.inf, np.inf, np.inf]
 
 
 @pytest.mark.parametrize(
