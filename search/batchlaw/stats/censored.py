@@ -14,6 +14,7 @@ _START_SCATTER, _START_STEP = 0.2, 0.25  # octaves: the first scatter, and the g
 _NEWTON_STEPS = 15  # at most
 _SETTLED = 1e-9  # octaves, or units of slope: Newton's method converges quadratically, so the next step is negligible
 _LONGEST_STEP = 2.0  # octaves, or units of slope: more than the distance of a resampled fit from the fit
+_FEWEST_EXACT = 3  # for the variance of two parameters
 _TINY = 1e-9  # added to the information, which is singular for a curve that bends far from all observations
 
 
@@ -21,8 +22,9 @@ _TINY = 1e-9  # added to the information, which is singular for a curve that ben
 class Fit:
     """A curve fitted to a ridge.
 
-    The covariance of the parameters has two parts. That of the seeds is from the same fit to every bootstrap; that of
-    the scatter of optima about the curve is from the Fisher information.
+    The covariance of the parameters has two parts. That of the seeds is from the same fit to every draw of the optima,
+    or from the Fisher information where only their sets are known; that of the scatter of optima about the curve is
+    from the Fisher information.
     """
 
     curve: Curve
@@ -66,7 +68,7 @@ def fit(ridge: Ridge, curve: Curve) -> Fit:
     """Interval-censored maximum likelihood, as in Tobin 1958, with known sampling errors and a scatter τ.
 
     An identified optimum is a normal observation with variance s² + τ². A censored one says that the optimum lies on
-    the half line that its interval allows. An undecided one is left out.
+    the half line that its interval allows. Levels that are undecided, diverged or missing are left out.
 
     Args:
         ridge: with three identified levels or more.
@@ -77,14 +79,17 @@ def fit(ridge: Ridge, curve: Curve) -> Fit:
     spread = np.sqrt(data.error**2 + scatter**2)
     resampled = data.newton(curve, estimate, ridge.resampled[:, data.rows], spread)
     n = ridge.degrees_of_freedom + 1
-    more = data.covariance(curve, estimate, spread) - data.covariance(curve, estimate, data.error)
+    known = data.covariance(curve, estimate, data.error)
+    more = data.covariance(curve, estimate, spread) - known
     values, vectors = np.linalg.eigh(more)
+    # Draws move exact optima only: of sets alone the likelihood knows how far the curve can move within them.
+    drawn = data.exact.sum() >= _FEWEST_EXACT
     return Fit(
         curve=curve,
         observations=data,
         parameters=estimate,
         scatter=scatter,
-        seeds=np.cov(resampled.T, bias=True) * n / (n - 1),
+        seeds=np.cov(resampled.T, bias=True) * n / (n - 1) if drawn else known,
         scattered=(vectors * np.maximum(values, 0.0)) @ vectors.T,
         seeds_freedom=float(n - 1),
         scatter_freedom=float(max(ridge.identified.sum() - 2, 1)),
@@ -105,9 +110,9 @@ class Observations:
 
     @classmethod
     def of(cls, ridge: Ridge) -> "Observations":
-        """All levels but the undecided ones."""
+        """All levels but those that are undecided, diverged or missing."""
         status = np.array(ridge.status)
-        rows = np.flatnonzero(status != "undecided")
+        rows = np.flatnonzero(ridge.tried & (status != "undecided"))
         status = status[rows]
         own = np.maximum(ridge.standard_error[rows], _SMALLEST_ERROR)
         # Each standard error is from a few seeds, and a small one would get too much weight. So each variance is

@@ -58,9 +58,10 @@ class FittedLaw:
 
     def _ceiling(self, x: Floats) -> float:
         """The log₂ of the highest learning rate at x (1,) that does not diverge, from the nearest batch sizes tried."""
-        places, ceiling = np.log2(self.ridge.given), self.ridge.ceiling
-        if ceiling is None:
+        if self.ridge.ceiling is None:
             return np.inf
+        stable = self.ridge.tried  # of the other batch sizes no rate is known to be stable
+        places, ceiling = np.log2(self.ridge.given[stable]), self.ridge.ceiling[stable]
         below, above = np.flatnonzero(places <= x), np.flatnonzero(places >= x)
         near = [side[at] for side, at in ((below, -1), (above, 0)) if len(side)]
         if len(near) == 2 and np.isfinite(ceiling[near]).all():
@@ -78,7 +79,7 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
     critical batch size on both sides. A curve that bends elsewhere is a line here.
 
     Args:
-        ridge: ε_opt at each batch size, with three identified levels or more (its `lack` is None).
+        ridge: ε_opt at each batch size, with three identified levels or more (its `lack_of_law` is None).
         bending: the curve beside the line.
         alpha: 1 minus the confidence of all intervals.
     """
@@ -108,6 +109,7 @@ def without(ridge: Ridge, row: int) -> Ridge:
         ridge,
         status=tuple(status for status, keep in zip(ridge.status, kept, strict=True) if keep),
         resampled=ridge.resampled[:, kept],
+        ceiling=None if ridge.ceiling is None else ridge.ceiling[kept],
         **{name: getattr(ridge, name)[kept] for name in arrays},
     )
 
