@@ -24,7 +24,6 @@ from batchlaw.claims.tables import surfaces
 from batchlaw.stats.curves import LINE, MCCANDLISH, SURGE
 from batchlaw.stats.law import law_of
 from batchlaw.stats.optimum import ridge
-from batchlaw.stats.slope import shortfall
 from batchlaw.stats.surface import Surface
 from rich.console import Console
 from rich.progress import track
@@ -64,7 +63,7 @@ def run(case: Case, studies: int) -> dict[str, object]:
     covered, estimates, preferred, closed = [], [], [], []
     for number in range(studies):
         found = ridge(simulated(case, generator), np.random.default_rng(number))
-        if shortfall(found):
+        if found.lack_of_law:
             continue
         law = law_of(found, SURGE if case.curve == "surge" else MCCANDLISH)
         preferred.append(law.fit.curve.name == case.curve)
@@ -96,7 +95,7 @@ def published(name: str) -> dict[str, object]:
     ((_, surface),), _ = surfaces(means, columns)
     found = ridge(surface.transposed(), np.random.default_rng(0))
     row = {"grid": name, "reference": REFERENCE[name], "identified": int(found.identified.sum())}
-    if (lack := shortfall(found)) is not None:
+    if (lack := found.lack_of_law) is not None:
         return {**row, "lack": lack}
     law = law_of(found, SURGE)
     slope = law.exponent

@@ -68,8 +68,26 @@ class Setting:
         return " · ".join(parts)
 
 
-def simulated(setting: Setting, number: int) -> tuple[Surface, tuple[float | None, Floats]]:
+@dataclass(frozen=True)
+class Grid:
+    """The levels and seeds of a study that has others than its setting says."""
+
+    x: Floats  # log₂ of the rates
+    y: Floats  # log₂ of the batch sizes
+    seeds: int
+
+
+def grid_of(setting: Setting) -> Grid:
+    """The levels and seeds that the setting says."""
+    x = setting.rate_spacing * np.arange(1 - setting.rates, 1)
+    return Grid(x, 1 + setting.spacing * np.arange(setting.batch_sizes), setting.seeds)
+
+
+def simulated(setting: Setting, number: int, grid: Grid | None = None) -> tuple[Surface, tuple[float | None, Floats]]:
     """One study, which depends on the setting and its number alone.
+
+    Another grid leaves the ridge and the curves as they are. Beyond the setting's rates the shape is that at their
+    ends.
 
     Returns:
         The surface, and the truth: the planted slope, None where there is none, and the log₂ of the best tuned level at
@@ -77,14 +95,16 @@ def simulated(setting: Setting, number: int) -> tuple[Surface, tuple[float | Non
         where every level is the best.
     """
     generator = np.random.default_rng([number, *setting.name.encode()])
-    x = setting.rate_spacing * np.arange(1 - setting.rates, 1)
-    y = 1 + setting.spacing * np.arange(setting.batch_sizes)
+    own = grid_of(setting)
+    grid = grid or own
+    x, y = grid.x, grid.y
     slope = setting.slopes[number % len(setting.slopes)] if setting.slopes else None
-    away = x - x.mean()
-    rise = np.minimum(away, 0) if setting.kink else (slope or 0.0) * away
-    rise = rise - rise.mean()
-    optimum = y.mean() + setting.centre + setting.spacing * generator.uniform(-0.5, 0.5) + rise
-    place = np.linspace(0, 1, setting.rates)[:, None]
+    rises = [
+        np.minimum(of, 0) if setting.kink else (slope or 0.0) * of for of in (own.x - own.x.mean(), x - own.x.mean())
+    ]
+    rise = rises[1] - rises[0].mean()
+    optimum = own.y.mean() + setting.centre + setting.spacing * generator.uniform(-0.5, 0.5) + rise
+    place = np.clip((x - own.x[0]) / np.ptp(own.x), 0, 1)[:, None]
     # The best loss of a rate: a parabola over the rates with an optimum somewhere among them.
     floor = generator.uniform(0, 3) * (place - generator.uniform(0.2, 1)) ** 2
     drawn, sign = setting.shape(generator), -1.0 if setting.mirrored else 1.0
@@ -97,20 +117,20 @@ def simulated(setting: Setting, number: int) -> tuple[Surface, tuple[float | Non
         return np.where(lost, floor.max() + WORST - floor.reshape(of_row), height), lost
 
     if setting.shape in (flat, falling):
-        optimum = np.full(setting.rates, np.nan if setting.shape is flat else np.inf)
-        u = np.broadcast_to(y - y[0], (setting.rates, setting.batch_sizes))
+        optimum = np.full(len(x), np.nan if setting.shape is flat else np.inf)
+        u = np.broadcast_to(y - own.y[0], (len(x), len(y)))
     else:
         shift = float(np.hypot(setting.seed_shift, setting.run_shift))
         u = y - optimum[:, None] + _lowest(lambda u: heights(u)[0], shift)
-    shape = (setting.rates, setting.batch_sizes, setting.seeds)
-    common = setting.seed_shift * generator.normal(size=(1, 1, setting.seeds))
+    shape = (len(x), len(y), grid.seeds)
+    common = setting.seed_shift * generator.normal(size=(1, 1, grid.seeds))
     u = u[:, :, None] - common - setting.run_shift * generator.normal(size=shape)
     height, lost = heights(u)
-    own = generator.standard_t(3, size=shape) / np.sqrt(3) if setting.heavy_tails else generator.normal(size=shape)
-    noise = own * (1 + setting.growth * np.maximum(height, 0)) + generator.normal(size=setting.seeds)
+    noise = generator.standard_t(3, size=shape) / np.sqrt(3) if setting.heavy_tails else generator.normal(size=shape)
+    noise = noise * (1 + setting.growth * np.maximum(height, 0)) + generator.normal(size=grid.seeds)
     scores = -(floor[:, :, None] + height + np.where(lost, 0.0, setting.noise * noise))
     scores[lost] = min(-(floor.max() + WORST), scores.min())
-    missing = _holes(setting, generator)
+    missing = _holes(setting, generator, shape)
     scores[missing] = np.nan
     lost &= ~missing
     if setting.hypothesis == "H6":
@@ -128,9 +148,8 @@ def _lowest(height: Callable[[Floats], Floats], shift: float) -> Floats:
     return u[expected.argmin(axis=1)][:, None]
 
 
-def _holes(setting: Setting, generator: np.random.Generator) -> Bools:
+def _holes(setting: Setting, generator: np.random.Generator, shape: tuple[int, int, int]) -> Bools:
     """Which runs are missing, (rates, batch_sizes, seeds)."""
-    shape = (setting.rates, setting.batch_sizes, setting.seeds)
     share = generator.random(shape)
     if setting.holes == "runs":
         return share < 0.08
@@ -138,7 +157,7 @@ def _holes(setting: Setting, generator: np.random.Generator) -> Bools:
         return np.broadcast_to(share[:, :, :1] < 0.08, shape)
     missing = np.zeros(shape, dtype=bool)
     if setting.holes == "corner":
-        missing[setting.rates // 2 :, -3:] = True
+        missing[shape[0] // 2 :, -3:] = True
     return missing
 
 

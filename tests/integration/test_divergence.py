@@ -243,7 +243,6 @@ def test_the_output_of_a_program_diverges(storage, tmp_path, line):
 
 
 CLIFF = Path(__file__).parents[1] / "data" / "cliff"
-NEEDS_SETS = pytest.mark.xfail(strict=False, reason="needs the estimator of issue C")
 
 
 def of_the_cliff(storage, name):
@@ -260,7 +259,6 @@ class TestACliff:
         findings_of(stored, None, seed=0)
         law_of_study(stored)
 
-    @NEEDS_SETS
     def test_the_best_rate_is_one_that_trains(self, storage, name):
         levels = claim_of_study(of_the_cliff(storage, name)).levels
         of_batch_sizes = levels[(levels["given"] == "batch_size") & (levels["status"] == "identified")]
@@ -269,7 +267,6 @@ class TestACliff:
             last = 0.0025 * level.value
             assert 0.7 * last < level.best < 1.01 * last and level.low < last < level.high
 
-    @NEEDS_SETS
     def test_the_best_batch_size_is_one_that_trains(self, storage, name):
         levels = claim_of_study(of_the_cliff(storage, name)).levels
         of_rates = levels[(levels["given"] == "lr") & (levels["status"] == "identified")]
@@ -278,13 +275,11 @@ class TestACliff:
             first = level.value / 0.0025
             assert 0.99 * first < level.best < 1.42 * first and level.low < first < level.high
 
-    @NEEDS_SETS
     def test_the_law_predicts_none_that_diverges(self, storage, name):
         assert law_of_study(of_the_cliff(storage, name)).predict(96).value <= 0.24
 
 
 @pytest.mark.slow
-@NEEDS_SETS
 def test_the_best_rate_of_real_training_is_one_that_trains(storage):
     stored = work(storage, read_spec(CLIFF / "real.toml"), None)
     levels = claim_of_study(stored).levels

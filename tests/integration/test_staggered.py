@@ -102,7 +102,6 @@ def test_the_map_shows_each_cell_at_its_own_batch_size(storage):
     assert np.isnan(shown[-1, 0]) and not np.isnan(shown[-2, 0])  # 813 lies beyond half of the spacing above 512
 
 
-@pytest.mark.xfail(strict=False, reason="needs the estimator of issue C")
 def test_the_planted_ridge_is_found(storage):
     found = claim_of_study(work(storage, spec_of(), bowl))
     assert found.verdict == "supported" and found.low < 1 < found.high

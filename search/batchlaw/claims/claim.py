@@ -41,11 +41,12 @@ class Claim:
         hypothesis: the name of the hypothesis, such as "H9".
         statement: what it says.
         verdict: "supported", "refuted", "no relation" or "inconclusive".
-        slope: of log₂ of the best level on log₂ of the given one; None where there is none.
+        slope: of log₂ of the best level on log₂ of the given one; None where there is none. It is the middle of its
+            interval where it is only bounded, which `reason` says.
         low: the lower end of the slope's interval, or None.
         high: the upper end.
-        reason: why the verdict is what it is.
-        settles: which further runs would settle it, or None.
+        reason: why the verdict is what it is, with the numbers that carry it.
+        settles: which further runs would settle it, or None where it is settled.
         notes: sentences on runs that have no score of their own, such as those that diverged; of a table also on what
             is missing, left out or merged.
         blocks: the findings with their evidence, for figures and reports; may change between versions.
@@ -76,10 +77,11 @@ class Claim:
                 of hypotheses on other factors "train_size" or "inverse_damping" (the best is a batch size).
             value: its level.
             best: the best level of the other factor; NaN unless the status is "identified".
-            low: the lower end of its interval; NaN where the runs set no lower bound.
+            low: the lower end of its confidence set; NaN where the runs set no lower bound.
             high: the upper end; NaN where the runs set no upper bound.
-            status: "identified"; "left_censored" or "right_censored": the best lies at or beyond an edge of the levels
-                tried; else the runs do not tell.
+            status: "identified": the set has two ends, three octaves apart at most; "left_censored": the best lies
+                at or below `high`; "right_censored": it lies at or above `low`; "undecided": the runs set no bound, or
+                two that are further apart; "diverged": every run did; "missing": no run has a score.
 
         The levels of a group or of a study's further factors stand in columns before these.
         """
@@ -209,7 +211,7 @@ def claim(
         diverged_where: an expression for the rows of runs that diverged, such as "grad_norm > 1e4".
         alpha: one less the confidence of every interval, and the level of every test.
         hypothesis: the one to judge; `batchlaw claim --list` shows them.
-        bootstrap_seed: of the bootstraps over seeds, 0 or more; the same seed gives the same result.
+        bootstrap_seed: 0 or more; it changes nothing here, since no hypothesis on a table is judged by bootstraps.
         track: wraps the list of groups, to show progress, as `tqdm.tqdm` does.
 
     Raises:
@@ -257,7 +259,7 @@ def claim_of_study(stored: "StoredStudy", hypothesis: str | None = None, *, boot
     Args:
         stored: the study.
         hypothesis: one to judge in place of the study's own.
-        bootstrap_seed: of the bootstraps over seeds, 0 or more.
+        bootstrap_seed: of the bootstraps over seeds that H5, H13 and H17 are judged by, 0 or more.
 
     Raises:
         StudyError: the study was searched, or has cells without a result.
@@ -288,8 +290,7 @@ def _claim(blocks: "list[Block]", wanted: str, **facts: Any) -> Claim:
     }
     main = found.get(wanted) or next(iter(found.values()))
     row = {name: value for name, value in _row(main).items() if not name.startswith("p_")}
-    settles = getattr(main, "settle", None)  # of one surface; groups settle theirs each
-    return Claim(blocks=tuple(blocks), statement=main.hypothesis.statement, settles=settles, **row, **facts)
+    return Claim(blocks=tuple(blocks), statement=main.hypothesis.statement, settles=main.settle, **row, **facts)
 
 
 def _columns(block: "Block") -> "Iterable[list[Finding]]":

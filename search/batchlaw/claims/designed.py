@@ -154,4 +154,7 @@ def surfaces_of(spec: StudySpec, runs: pd.DataFrame, given: Given) -> Iterator[t
         shape, place = (len(given_levels), len(tuned), spec.arm.replicates), (row, column, part["replicate"].to_numpy())
         scores, unstable = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
         scores[place], unstable[place] = part["score"], part["unstable"]
-        yield dict(zip(others, levels, strict=True)), Surface(given_levels, tuned, scores, unstable)
+        planned = np.zeros(shape[:2], dtype=bool)
+        planned[row, column] = True
+        lost = planned & np.isnan(scores).all(axis=2)
+        yield dict(zip(others, levels, strict=True)), Surface(given_levels, tuned, scores, unstable, lost=lost)

@@ -3,19 +3,19 @@
 Slow parts are computed when they are first used, since a verdict uses fewer of them than a report.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from batchlaw.claims.hypotheses import Given
+from batchlaw.claims.hypotheses import GIVEN_LABELS, Given
 from batchlaw.stats.cells import Cells, Runs
 from batchlaw.stats.cliff import cliff_ratio
 from batchlaw.stats.collapse import Collapse, collapse
-from batchlaw.stats.optimum import Ridge, ridge, ridge_of
+from batchlaw.stats.optimum import Ridge, ridge_of
 from batchlaw.stats.slope import Slope
-from batchlaw.stats.surface import Floats, Surface
+from batchlaw.stats.surface import Bools, Floats, Surface
 from batchlaw.stats.two_lines import two_lines
 
 
@@ -24,9 +24,12 @@ class Direction:
     """The optimum of one factor at each level of the other, and its slope."""
 
     grid: Surface | None  # None of an adaptive design, which does not fill the grid
+    cells: Cells
     ridge: Ridge
     alpha: float
     n_runs: int
+    given_name: str = "level"  # of the factors, for people, in the singular
+    tuned_name: str = "level"
 
     @property
     def surface(self) -> Surface:
@@ -36,10 +39,35 @@ class Direction:
 
     @cached_property
     def rises_then_falls(self) -> tuple[bool, ...]:
-        """Whether each level rises and then falls by the two-lines test, a second opinion on the gate."""
+        """Whether each level rises and then falls by the two-lines test, a second opinion on the sets."""
         tuned = np.repeat(np.log2(self.surface.tuned), self.surface.n_replicates)
         lines = [two_lines(tuned, scores.ravel()) for scores in self.surface.scores]
         return tuple(line is not None and line.rises_then_falls(self.alpha) for line in lines)
+
+    @property
+    def lost(self) -> Bools | None:
+        """Cells without a score that may have been the best of their given level, (n_given, n_tuned).
+
+        None if there is none. A given or tuned level without any score counts as not tried.
+        """
+        if self.grid is None or self.grid.lost is None:
+            return None
+        there = self.grid.counts > 0
+        lost: Bools = self.grid.lost & there.any(axis=0) & there.any(axis=1, keepdims=True)
+        return lost if lost.any() else None
+
+    @cached_property
+    def with_lost_as_best(self) -> "Direction":
+        """The same, had the runs of the lost cells been as good as the best of their given level."""
+        surface, lost = self.surface, self.lost
+        if lost is None:
+            return self
+        scores = surface.scores.copy()
+        best = np.where(np.isnan(surface.means), -np.inf, surface.means).argmax(axis=1)
+        for row, column in np.argwhere(lost):
+            scores[row, column] = surface.scores[row, best[row]]
+        names, generator = (self.given_name, self.tuned_name), np.random.default_rng(0)
+        return direction(replace(surface, scores=scores, lost=None), names, generator, self.alpha)
 
     @property
     def lack(self) -> str | None:
@@ -60,6 +88,14 @@ class Evidence:
     forward: Direction  # B_opt at each level of the given factor
     reverse: Direction | None  # ε_opt(B), where the learning rate is given
 
+    @property
+    def with_lost_as_best(self) -> "Evidence | None":
+        """The evidence, had runs without a score been the best of their level; None if no score is missing so."""
+        sides = [side for side in (self.forward, self.reverse) if side]
+        if all(side.lost is None for side in sides):
+            return None
+        return Evidence(self.given, *[side.with_lost_as_best for side in sides], *[None] * (2 - len(sides)))
+
     @cached_property
     def collapse(self) -> Collapse | None:
         """The combination ε/B^α that explains the scores best, where the learning rate is given."""
@@ -72,9 +108,12 @@ class Evidence:
 
     @property
     def rho_squared(self) -> float | None:
-        """The product of both slopes: 1 where the ridge is one line, whichever way it is read."""
-        forward, reverse = self.forward.slope, self.reverse and self.reverse.slope
-        return forward.slope * reverse.slope if forward and reverse else None
+        """The product of both slopes: 1 where the ridge is one line, whichever way it is read.
+
+        None where a slope is not known, or only bounded.
+        """
+        slopes = [side.slope for side in (self.forward, self.reverse) if side and side.slope and not side.slope.bounded]
+        return slopes[0].slope * slopes[1].slope if len(slopes) == 2 else None
 
     def as_dict(self) -> dict[str, Any]:
         """The main results, for JSON."""
@@ -96,18 +135,27 @@ class Evidence:
 def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float = 0.05) -> Evidence:
     """Analyse a surface; where the learning rate is given, in both directions."""
     generators = np.random.default_rng(seed).spawn(2)
-    sides = (surface, surface.transposed()) if given == "lr" else (surface,)
-    found = [
-        Direction(side, ridge(side, generator, alpha=alpha), alpha, side.scores.size)
-        for side, generator in zip(sides, generators, strict=False)
-    ]
-    return Evidence(given, found[0], found[1] if given == "lr" else None)
+    names = (GIVEN_LABELS[given], "batch size")
+    forward = direction(surface, names, generators[0], alpha)
+    if given != "lr":
+        return Evidence(given, forward, None)
+    return Evidence(given, forward, direction(surface.transposed(), names[::-1], generators[1], alpha))
+
+
+def direction(surface: Surface, names: tuple[str, str], generator: np.random.Generator, alpha: float) -> Direction:
+    """Find the best tuned level at each given level of a surface; `names` are those of the given and the tuned."""
+    cells = Cells.of(Runs.of(surface))
+    ridge = ridge_of(cells, surface.given, surface.tuned, generator, alpha=alpha)
+    return Direction(surface, cells, ridge, alpha, int(surface.counts.sum()), *names)
 
 
 def gather_adaptive(runs: Runs, tuned: Floats, *, seed: int = 0, alpha: float = 0.05) -> Evidence:
     """Analyse the runs of an adaptive design, which searched the tuned levels for the best at each learning rate."""
-    found = ridge_of(Cells.of(runs), np.unique(runs.given), tuned, np.random.default_rng(seed), alpha=alpha)
-    return Evidence("lr", Direction(None, found, alpha, len(runs.scores)), None)
+    cells = Cells.of(runs)
+    found = ridge_of(cells, np.unique(runs.given), tuned, np.random.default_rng(seed), alpha=alpha)
+    return Evidence(
+        "lr", Direction(None, cells, found, alpha, len(runs.scores), GIVEN_LABELS["lr"], "batch size"), None
+    )
 
 
 def _interval(slope: Slope | None) -> dict[str, float | None]:

@@ -123,7 +123,8 @@ _ALL = (
     Hypothesis(
         name="H8",
         statement="at a fixed ε some B is best",
-        statistic="share of learning rates that pass the identification gate, beside the two-lines test",
+        statistic="share of learning rates with an identified optimum, whose confidence set is bounded on both sides "
+        "and three octaves wide at most, beside the two-lines test",
         given="lr",
         support="at least 80 % of the learning rates have an identified optimum",
         contradiction="at least 80 % of the learning rates are shown flat, within one seed's standard deviation",
@@ -210,7 +211,7 @@ _ALL = (
     Hypothesis(
         name="H19",
         statement="too large ε oscillates, too small never arrives: at a fixed B some ε is best",
-        statistic="share of batch sizes whose best learning rate passes the identification gate, beside the variance "
+        statistic="share of batch sizes with an identified optimum, as in H8, beside the variance "
         "of the loss at the end, above the best rate over that at it",
         given="lr",
         reverse=True,

@@ -21,6 +21,13 @@ class PooledFinding:
     pooled: Pooled | None = None
     p_value: float | None = None  # of equivalence
 
+    @property
+    def settle(self) -> str | None:
+        """Which further runs would settle it."""
+        if self.verdict != "inconclusive":
+            return None
+        return "more groups, or more runs in these; judged by itself, a group says which"
+
 
 def pool_findings(findings: list[Finding]) -> PooledFinding:
     """Judge the mean slope of groups by random effects; a hypothesis that is not about a slope, by their verdicts.
@@ -41,7 +48,11 @@ def pool_findings(findings: list[Finding]) -> PooledFinding:
     slopes = [finding.slope for finding in findings if finding.slope is not None and not finding.slope.bounded]
     found = pool(np.array([s.slope for s in slopes]), np.array([s.standard_error for s in slopes]), alpha)
     if found is None:
-        return PooledFinding(hypothesis, "inconclusive", f"{len(slopes)} of {n} groups have a slope; pooling needs 3")
+        bounded = sum(finding.slope is not None and finding.slope.bounded for finding in findings)
+        more = f", {bounded} one that is only bounded" if bounded else ""
+        return PooledFinding(
+            hypothesis, "inconclusive", f"{len(slopes)} of {n} groups have a slope{more}; pooling needs 3"
+        )
     mean = Slope(found.slope, found.ci_low, found.ci_high, found.standard_error, found.n_groups - 1)
     p = equivalence_p(mean, hypothesis.target - margin, hypothesis.target + margin)
     verdict, reason = slope_verdict(mean, hypothesis.target, margin, p, alpha)

@@ -81,7 +81,7 @@ class Columns:
             if direction != of:  # it would name the best runs
                 other = next(name for name in bounds if name != argument)
                 raise BatchlawError(f"goes with a score to {of}", argument=argument, got=bound, remedy=other)
-        return cls(
+        found = cls(
             lr=lr, batch_size=batch_size, score=_names("score", score), seed=seed, by=_names("by", by or ()),
             average=_names("average", average or ()),
             maximize=direction == "maximize", where=None if where is None else Expression.parse(where, "where"),
@@ -90,6 +90,21 @@ class Columns:
             diverged_below=None if diverged_below is None else float(diverged_below),
             diverged_where=None if diverged_where is None else Expression.parse(diverged_where, "diverged_where"),
         )  # fmt: skip
+        meant: dict[str, str] = {}
+        for argument, names in found.named.items():
+            for name in names:
+                if name in meant:
+                    raise BatchlawError(f"is named by {meant[name]}, too", argument=argument, got=name)
+                meant[name] = argument
+        return found
+
+    @property
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """The columns that have a meaning, by argument."""
+        return {
+            "lr": (self.lr,), "batch_size": (self.batch_size,), "score": self.score,
+            "seed": (self.seed,) if self.seed else (), "by": self.by, "average": self.average,
+        }  # fmt: skip
 
 
 def _names(argument: str, columns: str | Sequence[str]) -> tuple[str, ...]:
@@ -143,11 +158,12 @@ def read_runs(data: pd.DataFrame | str | Path, columns: Columns) -> Runs:
     if not isinstance(data, pd.DataFrame | str | PathLike):
         raise DataError(f"must be a DataFrame or the path of a file, not {type(data).__name__}", argument="data")
     title, table = title_of(data), data if isinstance(data, pd.DataFrame) else _read_csv(Path(data))
-    wanted = {"lr": (columns.lr,), "batch_size": (columns.batch_size,), "score": columns.score}
-    wanted |= {"seed": (columns.seed,) if columns.seed else (), "by": columns.by, "average": columns.average}
+    wanted = columns.named
     for argument, names in wanted.items():
         for name in names:
             _check_column(table, title, argument, name)
+    if table.empty:
+        raise DataError(f"{title} has no rows", argument="data")
     if columns.where is not None:
         table = table[columns.where.rows(_Typed(table, title), len(table))]
         if table.empty:
@@ -189,7 +205,7 @@ def _check_column(table: pd.DataFrame, title: str, argument: str, name: str) -> 
     if name not in table.columns:
         existing = list(map(str, table.columns))
         close = get_close_matches(name, existing, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = f" (did you mean {close[0]!r}?)" if close and close != [name] else ""
         raise DataError(f"{title} has no such column{hint}; it has {', '.join(existing)}", argument=argument, got=name)
     if isinstance(table[name], pd.DataFrame):
         raise DataError(f"{title} has several columns of this name", argument=argument, got=name)
@@ -210,7 +226,8 @@ def _row(table: pd.DataFrame, chosen: NDArray[np.bool_]) -> str:
 
 def _held(table: pd.DataFrame, name: str, chosen: NDArray[np.bool_]) -> str:
     """The first chosen row with its cell."""
-    return f"{_row(table, chosen)} holds {table[name].iloc[int(chosen.argmax())]!r}"
+    value = table[name].iloc[int(chosen.argmax())]
+    return f"{_row(table, chosen)} holds {value.item() if isinstance(value, np.generic) else value!r}"
 
 
 def _by_distinct(column: "pd.Series[Any]", of: Callable[[str], Any], if_absent: Any) -> NDArray[Any]:
@@ -227,7 +244,7 @@ def _numbers(table: pd.DataFrame, title: str, name: str) -> Floats:
         DataError: a cell is something else than a number.
     """
     column = table[name]
-    if pd.api.types.is_numeric_dtype(column):
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
         return np.asarray(column.to_numpy(float, na_value=np.nan))
     found = _by_distinct(column, _number, np.nan)
     wrong = found == None  # noqa: E711  # elementwise

@@ -79,7 +79,7 @@ def check_settings(table: pd.DataFrame, columns: Columns, cell: Indices, where: 
     same_size = order[
         starts[:, None] + np.arange(common)
     ]  # (n_cells, common) rows of the cells of the most common size
-    known = {columns.lr, columns.batch_size, columns.seed, *columns.score, *columns.by, *columns.average}
+    known = {name for names in columns.named.values() for name in names}
     seed = None if columns.seed is None else np.unique(table[columns.seed].to_numpy(), return_inverse=True)[1]
     noted = []
     for name in table.columns:
@@ -106,7 +106,7 @@ def check_settings(table: pd.DataFrame, columns: Columns, cell: Indices, where: 
             )
         if n_levels <= _FEW and len(np.unique(cell[codes == codes[row]])) > 1:
             noted.append(str(name))
-    return [f"rows of one cell differ in {' and '.join(noted)}, too"] if noted else []
+    return [f"rows of one cell also differ in {' and '.join(noted)}"] if noted else []
 
 
 def _codes(values: NDArray[np.generic]) -> Indices:

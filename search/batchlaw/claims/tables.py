@@ -97,7 +97,10 @@ def _surface_of(table: pd.DataFrame, columns: Columns, name: str) -> tuple[Surfa
     at = rows.cell // shape[1], rows.cell % shape[1], replicate
     filled[at], unstable[at] = rows.scores, rows.diverged
     grid = (*shape[:2], -1)
-    surface = Surface(rates.values, sizes.values, filled.reshape(grid), unstable.reshape(grid), paired=paired)
+    filled, has_row = filled.reshape(grid), np.zeros(shape[:2], dtype=bool)
+    has_row[rates.index, sizes.index] = True
+    lost = has_row & np.isnan(filled).all(axis=2)
+    surface = Surface(rates.values, sizes.values, filled, unstable.reshape(grid), paired, lost)
     if surface.counts.max() < 2:
         raise DataError(
             f"{name}: one score a cell; replicates are needed: several score columns, or a row for each seed"

@@ -1,17 +1,19 @@
 """From evidence to a verdict, with its reason and what would settle it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from scipy import special
 
+from batchlaw.claims.advice import Advice, of_lack, of_optima, of_slope
 from batchlaw.claims.evidence import Direction, Evidence
 from batchlaw.claims.hypotheses import CATALOGUE, MARGIN, Hypothesis
+from batchlaw.claims.reasons import how_found, named, plural, uncounted
 from batchlaw.stats.equivalence import equivalence_p
 from batchlaw.stats.holm import holm
 from batchlaw.stats.slope import Slope
-from batchlaw.stats.surface import Bools, Surface
+from batchlaw.stats.surface import Bools, Surface, mean
 
 Verdict = Literal["supported", "refuted", "no relation", "inconclusive"]
 ENOUGH_LEVELS = 0.8  # share of levels that must have an optimum
@@ -32,6 +34,7 @@ class Finding:
     preregistered: bool = True  # False where it was named after the runs
     margin: float = MARGIN  # of a slope
     details: dict[str, Any] = field(default_factory=dict)  # the numbers of a hypothesis that is not about a ridge
+    advice: Advice | None = None  # `settle` as numbers, of one about a ridge
 
     @property
     def side(self) -> Direction:
@@ -50,31 +53,71 @@ def side_of(evidence: Evidence, hypothesis: Hypothesis) -> Direction:
 def judge(evidence: Evidence, names: list[str], *, alpha: float = 0.05, margin: float = MARGIN) -> list[Finding]:
     """Judge hypotheses about the ridge of one surface; those about slopes share Holm's correction."""
     hypotheses = [CATALOGUE[name] for name in names]
+    adjusted = _adjusted(evidence, hypotheses, margin)
+    best_case = evidence.with_lost_as_best
+    as_best = None if best_case is None else _adjusted(best_case, hypotheses, margin)
+    findings = []
+    for hypothesis in hypotheses:
+        finding = _of_one(evidence, hypothesis, adjusted, alpha, margin)
+        if best_case is not None and as_best is not None and finding.verdict != "inconclusive":
+            other = _of_one(best_case, hypothesis, as_best, alpha, margin)
+            if other.verdict != finding.verdict:
+                finding = _undecided_by_missing(finding)
+        findings.append(finding)
+    return findings
+
+
+def _adjusted(evidence: Evidence, hypotheses: list[Hypothesis], margin: float) -> dict[str, tuple[float, float]]:
+    """The p-value of equivalence, and Holm's, of the hypotheses about slopes that have one."""
     p_values = {}
     for hypothesis in hypotheses:
         slope = side_of(evidence, hypothesis).slope
         if hypothesis.target is not None and slope is not None:
             p_values[hypothesis.name] = equivalence_p(slope, hypothesis.target - margin, hypothesis.target + margin)
-    adjusted = dict(zip(p_values, holm(np.array(list(p_values.values()))).tolist(), strict=True))
-    findings = []
-    for hypothesis in hypotheses:
-        side, p = side_of(evidence, hypothesis), adjusted.get(hypothesis.name)
-        if hypothesis.target is None:
-            verdict, reason, settle = _share(side, alpha)
-            findings.append(Finding(hypothesis, verdict, reason, settle, evidence=evidence, margin=margin))
-            continue
-        if side.slope is None or p is None:
-            verdict, reason, settle = "inconclusive", f"{side.lack}", _what_identifies(side)
-        else:
-            verdict, reason = slope_verdict(side.slope, hypothesis.target, margin, p, alpha)
-            if hypothesis.grows:
-                verdict, reason = _growth(side.slope, verdict, reason)
-            settle = _what_narrows(side, side.slope, margin) if verdict == "inconclusive" else None
-        unadjusted = p_values.get(hypothesis.name)
-        findings.append(
-            Finding(hypothesis, verdict, reason, settle, side.slope, unadjusted, p, evidence, margin=margin)
-        )
-    return findings
+    adjusted = holm(np.array(list(p_values.values()))).tolist()
+    return {name: (p, other) for (name, p), other in zip(p_values.items(), adjusted, strict=True)}
+
+
+def _of_one(
+    evidence: Evidence, hypothesis: Hypothesis, adjusted: dict[str, tuple[float, float]], alpha: float, margin: float
+) -> Finding:
+    """The finding on one hypothesis, with its p-value and Holm's."""
+    side = side_of(evidence, hypothesis)
+    advice = p = p_adjusted = None
+    if hypothesis.target is None:
+        verdict, reason = _share(side, alpha)
+        advice = of_optima(side, ENOUGH_LEVELS, slope=0.0) if verdict == "inconclusive" else None
+    elif side.slope is None:
+        verdict, reason = "inconclusive", f"{side.lack}"
+        advice = of_lack(side, hypothesis.target)
+    else:
+        p, p_adjusted = adjusted[hypothesis.name]
+        verdict, reason = slope_verdict(side.slope, hypothesis.target, margin, p_adjusted, alpha)
+        if hypothesis.grows:
+            verdict, reason = _growth(side.slope, verdict, reason)
+        reason += f"; {how_found(side, side.slope)}"
+        if verdict == "inconclusive":
+            borders = (0.0,) if hypothesis.grows else (hypothesis.target - margin, hypothesis.target + margin)
+            advice = of_slope(side, side.slope, borders, margin)
+    return Finding(
+        hypothesis, verdict, reason + uncounted(side), None if advice is None else advice.sentence(side),
+        None if hypothesis.target is None else side.slope, p, p_adjusted, evidence, margin=margin, advice=advice,
+    )  # fmt: skip
+
+
+def _undecided_by_missing(finding: Finding) -> Finding:
+    """An inconclusive finding in place of one that would be another, were the runs without a score the best."""
+    side, advice = finding.side, Advice(missing=True)
+    assert side.lost is not None
+    rows, columns = (axis.any(axis=number) for number, axis in ((1, side.lost), (0, side.lost)))
+    n, (given, tuned) = int(side.lost.sum()), (side.surface.given[rows].tolist(), side.surface.tuned[columns].tolist())
+    reason = (
+        f"{n} {'cell is' if n == 1 else 'cells are'} missing, at {named(side.given_name, given)} and "
+        f"{named(side.tuned_name, tuned)}: the verdict would not be {finding.verdict!r} if they were the best; without "
+        f"them {finding.reason}"
+    )
+    settle = advice.sentence(side)
+    return replace(finding, verdict="inconclusive", reason=reason, settle=settle, advice=advice)
 
 
 def _growth(slope: Slope, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
@@ -89,7 +132,8 @@ def _growth(slope: Slope, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
 def slope_verdict(slope: Slope, target: float, margin: float, p_adjusted: float, alpha: float) -> tuple[Verdict, str]:
     """Supported within the band, no relation within the band around 0, refuted outside, else inconclusive."""
     low, high = target - margin, target + margin
-    shown = f"the slope is {slope.slope:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}]"
+    interval = f"[{slope.ci_low:.2f}, {slope.ci_high:.2f}]"
+    shown = f"the slope lies in {interval}" if slope.bounded else f"the slope is {slope.slope:.2f} {interval}"
     if slope.ci_low >= low and slope.ci_high <= high:
         if p_adjusted <= alpha / 2:
             return "supported", f"{shown}, within [{low:g}, {high:g}]"
@@ -101,53 +145,32 @@ def slope_verdict(slope: Slope, target: float, margin: float, p_adjusted: float,
     return "inconclusive", f"{shown}, which reaches both into and out of [{low:g}, {high:g}]"
 
 
-def _share(side: Direction, alpha: float) -> tuple[Verdict, str, str | None]:
+def _share(side: Direction, alpha: float) -> tuple[Verdict, str]:
     """The verdict by how many levels have an identified optimum, and how many are shown flat."""
-    n, identified, flat = len(side.ridge.given), int(side.ridge.identified.sum()), int(_flat(side.surface, alpha).sum())
-    lines = f"{sum(side.rises_then_falls)} rise and then fall by the two-lines test"
-    reason = f"{identified} of {n} levels have an identified optimum ({lines}), {flat} are shown flat"
+    n, identified, given = len(side.ridge.given), int(side.ridge.identified.sum()), plural(side.given_name)
+    reason = f"{identified} of {n} {given} have an identified optimum"
+    if side.grid is None:
+        return ("supported" if identified >= ENOUGH_LEVELS * n else "inconclusive"), reason
+    flat = int(_flat(side.grid, alpha).sum())
+    reason += f" ({sum(side.rises_then_falls)} rise and then fall by the two-lines test), {flat} are shown flat"
     if identified >= ENOUGH_LEVELS * n:
-        return "supported", reason, None
-    if flat >= ENOUGH_LEVELS * n:
-        return "refuted", reason, None
-    return "inconclusive", reason, _what_identifies(side)
+        return "supported", reason
+    return ("refuted" if flat >= ENOUGH_LEVELS * n else "inconclusive"), reason
 
 
 def _flat(surface: Surface, alpha: float) -> Bools:
-    """Levels at which every cell is equivalent to the row's mean within one seed's standard deviation."""
-    n = surface.n_replicates
-    sd = np.sqrt(surface.scores.var(axis=2, ddof=1).mean(axis=1))
-    offset = np.abs(surface.means - surface.means.mean(axis=1, keepdims=True))
+    """Levels at which every cell is equivalent to the level's mean within one seed's standard deviation, (n_given,).
+
+    A cell without a score has no part in it; one with a single score does not show that its level is flat.
+    """
+    there, counts = ~np.isnan(surface.scores), surface.counts
+    squares = np.where(there, surface.scores - surface.means[:, :, None], 0.0) ** 2
+    freedom = np.maximum(counts - 1, 0).sum(axis=1)
+    offset = np.abs(surface.means - mean(surface.means, axis=1)[:, None])
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = (sd[:, None] - offset) / (sd[:, None] / np.sqrt(n))
-    freedom = (n - 1) * len(surface.tuned)
+        sd = np.sqrt(squares.sum(axis=(1, 2)) / freedom)[:, None]
+        t = (sd - offset) / (sd / np.sqrt(counts))
+        p = np.nan_to_num(special.stdtr(freedom[:, None], -t), nan=1.0)
     # All cells must pass, an intersection of tests, which needs no correction.
-    flat: Bools = np.all(np.nan_to_num(special.stdtr(freedom, -t), nan=1.0) <= alpha, axis=1)
+    flat: Bools = np.all((p <= alpha) | (counts == 0), axis=1) & (counts > 0).any(axis=1)
     return flat
-
-
-def _what_identifies(side: Direction) -> str:
-    """Which runs would identify more optima."""
-    counts = {status: side.ridge.status.count(status) for status in set(side.ridge.status)}
-    lowest, highest = side.ridge.tuned[0], side.ridge.tuned[-1]
-    advice = []
-    if counts.get("left_censored"):
-        advice.append(f"levels below {lowest:g}, where {counts['left_censored']} optima lie at the edge")
-    if counts.get("right_censored"):
-        advice.append(f"levels above {highest:g}, where {counts['right_censored']} optima lie at the edge")
-    if counts.get("undecided"):
-        more = f"replicates, {2 * side.grid.n_replicates}" if side.grid else f"runs, {2 * side.n_runs}"
-        advice.append(f"more {more} or more, for the {counts['undecided']} levels that tell no optimum")
-    if not advice:
-        advice.append("more levels of the given factor, over more octaves")
-    return "; ".join(advice)
-
-
-def _what_narrows(side: Direction, slope: Slope, margin: float) -> str:
-    """How many replicates, or runs of an adaptive design, would narrow the interval to the margin, at this noise."""
-    half = (slope.ci_high - slope.ci_low) / 2
-    n, unit = (side.grid.n_replicates, "replicates") if side.grid else (side.n_runs, "runs")
-    wanted = int(np.ceil(n * (half / (margin / 2)) ** 2))
-    if wanted > n:
-        return f"about {wanted} {unit} instead of {n}, or levels of the given factor over more octaves"
-    return "the slope lies at the border of the band: levels of the given factor over more octaves"

@@ -1,5 +1,6 @@
 """The consoles and the options that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,8 +60,10 @@ def write_page(html: Path, page: str) -> None:
     errors.print(f"wrote {html}", soft_wrap=True, markup=False)
 
 
-def write_figures(html: Path, title: str, question: str, what: str, figures: "dict[str, go.Figure | None]") -> None:
-    """Write a page of the figures that there are.
+def write_figures(
+    html: Path, title: str, question: str, what: str, figures: "dict[str, go.Figure | None]", notes: Sequence[str] = ()
+) -> None:
+    """Write a page of the figures that there are, with notes below them.
 
     Raises:
         BatchlawError: there is none, or the page cannot be written.
@@ -70,9 +73,8 @@ def write_figures(html: Path, title: str, question: str, what: str, figures: "di
     drawn = {name: figure for name, figure in figures.items() if figure is not None}
     if not drawn:
         raise BatchlawError(f"{title} shows no law to draw", argument="html", got=str(html))
-    write_page(
-        html, page("figures.html", title=f"{title}: {what}", question=question, drawings=drawings(drawn, "figure"))
-    )
+    shown = drawings(drawn, "figure")
+    write_page(html, page("figures.html", title=f"{title}: {what}", question=question, drawings=shown, notes=notes))
 
 
 def bounded(option: str, low: float, high: float, text: str, **more: Any) -> Any:

@@ -3,18 +3,17 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output, write_page
+from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, bounded, errors, output, write_page
 from batchlaw.cli.tables import (
     AlphaOption,
     AverageOption,
     BatchSizeOption,
-    BootstrapSeedOption,
     DirectionOption,
     DivergedAboveOption,
     DivergedBelowOption,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from batchlaw.claims.designed import Block
     from batchlaw.claims.evidence import Evidence
     from batchlaw.claims.verdict import Finding
+    from batchlaw.stats.slope import Slope
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -68,7 +68,9 @@ def claim(
         str | None, typer.Option("--hypothesis", help="Such as H9, which is the default of a file.")
     ] = None,
     alpha: AlphaOption = None,
-    bootstrap_seed: BootstrapSeedOption = 0,
+    bootstrap_seed: Annotated[
+        int, bounded("--bootstrap-seed", 0, 2**63 - 1, "Of the bootstraps, by which H5, H13 and H17 are judged.")
+    ] = 0,
     list_: Annotated[bool, typer.Option("--list", help="The hypotheses, and what each needs.")] = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a report, one file that needs no network.")
@@ -142,11 +144,12 @@ def _show(block: "Block") -> None:
     if evidence:
         output.print(_levels(findings[0], evidence))
     for finding in findings:
-        says = f"{finding.hypothesis.statement}; {finding.reason}"
         late = "" if finding.preregistered else " (named after the runs)"
-        output.print(f"[bold]{finding.hypothesis.name} {finding.verdict}[/]{late}: {escape(says)}", soft_wrap=True)
+        _say(
+            f"[bold]{finding.hypothesis.name} {finding.verdict}[/]{late}", finding.hypothesis.statement, finding.reason
+        )
         if finding.settle:
-            output.print(f"   would settle it: {finding.settle}", soft_wrap=True, style="dim")
+            output.print(f"   would settle it: {finding.settle}", soft_wrap=True, style="dim", markup=False)
     if evidence:
         output.print(_asides(evidence), soft_wrap=True, style="dim", markup=False)
 
@@ -155,15 +158,24 @@ def _show_groups(block: "Block") -> None:
     from batchlaw.claims.pooled import pool_findings
 
     for column in zip(*(findings for _, findings in block), strict=True):
-        grid = Table("", "verdict", "slope", "interval", "identified", box=None)
+        grid = Table("", "verdict", "slope", "identified", box=None)
         for (name, _), finding in zip(block, column, strict=True):
             slope, label = finding.slope, ", ".join(f"{key} {value}" for key, value in name.items())
-            shown = ("", "") if slope is None else (f"{slope.slope:.2f}", f"[{slope.ci_low:.2f}, {slope.ci_high:.2f}]")
-            grid.add_row(label, finding.verdict, *map(escape, shown), str(finding.side.ridge.identified.sum()))
+            shown = "" if slope is None else _slope(slope)
+            grid.add_row(label, finding.verdict, escape(shown), str(finding.side.ridge.identified.sum()))
         pooled = pool_findings(list(column))
         output.print(grid)
-        says = f"{column[0].hypothesis.statement}; {pooled.reason}"
-        output.print(f"[bold]{pooled.hypothesis.name} {pooled.verdict}[/]: {escape(says)}", soft_wrap=True)
+        _say(f"[bold]{pooled.hypothesis.name} {pooled.verdict}[/]", column[0].hypothesis.statement, pooled.reason)
+        if pooled.settle:
+            output.print(f"   would settle it: {pooled.settle}", soft_wrap=True, style="dim", markup=False)
+
+
+def _say(verdict: str, statement: str, reason: str) -> None:
+    """Print a verdict, what it is about and the first part of its reason, and the other parts below."""
+    first, *others = reason.split("; ")
+    output.print(f"{verdict}: {escape(statement)}; {escape(first)}", soft_wrap=True)
+    for other in others:
+        output.print(f"   {other}", soft_wrap=True, markup=False)
 
 
 def _levels(finding: "Finding", evidence: "Evidence") -> Table:
@@ -176,14 +188,30 @@ def _levels(finding: "Finding", evidence: "Evidence") -> Table:
     else:
         rows, given, optimum = found[f"per_{evidence.given}"], evidence.given, "batch_size_opt"
         titles = (GIVEN_LABELS[evidence.given], "batch size")
-    grid = Table(titles[0], f"best {titles[1]}", "interval", "", box=None)
+    grid = Table(titles[0], f"best {titles[1]}", "", box=None)
     for row in rows:
-        low, high = (None if row[end] is None else f"{row[end]:.3g}" for end in ("ci_low", "ci_high"))
-        sign = {"left_censored": "≤ ", "right_censored": "≥ "}.get(row["status"], "")
-        value = f"{row[optimum]:.3g}" if row["status"] == "identified" else "" if sign else "?"
-        bounds = escape(f"[{low}, {high}]") if low and high else f"{sign}{low or high or '?'}"
-        grid.add_row(f"{row[given]:.4g}", value, bounds, row["status"].replace("_", " "))
+        told = "" if row["status"] in ("diverged", "missing") else row["status"].replace("_", " ")
+        grid.add_row(f"{row[given]:.4g}", escape(_set(row, optimum)), told)
     return grid
+
+
+def _set(row: dict[str, Any], optimum: str) -> str:
+    """The confidence set of a level, such as "8 [5.7, 16]"."""
+    low, high = (None if row[end] is None else f"{row[end]:.3g}" for end in ("ci_low", "ci_high"))
+    if row["status"] == "diverged":
+        return "every run diverged"
+    if row["status"] == "missing":
+        return "no run has a score"
+    if low and high:
+        best = f"{row[optimum]:.3g} " if row["status"] == "identified" else ""
+        return f"{best}[{low}, {high}]"
+    return f"≥ {low}" if low else f"≤ {high}" if high else "not bounded"
+
+
+def _slope(slope: "Slope") -> str:
+    """With its interval; the interval alone where the slope is only bounded."""
+    interval = f"[{slope.ci_low:.2f}, {slope.ci_high:.2f}]"
+    return f"in {interval}" if slope.bounded else f"{slope.slope:.2f} {interval}"
 
 
 def _asides(evidence: "Evidence") -> str:
@@ -192,8 +220,7 @@ def _asides(evidence: "Evidence") -> str:
     sides = {f"B_opt({evidence.given})": evidence.forward, "lr_opt(B)": evidence.reverse}
     for label, side in sides.items():
         if side and side.slope:
-            slope = side.slope
-            parts.append(f"slope of {label} {slope.slope:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}]")
+            parts.append(f"slope of {label} {_slope(side.slope)}")
     if evidence.rho_squared is not None:
         parts.append(f"ρ² {evidence.rho_squared:.2f}")
     if evidence.collapse:

@@ -110,7 +110,7 @@ def law(
     if html is not None:
         from batchlaw.figures.laws import law_figure
 
-        write_figures(html, found.title, question, "law", {"law": law_figure(found.strata)})
+        write_figures(html, found.title, question, "law", {"law": law_figure(found.strata)}, found.notes)
 
 
 def transfer(
@@ -175,7 +175,7 @@ def transfer(
         from batchlaw.figures.laws import transfer_figure
 
         figures = {f"transfer-{number}": transfer_figure(metric, part) for number, part in enumerate(found.strata)}
-        write_figures(html, found.law.title, question, "what a rule costs", dict(figures))
+        write_figures(html, found.law.title, question, "what a rule costs", dict(figures), found.notes)
 
 
 def _of_study(

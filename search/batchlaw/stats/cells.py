@@ -92,7 +92,7 @@ class Cells:
         return cls(
             level=keys[:, 0].astype(int), place=keys[:, 1], means=means, covariance=covariance,
             own_variances=variance / count, usable=usable, dead=n_unstable == count, given=given,
-            degrees_of_freedom=_PRIOR_FREEDOM + float(np.median(free)), n_seeds=len(effects),
+            degrees_of_freedom=max(_prior_freedom(free[usable]) + float(np.median(free)), 1.0), n_seeds=len(effects),
             replicated=bool((count > 1).any()),
             common_shift=_common_shift(residual, steepness[cell], 1 / variance[cell], seed),
         )  # fmt: skip
@@ -152,6 +152,11 @@ class _Mixed:
         return (toward - both @ found) / of_cell, found, covariance, np.maximum(1 - explained * weight, 0.0)
 
 
+def _prior_freedom(free: Floats) -> float:
+    """The degrees of freedom of the common variance: it is known no better than the residuals of all cells allow."""
+    return min(_PRIOR_FREEDOM, float(free.sum()))
+
+
 def _alike(means: Floats, squares: Floats, free: Floats, common: float) -> Floats:
     """The variance of a run in the cells whose means are near, weighted by the distance in rank, (n_cells,).
 
@@ -166,9 +171,10 @@ def _alike(means: Floats, squares: Floats, free: Floats, common: float) -> Float
     rank = np.argsort(np.argsort(means))
     near = np.exp(-(((rank[:, None] - rank) / max(_NEAR_SHARE * len(means), _NEAR_CELLS)) ** 2) / 2) * free
     told = free > 0
-    half = np.where(told, free, 1.0) / 2
-    # The mean of the logarithm of χ²/n with n degrees of freedom is digamma(n/2) - log(n/2).
-    each = np.maximum(squares / (2 * half), _LEAST_SHARE * common)
+    # The mean of the logarithm of χ²/n with n degrees of freedom is digamma(n/2) - log(n/2). The residual of a single
+    # run is a normal variable, however small a share of a degree of freedom the seeds leave it.
+    half = np.maximum(free, 1.0) / 2
+    each = np.maximum(squares / np.where(told, free, 1.0), _LEAST_SHARE * common)
     logs = np.where(told, np.log(each) - special.digamma(half) + np.log(half), 0.0)
     return np.asarray(np.exp((near @ logs + np.log(common)) / (near.sum(axis=1) + 1)))
 

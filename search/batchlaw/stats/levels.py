@@ -25,6 +25,7 @@ class Optimum:
     best: float  # the best level tried, if the set contains it, else the nearest end
     low: float  # the confidence set, within the levels tried
     high: float
+    closed: bool = False  # the runs bound it on both sides
     # Downwards and upwards from the best cell: the last level tried before one that diverges, and that one.
     edges: tuple[tuple[float, float], tuple[float, float]] = NO_EDGES
 
@@ -67,7 +68,8 @@ class Level:
             return Optimum("diverged" if len(self.dead) else "missing", (lowest + highest) / 2, lowest, highest)
         first, last = self.places[[0, -1]]
         top = int(np.where(self.dead, -np.inf, self.means).argmax())
-        found = _inside(ends, self.places, self.dead)
+        stable = _stable_around(self.dead, top)
+        found = self._without_dead(ends, stable)
         open_low, open_high = found[0] < first, found[1] > last
         low, high = np.clip(found, first, last)
         wide = high - low > WIDEST_OCTAVES + 1e-9
@@ -79,26 +81,48 @@ class Level:
             best=float(np.clip(self.places[top], low, high)),
             low=float(low),
             high=float(high),
-            edges=_edges(self.places, self.dead, top),
+            closed=not (open_low or open_high),
+            edges=_edges(self.places, stable),
         )
 
+    def _without_dead(self, ends: Floats, stable: tuple[int, int]) -> tuple[float, float]:
+        """A set (2,) without levels all of whose runs diverged, but with a stable one, half a spacing wide at least.
 
-def _edges(places: Floats, dead: Bools, top: int) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Downwards and upwards from a cell: the place of the last cell before a dead one, and of that one."""
+        Args:
+            ends: of the set, log₂.
+            stable: the first and the last cell that can be reached from the best one without passing a dead one.
+        """
+        first, last = self.places[list(stable)]
+        spacing = float(np.diff(self.places).min()) if len(self.places) > 1 else 1.0
+        floor = self.places[stable[0] - 1] + _INSIDE * spacing if stable[0] > 0 else -np.inf
+        roof = self.places[stable[1] + 1] - _INSIDE * spacing if stable[1] < len(self.places) - 1 else np.inf
+        low, high = max(ends[0], floor), min(ends[1], roof)
+        if low > high:  # among diverged runs: nothing is known
+            return float(floor), float(roof)
+        if roof < np.inf:
+            low = min(low, last)
+        if floor > -np.inf:
+            high = max(high, first)
+        if high - low < spacing / 2:
+            if floor == -np.inf and low >= first:
+                floor = first  # what ends inside the levels tried does not go beyond them
+            if roof == np.inf and high <= last:
+                roof = last
+            low = float(np.clip((low + high - spacing / 2) / 2, floor, roof - spacing / 2))
+            high = low + spacing / 2
+        return float(low), float(high)
+
+
+def _stable_around(dead: Bools, top: int) -> tuple[int, int]:
+    """The first and the last of the cells around one that can be reached without passing a dead one."""
     ends = np.flatnonzero(dead)
     below, above = ends[ends < top], ends[ends > top]
-    down = places[[below[-1] + 1, below[-1]]].tolist() if len(below) else NO_EDGES[0]
-    up = places[[above[0] - 1, above[0]]].tolist() if len(above) else NO_EDGES[1]
-    return tuple(down), tuple(up)
+    return (int(below[-1]) + 1 if len(below) else 0), (int(above[0]) - 1 if len(above) else len(dead) - 1)
 
 
-def _inside(found: Floats, places: Floats, dead: Bools) -> Floats:
-    """A set whose ends are not on a level all of whose runs diverged, and which is half a spacing wide at least."""
-    low, high = found
-    spacing = float(np.diff(places).min()) if len(places) > 1 else 1.0
-    if dead[np.abs(places - low) < 1e-9].any():
-        low += _INSIDE * spacing
-    if dead[np.abs(places - high) < 1e-9].any():
-        high -= _INSIDE * spacing
-    lacking = max(spacing / 2 - (high - low), 0.0)
-    return np.array([low - lacking / 2, high + lacking / 2])
+def _edges(places: Floats, stable: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Downwards and upwards: the place of the last stable cell before a dead one, and of that one."""
+    first, last = stable
+    down = (float(places[first]), float(places[first - 1])) if first > 0 else NO_EDGES[0]
+    up = (float(places[last]), float(places[last + 1])) if last < len(places) - 1 else NO_EDGES[1]
+    return down, up

@@ -19,6 +19,7 @@ FEWEST_IDENTIFIED, IDENTIFIED_OCTAVES = 4, 3.0  # levels, and their distance, fo
 FEWEST_TUNED_LEVELS, FEWEST_TUNED_OCTAVES = 5, 4.0  # so that an optimum can move and stay inside the grid
 _STEEPEST = 8.0  # octaves an octave: slopes beyond are not sought
 _DRAWS = 1000
+_NO_LINE = "the levels' sets contradict one another: no line meets all of them"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,7 @@ class Ridge:
     slope: Slope | None = None
     lack: str | None = None  # what is missing for a slope
     copies: bool = True  # False: the curves are no copies of one, so `slope` is bounded by the sets alone
+    closed: Bools | None = None  # (n_given,) the set has both ends; None: where it is identified
     joint: Floats | None = None  # (n_given, 2) log₂, sets that hold together; infinite where open
     # (n_given, 2, 2) log₂: downwards and upwards from the best cell, the last level tried before one that diverges,
     # and that one; infinite where none does
@@ -77,6 +79,11 @@ class Ridge:
         return np.asarray(np.quantile(self.lines(x), [alpha / 2, 1 - alpha / 2], axis=0).T)
 
     @property
+    def tried(self) -> Bools:
+        """Which levels have a run that did not diverge, (n_given,)."""
+        return np.array([status not in ("diverged", "missing") for status in self.status])
+
+    @property
     def octaves(self) -> float:
         """Distance from the lowest to the highest identified given level."""
         passed = np.log2(self.given[self.identified])
@@ -85,7 +92,10 @@ class Ridge:
     @property
     def lack_of_law(self) -> str | None:
         """What is missing for a law, as a sentence; None if there is a slope, or a curve through the optima."""
-        return None if self.slope else self.lack or self.lack_of_curve
+        if self.slope:
+            return None
+        # A curve may bend where no line meets all sets.
+        return self.lack_of_curve if self.lack == _NO_LINE else self.lack or self.lack_of_curve
 
     @property
     def lack_of_curve(self) -> str | None:
@@ -93,29 +103,30 @@ class Ridge:
         n, needed = int(self.identified.sum()), "a curve through them needs"
         if n < FEWEST_IDENTIFIED:
             return f"{n} of {len(self.given)} levels have an identified optimum; {needed} {FEWEST_IDENTIFIED}"
-        if self.octaves < IDENTIFIED_OCTAVES - 1e-2:
+        if round(self.octaves, 1) < IDENTIFIED_OCTAVES:
             return f"the identified levels span {self.octaves:.1f} octaves; {needed} {IDENTIFIED_OCTAVES:g}"
         return None
 
     def rows(self, given: str, optimum: str) -> list[dict[str, Any]]:
         """One row for each given level, with the optimum and its set on the tuned factor's own scale.
 
-        The end of a set is None on the side that is censored, and both are None if the runs set no bound.
+        The end of a set is None on a side that the runs do not bound.
 
         Args:
             given: the name of the given factor in a row.
             optimum: the name of the optimum in a row.
         """
+        closed = self.identified if self.closed is None else self.closed
         return [
             {
                 given: float(level),
                 "status": status,
                 optimum: float(2**best),
-                "ci_low": float(2**low) if status in ("identified", "right_censored") else None,
-                "ci_high": float(2**high) if status in ("identified", "left_censored") else None,
+                "ci_low": float(2**low) if both or status == "right_censored" else None,
+                "ci_high": float(2**high) if both or status == "left_censored" else None,
             }
-            for level, status, best, low, high in zip(
-                self.given, self.status, self.best, self.low, self.high, strict=True
+            for level, status, best, low, high, both in zip(
+                self.given, self.status, self.best, self.low, self.high, closed, strict=True
             )
         ]
 
@@ -153,7 +164,7 @@ def ridge_of(
     sets, slope, copies = own, None, True
     drawn, aligned = np.zeros((_DRAWS, len(given))), np.zeros(len(given), dtype=bool)
     if lack is None and allowed[0] >= allowed[1]:
-        lack = "the levels' sets contradict one another: no line meets all of them"
+        lack = _NO_LINE
     elif lack is None:
         found = align(cells.of_levels(given[live]), x[live], allowed, alpha)
         copies = found.copies
@@ -166,7 +177,7 @@ def ridge_of(
     optima = [level.optimum(ends, tuned) for level, ends in zip(levels, sets, strict=True)]
     if slope is not None and copies:
         narrow = x[[each.status == "identified" for each in optima]]
-        located = len(narrow) >= FEWEST_CLOSED and float(np.ptp(narrow)) >= CLOSED_OCTAVES - 1e-2
+        located = len(narrow) >= FEWEST_CLOSED and round(float(np.ptp(narrow)), 1) >= CLOSED_OCTAVES
         if not located:  # the alignment is one of flanks far from the best, whose shift need not be that of the best
             slope = Slope.between(*allowed, alpha, bounded=True)
     best, low, high = np.array([(each.best, each.low, each.high) for each in optima]).T
@@ -176,7 +187,8 @@ def ridge_of(
         given=given, tuned=tuned, status=tuple(each.status for each in optima), best=best, standard_error=error,
         low=low, high=high, exact=aligned, resampled=resampled,
         degrees_of_freedom=max(int(cells.degrees_of_freedom), 1),
-        slope=slope, lack=lack, copies=copies, joint=strict, edges=np.array([each.edges for each in optima]),
+        slope=slope, lack=lack, copies=copies, closed=np.array([each.closed for each in optima]),
+        joint=strict, edges=np.array([each.edges for each in optima]),
     )  # fmt: skip
 
 
@@ -184,7 +196,7 @@ def _lack(cells: Cells, tuned: Floats, x: Floats, closed: Bools) -> str | None:
     if not cells.replicated:
         return "one run a cell says nothing of the noise; a slope needs several seeds"
     octaves = float(np.ptp(np.log2(tuned)))
-    if len(tuned) < FEWEST_TUNED_LEVELS or octaves < FEWEST_TUNED_OCTAVES - 1e-9:
+    if len(tuned) < FEWEST_TUNED_LEVELS or round(octaves, 1) < FEWEST_TUNED_OCTAVES:
         return (
             f"the tuned factor has {len(tuned)} levels over {octaves:.1f} octaves; "
             f"a slope needs {FEWEST_TUNED_LEVELS} over {FEWEST_TUNED_OCTAVES:g}"
@@ -194,7 +206,7 @@ def _lack(cells: Cells, tuned: Floats, x: Floats, closed: Bools) -> str | None:
         return (
             f"{n} of {len(closed)} levels have an optimum that is bounded on both sides; a slope needs {FEWEST_CLOSED}"
         )
-    if octaves < CLOSED_OCTAVES - 1e-2:
+    if round(octaves, 1) < CLOSED_OCTAVES:
         return (
             f"the levels with an optimum bounded on both sides span {octaves:.1f} octaves; "
             f"a slope needs {CLOSED_OCTAVES:g}"

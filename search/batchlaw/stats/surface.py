@@ -22,6 +22,7 @@ class Surface:
     scores: Floats  # (n_given, n_tuned, n_replicates), finite or NaN; higher is better
     unstable: Bools  # (n_given, n_tuned, n_replicates): the run diverged, or is no better than guessing; False at NaN
     paired: bool = True  # replicate r has the same seed in every cell
+    lost: Bools | None = None  # (n_given, n_tuned): the cell was to be run and has no score; None: it is not known
 
     def __post_init__(self) -> None:
         shape = (len(self.given), len(self.tuned))
@@ -59,12 +60,14 @@ class Surface:
     def transposed(self) -> "Surface":
         """The same scores with the factors exchanged: the tuned one is given."""
         return Surface(
-            self.tuned, self.given, self.scores.transpose(1, 0, 2), self.unstable.transpose(1, 0, 2), self.paired
-        )
+            self.tuned, self.given, self.scores.transpose(1, 0, 2), self.unstable.transpose(1, 0, 2), self.paired,
+            None if self.lost is None else self.lost.T,
+        )  # fmt: skip
 
     def at(self, rows: Bools) -> "Surface":
         """The same scores at some of the given levels, (n_given,)."""
-        return Surface(self.given[rows], self.tuned, self.scores[rows], self.unstable[rows], self.paired)
+        lost = None if self.lost is None else self.lost[rows]
+        return Surface(self.given[rows], self.tuned, self.scores[rows], self.unstable[rows], self.paired, lost)
 
 
 def mean(scores: Floats, axis: int | tuple[int, ...]) -> Floats:

@@ -42,21 +42,22 @@ def tuned_rates(surface: Surface) -> Floats:
     """The best rate at each batch size for each seed, found on the other seeds; log₂, (n_given, n_seeds).
 
     It is the top of a parabola through the cells within two octaves of the best one, between its neighbours. Where one
-    of those has an unstable run, a rate between may diverge, and the best cell's own is taken.
+    of those has an unstable run, a rate between may diverge, and the best cell's own is taken. Levels at which the
+    other seeds have no score are left out.
     """
     places, usable = np.log2(surface.tuned), surface.usable
     means = surface.means_of_others
     found = np.empty(means.shape[::2])
     for row, seed in np.ndindex(*found.shape):
-        scores = means[row, :, seed]
-        best = int(np.nanargmax(scores))
-        found[row, seed] = places[best]
-        near = (np.abs(places - places[best]) <= _REACH + 1e-9) & usable[row] & np.isfinite(scores)
-        sides = slice(max(best - 1, 0), best + 2)
-        if 0 < best < len(places) - 1 and near[sides].all():
-            curvature, slope, _ = np.polyfit(places[near] - places[best], scores[near], 2)
+        there = np.isfinite(means[row, :, seed])
+        at, scores, stable = places[there], means[row, there, seed], usable[row, there]
+        best = int(scores.argmax())
+        found[row, seed] = at[best]
+        near = (np.abs(at - at[best]) <= _REACH + 1e-9) & stable
+        if 0 < best < len(at) - 1 and near[best - 1 : best + 2].all():
+            curvature, slope, _ = np.polyfit(at[near] - at[best], scores[near], 2)
             if curvature < 0:
-                inside = np.clip(-slope / (2 * curvature), *(places[[best - 1, best + 1]] - places[best]))
+                inside = np.clip(-slope / (2 * curvature), *(at[[best - 1, best + 1]] - at[best]))
                 found[row, seed] += inside
     return found
 
@@ -135,6 +136,8 @@ def seed_error(surface: Surface) -> Floats:
 
 
 def _judged(surface: Surface, rates: Floats) -> Transferred:
-    log2_tuned = np.log2(surface.tuned)
-    beyond = np.any((rates < log2_tuned[0] - 1e-9) | (rates > log2_tuned[-1] + 1e-9), axis=1)
+    log2_tuned, last = np.log2(surface.tuned), len(surface.tuned) - 1
+    there = ~np.isnan(surface.scores)  # the ends are those of the levels at which a seed has a score
+    low, high = log2_tuned[there.argmax(axis=1)], log2_tuned[last - there[:, ::-1].argmax(axis=1)]
+    beyond = np.any((rates < low - 1e-9) | (rates > high + 1e-9), axis=1)
     return Transferred(rates, scores_at(surface, tuned_rates(surface)) - scores_at(surface, rates), beyond)

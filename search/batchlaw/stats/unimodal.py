@@ -49,7 +49,8 @@ def _simulated(n: int, degrees_of_freedom: int) -> Floats:
     weights = degrees_of_freedom / generator.chisquare(degrees_of_freedom, size=size)
     falling = _errors_of_falling(values, weights)
     missed = falling + _errors_of_falling(values[:, ::-1], weights[:, ::-1])[:, ::-1]
-    return np.asarray(missed - missed.min(axis=1, keepdims=True))
+    missed -= missed.min(axis=1, keepdims=True)
+    return np.concatenate([missed, missed[:, ::-1]])  # as likely, so that a mirrored curve has the mirrored set
 
 
 def _errors_of_falling(values: Floats, weights: Floats) -> Floats:

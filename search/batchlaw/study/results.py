@@ -82,7 +82,7 @@ class StudyResults:
 
         Args:
             hypothesis: one to judge in place of the study's own, such as "H6".
-            bootstrap_seed: of the bootstraps over seeds.
+            bootstrap_seed: of the bootstraps over seeds that H5, H13 and H17 are judged by.
 
         Raises:
             StudyError: the study was searched, or has cells without a result.

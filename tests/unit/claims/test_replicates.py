@@ -142,9 +142,9 @@ def test_what_a_run_brought_and_where_it_ran_is_no_setting(runs, name, seed):
 
 def test_a_column_that_may_be_a_setting_is_said(runs):
     chance = np.random.default_rng(0).choice(["left", "right"], len(runs))
-    assert read(runs.assign(side=chance), seed="seed")[1] == ("rows of one cell differ in side, too",)
+    assert read(runs.assign(side=chance), seed="seed")[1] == ("rows of one cell also differ in side",)
     assert read(runs.assign(side=chance, k=np.random.default_rng(1).integers(3, size=len(runs))))[1] == (
-        "rows of one cell differ in side and k, too",
+        "rows of one cell also differ in side and k",
     )
 
 

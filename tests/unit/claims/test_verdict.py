@@ -57,14 +57,20 @@ def test_a_flat_surface_refutes_that_some_batch_size_is_best_and_says_nothing_of
     found = {finding.hypothesis.name: finding for finding in judge(gather(flat), ["H6", "H7", "H8", "H9"])}
     assert found["H8"].verdict == "refuted"
     for name in ("H6", "H7", "H9"):
-        assert found[name].verdict == "inconclusive" and "a slope needs 4" in found[name].reason
+        assert (
+            found[name].verdict == "inconclusive"
+            and "0 of" in found[name].reason
+            and "a slope needs 3" in found[name].reason
+        )
 
 
 def test_a_monotone_surface_is_inconclusive_and_says_where_to_look():
     monotone, _ = planted(0.0, noise=0.05, middle=-4.0)
     evidence = gather(monotone)
     finding = judge(evidence, ["H9"])[0]
-    assert finding.verdict == "inconclusive" and finding.settle == "levels below 2, where 8 optima lie at the edge"
+    assert finding.verdict == "inconclusive"
+    assert finding.settle == "batch sizes down to 1, 1 octave below those tried"  # and no smaller batch than that
+    assert finding.reason.endswith("; the best batch size is only bounded above at 8 learning rates (0.003906 … 0.5)")
     rows = evidence.as_dict()["per_lr"]
     assert {row["status"] for row in rows} == {"left_censored"}
     assert all(row["ci_low"] is None and row["ci_high"] >= 4 for row in rows)
@@ -77,10 +83,10 @@ def test_hypotheses_judged_together_share_holms_correction():
     assert alone.p_adjusted == alone.p_value == together.p_value < together.p_adjusted
 
 
-def test_the_same_seed_gives_the_same_slope_and_another_does_not():
-    surface, _ = planted(0.5, noise=0.3)
-    one, again, other = (judge(gather(surface, seed=seed), ["H9"])[0].slope for seed in (1, 1, 2))
-    assert one == again and one.ci_low != other.ci_low
+def test_a_verdict_depends_on_the_runs_alone():
+    surface, _ = planted(0.5, noise=0.2)
+    one, other = (judge(gather(surface, seed=seed), ["H9"])[0] for seed in (1, 2))
+    assert one.slope is not None and (one.slope, one.reason) == (other.slope, other.reason)
 
 
 def test_both_slopes_of_one_line_multiply_to_one():

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from batchlaw.errors import BatchlawError, DataError
 from batchlaw.laws import laws_of
@@ -67,3 +68,34 @@ def test_a_cost_needs_three_known_seeds(sqrt_table):
         transfer(sqrt_table, **(COLUMNS | {"seed": None}))
     with pytest.raises(DataError, match="the table has 2 seeds; a cost needs 3"):
         transfer(sqrt_table, **COLUMNS, where="seed < 2")
+
+
+def test_missing_scores_take_no_part_in_costs(sqrt_table):
+    """With a tenth of the scores missing the costs are those of the whole table, and the best rule is the same."""
+    whole = transfer(sqrt_table, **COLUMNS)
+    lost = np.random.default_rng(0).random(len(sqrt_table)) < 0.1
+    some = transfer(sqrt_table.assign(loss=sqrt_table["loss"].mask(lost)), **COLUMNS)
+    costs = [found.costs.set_index(["rule", "batch_size"])["cost"] for found in (whole, some)]
+    apart = (costs[0] - costs[1]).abs()
+    assert apart.median() < 0.05 and apart.groupby("rule").mean()["sqrt"] < 0.15
+    assert whole.means["rule"].iloc[0] == some.means["rule"].iloc[0] == "sqrt" or some.means["cost"].iloc[0] < 0.1
+    assert any(note.startswith(f"{lost.sum()} of {len(lost)} scores are missing") for note in some.notes)
+
+
+def test_a_rate_beyond_the_scores_that_are_there_is_marked(sqrt_table):
+    """Without scores above a rate at one batch size a rule that goes there has the score of the last."""
+    high = (sqrt_table["batch_size"] == 256) & (sqrt_table["lr"] > 2.0**-4)
+    found = transfer(sqrt_table[~high], **COLUMNS)
+    rows = found.costs.set_index(["rule", "batch_size"])["at_least"]
+    assert rows["linear", 256.0] and not rows["constant", 256.0]
+    assert not transfer(sqrt_table, **COLUMNS).costs.set_index(["rule", "batch_size"])["at_least"]["linear", 256.0]
+
+
+def test_batch_sizes_without_scores_are_left_out_of_costs(sqrt_table):
+    gone = sqrt_table["batch_size"].isin([2, 128])
+    found = transfer(sqrt_table.assign(loss=sqrt_table["loss"].mask(gone)), **COLUMNS)
+    assert sorted(set(found.costs["batch_size"])) == [4, 8, 16, 32, 64, 256]
+    assert "no cost is told at batch size 2, 128: a seed has fewer than 3 scores there" in found.notes
+    with pytest.raises(DataError, match="a cost needs two batch sizes"):
+        few = (sqrt_table["seed"] == 0) & (sqrt_table["batch_size"] > 2) & (sqrt_table["lr"] > 2.0**-9)
+        transfer(sqrt_table.assign(loss=sqrt_table["loss"].mask(few)), **COLUMNS)

@@ -13,3 +13,8 @@ def planted(slope, noise=0.1, seeds=5, n_given=8, n_tuned=9, seed=0, curve=lambd
         generator.normal(size=(n_given, n_tuned, seeds)) + generator.normal(size=seeds)
     )
     return Surface(2.0**x, 2.0**y, scores, np.zeros(scores.shape, dtype=bool)), best
+
+
+def wall(off):
+    """A score that falls by eight within a third of an octave below the best, and slowly above it."""
+    return -np.where(off < 0, 8 * -np.expm1(-((off / 0.2) ** 2)), (np.abs(off) / 2) ** 0.9)

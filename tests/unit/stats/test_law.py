@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from batchlaw.stats.censored import fit
+from batchlaw.stats.censored import Observations, fit
 from batchlaw.stats.curves import LINE, MCCANDLISH, SURGE
 from batchlaw.stats.law import law_of, without
 from batchlaw.stats.optimum import ridge
-from batchlaw.stats.slope import censored_slope
 from batchlaw.stats.surface import Surface
+
+from tests.unit.stats.conftest import planted
 
 X, Y = np.arange(10) + 1.0, np.arange(12) - 12.0
 
@@ -52,21 +53,86 @@ def test_a_straight_line_stands_and_its_critical_batch_size_is_open():
     assert law.fit.curve is LINE and law.errors["log-linear"] < 0.2
     assert law.critical_batch_size.ci_high is None and law.critical_batch_size.ci_low > 2.0**10
     assert law.exponent.ci_low < 0.5 < law.exponent.ci_high
-    # The same interval as the slope that claims are judged by.
-    assert (law.exponent.slope, law.exponent.ci_low) == pytest.approx(
-        (censored_slope(found).slope, censored_slope(found).ci_low)
-    )
+    assert law.exponent == found.slope  # the one that claims are judged by
 
 
 def test_a_level_left_out_says_nothing():
     found, _ = bent(MCCANDLISH, 5.0)
     moved = without(found, 4)
-    assert len(moved.given) == len(moved.status) == moved.resampled.shape[1] == 9 and 32.0 not in moved.given
-    shifted = found.best.copy()
-    shifted[4] += 3
-
-    again = without(replace(found, best=shifted), 4)
+    assert len(moved.given) == len(moved.status) == moved.resampled.shape[1] == len(moved.ceiling) == 9
+    assert 32.0 not in moved.given
+    best, drawn = found.best.copy(), found.resampled.copy()
+    best[4], drawn[:, 4] = best[4] + 3, drawn[:, 4] + 3
+    again = without(replace(found, best=best, resampled=drawn), 4)
     np.testing.assert_array_equal(fit(moved, MCCANDLISH).parameters, fit(again, MCCANDLISH).parameters)
+
+
+def with_lost_rows():
+    """A ridge with slope ½, at whose smallest two batch sizes every run diverged, and at one no run has a score."""
+    surface, best = planted(0.5, noise=0.1, n_given=10, n_tuned=9)
+    scores, unstable = surface.scores.copy(), surface.unstable.copy()
+    unstable[:2] = True
+    scores[5] = np.nan
+    found = ridge(Surface(surface.given, surface.tuned, scores, unstable), np.random.default_rng(0))
+    assert found.status[:2] == ("diverged", "diverged") and found.status[5] == "missing"
+    return found, best
+
+
+def test_batch_sizes_that_diverged_or_were_not_tried_say_nothing():
+    found, best = with_lost_rows()
+    assert Observations.of(found).rows.tolist() == [2, 3, 4, 6, 7, 8, 9]
+    law = law_of(found, MCCANDLISH)
+    assert law.exponent.ci_low < 0.5 < law.exponent.ci_high
+    rate, low, high = np.log2(law.predict(found.given[5]))
+    assert low < best[5] < high and rate == pytest.approx(best[5], abs=0.3)
+
+
+def with_ceiling(ceiling, slope=0.5):
+    """A law over batch sizes 2 to 1024 with this highest stable rate at each, log₂ (10,)."""
+    found, _ = bent(LINE, slope)
+    return law_of(replace(found, ceiling=np.array(ceiling, dtype=float)), MCCANDLISH)
+
+
+@pytest.mark.parametrize("batch_size", [2.0, 2**5.5, 1000.0, 1024.0])
+def test_no_prediction_is_above_what_is_stable_at_the_batch_sizes_around(batch_size):
+    free = with_ceiling([np.inf] * 10)
+    free_rate = free.predict(batch_size)
+    line = np.log2(free.predict(2.0)[0]) + 0.5 * (X - 1)
+    ceiling = line - 0.3 + 0.1 * np.sin(X)
+    law = with_ceiling(ceiling)
+    most = np.interp(np.log2(batch_size), X, ceiling)
+    found = np.log2(law.predict(batch_size))
+    assert found[0] == pytest.approx(most) and max(found) <= most + 1e-9
+    np.testing.assert_allclose(free.predict(batch_size), free_rate)
+    high = with_ceiling(line + 10)
+    np.testing.assert_allclose(high.predict(batch_size), free_rate)
+
+
+@pytest.mark.parametrize("batch_size", [0.25, 2.0**14])
+def test_beyond_the_batch_sizes_tried_the_stable_rate_moves_as_the_law_does(batch_size):
+    free = with_ceiling([np.inf] * 10)
+    law = with_ceiling(np.log2([free.predict(2.0**x)[0] for x in X]) - 0.3)
+    found, without_ceiling = np.log2(law.predict(batch_size)), np.log2(free.predict(batch_size))
+    assert found[0] == pytest.approx(without_ceiling[0] - 0.3) and max(found) == found[0]
+
+
+def test_a_rate_beside_a_batch_size_at_which_none_diverged_keeps_the_other_ones_ceiling():
+    free = with_ceiling([np.inf] * 10)
+    ceiling = np.full(10, np.inf)
+    ceiling[4] = np.log2(free.predict(32.0)[0]) - 1
+    law = with_ceiling(ceiling)
+    for batch_size in (2**4.5, 2**5.5):
+        assert np.log2(law.predict(batch_size)[0]) == pytest.approx(np.log2(free.predict(batch_size)[0]) - 1)
+    np.testing.assert_allclose(law.predict(2.0**8), free.predict(2.0**8))
+
+
+def test_where_every_rate_diverged_the_next_batch_sizes_set_the_ceiling():
+    found, _ = with_lost_rows()
+    free = law_of(found, MCCANDLISH)
+    ceiling = np.full(10, np.inf)
+    ceiling[2] = np.log2(free.predict(found.given[2])[0]) - 1
+    law = law_of(replace(found, ceiling=ceiling), MCCANDLISH)
+    assert np.log2(law.predict(found.given[0])[0]) == pytest.approx(np.log2(free.predict(found.given[0])[0]) - 1)
 
 
 def test_prediction_is_less_sure_further_away():
