@@ -60,11 +60,6 @@ class Ridge:
         return np.array([status == "identified" for status in self.status])
 
     @property
-    def tried(self) -> Bools:
-        """Which levels have a run that did not diverge, (n_given,)."""
-        return np.array([status not in ("diverged", "missing") for status in self.status])
-
-    @property
     def octaves(self) -> float:
         """Distance from the lowest to the highest identified given level."""
         passed = np.log2(self.given[self.identified])
