@@ -7,6 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from batchlaw.errors import BatchlawError
+from batchlaw.figures.sets import draw_band, draw_cells, draw_empty, draw_sets, tuned_range
 from batchlaw.figures.style import BLACK, FINE_LOG, GRAY, GREEN, TEMPLATE, batch_axis, digits, finish, log_axis, words
 from batchlaw.laws.law import Law
 from batchlaw.laws.recommendation import Recommendation, recommend
@@ -15,8 +16,8 @@ from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 
 _FAR = 4.0  # a rule whose regret is this many times the next one's is cut off at the edge of the figure
+_BESIDE = 1.1  # factor between the bars of two strata at one batch size
 _PLACES = 40  # points of a curve between the smallest and the largest batch size
-_SYMBOLS = {"identified": "circle", "left_censored": "triangle-down-open", "right_censored": "triangle-up-open"}
 
 
 def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[Law]) -> dict[str, go.Figure]:
@@ -41,45 +42,43 @@ def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[Law]
 
 
 def law_figure(laws: Sequence[Law]) -> go.Figure | None:
-    """The optima with their intervals, the fitted curve of each stratum, and the prediction band of another optimum."""
+    """The sets of the best rates, the law of each stratum, and the band in which a further optimum would lie."""
     shown = [law for law in laws if law.ridge is not None and law.fitted is not None]
     if not shown:
         return None
     figure = go.Figure()
-    for law, color in zip(shown, TEMPLATE.layout.colorway, strict=False):
+    for number, (law, color) in enumerate(zip(shown, TEMPLATE.layout.colorway, strict=False)):
         ridge, fitted = law.ridge, law.fitted
         assert ridge is not None and fitted is not None
-        name = law.name or "best rate"
-        x = np.geomspace(ridge.given[0], ridge.given[-1], _PLACES)
-        middle, low, high = np.array([fitted.predict(batch_size) for batch_size in x]).T
-        figure.add_scatter(
-            x=digits([*x, *x[::-1]]), y=digits([*high, *low[::-1]]), fill="toself", fillcolor=color, opacity=0.15,
-            line={"width": 0}, hoverinfo="skip", showlegend=False,
-        )  # fmt: skip
-        label = f"{name}, {fitted.fit.curve.name}"
-        figure.add_scatter(x=digits(x), y=digits(middle), mode="lines", name=label, line={"color": color, "width": 2})
-        for status, symbol in _SYMBOLS.items():
-            rows = np.flatnonzero([found == status for found in ridge.status])
-            if not len(rows):
-                continue
-            best = 2 ** ridge.best[rows]
-            exact = status == "identified"
-            figure.add_scatter(
-                x=ridge.given[rows].tolist(), y=digits(best), mode="markers", showlegend=False,
-                marker={"color": color, "symbol": symbol, "size": 9},
-                error_y={
-                    "array": digits(2 ** ridge.high[rows] - best), "arrayminus": digits(best - 2 ** ridge.low[rows]),
-                    "thickness": 1.2, "width": 3,
-                } if exact else None,
-                hovertemplate=f"{name}<br>batch size %{{x}}<br>best rate %{{y:.3g}}<br>{words(status)}<extra></extra>",
-            )  # fmt: skip
+        if len(shown) == 1:
+            draw_empty(figure, ridge)
+            if law.surface is not None:
+                draw_cells(figure, law.surface)
+        x = np.geomspace(*fitted.seen, _PLACES)
+        middle, *ends = np.array([fitted.predict(batch_size) for batch_size in x]).T
+        bounded = fitted.exponent.bounded and not fitted.fit.curve.bends
+        name = law.name or "law"
+        told = f"{name}: exponent from {fitted.exponent.ci_low:.2f} to {fitted.exponent.ci_high:.2f}"
+        inside = np.clip(np.stack(ends, axis=1), *tuned_range(ridge))
+        draw_band(figure, x, inside, color, told if bounded else "")
+        if not bounded:
+            label = f"{name}, {fitted.fit.curve.name}"
+            line = {"color": color, "width": 2}
+            figure.add_scatter(x=digits(x), y=digits(middle), mode="lines", name=label, line=line)
+        best = "best rate" if len(shown) == 1 else ""
+        beside = _BESIDE ** (number - (len(shown) - 1) / 2)
+        what = f"{law.name} best rate".strip()
+        draw_sets(figure, ridge, color=color, name=best, what=what, undecided=color, beside=beside)
         if critical := law.critical_batch_size:
             figure.add_vline(x=critical.value, line={"color": color, "dash": "dot", "width": 1})
-    subtitle = "points: optima with their intervals (triangles: at or beyond); band: where a further one would lie"
+    lowest, highest = zip(*(tuned_range(law.ridge) for law in shown if law.ridge), strict=True)
+    ends_of_axis = [float(np.log10(min(lowest))), float(np.log10(max(highest)))]
+    subtitle = "bars: 95 % sets of the best rate (arrows: open); shaded: where a further one would lie"
     return finish(
         figure, "The best learning rate by batch size", subtitle,
         xaxis=batch_axis(size for law in shown if law.ridge for size in law.ridge.given),
-        yaxis=log_axis("learning rate") | FINE_LOG, height=480,
+        yaxis=log_axis("learning rate") | FINE_LOG | {"range": ends_of_axis},
+        height=480,
     )  # fmt: skip
 
 

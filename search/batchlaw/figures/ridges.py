@@ -9,6 +9,7 @@ from plotly.colors import sample_colorscale
 
 from batchlaw.claims.hypotheses import GIVEN_LABELS
 from batchlaw.figures.labels import Labels
+from batchlaw.figures.sets import diverged_cells, draw_cells, draw_empty, draw_sets, draw_slope, tuned_range
 from batchlaw.figures.style import (
     BLUE,
     GRAY,
@@ -26,7 +27,11 @@ from batchlaw.stats.surface import Floats, Surface
 if TYPE_CHECKING:
     from batchlaw.claims.evidence import Evidence
 
-_SYMBOLS = {"identified": "circle", "left_censored": "triangle-down", "right_censored": "triangle-up"}
+_MARKS = {
+    "identified": ("circle", "best"),
+    "left_censored": ("triangle-down", "best at or below the bar's end"),
+    "right_censored": ("triangle-up", "best at or above the bar's end"),
+}
 _HEIGHT = 460
 
 
@@ -71,28 +76,44 @@ def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
             hovertemplate="batch size %{customdata[1]:g}: %{customdata[0]:.4f}<extra></extra>",
         )
     )  # fmt: skip
+<<<<<<< HEAD
+    lost, empty = diverged_cells(surface), surface.counts == 0
+    for cells, name, marker in (
+        (lost, "every seed diverged", {"symbol": "x-thin", "size": 8, "line": {"color": VERMILLION, "width": 1.5}}),
+        (empty, "no score", {"symbol": "square-open", "size": 8, "color": GRAY}),
+    ):
+        rows, columns = np.nonzero(cells)
+        if len(rows):
+            figure.add_scatter(x=rows, y=columns, mode="markers", name=name, hoverinfo="skip", marker=marker)
+=======
     empty_x, empty_y = np.nonzero(np.isnan(shown))
     if len(empty_x):
         figure.add_scatter(
             x=empty_x, y=empty_y, mode="markers", name="no score", hoverinfo="skip", showlegend=True,
             marker={"symbol": "x-thin", "size": 9, "line": {"color": GRAY, "width": 1}},
         )  # fmt: skip
+>>>>>>> est
     ridge, levels = evidence.forward.ridge, np.log2(surface.tuned)
-    for status, symbol in _SYMBOLS.items():
+    for status, (symbol, label) in _MARKS.items():
         rows = np.flatnonzero([found == status for found in ridge.status])
         if not len(rows):
             continue
         at, low, high = (np.interp(end[rows], levels, y) for end in (ridge.best, ridge.low, ridge.high))
-        exact = status == "identified"
-        figure.add_scatter(
-            x=rows, y=at, mode="markers", name=status.replace("_", " "),
-            marker={"symbol": symbol, "size": 11, "color": "white", "line": {"color": "black", "width": 1.5}},
-            error_y={"array": high - at, "arrayminus": at - low, "color": "white", "thickness": 1.5} if exact else None,
-        )  # fmt: skip
+        # A set that is open ends at the edge of the map.
+        low = np.where(status == "left_censored", y[0] - 0.5, low)
+        high = np.where(status == "right_censored", y[-1] + 0.5, high)
+        for color, thickness in (("white", 5), ("black", 1.5)):  # to be seen on bright and on dark cells
+            figure.add_scatter(
+                x=rows, y=at, mode="markers", name=label, showlegend=color == "black",
+                marker={"symbol": symbol, "size": 11, "color": "white", "line": {"color": "black", "width": 1.5}},
+                error_y={
+                    "array": high - at, "arrayminus": at - low, "color": color, "thickness": thickness, "width": 5,
+                },
+            )  # fmt: skip
     return finish(
         figure,
         f"Each {given}'s best batch size",
-        f"the colour is {words(labels.score)}; the marks are the optima with 95 % intervals",
+        f"the colour is {words(labels.score)}; marks and bars are the best tried and 95 % sets of the best",
         xaxis={"title": {"text": given}, "tickvals": x, "ticktext": [f"{level:.3g}" for level in surface.given]},
         yaxis={"title": {"text": "batch size"}, "tickvals": y, "ticktext": [f"{level:g}" for level in surface.tuned]},
         coloraxis=color_axis(ends, labels.direction, wide=wide),
@@ -123,42 +144,32 @@ def _nearest_cells(surface: Surface) -> NDArray[np.intp]:
 
 
 def ridge_figure(evidence: "Evidence") -> go.Figure:
-    """The best batch size against the given factor on log axes, with the fitted slope, and slopes ½ and 1."""
+    """The set of the best batch size at each given level on log axes, with the slopes that they allow."""
     side, given = evidence.forward, GIVEN_LABELS[evidence.given]
     ridge, figure = side.ridge, go.Figure()
-    x = np.array([ridge.given[0], ridge.given[-1]])
-    middle = ridge.identified if ridge.identified.any() else np.ones(len(ridge.given), dtype=bool)
-    center_x, center_y = np.log2(ridge.given[middle]).mean(), ridge.best[middle].mean()
-    for slope, name, dash in ((1.0, "slope 1", "dot"), (0.5, "slope ½", "dash")):
+    draw_empty(figure, ridge)
+    draw_slope(figure, ridge, side.alpha, BLUE)
+    known, x = ridge.identified, np.log2(ridge.given[[0, -1]])
+    for slope, name, dash in ((1.0, "slope 1", "dot"), (0.5, "slope ½", "dash")) if known.any() else ():
+        center_x, center_y = np.log2(ridge.given[known]).mean(), ridge.best[known].mean()
         figure.add_scatter(
-            x=x, y=2 ** (center_y + slope * (np.log2(x) - center_x)), mode="lines", name=name,
+            x=2**x, y=2 ** (center_y + slope * (x - center_x)), mode="lines", name=name,
             line={"dash": dash, "color": GRAY, "width": 1},
         )  # fmt: skip
-    if side.slope:
-        found = side.slope
-        label = f"fit: {found.slope:.2f} [{found.ci_low:.2f}, {found.ci_high:.2f}]"
-        line = 2 ** (center_y + found.slope * (np.log2(x) - center_x))
-        figure.add_scatter(x=x, y=line, mode="lines", name=label, line={"color": BLUE})
-    best, low, high = 2**ridge.best, 2**ridge.low, 2**ridge.high
-    for status, symbol in _SYMBOLS.items():
-        rows = np.array([found == status for found in ridge.status])
-        if not rows.any():
-            continue
-        below, above = best - low, high - best
-        if status == "left_censored":
-            below = np.zeros_like(best)
-        elif status == "right_censored":
-            above = np.zeros_like(best)
-        figure.add_scatter(
-            x=ridge.given[rows], y=best[rows], mode="markers", name=status.replace("_", " "),
-            marker={"symbol": symbol, "size": 10, "color": VERMILLION if status == "identified" else GRAY},
-            error_y={"array": above[rows], "arrayminus": below[rows], "thickness": 1.2},
-        )  # fmt: skip
-    bounds = [np.log10(ridge.tuned[0] / 1.5), np.log10(ridge.tuned[-1] * 1.5)]
+    if side.grid is not None:
+        draw_cells(figure, side.grid)
+    draw_sets(figure, ridge, color=VERMILLION, name="best batch size", what="best batch size")
+    bounds = [float(np.log10(end)) for end in tuned_range(ridge)]
+    subtitle = "bars: 95 % sets of the best, arrows: sets that are open; points: the best of those tried"
+    if side.slope is None:
+        subtitle += f". No slope: {side.lack}"
+    elif side.slope.bounded:
+        why = "few sets are narrow" if ridge.copies else "the curves differ in shape"
+        subtitle += f". No line, since {why}: the fan holds all lines that meet every set"
     return finish(
         figure,
         f"Best batch size against {given}",
-        "with 95 % intervals; triangles are optima at or beyond an edge",
+        subtitle,
         xaxis=log_axis(given),
         yaxis=batch_axis(ridge.tuned) | {"title": {"text": "best batch size"}, "range": bounds},
         height=_HEIGHT,

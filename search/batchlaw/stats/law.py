@@ -9,6 +9,7 @@ from scipy import special
 
 from batchlaw.stats.censored import Fit, Observations, fit
 from batchlaw.stats.curves import LINE, Curve
+from batchlaw.stats.lines import values_of_lines
 from batchlaw.stats.optimum import Ridge
 from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Floats
@@ -56,20 +57,17 @@ class FittedLaw:
 
     def mean(self, x: Floats) -> Floats:
         """The log₂ of the best learning rate at log₂ batch sizes x (n,), (n,); it may be one that diverges."""
-        return self._lines(x).mean(axis=0) if self._aligned else self.fit.mean(x)
+        return self.ridge.lines(x).mean(axis=0) if self._aligned else self.fit.mean(x)
 
     def _interval(self, x: Floats) -> tuple[float, float]:
         """The log₂ of the ends of the interval of an optimum at x (1,)."""
-        ridge = self.ridge
-        if self._aligned:
-            drawn = np.quantile(self._lines(x)[:, 0], [self.alpha / 2, 1 - self.alpha / 2])
-            sets = self._sets(x)
-            return tuple(np.where(np.isfinite(sets), sets, drawn).tolist())
-        if ridge.slope and ridge.joint is not None and not self.fit.curve.bends:
-            # The optima lie on some line that meets the sets of all batch sizes; no more is known.
-            return values_of_lines(np.log2(ridge.given), ridge.joint, float(x[0]))
-        low, high = self.fit.interval(x, self.alpha)
-        return float(low[0]), float(high[0])
+        if self.ridge.slope and not self.fit.curve.bends:
+            band = self.ridge.band(x, self.alpha)[0]
+            sets = self._sets(x) if self._aligned else band
+            low, high = np.where(np.isfinite(sets), sets, band).tolist()
+            return low, high
+        lows, highs = self.fit.interval(x, self.alpha)
+        return float(lows[0]), float(highs[0])
 
     def _sets(self, x: Floats) -> Floats:
         """The log₂ of the ends that the sets of the nearest batch sizes leave an optimum at x (1,), (2,)."""
@@ -87,12 +85,6 @@ class FittedLaw:
         """Whether it is the line along which the curves of all batch sizes are copies of one."""
         slope = self.ridge.slope
         return slope is not None and not slope.bounded and not self.fit.curve.bends
-
-    def _lines(self, x: Floats) -> Floats:
-        """Lines that are drawn from what the alignment of the curves tells, at x (n,): (n_draws, n)."""
-        places, drawn = np.log2(self.ridge.given[self.ridge.exact]), self.ridge.resampled[:, self.ridge.exact]
-        share = (x - places[0]) / (places[-1] - places[0])
-        return np.asarray(drawn[:, :1] + (drawn[:, -1:] - drawn[:, :1]) * share)
 
     @property
     def unstable_bend(self) -> bool:
@@ -192,29 +184,6 @@ def _edge(ridge: Ridge, mean: Callable[[Floats], Floats], x: Floats, side: int) 
             moves.append(np.polyfit(places[known], edges[known, 0], 1)[0] * (x[0] - places[row]))
         found = np.minimum(found, sign * edges[row] + min(sign * move for move in moves))
     return sign * found
-
-
-def values_of_lines(x: Floats, sets: Floats, at: float) -> tuple[float, float]:
-    """The lowest and the highest value, at one place, of a line that meets every set.
-
-    Each two sets bound it, since by them a line is bounded between and beyond; the tightest bounds hold.
-
-    Args:
-        x: (n,) places, ascending.
-        sets: (n, 2) their ends; infinite where open.
-        at: the place.
-    """
-    first, second = np.triu_indices(len(x), 1)
-    share = (x[second] - at) / (x[second] - x[first])  # of the value at the first of two places
-
-    def bound(upper: bool) -> Floats:
-        total = np.zeros(len(first))
-        for rows, weight in ((first, share), (second, 1 - share)):
-            end = np.where((weight > 0) == upper, sets[rows, 1], sets[rows, 0])
-            total += np.where(weight == 0, 0.0, weight * np.where(weight == 0, 0.0, end))
-        return total
-
-    return float(bound(upper=False).max()), float(bound(upper=True).min())
 
 
 def without(ridge: Ridge, row: int) -> Ridge:

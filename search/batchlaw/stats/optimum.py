@@ -9,6 +9,7 @@ from scipy import special
 from batchlaw.stats.alignment import Alignment, align
 from batchlaw.stats.cells import Cells, Runs
 from batchlaw.stats.levels import OPEN, Level, Status
+from batchlaw.stats.lines import values_of_lines
 from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Bools, Floats, Surface
 
@@ -58,6 +59,24 @@ class Ridge:
     def identified(self) -> Bools:
         """Which levels have an identified optimum, (n_given,)."""
         return np.array([status == "identified" for status in self.status])
+
+    def lines(self, x: Floats) -> Floats:
+        """Lines drawn from what the alignment of the curves tells, at log₂ given levels x (n,): (n_draws, n)."""
+        places, drawn = np.log2(self.given[self.exact]), self.resampled[:, self.exact]
+        share = (x - places[0]) / (places[-1] - places[0])
+        return np.asarray(drawn[:, :1] + (drawn[:, -1:] - drawn[:, :1]) * share)
+
+    def band(self, x: Floats, alpha: float) -> Floats:
+        """The log₂ ends between which the line of optima lies at log₂ given levels x (n,), (n, 2).
+
+        They are those of the alignment; of a slope that is only bounded those of all lines that meet every set. They
+        are infinite where there is no slope.
+        """
+        if self.slope is None or (self.slope.bounded and self.joint is None):
+            return np.tile([-np.inf, np.inf], (len(x), 1))
+        if self.slope.bounded and self.joint is not None:
+            return np.array([values_of_lines(np.log2(self.given), self.joint, at) for at in x])
+        return np.asarray(np.quantile(self.lines(x), [alpha / 2, 1 - alpha / 2], axis=0).T)
 
     @property
     def octaves(self) -> float:

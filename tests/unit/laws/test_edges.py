@@ -113,7 +113,7 @@ def test_a_configuration_says_what_may_diverge():
 
 
 def test_in_a_search_the_edge_is_above_the_highest_rate_with_a_score():
-    spec, records = searched()
+    spec, records = searched(trials=300)
     told = []
     for each in records:
         off = np.log2(each.config.peak_lr) + 5 - 0.5 * (np.log2(each.config.batch_size) - 4.5)

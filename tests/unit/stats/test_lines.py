@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from batchlaw.stats.law import values_of_lines
+from batchlaw.stats.lines import values_of_lines
 from scipy.optimize import linprog
 
 
