@@ -122,7 +122,7 @@ class Observations:
         return cls(
             rows=rows,
             x=np.log2(ridge.given[rows]),
-            y=np.where(ridge.exact, ridge.resampled.mean(axis=0), ridge.best)[rows],
+            y=ridge.estimates[rows],
             exact=(status == "identified") & ridge.exact[rows],
             low=low[rows],
             high=high[rows],

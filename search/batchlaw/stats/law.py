@@ -235,7 +235,7 @@ def _missed(found: Fit, ridge: Ridge) -> Floats:
     if ridge.identified.sum() <= FEWEST_LEFT:
         return np.array([])
     predicted = left_out(ridge, found.curve, found.parameters, found.scatter)
-    return np.asarray((predicted - ridge.best)[ridge.identified])
+    return np.asarray((predicted - ridge.estimates)[ridge.identified])
 
 
 def _critical_batch_size(found: Fit, alpha: float) -> CriticalBatchSize:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from batchlaw.stats.cliff import cliffs
 from batchlaw.stats.collapse import collapse
-from batchlaw.stats.smoothed import smooth_ridge
 from batchlaw.stats.surface import Surface, means_of_others
 from batchlaw.stats.transfer import comparable, scores_at
 from batchlaw.stats.two_lines import two_lines
@@ -39,29 +38,6 @@ def test_means_are_of_the_scores_that_are_there():
 def test_without_holes_the_mean_of_others_is_what_it_was():
     scores = planted(1.0)[0].scores
     np.testing.assert_allclose(means_of_others(scores)[1, 2, 3], np.delete(scores[1, 2], 3).mean())
-
-
-@pytest.mark.parametrize("paired", [True, False])
-def test_resampled_means_have_the_spread_of_the_mean(paired):
-    surface = with_holes(paired=paired, seeds=6)
-    drawn = surface.resampled_means(4000, np.random.default_rng(0))
-    assert np.isnan(drawn[:, 2, 3]).all() and np.isnan(drawn).sum() == 4000
-    for row, column in ((0, 0), (4, 5), (7, 8)):
-        there = surface.scores[row, column][~np.isnan(surface.scores[row, column])]
-        assert drawn[:, row, column].mean() == pytest.approx(there.mean(), abs=0.01)
-        assert drawn[:, row, column].std() == pytest.approx(there.std() / len(there) ** 0.5, rel=0.25)
-        assert there.min() - 1e-9 <= drawn[:, row, column].min() <= drawn[:, row, column].max() <= there.max() + 1e-9
-
-
-def test_a_seed_is_drawn_for_all_cells_at_once_where_runs_are_paired():
-    surface = with_holes(noise=0.0)
-    seeds = np.arange(5.0)
-    shifted = Surface(surface.given, surface.tuned, surface.scores + seeds, surface.unstable)
-    gap = shifted.resampled_means(50, np.random.default_rng(1)) - shifted.means
-    row, column = np.argwhere(surface.counts == 5)[0]
-    assert (np.isclose(gap, gap[:, row, column][:, None, None]) | (surface.counts < 5)).all()
-    apart = Surface(surface.given, surface.tuned, surface.scores + seeds, surface.unstable, paired=False)
-    assert not (np.isclose(apart.resampled_means(50, np.random.default_rng(1)), gap) | (surface.counts < 5)).all()
 
 
 def test_a_surface_refuses_what_is_no_score():
@@ -120,14 +96,6 @@ def test_a_cell_without_a_score_is_no_cliff():
     scores[3, 4:] = np.nan
     found = cliffs(Surface(surface.given, surface.tuned, scores, unstable))
     np.testing.assert_array_equal(found, [np.nan, surface.tuned[2], surface.tuned[2], np.nan])
-
-
-def test_a_smoothed_ridge_bridges_holes():
-    surface, best = planted(0.5, n_given=8, n_tuned=9)
-    scores = surface.scores.copy()
-    scores[3, 4] = scores[:, 7:] = np.nan
-    found = smooth_ridge(Surface(surface.given, surface.tuned, scores, surface.unstable))
-    assert np.abs(found - best)[1:6].max() < 0.8
 
 
 def test_scores_are_interpolated_between_the_levels_that_are_there():

@@ -62,7 +62,7 @@ def test_the_law_predicts_batch_sizes_that_it_has_not_seen():
     spoiled = planted.scores.copy()
     spoiled[4] = spoiled[4][::-1]  # another optimum at one batch size
     again = transfer_by_law(Surface(planted.given, planted.tuned, spoiled, planted.unstable), LINE)
-    np.testing.assert_allclose(by_law.rates[4], again.rates[4], atol=0.01)  # but for the scatter that weighs the others
+    assert np.abs(by_law.rates[4] - again.rates[4]).max() < 0.3  # where the row moved by octaves
 
 
 def test_where_optima_cannot_be_told_there_is_no_law():
