@@ -76,23 +76,14 @@ def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
             hovertemplate="batch size %{customdata[1]:g}: %{customdata[0]:.4f}<extra></extra>",
         )
     )  # fmt: skip
-<<<<<<< HEAD
     lost, empty = diverged_cells(surface), surface.counts == 0
     for cells, name, marker in (
-        (lost, "every seed diverged", {"symbol": "x-thin", "size": 8, "line": {"color": VERMILLION, "width": 1.5}}),
         (empty, "no score", {"symbol": "square-open", "size": 8, "color": GRAY}),
+        (lost, "every seed diverged", {"symbol": "x-thin", "size": 8, "line": {"color": VERMILLION, "width": 1.5}}),
     ):
         rows, columns = np.nonzero(cells)
         if len(rows):
             figure.add_scatter(x=rows, y=columns, mode="markers", name=name, hoverinfo="skip", marker=marker)
-=======
-    empty_x, empty_y = np.nonzero(np.isnan(shown))
-    if len(empty_x):
-        figure.add_scatter(
-            x=empty_x, y=empty_y, mode="markers", name="no score", hoverinfo="skip", showlegend=True,
-            marker={"symbol": "x-thin", "size": 9, "line": {"color": GRAY, "width": 1}},
-        )  # fmt: skip
->>>>>>> est
     ridge, levels = evidence.forward.ridge, np.log2(surface.tuned)
     for status, (symbol, label) in _MARKS.items():
         rows = np.flatnonzero([found == status for found in ridge.status])

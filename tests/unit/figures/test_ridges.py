@@ -18,7 +18,7 @@ def drawn():
     return figures(found.blocks[0][0][1][0].evidence, Labels(found.title, "", "val/acc", True))
 
 
-def test_a_cell_without_a_score_is_blank_and_crossed_and_no_worst_one(drawn):
+def test_a_cell_without_a_score_is_blank_and_marked_and_no_worst_one(drawn):
     heat, crosses = drawn["map"].data[:2]
     blank = np.isnan(np.array(heat.z, dtype=float))
     assert blank.sum() == 40 and blank[4:].all() and crosses.name == "no score"
