@@ -212,7 +212,7 @@ def _show_law(found: "Law") -> None:
         known = row.status == "identified"
         grid.add_row(
             f"{row.batch_size:g}", f"{row.best:.3g}" if known else "",
-            escape(f"[{bounds[0]}, {bounds[1]}]") if known else f"{sign}{bounds[0] or bounds[1] or '?'}",
+            escape(f"[{bounds[0]}, {bounds[1]}]") if all(bounds) else f"{sign}{bounds[0] or bounds[1] or '?'}",
             f"{row.predicted:.3g}", escape(f"[{row.predicted_low:.3g}, {row.predicted_high:.3g}]"),
         )  # fmt: skip
     output.print(f"[bold]{name}[/]: the best peak learning rate at each batch size")

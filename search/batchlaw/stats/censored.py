@@ -99,7 +99,9 @@ class Observations:
 
     rows: np.ndarray  # (n,) their indices in the ridge
     x: Floats  # (n,) log₂ of the given level
-    y: Floats  # (n,) log₂ of the optimum
+    # (n,) log₂ of the best level tried. An alignment knows more of it, but takes the optima as a line and each as known
+    # by all levels: it can judge neither a curve nor a prediction.
+    y: Floats
     exact: Bools  # (n,) `y` is an estimate; else only its bounds are known
     low: Floats  # (n,) log₂; -inf if the optimum lies anywhere below `high`
     high: Floats  # (n,) log₂; inf if it lies anywhere above `low`
@@ -122,7 +124,7 @@ class Observations:
         return cls(
             rows=rows,
             x=np.log2(ridge.given[rows]),
-            y=ridge.estimates[rows],
+            y=ridge.best[rows],
             exact=(status == "identified") & ridge.exact[rows],
             low=low[rows],
             high=high[rows],

@@ -50,7 +50,7 @@ class FittedLaw:
     @property
     def seen(self) -> tuple[float, float]:
         """The smallest and the largest batch size with an optimum that is bounded on both sides."""
-        data = self.fit.observations
+        data = Observations.of(self.ridge)
         closed = np.isfinite(data.low) & np.isfinite(data.high)
         given = self.ridge.given[data.rows[closed if closed.any() else slice(None)]]
         return float(given[0]), float(given[-1])
@@ -71,12 +71,14 @@ class FittedLaw:
 
     def _sets(self, x: Floats) -> Floats:
         """The log₂ of the ends that the sets of the nearest batch sizes leave an optimum at x (1,), (2,)."""
-        data = self.fit.observations
+        data = Observations.of(self.ridge)
         above = int(np.searchsorted(data.x, x[0]))
         if above < len(data.x) and data.x[above] == x[0]:
             return np.array([data.low[above], data.high[above]])
-        if above in (0, len(data.x)):
-            return np.array([-np.inf, np.inf])
+        if above in (0, len(data.x)):  # beyond those tried the last set moves by every slope of the interval
+            last, slope = min(above, len(data.x) - 1), self.exponent
+            moves = (x[0] - data.x[last]) * np.array([slope.ci_low, slope.ci_high])
+            return np.array([data.low[last] + moves.min(), data.high[last] + moves.max()])
         near = slice(above - 1, above + 1)
         return np.array(values_of_lines(data.x[near], np.stack([data.low[near], data.high[near]], axis=1), float(x[0])))
 
@@ -235,7 +237,7 @@ def _missed(found: Fit, ridge: Ridge) -> Floats:
     if ridge.identified.sum() <= FEWEST_LEFT:
         return np.array([])
     predicted = left_out(ridge, found.curve, found.parameters, found.scatter)
-    return np.asarray((predicted - ridge.estimates)[ridge.identified])
+    return np.asarray((predicted - ridge.best)[ridge.identified])
 
 
 def _critical_batch_size(found: Fit, alpha: float) -> CriticalBatchSize:

@@ -79,12 +79,6 @@ class Ridge:
         return np.asarray(np.quantile(self.lines(x), [alpha / 2, 1 - alpha / 2], axis=0).T)
 
     @property
-    def estimates(self) -> Floats:
-        """The optimum between the levels tried, (n_given,) log₂: by alignment, or else the middle of its set."""
-        middle = np.where(self.identified, (self.low + self.high) / 2, self.best)
-        return np.where(self.exact, self.resampled.mean(axis=0), middle)
-
-    @property
     def octaves(self) -> float:
         """Distance from the lowest to the highest identified given level."""
         passed = np.log2(self.given[self.identified])

@@ -50,7 +50,7 @@ def test_a_bend_is_found_where_it_was_planted(curve, critical):
 def test_a_straight_line_stands_and_its_critical_batch_size_is_open():
     found, _ = bent(LINE, 0.5)
     law = law_of(found, SURGE)
-    assert law.fit.curve is LINE and law.errors["log-linear"] < 0.2
+    assert law.fit.curve is LINE and law.errors["log-linear"] < 0.5  # the best of rates an octave apart
     assert law.critical_batch_size.ci_high is None and law.critical_batch_size.ci_low > 2.0**10
     assert law.exponent.ci_low < 0.5 < law.exponent.ci_high
     assert law.exponent == found.slope  # the one that claims are judged by
@@ -59,7 +59,7 @@ def test_a_straight_line_stands_and_its_critical_batch_size_is_open():
 def test_a_level_left_out_says_nothing():
     found, _ = bent(MCCANDLISH, 5.0)
     moved = without(found, 4)
-    assert len(moved.given) == len(moved.status) == moved.resampled.shape[1] == len(moved.ceiling) == 9
+    assert len(moved.given) == len(moved.status) == moved.resampled.shape[1] == len(moved.edges) == 9
     assert 32.0 not in moved.given
     best, drawn = found.best.copy(), found.resampled.copy()
     best[4], drawn[:, 4] = best[4] + 3, drawn[:, 4] + 3
@@ -90,7 +90,13 @@ def test_batch_sizes_that_diverged_or_were_not_tried_say_nothing():
 def with_ceiling(ceiling, slope=0.5):
     """A law over batch sizes 2 to 1024 with this highest stable rate at each, log₂ (10,)."""
     found, _ = bent(LINE, slope)
-    return law_of(replace(found, ceiling=np.array(ceiling, dtype=float)), MCCANDLISH)
+    return law_of(replace(found, edges=edges_of(ceiling)), MCCANDLISH)
+
+
+def edges_of(ceiling):
+    """Rates above the highest stable one diverge from an octave on; none diverges below."""
+    up = np.array(ceiling, dtype=float)
+    return np.stack([np.full((10, 2), -np.inf), np.stack([up, up + 1], axis=1)], axis=1)
 
 
 @pytest.mark.parametrize("batch_size", [2.0, 2**5.5, 1000.0, 1024.0])
@@ -102,7 +108,7 @@ def test_no_prediction_is_above_what_is_stable_at_the_batch_sizes_around(batch_s
     law = with_ceiling(ceiling)
     most = np.interp(np.log2(batch_size), X, ceiling)
     found = np.log2(law.predict(batch_size))
-    assert found[0] == pytest.approx(most) and max(found) <= most + 1e-9
+    assert found[0] == pytest.approx(most) and max(found) <= most + 1 + 1e-9
     np.testing.assert_allclose(free.predict(batch_size), free_rate)
     high = with_ceiling(line + 10)
     np.testing.assert_allclose(high.predict(batch_size), free_rate)
@@ -113,7 +119,7 @@ def test_beyond_the_batch_sizes_tried_the_stable_rate_moves_as_the_law_does(batc
     free = with_ceiling([np.inf] * 10)
     law = with_ceiling(np.log2([free.predict(2.0**x)[0] for x in X]) - 0.3)
     found, without_ceiling = np.log2(law.predict(batch_size)), np.log2(free.predict(batch_size))
-    assert found[0] == pytest.approx(without_ceiling[0] - 0.3) and max(found) == found[0]
+    assert found[0] == pytest.approx(without_ceiling[0] - 0.3) and max(found) <= found[0] + 1 + 1e-9
 
 
 def test_a_rate_beside_a_batch_size_at_which_none_diverged_keeps_the_other_ones_ceiling():
@@ -131,7 +137,7 @@ def test_where_every_rate_diverged_the_next_batch_sizes_set_the_ceiling():
     free = law_of(found, MCCANDLISH)
     ceiling = np.full(10, np.inf)
     ceiling[2] = np.log2(free.predict(found.given[2])[0]) - 1
-    law = law_of(replace(found, ceiling=ceiling), MCCANDLISH)
+    law = law_of(replace(found, edges=edges_of(ceiling)), MCCANDLISH)
     assert np.log2(law.predict(found.given[0])[0]) == pytest.approx(np.log2(free.predict(found.given[0])[0]) - 1)
 
 
@@ -151,6 +157,7 @@ def test_critical_batch_sizes_are_covered_about_as_often_as_said(curve, second):
     """A small version of tests/benchmarks/law_recovery.py: 5 % ± 3 × 4.9 % of 20 studies."""
     missed = 0
     for seed in range(20):
-        law = law_of(bent(curve, second, noise=0.25, seed=seed)[0], curve)
-        missed += not (law.critical_batch_size.ci_low or 0) <= 2**second <= (law.critical_batch_size.ci_high or np.inf)
+        bend = law_of(bent(curve, second, noise=0.25, seed=seed)[0], curve).critical_batch_size
+        if bend is not None:  # else too few optima are identified for a curve
+            missed += not (bend.ci_low or 0) <= 2**second <= (bend.ci_high or np.inf)
     assert missed <= 4
