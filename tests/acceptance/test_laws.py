@@ -89,6 +89,18 @@ def test_a_batch_size_never_tried(read, judged, tmp_path):
     assert "speaks against the constant rule" in constant.stderr
 
 
+def test_an_exported_configuration_says_between_which_rates_the_best_one_lies(read):
+    level = {row["batch_size"]: row for row in json.loads(read("law", "tiny", "--json").stdout)["levels"]}
+    exported = json.loads(read("export", "tiny", "--per", "batch_size", "--format", "json").stdout)
+    sizes = [each["params"]["batch_size"] for each in exported["configurations"]]
+    told = [each["provenance"]["best_rate"] for each in exported["configurations"]]
+    assert len(told) == len(level) == 8
+    for size, rate in zip(sizes, told, strict=True):
+        assert rate == {"low": level[size]["low"], "high": level[size]["high"], "confidence": 95.0}
+    words = "the best peak learning rate at this batch size lies "
+    assert words in read("export", "tiny", "--format", "python").stdout
+
+
 def test_what_rules_cost(read):
     told = json.loads(read("transfer", "tiny", "--reference", 16, "--json").stdout)
     regrets = {row["rule"]: row["cost"] for row in told["means"]}

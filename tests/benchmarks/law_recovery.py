@@ -68,16 +68,20 @@ def run(case: Case, studies: int) -> dict[str, object]:
         law = law_of(found, SURGE if case.curve == "surge" else MCCANDLISH)
         preferred.append(law.fit.curve.name == case.curve)
         if bends:
-            low, high = law.critical_batch_size.ci_low or 0.0, law.critical_batch_size.ci_high or np.inf
-            closed.append(law.critical_batch_size.known)
-            estimates.append(law.critical_batch_size.value)
+            bend = law.critical_batch_size
+            if bend is None:  # too few identified optima for a curve
+                closed.append(False)
+                continue
+            low, high = bend.ci_low or 0.0, bend.ci_high or np.inf
+            closed.append(bend.known)
+            estimates.append(bend.value)
         else:
             low, high = law.exponent.ci_low, law.exponent.ci_high
             estimates.append(law.exponent.slope)
         covered.append(low <= case.planted <= high)
     return {
         **asdict(case),
-        "with_law": len(covered) / studies,
+        "with_law": len(preferred) / studies,
         "coverage": float(np.mean(covered)) if covered else None,
         "median": median(estimates) if estimates else None,
         "preferred": float(np.mean(preferred)) if preferred else None,
@@ -98,10 +102,10 @@ def published(name: str) -> dict[str, object]:
     if (lack := found.lack_of_law) is not None:
         return {**row, "lack": lack}
     law = law_of(found, SURGE)
-    slope = law.exponent
+    slope, bend = law.exponent, law.critical_batch_size
     return {
         **row, "slope": slope.slope, "ci_low": slope.ci_low, "ci_high": slope.ci_high,
-        "curve": law.fit.curve.name, "errors": law.errors, "bend": asdict(law.critical_batch_size),
+        "curve": law.fit.curve.name, "errors": law.errors, "bend": bend and asdict(bend),
     }  # fmt: skip
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
+from types import MappingProxyType
 from typing import Any
 
 from batchlaw.recipe.result import ENDED, Outcome
-from batchlaw.results.configuration import Configuration, ErrorSource, Predicted
+from batchlaw.results.configuration import BestRate, Configuration, ErrorSource, Predicted
 from batchlaw.results.records import TrialRecord
 from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec, TrainConfig, fingerprint
@@ -40,11 +41,14 @@ class Provenance:
     budget: dict[str, float]
     verified: Verification | None = None  # the score on fresh seeds and test data
     predicted: Predicted | None = None  # for a batch size that was not trained
+    best_rate: BestRate | None = None  # of a trial of a designed study: the best rate at its batch size
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, YAML, TOML and CSV; `verified` and `predicted` are left out where they are None."""
+        """For JSON, YAML, TOML and CSV; `verified`, `predicted` and `best_rate` are left out where they are None."""
         facts = asdict(self)
         del facts["verified"], facts["predicted"]
+        if self.best_rate is None:
+            del facts["best_rate"]
         if self.verified:
             facts["verified"] = self.verified.as_dict()
         if self.predicted:
@@ -79,6 +83,8 @@ class Provenance:
         ]
         if self.predicted:
             told.insert(1, self.predicted.line())
+        if self.best_rate:
+            told.insert(2, self.best_rate.line())
         return [*told, self.verified.line()] if self.verified else told
 
     def comment(self) -> str:
@@ -94,6 +100,7 @@ def provenances_of(
     *,
     exported: str,
     verified: Verification | None,
+    best_rates: Mapping[int, BestRate] = MappingProxyType({}),
 ) -> list[Provenance]:
     """The provenance of each configuration.
 
@@ -103,6 +110,7 @@ def provenances_of(
         spec: the study.
         exported: the time of the export, UTC.
         verified: one of the configurations on fresh seeds.
+        best_rates: where the best rates of their batch sizes lie, by the numbers of their trials.
     """
     spans = _spans(records)
     n_complete = sum(record.outcome == Outcome.COMPLETE for record in records)
@@ -135,6 +143,7 @@ def provenances_of(
                 budget=spec.budget.model_dump(exclude_none=True),
                 verified=verified if verified and verified.trial == configuration.trial else None,
                 predicted=configuration.predicted,
+                best_rate=None if configuration.predicted else best_rates.get(configuration.trial),
             )
         )
     return provenances

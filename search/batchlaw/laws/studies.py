@@ -1,6 +1,6 @@
 """The laws of a stored study."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from batchlaw.errors import StudyError
 from batchlaw.laws.law import Law, bending, with_strata
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
+from batchlaw.results.configuration import BestRate
 from batchlaw.results.ranking import best_first, best_per
 from batchlaw.results.records import TrialRecord, known_trials
 from batchlaw.spec import StudySpec, extremes, levels_of
@@ -92,6 +93,16 @@ def known_laws(spec: StudySpec, records: list[TrialRecord], *, ended: bool = Fal
         return laws_of(spec, records, ended=ended)
     except StudyError:
         return []
+
+
+def best_rate(laws: Sequence[Law], trial: int, batch_size: int) -> BestRate | None:
+    """Where the best peak learning rate lies at a batch size in the stratum of a trial; None without a ridge."""
+    for law in laws:
+        if law.ridge is not None and any(record.number == trial for record in law.records):
+            for row in law.ridge.rows("batch_size", "best"):
+                if row["batch_size"] == batch_size:
+                    return BestRate(low=row["ci_low"], high=row["ci_high"], confidence=100 * (1 - law.alpha))
+    return None
 
 
 def _strata(

@@ -77,7 +77,7 @@ def rates_of(law: Law, reference: int) -> dict[str, Floats]:
         for name, slope in TARGETS.items()
         if name != "sde" or family in families_with("beta2")
     }
-    if law.fitted is not None and ridge.lack_of_curve is None:
+    if law.fitted is not None:
         fitted = law.fitted.fit
         rates["law"] = left_out(ridge, fitted.curve, fitted.parameters, fitted.scatter)[rows]
     return rates

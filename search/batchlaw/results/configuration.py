@@ -47,6 +47,27 @@ class Predicted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BestRate:
+    """Where the best peak learning rate of a batch size lies, by the runs of a designed study."""
+
+    low: float | None  # None if it may lie anywhere below
+    high: float | None  # None if it may lie anywhere above
+    confidence: float  # percent
+
+    def line(self) -> str:
+        """One sentence for people."""
+        if self.low is None and self.high is None:
+            return "the runs do not tell the best peak learning rate at this batch size"
+        if self.low is None:
+            where = f"at or below {self.high:.4g}"
+        elif self.high is None:
+            where = f"at or above {self.low:.4g}"
+        else:
+            where = f"between {self.low:.4g} and {self.high:.4g}"
+        return f"the best peak learning rate at this batch size lies {where} ({self.confidence:.3g} % confidence)"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
     """What to train with, and how good it is."""
 

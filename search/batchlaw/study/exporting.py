@@ -1,13 +1,14 @@
 """What `Study.export` chooses, and what it refuses before any training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from batchlaw.errors import BatchlawError, Diverged, StudyError, WorkFailed, check_whole
 from batchlaw.export import FORMATS, OF_ONE, provenances_of, render
-from batchlaw.results.configuration import PER, Configuration
+from batchlaw.results.configuration import PER, BestRate, Configuration
 from batchlaw.results.ranking import select, with_ties
 from batchlaw.results.records import KnownTrials, TrialRecord, known_trials
 from batchlaw.results.verification import Verification
@@ -108,11 +109,25 @@ def export_text(stored: StoredStudy, choice: Choice, runtime: "Callable[[], Runt
         if not chosen:
             raise BatchlawError(f"must be a completed trial of study {spec.name!r}", argument="trial", got=choice.trial)
     configurations = with_ties(chosen, ranked[0], spec)
-    text = _rendered(stored, records, choice, configurations, None)  # a format refuses before any training
+    best = _best_rates(stored, known, configurations)
+    text = _rendered(stored, records, choice, configurations, None, best)  # a format refuses before any training
     if choice.verify is not None:
         verified = _verified(spec, chosen[0] if choice.trial is not None else ranked[0], choice.verify, runtime())
-        text = _rendered(stored, records, choice, configurations, verified)
+        text = _rendered(stored, records, choice, configurations, verified, best)
     return text, ()
+
+
+def _best_rates(
+    stored: StoredStudy, known: KnownTrials, configurations: Sequence[Configuration]
+) -> dict[int, BestRate]:
+    """Where the best rates of their batch sizes lie; of a designed study only, whose sets are more than a guide."""
+    if stored.spec.claim is None:
+        return {}
+    from batchlaw.laws import best_rate, known_laws
+
+    laws = known_laws(stored.spec, known.records)
+    found = {each.trial: best_rate(laws, each.trial, each.config.batch_size) for each in configurations}
+    return {trial: rate for trial, rate in found.items() if rate}
 
 
 def _verified(spec: StudySpec, record: TrialRecord, n_seeds: int, runtime: "Runtime") -> Verification:
@@ -143,7 +158,10 @@ def _rendered(
     choice: Choice,
     configurations: list[Configuration],
     verified: Verification | None,
+    best_rates: Mapping[int, BestRate] = MappingProxyType({}),
 ) -> str:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    provenances = provenances_of(configurations, records, stored.spec, exported=now, verified=verified)
+    provenances = provenances_of(
+        configurations, records, stored.spec, exported=now, verified=verified, best_rates=best_rates
+    )
     return render(choice.format, stored.spec, configurations, provenances, verified)
