@@ -31,11 +31,10 @@ import numpy as np
 from batchlaw.claims.hypotheses import MARGIN
 from batchlaw.claims.verdict import slope_verdict
 from batchlaw.sampling.ridge import Design, Tried
-from batchlaw.stats.adaptive import adaptive_ridge
-from batchlaw.stats.cells import Runs
+from batchlaw.stats.cells import Cells, Runs
 from batchlaw.stats.equivalence import equivalence_p
-from batchlaw.stats.optimum import Ridge, ridge
-from batchlaw.stats.slope import Slope, censored_slope, shortfall
+from batchlaw.stats.optimum import Ridge, ridge, ridge_of
+from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Floats, Surface
 from rich.console import Console
 from rich.progress import track
@@ -134,11 +133,10 @@ def simulation(case: Case, truth: Surface, generator: np.random.Generator) -> Or
 
 def judged(found: Ridge) -> tuple[str, Slope | None]:
     """What `judge` does for H9."""
-    if shortfall(found):
+    if found.slope is None:
         return "inconclusive", None
-    slope = censored_slope(found)
-    p = equivalence_p(slope, 1 - MARGIN, 1 + MARGIN)
-    return slope_verdict(slope, 1.0, MARGIN, p, 0.05)[0], slope
+    p = equivalence_p(found.slope, 1 - MARGIN, 1 + MARGIN)
+    return slope_verdict(found.slope, 1.0, MARGIN, p, 0.05)[0], found.slope
 
 
 def studies_of(setting: Setting, studies: int) -> Iterator[tuple[tuple[str, Slope | None], tuple[str, Slope | None]]]:
@@ -153,7 +151,7 @@ def studies_of(setting: Setting, studies: int) -> Iterator[tuple[tuple[str, Slop
         size = {"budget": setting.budget, "replicates": setting.replicates}
         runs = adaptive(truth.given, truth.tuned, oracle, generator, **size)
         analysis = np.random.default_rng(number)
-        yield judged(ridge(surface, analysis)), judged(adaptive_ridge(runs, truth.tuned, analysis))
+        yield judged(ridge(surface, analysis)), judged(ridge_of(Cells.of(runs), truth.given, truth.tuned, analysis))
 
 
 def run(setting: Setting, studies: int) -> dict[str, object]:

@@ -23,9 +23,8 @@ from typing import Any
 
 import numpy as np
 from adaptive_calibration import adaptive, judged
-from batchlaw.stats.adaptive import adaptive_ridge
-from batchlaw.stats.cells import Runs
-from batchlaw.stats.optimum import ridge
+from batchlaw.stats.cells import Cells, Runs
+from batchlaw.stats.optimum import ridge, ridge_of
 from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Surface
 from rich.console import Console
@@ -64,7 +63,7 @@ def study(table: Surface, seed: int) -> dict[tuple[str, int], Judged]:
     for rounds in ROUNDS:
         n = rounds * len(table.given)
         so_far = Runs(*(column[:n] for column in vars(runs).values()))
-        found["adaptive", n] = judged(adaptive_ridge(so_far, table.tuned, generator))
+        found["adaptive", n] = judged(ridge_of(Cells.of(so_far), table.given, table.tuned, generator))
     order = generator.permutation(table.n_replicates)
     for seeds in SEEDS:
         drawn = order[:seeds]

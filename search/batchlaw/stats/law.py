@@ -191,7 +191,7 @@ def _edge(ridge: Ridge, mean: Callable[[Floats], Floats], x: Floats, side: int) 
 def without(ridge: Ridge, row: int) -> Ridge:
     """The ridge without one given level."""
     kept = np.arange(len(ridge.given)) != row
-    arrays = ("given", "best", "standard_error", "low", "high", "exact", "joint", "edges")
+    arrays = ("given", "best", "standard_error", "low", "high", "exact", "closed", "joint", "edges")
     return replace(
         ridge,
         status=tuple(status for status, keep in zip(ridge.status, kept, strict=True) if keep),

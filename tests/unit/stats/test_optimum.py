@@ -231,7 +231,7 @@ def test_a_kink_that_no_line_meets_gives_no_slope_but_a_law_may_bend():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"n_given": 3}, "3 of 3 levels have an identified optimum; a law needs 4"),
+        ({"n_given": 2}, "2 of 2 levels have an optimum that is bounded on both sides; a slope needs 3"),
         ({"n_tuned": 4}, "the tuned factor has 4 levels over 3.0 octaves; a slope needs 5 over 4"),
     ],
     ids=["few given", "few tuned"],
