@@ -228,16 +228,11 @@ def test_a_kink_that_no_line_meets_gives_no_slope_but_a_law_may_bend():
     assert result.identified.all() and result.lack_of_law is None
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"n_given": 2}, "2 of 2 levels have an optimum that is bounded on both sides; a slope needs 3"),
-        ({"n_tuned": 4}, "the tuned factor has 4 levels over 3.0 octaves; a slope needs 5 over 4"),
-    ],
-    ids=["few given", "few tuned"],
-)
-def test_what_is_missing_for_a_law_is_said(options, sentence):
-    assert found(planted(0.0, **options)[0]).lack_of_law == sentence
+def test_three_levels_make_a_line_and_no_curve_and_few_tuned_levels_neither():
+    three, coarse = found(planted(0.0, n_given=3)[0]), found(planted(0.0, n_tuned=4)[0])
+    assert three.slope is not None and three.lack_of_law is None
+    assert three.lack_of_curve == "3 of 3 levels have an identified optimum; a curve through them needs 4"
+    assert coarse.lack_of_law == "the tuned factor has 4 levels over 3.0 octaves; a slope needs 5 over 4"
 
 
 @settings(max_examples=25)
