@@ -53,6 +53,25 @@ def test_an_identified_set_is_half_a_spacing_wide_at_least_and_contains_its_best
         assert (result.low <= result.best).all() and (result.best <= result.high).all()
 
 
+@pytest.mark.parametrize(
+    ("ends", "dead", "expected"),
+    [
+        ((3.0, 3.1), [], (2.8, 3.3)),
+        ((3.0, 4.5), [], (3.0, 4.5)),
+        ((0.0, 0.1), [], (0.0, 0.5)),  # not beyond the levels tried
+        ((5.9, 6.0), [], (5.5, 6.0)),
+        ((3.9, 4.0), [4], (3.0, 3.98)),  # with the last level that trains, and short of the first that does not
+        ((2.0, 2.1), [2], (2.02, 3.0)),
+        ((1.0, 5.0), [1, 5], (1.02, 4.98)),
+    ],
+)
+def test_a_set_is_half_a_spacing_wide_and_ends_short_of_dead_levels(ends, dead, expected):
+    places = np.arange(7.0)
+    level = Level(places, -np.abs(places - 3), np.ones(7), np.isin(places, dead), 9.0)
+    result = level.optimum(np.array(ends), 2.0**places)
+    assert (result.low, result.high) == pytest.approx(expected)
+
+
 def test_the_best_is_the_best_level_tried_that_the_set_contains():
     surface, _ = planted(0.5, noise=0.05)
     result = found(surface)
