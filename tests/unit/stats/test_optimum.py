@@ -53,6 +53,25 @@ def test_an_identified_set_is_half_a_spacing_wide_at_least_and_contains_its_best
         assert (result.low <= result.best).all() and (result.best <= result.high).all()
 
 
+@pytest.mark.parametrize(
+    ("ends", "dead", "expected"),
+    [
+        ((3.0, 3.1), [], (2.8, 3.3)),
+        ((3.0, 4.5), [], (3.0, 4.5)),
+        ((0.0, 0.1), [], (0.0, 0.5)),  # not beyond the levels tried
+        ((5.9, 6.0), [], (5.5, 6.0)),
+        ((3.9, 4.0), [4], (3.0, 3.98)),  # with the last level that trains, and short of the first that does not
+        ((2.0, 2.1), [2], (2.02, 3.0)),
+        ((1.0, 5.0), [1, 5], (1.02, 4.98)),
+    ],
+)
+def test_a_set_is_half_a_spacing_wide_and_ends_short_of_dead_levels(ends, dead, expected):
+    places = np.arange(7.0)
+    level = Level(places, -np.abs(places - 3), np.ones(7), np.isin(places, dead), 9.0)
+    result = level.optimum(np.array(ends), 2.0**places)
+    assert (result.low, result.high) == pytest.approx(expected)
+
+
 def test_the_best_is_the_best_level_tried_that_the_set_contains():
     surface, _ = planted(0.5, noise=0.05)
     result = found(surface)
@@ -228,16 +247,11 @@ def test_a_kink_that_no_line_meets_gives_no_slope_but_a_law_may_bend():
     assert result.identified.all() and result.lack_of_law is None
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"n_given": 2}, "2 of 2 levels have an optimum that is bounded on both sides; a slope needs 3"),
-        ({"n_tuned": 4}, "the tuned factor has 4 levels over 3.0 octaves; a slope needs 5 over 4"),
-    ],
-    ids=["few given", "few tuned"],
-)
-def test_what_is_missing_for_a_law_is_said(options, sentence):
-    assert found(planted(0.0, **options)[0]).lack_of_law == sentence
+def test_three_levels_make_a_line_and_no_curve_and_few_tuned_levels_neither():
+    three, coarse = found(planted(0.0, n_given=3)[0]), found(planted(0.0, n_tuned=4)[0])
+    assert three.slope is not None and three.lack_of_law is None
+    assert three.lack_of_curve == "3 of 3 levels have an identified optimum; a curve through them needs 4"
+    assert coarse.lack_of_law == "the tuned factor has 4 levels over 3.0 octaves; a slope needs 5 over 4"
 
 
 @settings(max_examples=25)
