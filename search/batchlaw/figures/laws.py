@@ -68,7 +68,8 @@ def law_figure(laws: Sequence[Law]) -> go.Figure | None:
         best = "best rate" if len(shown) == 1 else ""
         beside = _BESIDE ** (number - (len(shown) - 1) / 2)
         what = f"{law.name} best rate".strip()
-        draw_sets(figure, ridge, color=color, name=best, what=what, undecided=color, beside=beside)
+        undecided = color if len(shown) > 1 else GRAY
+        draw_sets(figure, ridge, color=color, name=best, what=what, undecided=undecided, beside=beside)
         if critical := law.critical_batch_size:
             figure.add_vline(x=critical.value, line={"color": color, "dash": "dot", "width": 1})
     lowest, highest = zip(*(tuned_range(law.ridge) for law in shown if law.ridge), strict=True)
