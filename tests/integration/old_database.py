@@ -17,7 +17,7 @@ STUDIES = ("old-search", "old-claim", "old-open")
 
 
 def printed() -> dict[str, dict[str, Any]]:
-    """What the version before printed, by study and command; None where it refused."""
+    """What is printed of the database, by study and command; None where that is refused."""
     return json.loads(gzip.decompress((FOLDER / "printed.json.gz").read_bytes()))
 
 

@@ -65,7 +65,7 @@ def test_the_planted_verdict_comes_out_of_a_fraction_of_the_runs(storage):
     assert stratum == {} and (finding.hypothesis.name, finding.verdict) == ("H9", "supported")
     assert finding.slope.ci_low < 1 < finding.slope.ci_high
     assert finding.reason.endswith("adaptive design, 96 runs")
-    found = finding.evidence.summary()
+    found = finding.evidence.as_dict()
     assert len(found["per_lr"]) == 8 and found["cliff_ratio"] is None and "reverse" not in found
 
 

@@ -1,8 +1,8 @@
 """The two arms of a study: the adaptive arm searches good configurations, the designed arm decides claims."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from batchlaw.spec.base import Frozen, refuse
 from batchlaw.spec.needs import MEASURES, HypothesisName, Measure
@@ -54,6 +54,14 @@ class Claim(Arm):
     reports: Annotated[int, Field(ge=1, le=20)] = 4
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
     margin: Annotated[float, Field(gt=0, le=0.5)] = 0.25  # by which a slope may miss its predicted value
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a crossed grid, as of the studies stored before there was another: their fingerprints stay."""
+        written: dict[str, Any] = write(self)
+        if written.get("grid") == "crossed":
+            del written["grid"]
+        return written
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -3,6 +3,11 @@
     git worktree add --detach /tmp/old c8728f4
     PYTHONPATH=/tmp/old/search python tests/data/tables_2/write.py
 
+    PYTHONPATH=search python tests/data/tables_2/write.py analysis
+
+The second replaces what is printed of claims, laws and costs by what the present batchlaw prints of that database, for
+a change of the analysis.
+
 It has a search with complete, pruned, diverged and lost trials, a designed study, and a study that was left open, with
 a trial handed back. `batchlaw.sql.gz` is the dump of the SQLite file; `printed.json.gz` is what was printed of it.
 """
@@ -21,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
+ANALYSIS = ("claim", "law", "transfer")
 PRINTED = {
     "old-search": (["status"], ["export", "--format", "json", "--top", "3"], ["law"], ["transfer"]),
     "old-claim": (["status"], ["export", "--format", "json"], ["claim"], ["law"], ["transfer"]),
@@ -60,6 +66,22 @@ def printed(words: list[str], study: str, run: Callable[..., subprocess.Popen]) 
     return json.loads(text) if process.returncode == 0 else None
 
 
+def renew_analysis() -> None:
+    """Print claims, laws and costs again, of the database that was written before."""
+    said = json.loads(gzip.decompress((HERE / "printed.json.gz").read_bytes()))
+    with tempfile.TemporaryDirectory() as name:
+        with contextlib.closing(sqlite3.connect(Path(name) / "batchlaw.db")) as connection:
+            connection.executescript(gzip.decompress((HERE / "batchlaw.sql.gz").read_bytes()).decode())
+
+        def run(*words: object, **options: object) -> subprocess.Popen:
+            return subprocess.Popen(command(*words), cwd=name, **options)
+
+        assert run("storage", "upgrade", "--yes").wait() == 0
+        for study, every in said.items():
+            every |= {word: printed([word], study, run) for word in ANALYSIS if word in every}
+    (HERE / "printed.json.gz").write_bytes(gzip.compress(json.dumps(said, indent=1).encode(), mtime=0))
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -83,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    renew_analysis() if sys.argv[1:] == ["analysis"] else main()
