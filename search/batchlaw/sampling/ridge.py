@@ -79,8 +79,8 @@ class Design:
     def choose(self, slot: int, posterior: Posterior, generator: np.random.Generator) -> int:
         """The index of the tuned level to run in a slot after the first look.
 
-        An optimum is drawn from the posterior (Thompson 1933). Of the stable levels within two octaves of it, to which
-        the analysis fits a parabola, one with the fewest runs is chosen.
+        An optimum is drawn from the posterior (Thompson 1933). Of the stable levels within two octaves of it, one
+        with the fewest runs is chosen.
         """
         level, _ = self.level(slot)
         best = int(normal_draws(posterior.mean[level], posterior.covariance[level], 1, generator).argmax())

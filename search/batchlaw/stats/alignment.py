@@ -9,7 +9,8 @@ Heights are above the row's best cell; asinh brings a wall and the plain beside 
 but that it falls and then rises, so that neither its asymmetry nor a cliff between two cells can move the slope s. For
 each s the closest such f (isotonic regression) misses the cells by some amount; the slopes and turning points whose
 misfit is not far above the least are the confidence sets. If even the least is large, the rows are no copies of one
-curve, and no slope is to be read from their alignment.
+curve, and no slope is to be read from their alignment. A flank that grows steeper little by little mimics a shift and
+is not told from one so; what it could hide is added to the interval (`_Rows.with_changing_shape`).
 """
 
 from dataclasses import dataclass
