@@ -189,6 +189,7 @@ def test_gzip_is_told_by_its_name(claim, tmp_path):
 CLIFF = Path(__file__).parents[1] / "data" / "cliff"
 
 
+@pytest.mark.slow
 def test_a_function_that_returns_nan_where_it_diverges_is_judged(batchlaw, tmp_path):
     for file in CLIFF.iterdir():
         shutil.copy(file, tmp_path)

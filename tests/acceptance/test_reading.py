@@ -124,6 +124,7 @@ def test_what_was_verified_is_said(batchlaw, finished, form, words):
     assert words in batchlaw("export", "tiny", "--format", form, "--verify", 3, folder=finished).stdout
 
 
+@pytest.mark.slow
 def test_replay_equals_the_record(batchlaw, read, finished):
     assert "equal to the last bit" in batchlaw("replay", "tiny", 0, folder=finished).stdout
     assert read("replay", "tiny", 10, code=2).stderr == "error: TRIAL: got 10; study 'tiny' has the trials 0 to 9\n"

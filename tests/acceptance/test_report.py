@@ -98,6 +98,7 @@ def test_a_claim_is_told_with_its_verdicts(report, tmp_path):
 
 
 @needs_browser
+@pytest.mark.slow
 def test_several_are_compared_first_and_what_is_not_finished_says_so(report, studies, tmp_path):
     told = report("tiny-claim", "first", "unfinished")
     page = studies / "report.html"
@@ -109,6 +110,7 @@ def test_several_are_compared_first_and_what_is_not_finished_says_so(report, stu
 
 
 @needs_browser
+@pytest.mark.slow
 def test_names_of_ones_own_are_shown_and_never_run(report, tmp_path):
     page = tmp_path / "hostile.html"
     report("hostile", "first", "-o", page)

@@ -128,6 +128,7 @@ def test_further_factors_have_a_grid_each(storage):
         assert (~np.isnan(surface.scores)).all(axis=2).sum() == 8 * 7
 
 
+@pytest.mark.slow
 def test_real_training_at_any_batch_size(storage, monkeypatch):
     """Learning rates that share a batch size train as one network, as on a crossed grid."""
     monkeypatch.setattr("batchlaw.objectives.builtin.configs_together", lambda configs, train: len(configs))

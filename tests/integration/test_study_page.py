@@ -247,6 +247,7 @@ def test_a_reused_study_id_starts_without_a_page(stored):
     assert figures(again) and "6 of 6 trials" in get_note(again.study)
 
 
+@pytest.mark.slow
 def test_a_worker_imports_no_libraries_of_figures_before_it_draws():
     libraries = {"plotly", "pandas", "statsmodels", "optuna_dashboard"}
     code = f"import sys, batchlaw.workers.worker; print(*{libraries} & set(sys.modules))"

@@ -144,6 +144,7 @@ def test_a_change_of_shape_is_refused_or_the_interval_covers(noise):
     assert wrong <= 1 and (refused > 0 or noise > 0.1)
 
 
+@pytest.mark.slow
 def test_a_flank_that_grows_steeper_extends_the_interval_to_the_planted_slope():
     covered, widened = 0, []
     for seed in range(12):

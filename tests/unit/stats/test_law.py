@@ -160,6 +160,7 @@ def test_prediction_is_less_sure_further_away():
 
 
 @pytest.mark.parametrize(("curve", "second"), [(MCCANDLISH, 5.0), (SURGE, 6.0)], ids=["mccandlish", "surge"])
+@pytest.mark.slow
 def test_critical_batch_sizes_are_covered_about_as_often_as_said(curve, second):
     """A small version of tests/benchmarks/law_recovery.py: 5 % ± 3 × 4.9 % of 20 studies."""
     missed = told = 0
