@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 COMMAND = Path(__file__).parents[1] / "benchmarks" / "claim_calibration.py"
-SOME = "^(wall · slope 0.5 · 8×5×5|log cosh · slope 0.7, 1.26|smooth then wall · slope 0.5|flat)"
+SOME = "^(wall · slope 0.5 · 8×5×5|log cosh · slope 0.7, 1.26|smooth then wall · slope 0.7|flat)"
 SHARES = ("wrong", "right", "slope", "levels", "closed", "bounds")
 
 

@@ -19,7 +19,7 @@ from statistics import median
 
 import numpy as np
 import pandas as pd
-from batchlaw.claims.reading import Columns
+from batchlaw.claims.columns import Columns
 from batchlaw.claims.tables import surfaces
 from batchlaw.stats.curves import LINE, MCCANDLISH, SURGE
 from batchlaw.stats.law import law_of

@@ -19,6 +19,14 @@ def storage(storage_url: str) -> Iterator[RDBStorage]:
 
 
 @pytest.fixture
+def sqlite_storage(tmp_path: Path) -> Iterator[RDBStorage]:
+    """For what does not depend on the database."""
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
+    yield storage
+    storage.engine.dispose()
+
+
+@pytest.fixture
 def own_postgresql() -> Iterator[tuple[str, Callable[[str], None]]]:
     """A URL, and a function that does `stop` or `start` with its server."""
     # Not below pytest's own folder, which every new pytest run on the machine closes to other users.

@@ -17,7 +17,7 @@ from batchlaw.objectives.runtime import Runtime
 from batchlaw.results.records import records_of
 from batchlaw.results.result import TrialResult
 from batchlaw.spec import parse_spec
-from batchlaw.storage import open_storage, register
+from batchlaw.storage import register
 from batchlaw.workers.worker import Worker
 
 from tests.conftest import tiny_study
@@ -47,10 +47,8 @@ def bowl(trial):
 
 
 @pytest.fixture
-def storage(tmp_path):
-    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
-    yield storage
-    storage.engine.dispose()
+def storage(sqlite_storage):
+    return sqlite_storage
 
 
 def work(storage, spec, trials=None):

@@ -16,7 +16,7 @@ from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.space import cells
 from batchlaw.results.records import records_of
 from batchlaw.spec import parse_spec
-from batchlaw.storage import open_storage, register
+from batchlaw.storage import register
 from batchlaw.workers.worker import Worker
 from optuna.trial import TrialState
 
@@ -55,10 +55,8 @@ def hash_noise(config):
 
 
 @pytest.fixture
-def storage(tmp_path):
-    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
-    yield storage
-    storage.engine.dispose()
+def storage(sqlite_storage):
+    return sqlite_storage
 
 
 def work(storage, spec, objective=None):

@@ -18,7 +18,7 @@ from batchlaw.objectives.program import Command
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.results.records import records_of
 from batchlaw.spec import parse_spec, read_spec
-from batchlaw.storage import open_storage, register
+from batchlaw.storage import register
 from batchlaw.workers.asking import Asking
 from batchlaw.workers.worker import Worker
 
@@ -51,10 +51,8 @@ def is_last(trial):
 
 
 @pytest.fixture
-def storage(tmp_path):
-    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
-    yield storage
-    storage.engine.dispose()
+def storage(sqlite_storage):
+    return sqlite_storage
 
 
 def work(storage, spec, objective):

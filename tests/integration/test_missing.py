@@ -14,7 +14,7 @@ from batchlaw.laws.studies import law_of_study
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.results.records import known_trials, records_of
 from batchlaw.spec import parse_spec
-from batchlaw.storage import open_storage, register
+from batchlaw.storage import register
 from batchlaw.workers.worker import Worker
 
 from tests.conftest import tiny_study
@@ -51,10 +51,8 @@ def lacking(error, cells):
 
 
 @pytest.fixture
-def storage(tmp_path):
-    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
-    yield storage
-    storage.engine.dispose()
+def storage(sqlite_storage):
+    return sqlite_storage
 
 
 def work(storage, spec, objective):

@@ -22,7 +22,7 @@ from batchlaw.recipe.space import cells
 from batchlaw.results.frame import frame_of
 from batchlaw.results.records import records_of
 from batchlaw.spec import parse_spec
-from batchlaw.storage import open_storage, register
+from batchlaw.storage import register
 from batchlaw.workers.worker import Worker
 
 from tests.conftest import tiny_study
@@ -50,10 +50,8 @@ def bowl(trial):
 
 
 @pytest.fixture
-def storage(tmp_path):
-    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
-    yield storage
-    storage.engine.dispose()
+def storage(sqlite_storage):
+    return sqlite_storage
 
 
 def work(storage, spec, objective=None):

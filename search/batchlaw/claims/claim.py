@@ -227,9 +227,10 @@ def claim(
     >>> found.verdict, round(found.slope, 1)
     ('supported', 1.0)
     """
+    from batchlaw.claims.columns import Columns, check_statistics
     from batchlaw.claims.evidence import gather
     from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
-    from batchlaw.claims.reading import Columns, check_statistics, title_of
+    from batchlaw.claims.reading import title_of
     from batchlaw.claims.tables import surfaces
     from batchlaw.claims.verdict import judge
 

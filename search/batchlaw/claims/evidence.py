@@ -24,12 +24,28 @@ class Direction:
     """The optimum of one factor at each level of the other, and its slope."""
 
     grid: Surface | None  # None of an adaptive design, which does not fill the grid
-    cells: Cells
-    ridge: Ridge
+    runs: Runs
+    given: Floats  # (n_given,) levels, ascending
+    tuned: Floats  # (n_tuned,) levels that could be tried, ascending
+    generator: np.random.Generator  # of draws from the sets
     alpha: float
-    n_runs: int
     given_name: str = "level"  # of the factors, for people, in the singular
     tuned_name: str = "level"
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The means of the cells that were run."""
+        return Cells.of(self.runs)
+
+    @cached_property
+    def ridge(self) -> Ridge:
+        """The confidence set of the optimum at each given level, and the slope."""
+        return ridge_of(self.cells, self.given, self.tuned, self.generator, alpha=self.alpha)
+
+    @property
+    def n_runs(self) -> int:
+        """The number of runs with a score."""
+        return len(self.runs.scores)
 
     @property
     def surface(self) -> Surface:
@@ -143,19 +159,14 @@ def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float
 
 
 def direction(surface: Surface, names: tuple[str, str], generator: np.random.Generator, alpha: float) -> Direction:
-    """Find the best tuned level at each given level of a surface; `names` are those of the given and the tuned."""
-    cells = Cells.of(Runs.of(surface))
-    ridge = ridge_of(cells, surface.given, surface.tuned, generator, alpha=alpha)
-    return Direction(surface, cells, ridge, alpha, int(surface.counts.sum()), *names)
+    """The best tuned level at each given level of a surface; `names` are those of the given and the tuned factor."""
+    return Direction(surface, Runs.of(surface), surface.given, surface.tuned, generator, alpha, *names)
 
 
 def gather_adaptive(runs: Runs, tuned: Floats, *, seed: int = 0, alpha: float = 0.05) -> Evidence:
     """Analyse the runs of an adaptive design, which searched the tuned levels for the best at each learning rate."""
-    cells = Cells.of(runs)
-    found = ridge_of(cells, np.unique(runs.given), tuned, np.random.default_rng(seed), alpha=alpha)
-    return Evidence(
-        "lr", Direction(None, cells, found, alpha, len(runs.scores), GIVEN_LABELS["lr"], "batch size"), None
-    )
+    given, generator = np.unique(runs.given), np.random.default_rng(seed)
+    return Evidence("lr", Direction(None, runs, given, tuned, generator, alpha, GIVEN_LABELS["lr"], "batch size"), None)
 
 
 def _interval(slope: Slope | None) -> dict[str, float | None]:

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from batchlaw.claims.reading import STATE, Columns, typed
+from batchlaw.claims.columns import Columns
+from batchlaw.claims.reading import STATE
+from batchlaw.claims.spelling import typed
 from batchlaw.errors import DataError
 from batchlaw.spec.knobs import KNOBS
 from batchlaw.stats.surface import Bools, Floats, Surface

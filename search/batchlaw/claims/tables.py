@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from batchlaw.claims.columns import Columns
 from batchlaw.claims.divergence import suspects
-from batchlaw.claims.reading import Columns, read_runs
+from batchlaw.claims.reading import read_runs
 from batchlaw.claims.replicates import Rows, averaged, check_identical, check_settings, numbered
 from batchlaw.errors import DataError
 from batchlaw.stats.surface import Bools, Floats, Surface

@@ -67,7 +67,7 @@ def law_of_study(stored: "StoredStudy", *, bootstrap_seed: int = 0) -> Law:
 
     Args:
         stored: a designed study, or a searched one, whose law is a guide.
-        bootstrap_seed: of the bootstraps, 0 or more.
+        bootstrap_seed: of the draws of optima from their sets, 0 or more.
 
     Raises:
         StudyError: cells of a designed study have no result, or it has too few learning rates or batch sizes.

@@ -59,7 +59,7 @@ def law(
         optimizer: of the runs, where no column of `by` is called so. It decides which curve with a critical batch size
             is tried beside a straight line.
         alpha: one less the confidence of every interval.
-        bootstrap_seed: of the bootstraps over seeds, 0 or more; the same seed gives the same result.
+        bootstrap_seed: of the draws of optima from their sets, 0 or more; the same seed gives the same result.
 
     Raises:
         DataError: the file cannot be read, a column is missing, or the grid has too few levels or no replicates.
@@ -127,7 +127,7 @@ def transfer(
         diverged_where: an expression for the rows of runs that diverged.
         optimizer: of the runs, as for `law`.
         alpha: one less the confidence of every interval.
-        bootstrap_seed: of the bootstraps over seeds, 0 or more.
+        bootstrap_seed: of the draws of optima from their sets, 0 or more.
         reference_batch_size: the batch size whose tuned learning rate is moved; None takes the middle one.
 
     Raises:
@@ -167,7 +167,8 @@ def _laws(
     data: "pd.DataFrame | str | Path", optimizer: str, alpha: float, bootstrap_seed: int, **columns: Any
 ) -> list[Law]:
     """The law of each group."""
-    from batchlaw.claims.reading import Columns, check_statistics, title_of
+    from batchlaw.claims.columns import Columns, check_statistics
+    from batchlaw.claims.reading import title_of
     from batchlaw.claims.tables import surfaces
 
     if optimizer not in FAMILIES:

@@ -169,7 +169,7 @@ def transfer_of_study(
     Args:
         stored: the study.
         reference_batch_size: whose tuned learning rate is moved; None takes the study's, or the nearest to it.
-        bootstrap_seed: of the bootstraps, 0 or more.
+        bootstrap_seed: of the draws of optima from their sets, 0 or more.
 
     Raises:
         StudyError: the study was searched, or has cells without a result.

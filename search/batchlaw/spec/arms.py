@@ -12,7 +12,7 @@ _FEWEST_SEEDS = 5  # replicates of a factorial design; the variance over seeds d
 _ADAPTIVE: tuple[HypothesisName, ...] = ("H9",)  # an adaptive design finds only the best batch size at each rate
 _STAGGERED: tuple[HypothesisName, ...] = ("H9",)  # a staggered grid as well
 _OF_RATES: tuple[HypothesisName, ...] = ("H3", "H4", "H5", "H6", "H7", "H12", "H13", "H14", "H16", "H19")
-FEWEST_ROUNDS = 8  # of an adaptive design: three for a first estimate and five for a parabola (assumption)
+FEWEST_ROUNDS = 8  # of an adaptive design: three for a first look and five around the best (assumption)
 
 
 class Arm(Frozen):

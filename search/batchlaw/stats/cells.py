@@ -31,7 +31,7 @@ class Runs:
 
     @classmethod
     def of(cls, surface: Surface) -> "Runs":
-        """The runs of a surface that have a score. Where they are not paired, no two have a seed in common."""
+        """The runs of a surface that have a score. Where they are not paired, all count as of one seed."""
         there = np.isfinite(surface.scores)
         row, column, replicate = np.nonzero(there)
         seeds = replicate if surface.paired else np.zeros(len(row), dtype=np.int64)
@@ -42,12 +42,11 @@ class Runs:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The mean score of each cell that has runs, with the covariance of their errors."""
+    """The mean score of each cell that has runs, with the variance of its error."""
 
     level: NDArray[np.intp]  # (n_cells,) index of the given level
     place: Floats  # (n_cells,) log₂ of the tuned level; ascending within a given level
     means: Floats  # (n_cells,) as if all cells had the same seeds
-    covariance: Floats  # (n_cells, n_cells) of the errors of the means
     own_variances: Floats  # (n_cells,) of the means, without what all cells have in common through their seeds
     usable: Bools  # (n_cells,) every run was stable
     dead: Bools  # (n_cells,) no run was stable
@@ -78,7 +77,7 @@ class Cells:
         variance = np.full(len(keys), common)
         free = np.zeros(len(keys))
         for _ in range(_REWEIGHTINGS):
-            means, effects, covariance, left = model.fit(variance, common * _SEEDS)
+            means, effects, left = model.fit(variance, common * _SEEDS)
             residual = runs.scores - means[cell] - np.where(usable[cell], effects[seed], 0.0)
             told = usable[cell] & (left > _LEAST_LEFT)
             common = max(common_variance(residual[told] ** 2 / left[told], left[told]), least)
@@ -86,11 +85,11 @@ class Cells:
             free = np.bincount(cell, left).astype(np.float64)
             alike = np.maximum(_alike(means, squares, np.where(usable, free, 0.0), common), least)
             variance = (_PRIOR_FREEDOM * alike + squares) / (_PRIOR_FREEDOM + free)
-        means, effects, covariance, _ = model.fit(variance, common * _SEEDS)
+        means, effects, _ = model.fit(variance, common * _SEEDS)
         residual = np.where(usable[cell], runs.scores - means[cell] - effects[seed], 0.0)
         steepness = _steepness(keys[:, 0], keys[:, 1], means)
         return cls(
-            level=keys[:, 0].astype(int), place=keys[:, 1], means=means, covariance=covariance,
+            level=keys[:, 0].astype(int), place=keys[:, 1], means=means,
             own_variances=variance / count, usable=usable, dead=n_unstable == count, given=given,
             degrees_of_freedom=max(_prior_freedom(free[usable]) + float(np.median(free)), 1.0), n_seeds=len(effects),
             replicated=bool((count > 1).any()),
@@ -103,8 +102,7 @@ class Cells:
         return replace(
             self,
             level=np.searchsorted(given, self.given[self.level[kept]]), place=self.place[kept], means=self.means[kept],
-            covariance=self.covariance[np.ix_(kept, kept)], own_variances=self.own_variances[kept],
-            usable=self.usable[kept], dead=self.dead[kept], given=given,
+            own_variances=self.own_variances[kept], usable=self.usable[kept], dead=self.dead[kept], given=given,
         )  # fmt: skip
 
 
@@ -117,8 +115,8 @@ class _Mixed:
     scores: Floats  # (n_runs,)
     seeded: Bools  # (n_cells,)
 
-    def fit(self, variance: Floats, random: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-        """The effects of cells and of seeds, the covariance of the cells', and what is left of each run's freedom.
+    def fit(self, variance: Floats, random: Floats) -> tuple[Floats, Floats, Floats]:
+        """The effects of cells and of seeds, and what is left of each run's freedom.
 
         The equations are Henderson's (1950). Cells are eliminated from them, each of which has one equation.
 
@@ -145,11 +143,10 @@ class _Mixed:
         of_effects = np.linalg.inv(chosen)
         share = both / of_cell[:, None]
         cross = -share @ of_effects
-        covariance = np.diag(1 / of_cell) - cross @ share.T
-        own = np.diag(covariance)[self.cell]
+        own = (1 / of_cell - (cross * share).sum(axis=1))[self.cell]
         seeded = own + 2 * cross[self.cell, self.seed] + np.diag(of_effects)[self.seed]
         explained = np.where(self.seeded[self.cell], seeded, own)
-        return (toward - both @ found) / of_cell, found, covariance, np.maximum(1 - explained * weight, 0.0)
+        return (toward - both @ found) / of_cell, found, np.maximum(1 - explained * weight, 0.0)
 
 
 def _prior_freedom(free: Floats) -> float:

@@ -213,11 +213,12 @@ def left_out(ridge: Ridge, curve: Curve, near: Floats, scatter: float) -> Floats
     """
     predicted = []
     for row, x in enumerate(np.log2(ridge.given)):
-        rest = Observations.of(without(ridge, row))
+        others = without(ridge, row)
+        rest = Observations.of(others)
         spread = np.sqrt(rest.error**2 + scatter**2)
         parameters = rest.newton(curve, near, rest.y[None], spread)
         mean, at = partial(_mean, curve, parameters), np.array([x])
-        down, up = (_edge(without(ridge, row), mean, at, side)[0] for side in (0, 1))
+        down, up = (_edge(others, mean, at, side)[0] for side in (0, 1))
         predicted.append(np.clip(mean(at)[0], down, up))
     return np.array(predicted)
 
@@ -245,7 +246,7 @@ def _critical_batch_size(found: Fit, alpha: float) -> CriticalBatchSize:
 
     If a bend far away fits as well, the profile of the likelihood never falls below its limit on that side, and the
     interval is open there; a standard error could not say so. The limit is that of Student's t, multiplied by the ratio
-    of the variance of the bootstraps to the variance that the likelihood implies (Kent 1982).
+    of the variance over draws of the optima to the variance that the likelihood implies (Kent 1982).
     """
     data, curve, center = found.observations, found.curve, float(found.parameters[1])
     spread = np.sqrt(data.error**2 + found.scatter**2)

@@ -9,7 +9,7 @@ from scipy import special
 from batchlaw.stats.alignment import Alignment, align
 from batchlaw.stats.cells import Cells, Runs
 from batchlaw.stats.levels import OPEN, Level, Status
-from batchlaw.stats.lines import values_of_lines
+from batchlaw.stats.lines import slopes_of_lines, values_of_lines
 from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Bools, Floats, Surface
 
@@ -17,7 +17,6 @@ from batchlaw.stats.surface import Bools, Floats, Surface
 FEWEST_CLOSED, CLOSED_OCTAVES = 3, 2.0  # levels whose own set is closed, and their distance, for a slope
 FEWEST_IDENTIFIED, IDENTIFIED_OCTAVES = 4, 3.0  # levels, and their distance, for a curve through optima
 FEWEST_TUNED_LEVELS, FEWEST_TUNED_OCTAVES = 5, 4.0  # so that an optimum can move and stay inside the grid
-_STEEPEST = 8.0  # octaves an octave: slopes beyond are not sought
 _DRAWS = 1000
 _NO_LINE = "the levels' sets contradict one another: no line meets all of them"
 
@@ -155,7 +154,7 @@ def ridge_of(
         np.array([level.own_set(each) if cells.replicated else OPEN for level in levels])
         for each in (alpha, alpha / max(int(live.sum()), 1))
     )
-    lack, allowed = _lack(cells, tuned, x, np.isfinite(own).all(axis=1)), _slopes_of_lines(x, strict)
+    lack, allowed = _lack(cells, tuned, x, np.isfinite(own).all(axis=1)), slopes_of_lines(x, strict)
     sets, slope, copies = own, None, True
     drawn, aligned = np.zeros((_DRAWS, len(given))), np.zeros(len(given), dtype=bool)
     if lack is None and allowed[0] >= allowed[1]:
@@ -207,20 +206,6 @@ def _lack(cells: Cells, tuned: Floats, x: Floats, closed: Bools) -> str | None:
             f"a slope needs {CLOSED_OCTAVES:g}"
         )
     return None
-
-
-def _slopes_of_lines(x: Floats, sets: Floats) -> tuple[float, float]:
-    """The lowest and the highest slope of a line that meets every set, at x (n,).
-
-    A line meets all sets if it can meet each two of them: they are convex, and parallel to one another.
-    """
-    low, high = sets.T
-    apart = x[None] - x[:, None]
-    later = apart > 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        least = np.where(later, (low[None] - high[:, None]) / apart, -np.inf)
-        most = np.where(later, (high[None] - low[:, None]) / apart, np.inf)
-    return max(float(np.nanmax(least)), -_STEEPEST), min(float(np.nanmin(most)), _STEEPEST)
 
 
 def _aligned_sets(found: Alignment, x: Floats, shift: float) -> Floats:

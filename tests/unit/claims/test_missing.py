@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from batchlaw.claims.claim import claim
-from batchlaw.claims.reading import Columns, read_runs
+from batchlaw.claims.columns import Columns
+from batchlaw.claims.reading import read_runs
 from batchlaw.claims.tables import surfaces
 from batchlaw.errors import BatchlawError, DataError
 from batchlaw.laws.tables import law, transfer

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from batchlaw.claims.claim import claim
-from batchlaw.claims.reading import Columns
+from batchlaw.claims.columns import Columns
 from batchlaw.claims.tables import surfaces
 from batchlaw.errors import DataError
 from batchlaw.laws.tables import law, transfer
