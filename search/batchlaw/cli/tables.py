@@ -51,7 +51,7 @@ DivergedWhereOption = Annotated[
 AlphaOption = Annotated[
     float | None, typer.Option("--alpha", help="Level of the tests, and one less the confidence of intervals; 0.05.")
 ]
-BootstrapSeedOption = Annotated[int, bounded("--bootstrap-seed", 0, 2**63 - 1, "Of the bootstraps.")]
+BootstrapSeedOption = Annotated[int, bounded("--bootstrap-seed", 0, 2**63 - 1, "Of draws of optima from their sets.")]
 
 
 def is_file(study_or_file: str) -> bool:

@@ -33,7 +33,7 @@ def laws_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False,
         spec: the study.
         records: its trials.
         ended: whether no trial of it is left, so that cells without a result stay without.
-        seed: of the bootstraps.
+        seed: of the draws of optima from their sets.
 
     Raises:
         StudyError: cells of a designed study have not been run, it has too few learning rates, or its grid is

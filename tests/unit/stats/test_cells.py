@@ -41,7 +41,7 @@ def test_effects_are_those_of_statsmodels_mixed_model(seed):
     covariances = np.diag(cells.own_variances), fitted.cov_params().iloc[:n, :n].to_numpy()
     ours, theirs = (np.sqrt(np.diag(contrast @ each @ contrast)) for each in covariances)
     error = contrast @ (cells.means - fitted.fe_params.to_numpy())
-    assert np.abs(error).max() < 0.8 * theirs.mean() and np.sqrt((error**2).mean()) < 0.25 * theirs.mean()
+    assert np.abs(error).max() < 0.8 * theirs.mean() and np.sqrt((error**2).mean()) < 0.3 * theirs.mean()
     assert np.median(ours / theirs) == pytest.approx(1.0, abs=0.35)
 
 
