@@ -19,12 +19,12 @@ from statistics import median
 
 import numpy as np
 import pandas as pd
-from batchlaw.claims.columns import Columns
 from batchlaw.claims.tables import surfaces
 from batchlaw.stats.curves import LINE, MCCANDLISH, SURGE
 from batchlaw.stats.law import law_of
 from batchlaw.stats.optimum import ridge
 from batchlaw.stats.surface import Surface
+from batchlaw.tables.columns import Columns
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table

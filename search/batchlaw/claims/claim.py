@@ -227,12 +227,12 @@ def claim(
     >>> found.verdict, round(found.slope, 1)
     ('supported', 1.0)
     """
-    from batchlaw.claims.columns import Columns, check_statistics
     from batchlaw.claims.evidence import gather
     from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
-    from batchlaw.claims.reading import title_of
     from batchlaw.claims.tables import surfaces
     from batchlaw.claims.verdict import judge
+    from batchlaw.tables.columns import Columns, check_statistics
+    from batchlaw.tables.reading import title_of
 
     name = hypothesis_named(hypothesis).name
     if name not in OF_A_TABLE:

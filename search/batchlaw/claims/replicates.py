@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from batchlaw.claims.columns import Columns
-from batchlaw.claims.reading import STATE
-from batchlaw.claims.spelling import typed
 from batchlaw.errors import DataError
 from batchlaw.spec.knobs import KNOBS
 from batchlaw.stats.surface import Bools, Floats, Surface
+from batchlaw.tables.columns import Columns
+from batchlaw.tables.reading import STATE
+from batchlaw.tables.spelling import typed
 
 Indices = NDArray[np.intp]
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from batchlaw.claims.columns import Columns
 from batchlaw.claims.divergence import suspects
-from batchlaw.claims.reading import read_runs
 from batchlaw.claims.replicates import Rows, averaged, check_identical, check_settings, numbered
 from batchlaw.errors import DataError
 from batchlaw.stats.surface import Bools, Floats, Surface
+from batchlaw.tables.columns import Columns
+from batchlaw.tables.reading import read_runs
 
 _FEWEST_LEVELS = 3
 _SAME_RATE = 0.02  # a sweep writes .00391 and .00390625; no sweep has steps as small as this

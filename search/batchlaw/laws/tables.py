@@ -167,9 +167,9 @@ def _laws(
     data: "pd.DataFrame | str | Path", optimizer: str, alpha: float, bootstrap_seed: int, **columns: Any
 ) -> list[Law]:
     """The law of each group."""
-    from batchlaw.claims.columns import Columns, check_statistics
-    from batchlaw.claims.reading import title_of
     from batchlaw.claims.tables import surfaces
+    from batchlaw.tables.columns import Columns, check_statistics
+    from batchlaw.tables.reading import title_of
 
     if optimizer not in FAMILIES:
         raise BatchlawError(f"must be one of {', '.join(FAMILIES)}", argument="optimizer", got=optimizer)

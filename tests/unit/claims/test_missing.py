@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from batchlaw.claims.claim import claim
-from batchlaw.claims.columns import Columns
-from batchlaw.claims.reading import read_runs
 from batchlaw.claims.tables import surfaces
 from batchlaw.errors import BatchlawError, DataError
 from batchlaw.laws.tables import law, transfer
+from batchlaw.tables.columns import Columns
+from batchlaw.tables.reading import read_runs
 
 TABLES = Path(__file__).parents[2] / "data" / "tables"
 NAMES = {"score": "acc", "seed": "seed"}

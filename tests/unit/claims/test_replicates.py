@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from batchlaw.claims.claim import claim
-from batchlaw.claims.columns import Columns
 from batchlaw.claims.tables import surfaces
 from batchlaw.errors import DataError
 from batchlaw.laws.tables import law, transfer
+from batchlaw.tables.columns import Columns
 
 from tests.unit.claims.test_tables import table_of
 from tests.unit.stats.conftest import planted

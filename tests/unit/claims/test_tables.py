@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from batchlaw.claims.columns import Columns
 from batchlaw.claims.evidence import gather
 from batchlaw.claims.tables import surfaces
 from batchlaw.claims.verdict import judge
 from batchlaw.errors import BatchlawError, DataError
+from batchlaw.tables.columns import Columns
 
 from tests.unit.stats.conftest import planted
 

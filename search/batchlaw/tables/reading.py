@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from batchlaw.claims.columns import Columns
-from batchlaw.claims.spelling import MISSING, by_distinct, number, typed
 from batchlaw.errors import DataError
 from batchlaw.stats.surface import Floats
+from batchlaw.tables.columns import Columns
+from batchlaw.tables.spelling import MISSING, by_distinct, number, typed
 
 # Tools that store no infinity write the largest number of their type: MLflow 1.797e308, others float32's 3.4e38.
 _LARGEST = float(np.finfo(np.float32).max)

@@ -1,0 +1,1 @@
+"""Results made elsewhere: files and DataFrames as runs with a learning rate, a batch size and a score."""
