@@ -220,13 +220,12 @@ class _Rows:
         return None
 
     def _fit(self, order: np.ndarray, offsets: Floats, turn: int | None) -> _Fit:
-        weights = self.weights[order].tolist()
+        weights = self.weights[order]
         total = np.bincount(self.row, self.weights) + self.offset_weight
         curve = np.empty(len(order))
         for _ in range(_SWEEPS):
-            values = (self.heights - offsets[self.row])[order].tolist()
-            falling, rising = misfits(values, weights)
-            at = int(np.argmin(np.add(falling, rising))) if turn is None else turn
+            values = (self.heights - offsets[self.row])[order]
+            at = int(np.add(*misfits(values.tolist(), weights.tolist())).argmin()) if turn is None else turn
             curve[order] = fitted(values, weights, at)
             before, offsets = offsets, np.bincount(self.row, self.weights * (self.heights - curve)) / total
             if np.abs(offsets - before).max() < _SETTLED:

@@ -137,7 +137,7 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
     line = fit(ridge, LINE)
     if ridge.lack_of_curve:
         return FittedLaw(
-            ridge=ridge, fit=line, line=line, bent=None, exponent=ridge.slope or _slope_of(line, alpha),
+            ridge=ridge, fit=line, line=line, bent=None, exponent=ridge.slope or slope_of(line, alpha),
             critical_batch_size=None, errors={}, alpha=alpha,
         )  # fmt: skip
     bent = fit(ridge, bending)
@@ -150,7 +150,7 @@ def law_of(ridge: Ridge, bending: Curve, *, alpha: float = 0.05) -> FittedLaw:
         fit=bent if clear and critical.known else line,
         line=line,
         bent=bent,
-        exponent=ridge.slope or _slope_of(line, alpha),
+        exponent=ridge.slope or slope_of(line, alpha),
         critical_batch_size=critical,
         errors={name: float(np.sqrt((errors**2).mean())) if len(errors) else np.nan for name, errors in missed.items()},
         alpha=alpha,
@@ -227,7 +227,7 @@ def _mean(curve: Curve, parameters: Floats, x: Floats) -> Floats:
     return np.asarray(curve.mean(parameters, x)[0])
 
 
-def _slope_of(line: Fit, alpha: float) -> Slope:
+def slope_of(line: Fit, alpha: float) -> Slope:
     """The slope of a fitted line."""
     variance, degrees_of_freedom = line.second()
     return Slope.of(line.parameters[1], variance**0.5, degrees_of_freedom, alpha)

@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from batchlaw.stats.surface import Floats
 
@@ -84,34 +84,35 @@ def misfits(values: list[float], weights: list[float]) -> tuple[list[float], lis
         values: n, in the order of their places.
         weights: n, positive.
     """
-    rising = _falling(values[::-1], weights[::-1])[1]
-    return _falling(values, weights)[1], rising[::-1]
+    rising = _falling(values[::-1], weights[::-1])
+    return _falling(values, weights), rising[::-1]
 
 
-def fitted(values: list[float], weights: list[float], turn: int) -> Floats:
+def fitted(values: Floats, weights: Floats, turn: int) -> Floats:
     """The values (n,) of the closest curve that falls over the first `turn` values and rises over the others."""
-    falling = _falling(values[:turn], weights[:turn])[0]
-    return np.array(falling + _falling(values[turn:][::-1], weights[turn:][::-1])[0][::-1])
+    falling = optimize.isotonic_regression(values[:turn], weights=weights[:turn], increasing=False).x if turn else []
+    rising = optimize.isotonic_regression(values[turn:], weights=weights[turn:]).x if turn < len(values) else []
+    return np.concatenate([falling, rising])
 
 
-def _falling(values: list[float], weights: list[float]) -> tuple[list[float], list[float]]:
-    """The closest falling values (n), and the squared errors of the fits to the first 0, …, n values (n + 1).
+def _falling(values: list[float], weights: list[float]) -> list[float]:
+    """The squared errors of the closest falling fits to the first 0, …, n values, n + 1.
 
     Neighbours that rise are pooled (Ayer et al. 1955, doi:10.1214/aoms/1177728423).
     """
-    blocks: list[tuple[float, float, int, float]] = []  # weight, mean, length, and the squared error within
+    blocks: list[tuple[float, float, float]] = []  # weight, mean, and the squared error within
     errors = [0.0]  # after each value
     total = 0.0
     for value, weight in zip(values, weights, strict=True):
-        mean, length, within = value, 1, 0.0
+        mean, within = value, 0.0
         while blocks and blocks[-1][1] < mean:
-            other, others_mean, others_length, others_within = blocks.pop()
+            other, others_mean, others_within = blocks.pop()
             both = weight + other
             total -= others_within
             within += others_within + weight * other / both * (mean - others_mean) ** 2
             mean = (weight * mean + other * others_mean) / both
-            weight, length = both, length + others_length
-        blocks.append((weight, mean, length, within))
+            weight = both
+        blocks.append((weight, mean, within))
         total += within
         errors.append(total)
-    return [mean for _, mean, length, _ in blocks for _ in range(length)], errors
+    return errors

@@ -1,0 +1,300 @@
+"""A smooth surface through single or ragged runs: one seed, holes, random designs, the trials of a search.
+
+Example: 100 runs of one seed on a grid with holes, of which some diverged. No cell tells how much a run varies. A
+smooth surface does: what it leaves of the scores is noise or its own lack of fit, and neither may count as a signal.
+
+The surface is a Gaussian process over u = log₂ ε - s·log₂ B and log₂ B, on a scale on which walls are low (see
+`scattered.Heights`). Where the curves of all batch sizes are copies of one, it is long in the second. Runs that
+diverged are as bad as the worst, and no worse. Blocks have levels of their own.
+
+Where a given factor has levels, the ridge over it is that of `optimum.ridge_of`: sets that assume nothing of a curve
+but that it falls and rises, with the noise of the surface in place of that of replicates. Where it has none, the optima
+are those of draws of the surface.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from batchlaw.stats.cells import Cells, common_variance
+from batchlaw.stats.censored import fit
+from batchlaw.stats.curves import LINE
+from batchlaw.stats.draws import normal_draws
+from batchlaw.stats.fitted_ridge import drawn_ridge
+from batchlaw.stats.gaussian_process import Kernel, Prior, Process, matern, penalty, squared_differences
+from batchlaw.stats.law import slope_of
+from batchlaw.stats.optimum import Ridge, ridge_of
+from batchlaw.stats.scattered import Factor, Heights, Scattered
+from batchlaw.stats.slope import Slope
+from batchlaw.stats.surface import Bools, Floats
+
+FEWEST_RUNS = 16  # with a score, for the five parameters of a surface and its noise (assumption)
+FEWEST_LEVELS, FEWEST_OCTAVES = 3, 1.5  # of each factor, for a surface over both (assumption)
+_SHEARS = np.linspace(-0.5, 1.5, 9)  # slopes of the ridge that are tried; the surface bends to those between
+_FEWEST_OF_A_LEVEL, _LEVEL_OCTAVES = 4, 2.0  # runs at a level, and their reach, for a set of its own
+_LEVELLED = 0.8  # share of runs at such levels, for a ridge by levels
+_FULL = 0.6  # share of the cells of a grid that were run, at least
+_NOISY = 3.0  # standard deviation, on the scale of heights, of what is only known to be bad
+_LEAST_LEFT = 1e-3  # of a degree of freedom
+_SMALLEST = 1e-9  # noise over the spread of heights: scores are no more precise than their digits
+
+
+class Lack(NamedTuple):
+    """Why there is no surface, and how many more runs would do."""
+
+    reason: str
+    n_more: int
+
+
+@dataclass(frozen=True, eq=False)
+class FittedSurface:
+    """The surface, its noise, and what it says of the optima."""
+
+    heights: Heights
+    process: Process  # of the scaled heights less `middle` and the block's offset, over u and log₂ B
+    shear: float  # s: octaves of the rate an octave of the batch size
+    offsets: Floats  # (n_blocks,) of the blocks, on the scale of heights
+    noise: float  # standard deviation of a run near the optima, in units of scores: residuals, with lack of fit
+    degrees_of_freedom: float  # of the noise
+    alpha: float
+    _ridges: dict[Factor, Ridge] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def is_grid(self) -> bool:
+        """Whether the runs fill most cells of a grid, so that no scores chose where they lie."""
+        cells = len(np.unique(self.heights.places, axis=0))
+        return cells >= _FULL * len(np.unique(self.heights.x)) * len(np.unique(self.heights.y))
+
+    @property
+    def decides(self) -> bool:
+        """Whether verdicts may rest on it; calibrated by `tests/benchmarks/fitted_calibration.py`."""
+        return self.guide is None
+
+    @property
+    def guide(self) -> str | None:
+        """Why it is a guide only, as a clause; None where verdicts may rest on it."""
+        if not self.is_grid:
+            return "the runs fill no grid, so that a fitted surface stands for most of it"
+        if len(self.offsets) > 1:
+            return "the runs differ in other factors, too"
+        return None
+
+    def ridge(self, given: Factor = "batch_size") -> Ridge:
+        """The set of the best tuned level at each given level, with its slope where there is one.
+
+        Args:
+            given: the factor that is given: "batch_size" for ε_opt(B), "lr" for B_opt(ε).
+        """
+        if given not in self._ridges:
+            self._ridges[given] = self._by_levels(given) if self._has_levels(given) else self._by_draws(given)
+        return self._ridges[given]
+
+    def slope(self, given: Factor = "batch_size") -> Slope | None:
+        """The slope of the ridge, octaves of the tuned factor an octave of the given one; None where it has none."""
+        found = self.ridge(given)
+        if found.slope is not None or found.lack_of_curve is not None:
+            return found.slope
+        return slope_of(fit(found, LINE), self.alpha)
+
+    @property
+    def lack_of_fit(self) -> str | None:
+        """What the surface shows that its model does not have, as a sentence; None where nothing is seen."""
+        if self.ridge("batch_size").slope is not None and not self.ridge("batch_size").copies:
+            return "the curves of the batch sizes differ in shape"
+        return None
+
+    def predict(self, log2_lr: Floats, log2_batch_size: Floats) -> tuple[Floats, Floats, Floats]:
+        """The score less that of the best runs of the first block, with the ends of its interval, each (n,).
+
+        Args:
+            log2_lr: (n,)
+            log2_batch_size: (n,)
+        """
+        mean, deviation = self.process.predict(self._points(np.stack([log2_lr, log2_batch_size], axis=1)))
+        reach = float(special.stdtrit(max(self.degrees_of_freedom, 1.0), 1 - self.alpha / 2)) * deviation
+        middle = mean + self.middle
+        found = [-self.heights.unit * np.sinh(middle + off) for off in (0.0, reach, -reach)]
+        return found[0], found[1], found[2]
+
+    @cached_property
+    def middle(self) -> float:
+        """The mean of the scaled heights, which the process leaves out."""
+        return float((self.heights.scaled - self.offsets[self.heights.block]).mean())
+
+    def draws(self, places: Floats, size: int, generator: np.random.Generator) -> Floats:
+        """Surfaces that the runs allow, at places (n, 2) of log₂ rate and log₂ batch size: scores, (size, n)."""
+        mean, covariance = self.process.posterior(self._points(places))
+        drawn = normal_draws(mean + self.middle, covariance, size, generator)
+        return np.asarray(-self.heights.unit * np.sinh(drawn))
+
+    def _points(self, places: Floats) -> Floats:
+        return sheared(places, self.shear)
+
+    def _factors(self, given: Factor) -> tuple[Floats, Floats]:
+        """log₂ of the given and of the tuned factor, (n_runs,) each."""
+        return (self.heights.y, self.heights.x) if given == "batch_size" else (self.heights.x, self.heights.y)
+
+    def _has_levels(self, given: Factor) -> bool:
+        fixed, tuned = self._factors(given)
+        return float(_at_levels(fixed, tuned).mean()) >= _LEVELLED
+
+    def _by_levels(self, given: Factor) -> Ridge:
+        fixed, tuned = self._factors(given)
+        kept = _at_levels(fixed, tuned)
+        scores = -self.heights.unit * np.sinh(self.heights.scaled - self.offsets[self.heights.block])
+        cells = _cells(
+            fixed[kept], tuned[kept], scores[kept], self.heights.diverged[kept], self.noise**2,
+            self.degrees_of_freedom,
+        )  # fmt: skip
+        levels = [2 ** np.unique(each[kept]) for each in (fixed, tuned)]
+        return ridge_of(cells, levels[0], levels[1], np.random.default_rng(0), alpha=self.alpha)
+
+    def _by_draws(self, given: Factor) -> Ridge:
+        fixed, tuned = self._factors(given)
+
+        def draw(places: Floats, size: int, generator: np.random.Generator) -> Floats:
+            return self.draws(places if given == "lr" else places[:, ::-1], size, generator)
+
+        return drawn_ridge(
+            fixed, tuned, self.heights.diverged, draw, np.random.default_rng(0), alpha=self.alpha,
+            degrees_of_freedom=self.degrees_of_freedom,
+        )  # fmt: skip
+
+
+def fitted_surface(runs: Scattered, *, alpha: float = 0.05) -> FittedSurface | Lack:
+    """Fit a smooth surface to runs, or say what is missing for one.
+
+    Args:
+        runs: single runs, replicates or both.
+        alpha: 1 minus the confidence of every interval.
+    """
+    runs = runs.told
+    lack = _lack(runs)
+    if lack is not None:
+        return lack
+    heights = Heights.of(runs)
+    return _fit(heights, alpha)
+
+
+def _lack(runs: Scattered) -> Lack | None:
+    stable = ~runs.diverged
+    n = int(stable.sum())
+    if n < FEWEST_RUNS:
+        return Lack(f"{n} runs with a score; a surface needs {FEWEST_RUNS}", FEWEST_RUNS - n)
+    if np.ptp(runs.scores[stable]) == 0:
+        return Lack("every run has the same score", 1)
+    for name, values in (("learning rates", runs.lr), ("batch sizes", runs.batch_size)):
+        distinct = len(np.unique(values[stable]))
+        octaves = float(np.ptp(np.log2(values[stable])))
+        if distinct < FEWEST_LEVELS or octaves < FEWEST_OCTAVES:
+            needs = f"a surface needs {FEWEST_LEVELS} over {FEWEST_OCTAVES:g}"
+            return Lack(f"{distinct} {name} over {octaves:.1f} octaves; {needs}", max(FEWEST_LEVELS - distinct, 1))
+    apart = np.corrcoef(np.log2(runs.lr[stable]), np.log2(runs.batch_size[stable]))[0, 1]
+    if abs(apart) > 0.98:
+        return Lack("the rate was moved with the batch size in every run, so neither was varied at a fixed other", 3)
+    return None
+
+
+def _fit(heights: Heights, alpha: float) -> FittedSurface:
+    scaled, places = heights.scaled, heights.places
+    offsets = np.array([scaled[heights.block == number].mean() for number in range(heights.block.max() + 1)])
+    offsets -= offsets.mean()
+    prior = _prior(places)
+    for _ in range(2 if len(offsets) > 1 else 1):
+        values = scaled - offsets[heights.block]
+        values -= values.mean()
+        shear, kernel = _kernel(places, values, prior)
+        process = Process.of(kernel, sheared(places, shear), values, alike=np.diag(_errors(heights)))
+        fitted = process.predict(process.points)[0]
+        if len(offsets) > 1:
+            moved = np.bincount(heights.block, values - fitted) / np.bincount(heights.block)
+            offsets = offsets + moved - moved.mean()
+    values = scaled - offsets[heights.block]
+    values -= values.mean()
+    process = Process.of(kernel, sheared(places, shear), values, alike=np.diag(_errors(heights)))
+    noise, freedom = _noise(heights, process, values, offsets)
+    return FittedSurface(heights, process, shear, offsets, noise, freedom, alpha)
+
+
+def sheared(places: Floats, shear: float) -> Floats:
+    """u = log₂ ε - s·log₂ B and log₂ B, (n, 2)."""
+    return np.stack([places[:, 0] - shear * places[:, 1], places[:, 1]], axis=1)
+
+
+def _prior(places: Floats) -> Prior:
+    """Of the length scales along u and along the batch size, octaves, and of the noise over the surface's variance."""
+    spacing = [max(float(np.median(np.diff(np.unique(axis)))), 0.25) for axis in places.T]
+    low = np.log([spacing[0], 2 * spacing[1], 1e-5])
+    high = np.log([20.0, 60.0, 3.0])
+    middle = np.clip(np.log([3.0, 8.0, 0.02]), low, high)
+    return Prior(middle=middle, deviation=np.array([1.0, 1.0, 3.0]), low=low, high=high, start=middle)
+
+
+def _kernel(places: Floats, values: Floats, prior: Prior) -> tuple[float, Kernel]:
+    """The most probable shear and kernel: the shear at the prior's middle, then both in turn."""
+    flat = np.zeros(2, dtype=bool)
+    apart = [squared_differences(points, points, flat) for points in (sheared(places, shear) for shear in _SHEARS)]
+    logs = prior.start
+    best = -1
+    for _ in range(3):
+        at = int(np.argmin([penalty(logs, squared, values, matern, prior)[0] for squared in apart]))
+        if at == best:
+            break
+        best = at
+        kernel = Kernel.fitted(sheared(places, float(_SHEARS[best])), values, flat, matern, prior, steps=40)
+        logs = np.log(np.append(kernel.scales, kernel.noise))
+    return float(_SHEARS[best]), kernel
+
+
+def _errors(heights: Heights) -> Floats:
+    """The variance of each run's scaled height, over that of a run at height 0, (n_runs,)."""
+    errors = 1 / (1 + (heights.heights / heights.unit) ** 2)
+    return np.where(heights.worst, 1.0, errors)
+
+
+def _noise(heights: Heights, process: Process, values: Floats, offsets: Floats) -> tuple[float, float]:
+    """The standard deviation of a run near the optima, in units of scores, and its degrees of freedom.
+
+    It is that of the residuals of the better half of the runs, over what the fit has left of their freedom. What the
+    surface does not fit counts as noise.
+    """
+    errors = process.kernel.noise * _errors(heights)
+    inverse = np.linalg.inv(process.kernel.between(process.points, process.points) + np.diag(errors))
+    left_matrix = errors[:, None] * inverse  # residuals from values
+    residual = left_matrix @ values
+    left = (left_matrix**2).sum(axis=1)
+    fitted = np.sinh(values - residual + (heights.scaled - offsets[heights.block]).mean())
+    near = (fitted <= np.median(fitted)) & ~heights.worst & (left > _LEAST_LEFT)
+    raw = residual[near] * heights.unit * np.sqrt(1 + fitted[near] ** 2)
+    variance = common_variance(raw**2 / left[near], left[near])
+    smallest = _SMALLEST * float(np.ptp(heights.heights))
+    return max(float(np.sqrt(variance)), smallest), max(float(left[near].sum()), 1.0)
+
+
+def _at_levels(fixed: Floats, tuned: Floats) -> Bools:
+    """Which runs are at a given level that has enough others for a set of its own, (n_runs,)."""
+    _, level = np.unique(fixed, return_inverse=True)
+    enough = []
+    for number in range(level.max() + 1):
+        own = np.unique(tuned[level == number])
+        enough.append(len(own) >= _FEWEST_OF_A_LEVEL and np.ptp(own) >= _LEVEL_OCTAVES - 1e-9)
+    return np.array(enough)[level]
+
+
+def _cells(
+    fixed: Floats, tuned: Floats, scores: Floats, diverged: Bools, variance: float, degrees_of_freedom: float
+) -> Cells:
+    """The mean of each cell, with the noise of the surface in place of that of replicates."""
+    keys, cell = np.unique(np.stack([fixed, tuned], axis=1), axis=0, return_inverse=True)
+    count, n_diverged = np.bincount(cell), np.bincount(cell, diverged)
+    given = np.unique(fixed)
+    level: NDArray[np.intp] = np.searchsorted(given, keys[:, 0])
+    return Cells(
+        level=level, place=keys[:, 1], means=np.bincount(cell, scores) / count, own_variances=variance / count,
+        usable=n_diverged == 0, dead=n_diverged == count, given=2**given, degrees_of_freedom=degrees_of_freedom,
+        replicated=True, n_seeds=1, common_shift=0.0,
+    )  # fmt: skip
