@@ -277,7 +277,7 @@ def claim_of_study(stored: "StoredStudy", hypothesis: str | None = None, *, boot
     known = known_trials(stored)
     blocks = findings_of(stored, [named] if named else None, bootstrap_seed, known)
     return _claim(
-        blocks, named or "H9", title=spec.name, question=spec.question, score=spec.arm.metric, grade="designed",
+        blocks, named or "H9", title=spec.name, question=spec.purpose, score=spec.arm.metric, grade="designed",
         direction=spec.direction, notes=notes_of(spec, known.records),
     )  # fmt: skip
 

@@ -97,7 +97,7 @@ def law(
     else:
         check_none_of_a_file(data, **columns)
         study = Study.open(data, storage)
-        question = study.spec.question
+        question = study.spec.purpose
         found = study.law(bootstrap_seed=bootstrap_seed)
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
@@ -161,7 +161,7 @@ def transfer(
     else:
         check_none_of_a_file(data, **columns)
         study = Study.open(data, storage)
-        question, metric = study.spec.question, study.spec.arm.metric
+        question, metric = study.spec.purpose, study.spec.arm.metric
         found = _of_study(
             study, reference, bootstrap_seed, train=train, device=device, threads=threads, data_dir=data_dir
         )

@@ -58,7 +58,7 @@ def _overview(now: "StudyStatus") -> "Group":
     from batchlaw.results.status import best_line, counts_line, pace_line
 
     lines = [
-        f"[bold]{now.spec.name}[/]: {escape(now.spec.question)}",
+        f"[bold]{now.spec.name}[/]: {escape(now.spec.purpose)}",
         f"{counts_line(now)} · {now.slots.held} running · {now.slots.open} waiting",
         escape(best_line(now)),
         pace_line(now),

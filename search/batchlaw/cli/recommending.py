@@ -52,7 +52,7 @@ def recommend(
         from batchlaw.figures.laws import front_figure
 
         figures = {"front": front_figure(spec, found)}
-        write_figures(html, study, spec.question, "score against time", dict(figures))
+        write_figures(html, study, spec.purpose, "score against time", dict(figures))
 
 
 def _show_recommendation(found: "Recommendation", spec: "StudySpec") -> None:

@@ -78,7 +78,7 @@ def run(
     gpus = gpus_for(device)
     count = workers or n_workers(gpus)
     kind = f"{len(gpus)} GPU{'s' * (len(gpus) != 1)}" if gpus else "CPU" if device == "auto" else device
-    output.print(f"[bold]{study.name}[/]: {study.spec.question}")
+    output.print(f"[bold]{study.name}[/]: {study.spec.purpose}")
     output.print(
         f"{study.stored.slots.counts().total} trials, {count} worker{'s' * (count != 1)} on {kind}, {study.storage}",
         soft_wrap=True,

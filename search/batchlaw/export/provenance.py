@@ -140,7 +140,7 @@ def provenances_of(
                 batch_sizes=batch_sizes,
                 peak_lrs=peak_lrs,
                 train_size=config.train_size,
-                budget=spec.budget.model_dump(exclude_none=True),
+                budget={} if spec.budget is None else spec.budget.model_dump(exclude_none=True),
                 verified=verified if verified and verified.trial == configuration.trial else None,
                 predicted=configuration.predicted,
                 best_rate=None if configuration.predicted else best_rates.get(configuration.trial),

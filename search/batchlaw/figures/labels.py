@@ -24,7 +24,7 @@ class Labels:
 
 def labels_of(spec: StudySpec) -> Labels:
     """The labels of a study."""
-    return Labels(spec.name, spec.question, spec.arm.metric, spec.direction == "maximize")
+    return Labels(spec.name, spec.purpose, spec.arm.metric, spec.direction == "maximize")
 
 
 def settings_line(config: TrainConfig, spec: StudySpec) -> str:

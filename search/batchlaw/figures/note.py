@@ -36,7 +36,7 @@ def note(status: StudyStatus, judged: "list[Block]", remarks: Sequence[str] = ()
         *([f"batchlaw claim {spec.name}"] if spec.claim else []),
     ]
     parts = [
-        f"# {_plain(spec.question)}",
+        f"# {_plain(spec.purpose)}",
         counts_line(status) + f" · {status.slots.held} running · {status.slots.open} waiting" * going_on,
         _plain(best_line(status)),
         _plain(pace_line(status)),

@@ -61,7 +61,7 @@ def _study(account: Account) -> dict[str, Any]:
     outcomes = outcomes_by_batch_size(account.records)
     return {
         "name": spec.name,
-        "question": spec.question,
+        "question": spec.purpose,
         "metric": words(spec.arm.metric),
         "counts": counts_line(account.status),
         "lack": account.lack,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchlaw.errors import ConfigError
 from batchlaw.recipe.result import Report
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import TrainConfig
@@ -69,7 +70,13 @@ class Trial:
 
     def __repr__(self) -> str:
         config = self._config
-        return f"Trial(batch_size={config.batch_size}, peak_lr={config.peak_lr:g}, seed={self.seed})"
+        values = {"batch_size": config.batch_size, "peak_lr": config.peak_lr} | config.parameters | {"seed": self.seed}
+        shown = {
+            name: f"{value:g}" if isinstance(value, float) else f"{value!r}"
+            for name, value in values.items()
+            if value is not None
+        }
+        return f"Trial({', '.join(f'{name}={text}' for name, text in shown.items())})"
 
     @property
     def config(self) -> TrainConfig:
@@ -77,8 +84,13 @@ class Trial:
         return self._config
 
     @property
+    def parameters(self) -> Mapping[str, bool | int | float | str]:
+        """The values of the study's own [parameters] by name, without those whose condition is false."""
+        return self._config.parameters
+
+    @property
     def batch_size(self) -> int:
-        """Examples that an update sees, over all devices and micro-batches.
+        """Examples that an update sees, over all devices and micro-batches; None where the study has no batch size.
 
         With `decay = "batch-growth"` the batch size of the first updates; it grows by `config.decay_factor` at each of
         `config.milestones`, up to `config.max_batch_size`.
@@ -88,6 +100,8 @@ class Trial:
     @property
     def micro_batch_size(self) -> int:
         """Examples to compute at once; a batch has several such parts where it is larger."""
+        if self.batch_size is None:
+            return self.batch_size
         task = self._config.task
         limit = task.micro_batch_size if task is not None else None
         return min(limit or self.batch_size, self.batch_size)
@@ -109,13 +123,23 @@ class Trial:
         return folder
 
     def optimizer(self, model: "nn.Module") -> "Optimizer":
-        """PyTorch's optimizer of the configuration: family, peak learning rate, betas, momentum and weight decay."""
+        """PyTorch's optimizer of the configuration: family, peak learning rate, betas, momentum and weight decay.
+
+        Raises:
+            ConfigError: the study has no learning rate.
+        """
         from batchlaw.train.optimizers import build
 
+        if self._config.peak_lr is None:
+            raise ConfigError("the study has no learning rate (space.base_lr), and an optimizer needs one")
         return build(self._config, model)
 
     def schedule(self, optimizer: "Optimizer") -> "LRScheduler":
-        """The warmup and decay of the configuration; call its `step()` after every `optimizer.step()`."""
+        """The warmup and decay of the configuration; call its `step()` after every `optimizer.step()`.
+
+        Raises:
+            ConfigError: the study does not tell the number of steps.
+        """
         from torch.optim.lr_scheduler import LambdaLR
 
         multipliers = schedule_of(self._config).lr_multipliers().tolist()

@@ -9,9 +9,9 @@ from batchlaw.errors import ConfigError, SpecError
 from batchlaw.recipe.scaling import beta2_of_half_life, family_factor, noise_scale, scale
 from batchlaw.recipe.schedule import Schedule, plan
 from batchlaw.recipe.seeds import derive_seed
-from batchlaw.spec import Budget, StudySpec, TrainConfig, extremes, levels_of
+from batchlaw.spec import StudySpec, TrainConfig, extremes, levels_of
 from batchlaw.spec.families import FAMILIES
-from batchlaw.spec.knobs import KNOBS, Point, ScalingRule
+from batchlaw.spec.knobs import KNOBS, Count, Number, Point, ScalingRule
 from batchlaw.spec.needs import Measure
 
 
@@ -47,43 +47,32 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         ConfigError: the point cannot be trained: an impossible rule, a budget below one step, or a warmup that does not
             fit.
     """
-    space, family = spec.space, point.optimizer
-    kappa = point.batch_size / space.reference_batch_size
+    space, family, batch_size = spec.space, point.optimizer, point.batch_size
+    kappa = 1.0 if batch_size is None else batch_size / space.reference_batch_size
     second_moment = FAMILIES[family].second_moment
     beta2 = getattr(space, second_moment or "beta2")
     scaled = scale(point.scaling_rule, kappa, family=family, beta1=space.beta1, beta2=beta2, eps=space.eps)
     factor = family_factor(family, point.momentum) if space.family_factors else 1.0
-    peak_lr = point.base_lr * factor * scaled.lr_factor
+    peak_lr = None if point.base_lr is None else point.base_lr * factor * scaled.lr_factor
     n_train = point.train_size or spec.n_train
     task = spec.task and spec.task.model_copy(update={"train_size": point.train_size or spec.task.train_size})
     beta2 = scaled.beta2
     if space.beta2_half_life_examples is not None:
-        beta2 = beta2_of_half_life(space.beta2_half_life_examples, point.batch_size)
-    budget_examples, clipped = _budget(spec.budget, n_train, point.batch_size, peak_lr)
+        beta2 = beta2_of_half_life(space.beta2_half_life_examples, batch_size)
+    budget_examples, clipped = _budget(spec, n_train, batch_size, peak_lr)
     max_batch_size = spec.schedule.max_batch_size or n_train
-    phases = plan(
-        batch_size=point.batch_size,
-        examples=budget_examples,
-        decay=point.decay,
-        milestones=spec.schedule.milestones,
-        factor=spec.schedule.decay_factor,
-        max_batch_size=max_batch_size,
-    )
-    constant_steps = budget_examples // point.batch_size
-    if space.warmup == "untuned":
-        # Ma & Yarats (2021): linear over 2/(1-β₂) steps, for optimizers with a second moment.
-        warmup_steps = round(2 / (1 - beta2)) if second_moment else 0
-    else:
-        # Rounded down like the milestones: a warmup that fits the budget then fits it at every batch size.
-        warmup_steps = int(point.warmup_fraction * constant_steps + 1e-6)
-    schedule = Schedule(phases, warmup_steps, point.decay)
-    _check_warmup(schedule, point)
+    schedule = _schedule(spec, point, budget_examples, max_batch_size, beta2)
     values = dict(point)
     # Hyperparameters that the optimizer does not use are recorded as 0.
     values |= {knob.name: 0.0 for knob in KNOBS if knob.families is not None and family not in knob.families}
     values |= {"train_size": n_train}
-    if space.warmup == "untuned":
-        values["warmup_fraction"] = warmup_steps / constant_steps
+    if space.warmup == "untuned" and schedule is not None:
+        values["warmup_fraction"] = schedule.warmup_steps / (budget_examples // (batch_size or 1))
+    if batch_size is None and spec.budget is not None and spec.budget.counts_steps:
+        budget_examples = examples = None
+    else:
+        examples = budget_examples if schedule is None else schedule.examples
+    known_rate = peak_lr is not None and batch_size is not None
     return TrainConfig(
         **values,
         task=task,
@@ -96,19 +85,48 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         eps=scaled.eps,
         exempt_norms_and_biases=space.exempt_norms_and_biases,
         budget_examples=budget_examples,
-        examples=schedule.examples,
-        steps=schedule.steps,
+        examples=examples,
+        steps=None if schedule is None else schedule.steps,
         budget_clipped=clipped,
-        warmup_steps=warmup_steps,
+        warmup_steps=None if schedule is None else schedule.warmup_steps,
         milestones=spec.schedule.milestones,
         decay_factor=spec.schedule.decay_factor,
         max_batch_size=max_batch_size,
         reports=spec.arm.reports,
         measures=_measures(spec),
         seeds=seeds,
-        lr_per_example=peak_lr / point.batch_size,
-        noise_scale=noise_scale(peak_lr, point.batch_size, n_train, values["momentum"]),
+        tokens_per_example=spec.tokens_per_example,
+        budget=spec.budget and spec.budget.amount,
+        budget_unit=spec.budget and spec.budget.unit,
+        lr_per_example=peak_lr / batch_size if known_rate else None,
+        noise_scale=noise_scale(peak_lr, batch_size, n_train, values["momentum"]) if known_rate and n_train else None,
     )
+
+
+def _schedule(
+    spec: StudySpec, point: Point, budget_examples: Count, max_batch_size: Count, beta2: float
+) -> Schedule | None:
+    """The schedule of a trial whose steps are known. Without a batch size it counts a step as one example."""
+    if budget_examples is None or (point.batch_size is None and spec.budget and not spec.budget.counts_steps):
+        return None
+    space, batch_size = spec.space, point.batch_size or 1
+    phases = plan(
+        batch_size=batch_size,
+        examples=budget_examples,
+        decay=point.decay,
+        milestones=spec.schedule.milestones,
+        factor=spec.schedule.decay_factor,
+        max_batch_size=max_batch_size or budget_examples,
+    )
+    if space.warmup == "untuned":
+        # Ma & Yarats (2021): linear over 2/(1-β₂) steps, for optimizers with a second moment.
+        warmup_steps = round(2 / (1 - beta2)) if FAMILIES[point.optimizer].second_moment else 0
+    else:
+        # Rounded down like the milestones: a warmup that fits the budget then fits it at every batch size.
+        warmup_steps = int(point.warmup_fraction * (budget_examples // batch_size) + 1e-6)
+    schedule = Schedule(phases, warmup_steps, point.decay)
+    _check_warmup(schedule, point)
+    return schedule
 
 
 def derive_moved(
@@ -153,18 +171,28 @@ def _measures(spec: StudySpec) -> tuple[Measure, ...]:
     return (*measures, "noise-scale") if spec.arm.noise_scale else measures
 
 
-def _budget(budget: Budget, train_size: int, batch_size: int, peak_lr: float) -> tuple[int, bool]:
-    """The budget in examples, and whether lr_time was clipped. Steps are counted at the first batch size."""
+def _budget(spec: StudySpec, train_size: Count, batch_size: Count, peak_lr: Number) -> tuple[Count, bool]:
+    """The budget in examples, and whether lr_time was clipped. Steps are counted at the first batch size.
+
+    None without a budget, or where only the program knows its unit. Without a batch size, of one that counts steps,
+    the number of its steps.
+    """
+    budget, size = spec.budget, batch_size or 1
+    if budget is None or budget.amount is not None:
+        return None, False  # type: ignore[return-value]
     if budget.epochs is not None:
         return int(budget.epochs * train_size + 1e-6), False
+    if budget.tokens is not None:
+        assert spec.tokens_per_example is not None
+        return budget.tokens // spec.tokens_per_example, False
     if budget.examples is not None:
         return budget.examples, False
     if budget.steps is not None:
-        return budget.steps * batch_size, False
+        return budget.steps * size, False
     assert budget.lr_time is not None and budget.min_steps is not None and budget.max_steps is not None
     wanted = budget.lr_time / peak_lr
     steps = round(min(max(wanted, budget.min_steps), budget.max_steps))
-    return steps * batch_size, not budget.min_steps <= wanted <= budget.max_steps
+    return steps * size, not budget.min_steps <= wanted <= budget.max_steps
 
 
 def _check_warmup(schedule: Schedule, point: Point) -> None:
@@ -173,7 +201,7 @@ def _check_warmup(schedule: Schedule, point: Point) -> None:
     if schedule.warmup_steps > room and schedule.warmup_steps > 0:
         raise ConfigError(
             f"warmup: {schedule.warmup_steps} warmup steps and decay {point.decay!r} do not fit; at most {room} of "
-            f"{schedule.steps} steps at batch_size {point.batch_size}"
+            f"{schedule.steps} steps" + f" at batch_size {point.batch_size}" * (point.batch_size is not None)
         )
 
 
@@ -192,7 +220,7 @@ def check_space(spec: StudySpec) -> None:
         SpecError: a corner cannot be trained.
     """
     ends = {knob.name: extremes(getattr(spec.trial_space, knob.name)) for knob in KNOBS}
-    numbers = {knob.name for knob in KNOBS if knob.kind is not str}
+    numbers = {knob.name for knob in KNOBS if knob.kind is not str and ends[knob.name] != (None,)}
     corners = [{min(ends[name]), max(ends[name])} if name in numbers else ends[name] for name in _DECISIVE]
     anywhere = {name: values[0] for name, values in ends.items()}
     for corner in product(*corners):

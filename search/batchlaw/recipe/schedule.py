@@ -117,13 +117,20 @@ def floor_examples(examples: int, fraction: float) -> int:
 
 
 def schedule_of(config: TrainConfig) -> Schedule:
-    """The schedule of a configuration."""
+    """The schedule of a configuration. Without a batch size it counts a step as one example.
+
+    Raises:
+        ConfigError: the number of steps is not known.
+    """
+    if config.steps is None:
+        raise ConfigError("a schedule needs the number of steps: a [budget], and a batch size unless it counts steps")
+    examples = config.steps if config.batch_size is None else config.budget_examples
     phases = plan(
-        batch_size=config.batch_size,
-        examples=config.budget_examples,
+        batch_size=config.batch_size or 1,
+        examples=examples,
         decay=config.decay,
         milestones=config.milestones,
         factor=config.decay_factor,
-        max_batch_size=config.max_batch_size,
+        max_batch_size=config.max_batch_size or examples,
     )
     return Schedule(phases, config.warmup_steps, config.decay)

@@ -1,7 +1,8 @@
 """From an Optuna trial to a point of the search space. No other module calls `suggest_*`.
 
-Every trial suggests the same parameters; optimizers ignore those they do not use. TPE would silently drop a parameter
-that only some trials have from its joint model.
+Every trial suggests the same hyperparameters of [space]; optimizers ignore those they do not use. TPE would silently
+drop a parameter that only some trials have from its joint model. A parameter of the user's own may have a condition;
+`conditional` tells samplers which.
 """
 
 from collections.abc import Mapping
@@ -12,8 +13,10 @@ from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from batchlaw.spec import FloatRange, IntRange, StudySpec, levels_of
+from batchlaw.spec import FloatRange, IntRange, StudySpec, extremes, levels_of
+from batchlaw.spec.base import Scalar
 from batchlaw.spec.knobs import KNOBS, Point
+from batchlaw.spec.parameters import ordered
 
 
 class Suggests(Protocol):
@@ -74,7 +77,18 @@ def distributions_of(spec: StudySpec) -> dict[str, BaseDistribution]:
     """The distributions of the parameters of every trial, by name."""
     recorder = _DistributionRecorder()
     suggest(recorder, spec)
+    for name, parameter in spec.parameters.items():  # those whose condition was false, too
+        _suggested(recorder, name, parameter.dimension)
     return recorder.distributions
+
+
+def conditional(spec: StudySpec) -> list[tuple[str, ...]]:
+    """The names of the searched parameters that only some trials have, those of the same condition together."""
+    groups: dict[str, list[str]] = {}
+    for name, parameter in spec.parameters.items():
+        if parameter.when is not None and len(extremes(parameter.dimension)) > 1:
+            groups.setdefault(parameter.when, []).append(name)
+    return [tuple(names) for names in groups.values()]
 
 
 def cells(spec: StudySpec) -> list[dict[str, Any]]:
@@ -91,6 +105,8 @@ def cells(spec: StudySpec) -> list[dict[str, Any]]:
             levels[f"log2_{knob.name}"] = tuple(int(log2(level)) for level in levels_of(dimension))
         elif isinstance(dimension, tuple):
             levels[knob.name] = dimension
+    dimensions = {name: parameter.dimension for name, parameter in spec.parameters.items()}
+    levels |= {name: dimension for name, dimension in dimensions.items() if isinstance(dimension, tuple)}
     combinations = [dict(zip(levels, values, strict=True)) for values in product(*levels.values())]
     if spec.is_staggered:
         sizes = spec.batch_sizes
@@ -122,15 +138,24 @@ def suggest(trial: Suggests, spec: StudySpec) -> Point:
         if isinstance(dimension, FloatRange) and knob.scale == "log(1-x)":
             low, high = 1 - dimension.high, 1 - dimension.low
             point[name] = 1 - trial.suggest_float(f"one_minus_{name}", low, high, log=True)
-        elif isinstance(dimension, FloatRange):
-            point[name] = trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
         elif isinstance(dimension, IntRange) and dimension.log2:
             low, high = int(log2(dimension.low)), int(log2(dimension.high))
             point[name] = 2 ** trial.suggest_int(f"log2_{name}", low, high)
-        elif isinstance(dimension, IntRange):
-            point[name] = trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
-        elif isinstance(dimension, tuple):
-            point[name] = trial.suggest_categorical(name, dimension)
         else:
-            point[name] = dimension
-    return Point(**point)
+            point[name] = _suggested(trial, name, dimension)
+    parameters: dict[str, Scalar | None] = {}
+    for name in ordered(spec.parameters):
+        parameter = spec.parameters[name]
+        has = parameter.holds(point | parameters)
+        parameters[name] = _suggested(trial, name, parameter.dimension) if has else None
+    # In the order of the study file.
+    own = {name: parameters[name] for name in spec.parameters if parameters[name] is not None}
+    return Point(**point, parameters=own)
+
+
+def _suggested(trial: Suggests, name: str, dimension: Any) -> Any:
+    if isinstance(dimension, FloatRange):
+        return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+    if isinstance(dimension, IntRange):
+        return trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
+    return trial.suggest_categorical(name, dimension) if isinstance(dimension, tuple) else dimension

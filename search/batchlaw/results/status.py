@@ -72,7 +72,7 @@ class StudyStatus:
             "former_names": list(self.former_names),
             "created": self.created and self.created.isoformat(),
             "state": self.state,
-            "question": self.spec.question,
+            "question": self.spec.purpose,
             "fingerprint": fingerprint(self.spec),
             "metric": self.spec.arm.metric,
             "direction": self.spec.direction,

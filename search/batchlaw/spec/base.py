@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 Positive = Annotated[int, Field(ge=1)]
+Scalar = bool | int | float | str  # a value of a parameter of the user's own
 
 
 class Frozen(BaseModel):

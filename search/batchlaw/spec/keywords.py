@@ -13,7 +13,7 @@ _SHORTCUTS = {
     "trials": "search", "sampler": "search", "pruner": "search",
     "epochs": "budget", "steps": "budget", "examples": "budget",
 }  # fmt: skip
-_TABLES = {"task", "budget", "space", "schedule", "search", "claim"}
+_TABLES = {"task", "budget", "space", "parameters", "schedule", "search", "claim"}
 _SCALES = {knob.name: knob.scale for knob in KNOBS}
 ASK = "ask"  # the objective of a study whose trials are asked for and told; see `Study.ask`
 
@@ -42,22 +42,31 @@ def tables_of(keywords: Mapping[str, Any]) -> dict[str, Any]:
         if name in given.setdefault(table, {}):
             raise SpecError(f"{name}: got {value!r}; {table} has it as well")
         given[table][name] = value
-    if isinstance(space := keywords.get("space"), Mapping):
-        given["space"] = {name: _dimension(name, value) for name, value in space.items()}
+    for table in ("space", "parameters"):
+        if isinstance(dimensions := keywords.get(table), Mapping):
+            given[table] = {str(name): _dimension(table, name, value) for name, value in dimensions.items()}
     if not {"task", "objective", "command"} & given.keys():
         given["objective"] = ASK
     return {"question": _question(given, arm)} | given
 
 
-def _dimension(name: str, value: Any) -> Any:
-    """A tuple of two numbers as a range on the scale of its hyperparameter; anything else as it is."""
+def _dimension(table: str, name: str, value: Any) -> Any:
+    """A tuple of two numbers as a range on the scale of its hyperparameter; anything else as it is.
+
+    A parameter of the user's own has no scale, so that its tuple may have a third entry, "log".
+    """
     plain = _plain(value)
-    if not isinstance(value, tuple) or any(isinstance(end, str) for end in value):
+    if not isinstance(value, tuple):
+        return plain
+    if table == "parameters" and value[2:] == ("log",):
+        return {"low": plain[0], "high": plain[1], "log": True}
+    if any(isinstance(end, str) for end in value):
         return plain
     if len(value) != 2:
-        raise SpecError(f"space.{name}: got {value!r}; a tuple is a range (low, high), and a list a choice")
+        scaled = ' or (low, high, "log")' * (table == "parameters")
+        raise SpecError(f"{table}.{name}: got {value!r}; a tuple is a range (low, high){scaled}, and a list a choice")
     low, high = plain
-    scale = _SCALES.get(name)
+    scale = _SCALES.get(name) if table == "space" else None
     if scale == "log":
         return {"low": low, "high": high, "log": low > 0}
     if scale == "log2":
@@ -70,7 +79,8 @@ def _question(given: Mapping[str, Any], arm: str) -> str:
     if arm == "claim":
         names = given["claim"].get("hypotheses", [])
         return f"What do designed runs say of {', '.join(names) if isinstance(names, list) else names}?"
-    varied = [name for name, value in given.get("space", {}).items() if isinstance(value, list | dict)]
+    dimensions = given.get("space", {}) | given.get("parameters", {})
+    varied = [name for name, value in dimensions.items() if isinstance(value, list | dict)]
     return f"Which {', '.join(varied).replace('_', ' ') or 'configuration'} is best?"
 
 

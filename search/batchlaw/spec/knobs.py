@@ -5,16 +5,29 @@ of a designed study, the placeholder of a command, and the entries in exports, t
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 from pydantic.fields import FieldInfo
 
+from batchlaw.spec.base import Scalar
 from batchlaw.spec.families import OptimizerFamily, families_with
 
 ScalingRule = Literal["constant", "sqrt", "linear", "sde"]
 Decay = Literal["constant", "cosine", "linear", "step", "batch-growth"]
 Scale = Literal["linear", "log", "log2", "log(1-x)"]
+
+# What a study need not have: its batch size, its learning rate, and what follows from them or from a budget. They are
+# None in a study without. Where a law, a claim or a [task] needs them, `StudySpec.require` has checked that they are
+# there, so that the types say what the code behind it gets.
+if TYPE_CHECKING:
+    Count = int
+    Number = float
+else:
+    Count = int | None
+    Number = float | None
+
+_NEW = ("parameters", "tokens_per_example", "budget", "budget_unit")  # fields of a `Point` or a `TrainConfig`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +48,7 @@ class Knob:
     name: str = ""
     kind: type = float  # int, float or str
     values: Any = float  # type of its values in a study file
-    default: Any = ...  # in [space]; ... if a study file must give it
+    default: Any = None  # in [space]
 
     @property
     def parameter(self) -> str:
@@ -49,8 +62,8 @@ class Point(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     # Append new fields, never reorder: slots of stored designed studies number the combinations in this order.
-    batch_size: Annotated[int, Knob(label="batch size", unit="examples", scale="log2", low=1)]
-    base_lr: Annotated[float, Knob(label="base learning rate", scale="log", above=0)]
+    batch_size: Annotated[Count, Knob(label="batch size", unit="examples", scale="log2", low=1)] = None  # type: ignore[assignment]
+    base_lr: Annotated[Number, Knob(label="base learning rate", scale="log", above=0)] = None  # type: ignore[assignment]
     # No factor of a claim: at one batch size a rule only relabels the base rate.
     scaling_rule: Annotated[ScalingRule, Knob(label="scaling rule", factor=False)] = "constant"
     warmup_fraction: Annotated[float, Knob(label="warmup", unit="of the budget", low=0, below=1)] = 0.0
@@ -64,6 +77,14 @@ class Point(BaseModel):
     train_size: Annotated[
         int | None, Knob(label="training examples", unit="examples", scale="log2", low=1, of_data=True)
     ] = None
+    # The user's own, by name; one whose condition is false is absent.
+    parameters: dict[str, Scalar] = {}
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what came later where it is not given, as of the trials stored before."""
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if value or name not in _NEW}
 
 
 def _knob(name: str, field: FieldInfo) -> Knob:
@@ -72,7 +93,9 @@ def _knob(name: str, field: FieldInfo) -> Knob:
     if type(None) in get_args(values):
         [values] = [part for part in get_args(values) if part is not type(None)]
     kind = values if values in (int, float) else str
-    return replace(knob, name=name, kind=kind, values=values, default=... if field.is_required() else field.default)
+    return replace(knob, name=name, kind=kind, values=values, default=field.default)
 
 
-KNOBS: tuple[Knob, ...] = tuple(_knob(name, field) for name, field in Point.model_fields.items())
+KNOBS: tuple[Knob, ...] = tuple(
+    _knob(name, field) for name, field in Point.model_fields.items() if name != "parameters"
+)

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from batchlaw.errors import SpecError
 from batchlaw.spec.base import Frozen
+from batchlaw.spec.parameters import Parameter
 from batchlaw.spec.study import StudySpec
 
 _TAGS = {"one", "choices", "range"}  # kinds of a dimension; pydantic adds them to the path of an error
@@ -83,7 +84,8 @@ def _keys_beside(path: list[str]) -> list[str]:
     """The known keys of the table that `path` ends in."""
     tables: list[type[Frozen]] = [StudySpec]
     for part in path[:-1]:
-        tables = [inner for table in tables for inner in _tables_in(table.model_fields[part].annotation)]
+        if tables != [Parameter]:  # below [parameters] stand names of the user's own
+            tables = [inner for table in tables for inner in _tables_in(table.model_fields[part].annotation)]
     return list(dict.fromkeys(key for table in tables for key in table.model_fields))
 
 

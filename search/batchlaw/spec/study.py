@@ -1,47 +1,90 @@
 """`StudySpec`: a whole study file, and the rules that concern more than one of its tables."""
 
 from string import Formatter
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer, model_validator
+from pydantic_core import PydanticCustomError
 
+from batchlaw.errors import StudyError
 from batchlaw.spec.arms import FEWEST_ROUNDS, Arm, Claim, Direction, Search
 from batchlaw.spec.base import Frozen, Positive, refuse
 from batchlaw.spec.budget import Budget
-from batchlaw.spec.config import PLACEHOLDERS
+from batchlaw.spec.config import PLACEHOLDERS, RESERVED
 from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, fields_of, levels_of
 from batchlaw.spec.grid import staggered
+from batchlaw.spec.knobs import KNOBS, Count
 from batchlaw.spec.needs import NEAR_SADDLE, check_needs
+from batchlaw.spec.parameters import Parameter, check_parameters
+from batchlaw.spec.requirements import SOURCES, check_requirements
 from batchlaw.spec.schedule import Schedule
 from batchlaw.spec.space import Space
 from batchlaw.spec.task import DATASETS, Task
 
 BUILTIN_METRICS: dict[str, Direction] = {"validation_accuracy": "maximize", "validation_loss": "minimize"}
 
+_NEW = ("question", "tokens_per_example", "budget", "parameters")  # absent where not given, so that fingerprints stay
+
 
 class StudySpec(Frozen):
     """A study file."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    question: Annotated[str, StringConstraints(min_length=1)]
+    question: Annotated[str, StringConstraints(min_length=1)] | None = None
     task: Task | None = None
     # "package.module:function", or "ask": the trials come from `Study.ask` and end with `Study.tell`.
     objective: Annotated[str, StringConstraints(pattern=r"^(ask|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")] | None = None
     command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # any program; see objectives/program.py
     train_size: Positive | None = None  # examples in an epoch, with an objective or a command
-    budget: Budget
-    space: Space
+    tokens_per_example: Positive | None = None  # with it budgets and batches are known in tokens, too
+    budget: Budget | None = None
+    space: Space = Space()
+    parameters: dict[str, Parameter] = Field(default_factory=dict)  # the user's own hyperparameters
     schedule: Schedule = Schedule()
     search: Search | None = None  # exactly one of search and claim
     claim: Claim | None = None
 
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if value or name not in _NEW}
+
     @property
-    def n_train(self) -> int:
-        """The number of training examples: of the task, or as the study file gives it."""
-        if self.task is not None:
-            return self.task.n_train
-        assert self.train_size is not None
-        return self.train_size
+    def n_train(self) -> Count:
+        """The number of training examples: of the task, or as the study file gives it, if it does."""
+        return self.task.n_train if self.task is not None else self.train_size  # type: ignore[return-value]
+
+    @property
+    def purpose(self) -> str:
+        """The question; of a study that states none, one that names what it searches."""
+        if self.question is not None:
+            return self.question
+        if self.claim is not None:
+            return f"What do designed runs say of {', '.join(self.claim.hypotheses)}?"
+        return f"Which {', '.join(self.searched).replace('_', ' ') or 'configuration'} is best?"
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The hyperparameters and parameters that have several values."""
+        knobs = {knob.name: getattr(self.space, knob.name) for knob in KNOBS}
+        own = {name: parameter.dimension for name, parameter in self.parameters.items()}
+        return tuple(name for name, dimension in (knobs | own).items() if len(extremes(dimension)) > 1)
+
+    def require(self, what: str, *fields: str) -> None:
+        """Make sure that the study has what something needs, so that the configurations of its trials have it, too.
+
+        Args:
+            what: needs it, such as "a law".
+            fields: of `batchlaw.spec.requirements.SOURCES`.
+
+        Raises:
+            StudyError: it has not.
+        """
+        has = {"train_size": self.n_train, "budget": self.budget}
+        for field in fields:
+            if (has[field] if field in has else getattr(self.space, field)) is None:
+                name, place = SOURCES[field]
+                raise StudyError(f"study {self.name!r} has no {name} ({place}), and {what} needs one")
 
     @property
     def user_code(self) -> str | None:
@@ -90,6 +133,8 @@ class StudySpec(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> "StudySpec":
         self._check_arm_and_code()
+        check_requirements(self)
+        self._check_parameters()
         self._check_command()
         self._check_metric()
         self._check_train_sizes()
@@ -106,10 +151,20 @@ class StudySpec(Frozen):
         given = [name for name in ("task", "objective", "command") if getattr(self, name) is not None]
         if len(given) != 1:
             raise refuse("must give exactly one of [task], objective and command", given, "objective")
-        if self.task is None and self.train_size is None:
-            raise refuse(f"is required with {given[0]}: the number of examples in an epoch", None, "train_size")
-        if self.task is not None and self.train_size is not None:
-            raise refuse("belongs in [task]", self.train_size, "train_size")
+        if self.task is not None:
+            for name in ("train_size", "parameters", "tokens_per_example"):
+                if getattr(self, name):
+                    why = "belongs in [task]" if name == "train_size" else "goes with an objective or a command"
+                    raise refuse(why, self.model_dump(mode="json")[name], name)
+
+    def _check_parameters(self) -> None:
+        space = {knob.name: getattr(self.space, knob.name) for knob in KNOBS}
+        given = {name: dimension for name, dimension in space.items() if dimension is not None}
+        try:
+            check_parameters(self.parameters, RESERVED, given)
+        except PydanticCustomError as error:
+            context = error.context or {}
+            raise refuse(context["message"], context["got"], f"parameters.{context['field']}") from None
 
     def _check_command(self) -> None:
         for position, part in enumerate(self.command or ()):
@@ -118,8 +173,9 @@ class StudySpec(Frozen):
             except ValueError as error:
                 raise refuse(f"is no template: {error}; write {{{{ for a brace", part, f"command.{position}") from None
             for name in names:
-                if name not in PLACEHOLDERS:
-                    raise refuse(f"placeholder must be one of {', '.join(PLACEHOLDERS)}", name, f"command.{position}")
+                if name not in PLACEHOLDERS and name not in self.parameters:
+                    known = ", ".join((*PLACEHOLDERS, *self.parameters))
+                    raise refuse(f"placeholder must be one of {known}", name, f"command.{position}")
 
     def _check_metric(self) -> None:
         arm, table = self.arm, "search" if self.search else "claim"
@@ -146,11 +202,13 @@ class StudySpec(Frozen):
                 raise refuse(f"must be at most {left}, what validation_fraction leaves", level, "space.train_size")
 
     @property
-    def _smallest_train_size(self) -> int:
+    def _smallest_train_size(self) -> Count:
         return min(extremes(self.space.train_size)) if self.space.train_size is not None else self.n_train
 
     def _check_batch_sizes(self) -> None:
         smallest = self._smallest_train_size
+        if smallest is None or self.space.batch_size is None:
+            return
         sizes = fields_of(self.space.batch_size, "space.batch_size")
         if self.schedule.max_batch_size is not None:
             sizes.append(("schedule.max_batch_size", self.schedule.max_batch_size))
@@ -166,10 +224,15 @@ class StudySpec(Frozen):
 
     def _check_design(self, claim: Claim) -> None:
         """Check that every factor has levels, and enough of them over enough octaves for the hypotheses."""
-        for name in type(self.space).model_fields:
-            dimension = getattr(self.space, name)
+        dimensions = {f"space.{name}": getattr(self.space, name) for name in type(self.space).model_fields}
+        for name, parameter in self.parameters.items():
+            dimensions[f"parameters.{name}"] = parameter.dimension
+            if parameter.when is not None:
+                message = "a claim crosses all levels: drop the condition"
+                raise refuse(message, parameter.when, f"parameters.{name}.when")
+        for field, dimension in dimensions.items():
             if isinstance(dimension, FloatRange) or (isinstance(dimension, IntRange) and not dimension.log2):
-                raise refuse("a claim needs levels: give a list", dimension.model_dump(), f"space.{name}")
+                raise refuse("a claim needs levels: give a list", dimension.model_dump(), field)
         if self.space.scaling_rule != "constant":
             # At one batch size a rule only relabels the base rate. Rules are judged by the slope of the best rate.
             raise refuse('must be "constant" in a claim', self.space.scaling_rule, "space.scaling_rule")
@@ -177,7 +240,7 @@ class StudySpec(Frozen):
         if claim.design == "adaptive":
             self._check_adaptive(claim)
         largest = max(levels_of(self.trial_space.batch_size))
-        if largest > self._smallest_train_size:
+        if self._smallest_train_size is not None and largest > self._smallest_train_size:
             bound = f"must be at most {self._smallest_train_size}, the training size"
             raise refuse(f"the largest batch size of a staggered grid {bound}", largest, "claim.grid")
         if "H18" in claim.hypotheses and self.task is not None:
@@ -190,6 +253,10 @@ class StudySpec(Frozen):
             levels = extremes(getattr(self.space, name))
             if name not in ("batch_size", "base_lr") and len(levels) > 1:
                 raise refuse("an adaptive design varies batch_size and base_lr only", list(levels), f"space.{name}")
+        for name, parameter in self.parameters.items():
+            if len(extremes(parameter.dimension)) > 1:
+                got = list(extremes(parameter.dimension))
+                raise refuse("an adaptive design varies batch_size and base_lr only", got, f"parameters.{name}")
         fewest = FEWEST_ROUNDS * len(levels_of(self.space.base_lr))
         if claim.runs is not None and claim.runs < fewest:
             raise refuse(f"must be at least {fewest}, {FEWEST_ROUNDS} for each learning rate", claim.runs, "claim.runs")

@@ -330,7 +330,7 @@ class StudyResults:
 
     def _repr_html_(self) -> str:
         facts = " · ".join(map(escape, self._facts()))
-        return f"<p><b>{escape(self.name)}</b>: {escape(self.spec.question)}<br>{facts}</p>" + self.best()._repr_html_()
+        return f"<p><b>{escape(self.name)}</b>: {escape(self.spec.purpose)}<br>{facts}</p>" + self.best()._repr_html_()
 
     def _facts(self) -> list[str]:
         counts = self.stored.slots.counts()

@@ -55,8 +55,10 @@ class Study(StudyResults):
         command: list[str] | None = None,
         task: Mapping[str, Any] | None = None,
         train_size: int | None = None,
+        tokens_per_example: int | None = None,
         budget: Mapping[str, Any] | None = None,
         space: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
         schedule: Mapping[str, Any] | None = None,
         search: Mapping[str, Any] | None = None,
         claim: Mapping[str, Any] | None = None,
@@ -99,9 +101,14 @@ class Study(StudyResults):
                 "module:function". A study without `objective`, `task` and `command` is for `ask` and `tell`.
             command: a program and its arguments, with hyperparameters in braces.
             task: a built-in data set and network.
-            train_size: training examples in an epoch; of your own training, a `task` knows its size.
+            train_size: training examples in an epoch; of your own training, a `task` knows its size. Needed where a
+                budget counts epochs.
+            tokens_per_example: with it budgets and batches are known in tokens, too.
             budget: how long a trial trains. `epochs`, `steps` and `examples` can be given by themselves.
             space: the hyperparameters to search.
+            parameters: hyperparameters of your own, likewise: `{"dropout": (0.0, 0.5), "width": [128, 256]}`. A tuple
+                `(1e-5, 1e-1, "log")` is searched on a log scale; a table may have a condition, as in
+                `{"low": 0.0, "high": 0.99, "when": "optimizer == 'sgd'"}`.
             schedule: details of the decay of the learning rate.
             search: the table of an adaptive search. `metric`, `direction`, `trials`, `replicates`, `sampler`, `pruner`
                 and `seed` can be given by themselves.
@@ -133,8 +140,9 @@ class Study(StudyResults):
         path = None if file is None else Path(file)
         keywords = {
             "name": name, "question": question, "objective": objective, "command": command, "task": task,
-            "train_size": train_size, "budget": budget, "space": space, "schedule": schedule, "search": search,
-            "claim": claim, "metric": metric, "direction": direction, "trials": trials, "replicates": replicates,
+            "train_size": train_size, "tokens_per_example": tokens_per_example, "budget": budget, "space": space,
+            "parameters": parameters, "schedule": schedule, "search": search, "claim": claim, "metric": metric,
+            "direction": direction, "trials": trials, "replicates": replicates,
             "sampler": sampler, "pruner": pruner, "seed": seed, "epochs": epochs, "steps": steps, "examples": examples,
         }  # fmt: skip
         spec, code, url = spec_of(path, keywords), code_of(objective, path), url_of(storage)

@@ -44,7 +44,7 @@ BROKEN = [
     ("search.reports", 21, "search.reports", ["less than or equal to 20", "21"]),
     ("search", None, "search", ["exactly one of [search] and [claim]"]),
     ("claim", {"hypotheses": ["H9"]}, "search", ["exactly one of [search] and [claim]"]),
-    ("budget.steps", 100, "budget", ["exactly one of epochs, steps, examples, lr_time", "epochs", "steps"]),
+    ("budget.steps", 100, "budget", ["one of epochs, steps, examples, tokens, lr_time, amount", '["epochs", "steps"]']),
     ("budget", {}, "budget", ["exactly one"]),
     ("budget", {"lr_time": 1.0}, "budget", ["min_steps <= max_steps"]),
     ("budget", {"epochs": 1, "max_steps": 5}, "budget", ["bound lr_time"]),
