@@ -37,6 +37,7 @@ import sys
 import time
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -172,9 +173,15 @@ def summary(setting: Setting, studies: list[Row]) -> Row:
     return row | {"missed": [name for name, missed in goals.items() if missed]}
 
 
-def run(names: list[str], studies: int, workers: int, parts_file: Path) -> list[Row]:
-    """Judge what is not in the file of parts, and summarise all."""
-    code, done = fingerprint(), {}
+def run(
+    names: list[str], studies: int, workers: int, parts_file: Path, *, settings: dict[str, Any] | None = None,
+    part: Callable[[str, int, int], list[Row]] = part, code: str | None = None,
+) -> list[Row]:  # fmt: skip
+    """Judge what is not in the file of parts, and summarise all.
+
+    Another benchmark has other `settings`, judges a `part` of their studies in another way, and depends on other code.
+    """
+    settings, code, done = settings or SETTINGS, code or fingerprint(), {}
     if parts_file.exists():
         for line in parts_file.read_text().splitlines():
             try:
@@ -204,7 +211,7 @@ def run(names: list[str], studies: int, workers: int, parts_file: Path) -> list[
                 left = passed / n * (len(todo) - n) / 60
                 print(f"{n} of {len(todo)} parts of {PART} studies, {left:.1f} min left", file=sys.stderr, flush=True)
     return [
-        summary(SETTINGS[name], [study for key in wanted if key[0] == name for study in done[key]]) for name in names
+        summary(settings[name], [study for key in wanted if key[0] == name for study in done[key]]) for name in names
     ]
 
 
