@@ -108,7 +108,7 @@ def test_what_goes_wrong_is_a_line(tmp_path, body, words):
 
 
 def test_a_program_that_is_not_there_is_a_line(tmp_path):
-    with pytest.raises(ObjectiveError, match="'no-such-program' cannot be started: No such file"):
+    with pytest.raises(ObjectiveError, match="'no-such-program' cannot be started: no such program on the PATH"):
         run(tmp_path, spec_of("no-such-program"))
 
 
@@ -117,7 +117,7 @@ def test_a_program_that_is_not_there_is_a_line(tmp_path):
     [
         ("{learning_rate}", ["command.1", "must be one of batch_size, base_lr, ", '"learning_rate"']),
         ("{seed.__class__}", ["command.1", "seed.__class__"]),
-        ("{0}", ["command.1", '"0"']),
+        ("{0}", ["command.1", '"{0}"', "names no placeholder"]),
         ("{", ["command.1", "is no template"]),
     ],
 )

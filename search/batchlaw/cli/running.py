@@ -199,6 +199,7 @@ def worker(
 ) -> None:
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
     from batchlaw.objectives.folders import default_runs_dir
+    from batchlaw.objectives.processes import adopt_orphans
     from batchlaw.spec import read_spec
     from batchlaw.study.code import code_for
     from batchlaw.train.checkpoint import default_checkpoint_dir
@@ -214,6 +215,7 @@ def worker(
         runs_dir=checkpoint_dir / "runs" if checkpoint_dir else default_runs_dir(),
     )
     machine.interrupts.install()
+    adopt_orphans()
     seconds = timeout if timeout is not None else stored.spec.arm.study_seconds
     worker = Worker(
         stored,

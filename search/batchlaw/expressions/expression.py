@@ -1,6 +1,6 @@
 """The value of an expression."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import reduce
@@ -17,7 +17,11 @@ _ARITHMETIC = {
 }  # fmt: skip
 _ORDER = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 _EQUALITY = {"==": np.equal, "!=": np.not_equal}
-_FUNCTIONS = {"sqrt": np.sqrt, "log": np.log, "log2": np.log2, "log10": np.log10, "abs": np.abs}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "sqrt": np.sqrt, "log": np.log, "log2": np.log2, "log10": np.log10, "abs": np.abs,
+    "floor": np.floor, "ceil": np.ceil, "round": np.round,
+}  # fmt: skip
+_ROUNDING = ("floor", "ceil", "round")  # to whole numbers; round takes a half to the even neighbour, as in Python
 _REDUCTIONS = {"min": np.minimum, "max": np.maximum}
 
 
@@ -71,6 +75,40 @@ class Expression:
         with np.errstate(all="ignore"):
             value = self._value(self._root, names)
         return value.item() if value.ndim == 0 else value
+
+    @property
+    def name(self) -> str | None:
+        """The name that it consists of; None of any other expression."""
+        return str(self._root.value) if self._root.kind == "name" else None
+
+    def check_finite(self) -> None:
+        """Refuse a part without names that is infinite or no number, such as 9 ** 9 ** 9 or 1 / 0.
+
+        Raises:
+            BatchlawError: there is one; names its character.
+        """
+        self._constant(self._root)
+
+    def _constant(self, node: Node) -> bool:
+        """Whether a part uses no name."""
+        constant = [self._constant(operand) for operand in node.operands]  # of each, so that every one is checked
+        if node.kind in ("name", "quoted") or not all(constant):
+            return False
+        with np.errstate(all="ignore"):
+            value = self._value(node, {})
+        if not _is_text(value) and not np.isfinite(value):
+            self._refuse(node.at, f"{node.kind!r} gives {float(value):g}")
+        return True
+
+    def is_whole(self, names: Mapping[str, Any]) -> bool:
+        """Whether it is arithmetic of whole numbers alone, whose value should be whole as well.
+
+        `batch_size / 4` is, `batch_size / 2.5` and `sqrt(batch_size)` are not, and `round(sqrt(batch_size))` is.
+
+        Args:
+            names: the value of each name.
+        """
+        return _is_whole(self._root, names)
 
     def rows(self, names: Mapping[str, Any], n: int) -> NDArray[np.bool_]:
         """Which of n rows fulfil it, (n,).
@@ -131,6 +169,18 @@ class Expression:
 
     def _refuse(self, at: int, message: str) -> NoReturn:
         raise BatchlawError(f"{message}, at character {at}", argument=self.argument, got=self.text)
+
+
+def _is_whole(node: Node, names: Mapping[str, Any]) -> bool:
+    if node.kind in _ROUNDING:
+        return True
+    if node.kind == "name":
+        return type(names[str(node.value)]) is int
+    if node.kind == "constant":
+        return isinstance(node.value, float) and node.value.is_integer()
+    if node.kind not in _ARITHMETIC and node.kind not in _REDUCTIONS and node.kind != "abs":
+        return False
+    return all(_is_whole(operand, names) for operand in node.operands)
 
 
 def _is_text(value: NDArray[Any]) -> bool:

@@ -22,7 +22,7 @@ _CONSTANTS = {"True": True, "true": True, "False": False, "false": False}
 _HINTS = {"&": "and", "|": "or", "~": "not", "!": "not", "=": "==", "^": "**"}
 ORDER = ("<", "<=", ">", ">=")
 EQUALITY = ("==", "!=")
-FUNCTIONS = ("sqrt", "log", "log2", "log10", "abs")  # of one value
+FUNCTIONS = ("sqrt", "log", "log2", "log10", "abs", "floor", "ceil", "round")  # of one value
 REDUCTIONS = ("min", "max")
 # How strongly an operator binds, as in Python. A sign before a value binds more loosely than `**`.
 _BINDING = {"or": 1, "and": 2, "+": 5, "-": 5, "*": 6, "/": 6, "%": 6, "**": 8}

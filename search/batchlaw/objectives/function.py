@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
 
 from batchlaw.errors import Diverged, ObjectiveError
 from batchlaw.objectives.program import Command
@@ -82,7 +83,16 @@ def _unload_namesakes(folder: Path) -> None:
                 del sys.modules[name]
 
 
-def train_function(config: TrainConfig, spec: StudySpec, report: Report, runtime: Runtime, folder: Path) -> Score:
+def train_function(
+    config: TrainConfig,
+    spec: StudySpec,
+    report: Report,
+    runtime: Runtime,
+    folder: Path,
+    *,
+    number: int = 0,
+    notes: dict[str, Any] | None = None,
+) -> Score:
     """Call the user's function or program once for each seed; the first call alone reports, so pruning sees one curve.
 
     In a search the first seed that diverges ends the trial. In a claim the others are trained, unless the first two
@@ -94,6 +104,8 @@ def train_function(config: TrainConfig, spec: StudySpec, report: Report, runtime
         report: of the first replicate.
         runtime: with the function.
         folder: where the folders of the replicates are made.
+        number: of the trial.
+        notes: gets what is stored with the trial beside its result, of the last replicate.
 
     Raises:
         Diverged: a replicate of a search diverged.
@@ -104,7 +116,7 @@ def train_function(config: TrainConfig, spec: StudySpec, report: Report, runtime
     n_diverged = 0
     for seed in config.seeds:
         try:
-            trial = Trial(config.model_copy(update={"seeds": (seed,)}), report, folder)
+            trial = Trial(config.model_copy(update={"seeds": (seed,)}), report, folder, number=number, notes=notes)
             told.append(_metrics(runtime.objective, trial, spec))
         except Diverged as ending:
             if spec.search is not None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchlaw.errors import ConfigError
 from batchlaw.recipe.result import Report
@@ -58,15 +58,26 @@ class Trial:
     the start, with the same `config`, `seed` and `run_dir`. A function that saves its state in `run_dir` can go on.
     """
 
-    def __init__(self, config: TrainConfig, report: Report, folder: Path) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        report: Report,
+        folder: Path,
+        *,
+        number: int = 0,
+        notes: dict[str, Any] | None = None,
+    ) -> None:
         """For the code that runs the function.
 
         Args:
             config: the configuration, with the one seed of this replicate.
             report: what `report` calls.
             folder: where the folder of this replicate is made.
+            number: of the trial.
+            notes: gets what is stored with the trial beside its result, by the names of `results.attributes`.
         """
         self._config, self._report, self._folder = config, report, folder
+        self.number, self.notes = number, {} if notes is None else notes
 
     def __repr__(self) -> str:
         config = self._config

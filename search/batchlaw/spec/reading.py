@@ -15,10 +15,10 @@ from pydantic_core import ErrorDetails
 
 from batchlaw.errors import SpecError
 from batchlaw.spec.base import Frozen
-from batchlaw.spec.parameters import Parameter
+from batchlaw.spec.program import PART_TAGS
 from batchlaw.spec.study import StudySpec
 
-_TAGS = {"one", "choices", "range"}  # kinds of a dimension; pydantic adds them to the path of an error
+_TAGS = {"one", "choices", "range", *PART_TAGS}  # kinds of a dimension; pydantic adds them to the path of an error
 
 
 def read_spec(path: Path) -> StudySpec:
@@ -84,8 +84,12 @@ def _keys_beside(path: list[str]) -> list[str]:
     """The known keys of the table that `path` ends in."""
     tables: list[type[Frozen]] = [StudySpec]
     for part in path[:-1]:
-        if tables != [Parameter]:  # below [parameters] stand names of the user's own
-            tables = [inner for table in tables for inner in _tables_in(table.model_fields[part].annotation)]
+        # A part that is no key of these tables is a place in a list, or a name that the user chose.
+        tables = [
+            inner
+            for table in tables
+            for inner in (_tables_in(table.model_fields[part].annotation) if part in table.model_fields else [table])
+        ]
     return list(dict.fromkeys(key for table in tables for key in table.model_fields))
 
 

@@ -1,6 +1,5 @@
 """`StudySpec`: a whole study file, and the rules that concern more than one of its tables."""
 
-from string import Formatter
 from typing import Annotated, Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer, model_validator
@@ -8,14 +7,15 @@ from pydantic_core import PydanticCustomError
 
 from batchlaw.errors import StudyError
 from batchlaw.spec.arms import FEWEST_ROUNDS, Arm, Claim, Direction, Search
-from batchlaw.spec.base import Frozen, Positive, refuse
+from batchlaw.spec.base import Positive, refuse
 from batchlaw.spec.budget import Budget
-from batchlaw.spec.config import PLACEHOLDERS, RESERVED
+from batchlaw.spec.config import RESERVED
 from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, fields_of, levels_of
 from batchlaw.spec.grid import staggered
 from batchlaw.spec.knobs import KNOBS, Count
 from batchlaw.spec.needs import NEAR_SADDLE, check_needs
 from batchlaw.spec.parameters import Parameter, check_parameters
+from batchlaw.spec.program import DEFAULTS, ProgramKeys, check_program
 from batchlaw.spec.requirements import SOURCES, check_requirements
 from batchlaw.spec.schedule import Schedule
 from batchlaw.spec.space import Space
@@ -26,7 +26,7 @@ BUILTIN_METRICS: dict[str, Direction] = {"validation_accuracy": "maximize", "val
 _NEW = ("question", "tokens_per_example", "budget", "parameters")  # absent where not given, so that fingerprints stay
 
 
-class StudySpec(Frozen):
+class StudySpec(ProgramKeys):
     """A study file."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -34,7 +34,6 @@ class StudySpec(Frozen):
     task: Task | None = None
     # "package.module:function", or "ask": the trials come from `Study.ask` and end with `Study.tell`.
     objective: Annotated[str, StringConstraints(pattern=r"^(ask|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")] | None = None
-    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # any program; see objectives/program.py
     train_size: Positive | None = None  # examples in an epoch, with an objective or a command
     tokens_per_example: Positive | None = None  # with it budgets and batches are known in tokens, too
     budget: Budget | None = None
@@ -46,8 +45,13 @@ class StudySpec(Frozen):
 
     @model_serializer(mode="wrap")
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what came later where it is not given, as of stored studies: their fingerprints stay."""
         written: dict[str, Any] = write(self)
-        return {name: value for name, value in written.items() if value or name not in _NEW}
+        return {
+            name: value
+            for name, value in written.items()
+            if (value or name not in _NEW) and (name not in DEFAULTS or value != DEFAULTS[name])
+        }
 
     @property
     def n_train(self) -> Count:
@@ -89,7 +93,9 @@ class StudySpec(Frozen):
     @property
     def user_code(self) -> str | None:
         """The objective or the command as text, None with a task. Workers run it only from a file on their machine."""
-        return self.objective if self.command is None else " ".join(self.command)
+        if self.command is None:
+            return self.objective
+        return " ".join(part if isinstance(part, str) else " ".join(part.args) for part in self.command)
 
     @property
     def arm(self) -> Arm:
@@ -135,7 +141,7 @@ class StudySpec(Frozen):
         self._check_arm_and_code()
         check_requirements(self)
         self._check_parameters()
-        self._check_command()
+        check_program(self)
         self._check_metric()
         self._check_train_sizes()
         self._check_batch_sizes()
@@ -165,17 +171,6 @@ class StudySpec(Frozen):
         except PydanticCustomError as error:
             context = error.context or {}
             raise refuse(context["message"], context["got"], f"parameters.{context['field']}") from None
-
-    def _check_command(self) -> None:
-        for position, part in enumerate(self.command or ()):
-            try:
-                names = [name for _, name, _, _ in Formatter().parse(part) if name is not None]
-            except ValueError as error:
-                raise refuse(f"is no template: {error}; write {{{{ for a brace", part, f"command.{position}") from None
-            for name in names:
-                if name not in PLACEHOLDERS and name not in self.parameters:
-                    known = ", ".join((*PLACEHOLDERS, *self.parameters))
-                    raise refuse(f"placeholder must be one of {known}", name, f"command.{position}")
 
     def _check_metric(self) -> None:
         arm, table = self.arm, "search" if self.search else "claim"

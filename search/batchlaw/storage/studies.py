@@ -18,6 +18,7 @@ from sqlalchemy import Connection, func, select
 from batchlaw.errors import StorageError, StudyError
 from batchlaw.recipe.space import cells
 from batchlaw.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
+from batchlaw.storage.engine import open_storage
 from batchlaw.storage.one_transaction import one_transaction
 from batchlaw.storage.optuna_internals import keep_brackets, study_storage
 from batchlaw.storage.retries import with_retries
@@ -124,6 +125,18 @@ def _formerly_named(connection: Connection, storage: RDBStorage, name: str) -> i
             lost[study_id] = storage.get_study_user_attrs(study_id).get(FORMERLY + name, "")
     latest = max(lost, key=lambda study_id: lost[study_id], default=None)
     return latest if latest is not None and lost[latest] else None
+
+
+def is_stored(url: str, name: str) -> bool:
+    """Whether a database has a study of this name, or formerly of this name; False if there is no such database."""
+    try:
+        storage = open_storage(url)
+    except StorageError:
+        return False
+    try:
+        return _is_stored(storage, name, new=False)
+    finally:
+        storage.engine.dispose()
 
 
 def _is_stored(storage: RDBStorage, name: str, *, new: bool) -> bool:

@@ -10,6 +10,7 @@ from batchlaw.spec import ASK, StudySpec, parse_spec, read_spec, tables_of
 from batchlaw.study.code import Code, check_objective, objective_name
 
 if TYPE_CHECKING:
+    from batchlaw.objectives.trial import TrainFunction
     from batchlaw.storage import StoredStudy
 
 _WITH_A_FILE = ("name", "trials", "objective")  # the keywords that may be given beside a study file
@@ -47,6 +48,27 @@ def check_budget(spec: StudySpec, trials: int | None) -> None:
         check_whole(trials, "trials", at_least=1)
 
 
+def check_program(spec: StudySpec, program: "TrainFunction", storage: str) -> None:
+    """Check that all that a new study varies reaches its program, at every batch size.
+
+    A study that is stored already may be of an earlier version, which did not ask for this.
+
+    Raises:
+        SpecError: something does not.
+    """
+    from batchlaw.objectives.program import Command
+    from batchlaw.recipe.arguments import check_arguments, check_reaches
+    from batchlaw.storage import is_stored
+
+    assert isinstance(program, Command)
+    try:
+        check_reaches(spec, program.contents)
+        check_arguments(spec, program.contents)
+    except SpecError:
+        if not is_stored(storage, spec.name):
+            raise
+
+
 def register_study(
     spec: StudySpec, code: Code, storage: str, *, trials: int | None, data_dir: Path | None, download: bool, new: bool
 ) -> "StoredStudy":
@@ -73,13 +95,14 @@ def register_study(
     from batchlaw.storage import open_storage, register
 
     check_space(spec)
-    if spec.user_code is not None and spec.objective != ASK:
-        code.load(spec)
+    program = code.load(spec) if spec.user_code is not None and spec.objective != ASK else None
     if spec.task is not None:
         from batchlaw.train.data import default_data_dir, prepare
 
         prepare(spec.task, data_dir or default_data_dir(), download=download)
     check_budget(spec, trials)
     claims = preregistration(spec.claim) if spec.claim is not None else None
+    if program is not None and spec.command is not None:
+        check_program(spec, program, storage)
     database = open_storage(storage, create=True)
     return register(database, spec, trials=trials, version=__version__, preregistration=claims, new=new)

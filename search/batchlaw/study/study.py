@@ -52,7 +52,19 @@ class Study(StudyResults):
         name: str | None = None,
         question: str | None = None,
         objective: "str | TrainFunction | None" = None,
-        command: list[str] | None = None,
+        command: Sequence[str | Mapping[str, Any]] | None = None,
+        folder: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
+        keep_runs: bool | None = None,
+        devices: int | None = None,
+        micro_batch_size: int | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        progress: Mapping[str, Any] | None = None,
+        diverged: Mapping[str, Any] | None = None,
+        out_of_memory: Mapping[str, Any] | None = None,
+        names: Mapping[str, Mapping[str, str]] | None = None,
+        score_command: Sequence[str | Mapping[str, Any]] | None = None,
         task: Mapping[str, Any] | None = None,
         train_size: int | None = None,
         tokens_per_example: int | None = None,
@@ -100,6 +112,18 @@ class Study(StudyResults):
             objective: your training function, which gets a `Trial` and returns its final metrics, or its name,
                 "module:function". A study without `objective`, `task` and `command` is for `ask` and `tell`.
             command: a program and its arguments, with hyperparameters in braces.
+            folder: where the program runs.
+            environment: variables that the program gets beside those of this process.
+            files: to write before the program starts, below "{run_dir}"; each with the file of its template.
+            keep_runs: False deletes the folder of a trial when it has ended well.
+            devices: that share a batch of the program.
+            micro_batch_size: the most examples that one of them computes at once.
+            metrics: where the metrics of the program are read; by default from lines of JSON.
+            progress: how far the program is.
+            diverged: by what a program is known to have diverged.
+            out_of_memory: by what a program is known to have had too little memory.
+            names: for a hyperparameter the program's own words for its values.
+            score_command: a program that scores what the program has trained.
             task: a built-in data set and network.
             train_size: training examples in an epoch; of your own training, a `task` knows its size. Needed where a
                 budget counts epochs.
@@ -139,7 +163,10 @@ class Study(StudyResults):
 
         path = None if file is None else Path(file)
         keywords = {
-            "name": name, "question": question, "objective": objective, "command": command, "task": task,
+            "name": name, "question": question, "objective": objective, "command": command, "folder": folder,
+            "environment": environment, "files": files, "keep_runs": keep_runs, "devices": devices,
+            "micro_batch_size": micro_batch_size, "metrics": metrics, "progress": progress, "diverged": diverged,
+            "out_of_memory": out_of_memory, "names": names, "score_command": score_command, "task": task,
             "train_size": train_size, "tokens_per_example": tokens_per_example, "budget": budget, "space": space,
             "parameters": parameters, "schedule": schedule, "search": search, "claim": claim, "metric": metric,
             "direction": direction, "trials": trials, "replicates": replicates,

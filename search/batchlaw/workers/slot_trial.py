@@ -117,6 +117,8 @@ class SlotTrial:
         with batched_writes(trial):
             for report in ended.unwritten:
                 trial.report(*report)
+            for name, value in ended.attributes.items():
+                trial.set_user_attr(name, value)
             if ended.record:
                 trial.set_user_attr(RESULT, ended.record)
             if ended.outcome not in (Outcome.COMPLETE, Outcome.PRUNED):  # these are states of Optuna's

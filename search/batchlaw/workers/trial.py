@@ -3,12 +3,14 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 
 from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned, TimeLimit
 from batchlaw.interrupts import Interrupts
@@ -36,6 +38,7 @@ class TrialOutcome:
     value: float | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
     reason: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)  # by the names of `results.attributes`
     unwritten: Sequence[tuple[float, int]] = ()  # value and number of the reports that are not in the database yet
 
 
@@ -124,7 +127,7 @@ def run_trials(
     checkpoint = None
     if runtime.checkpoint_dir is not None and spec.task is not None:
         checkpoint = Checkpoint(runtime.checkpoint_dir, configs, runtime.checkpoint_seconds)
-    began = time.perf_counter()
+    began, notes = time.perf_counter(), dict[str, Any]()
     try:
         with runtime.interrupts.armed(trial_seconds):
             if spec.user_code is None:
@@ -135,17 +138,26 @@ def run_trials(
                 scores = [each if isinstance(each, Diverged) else score_of(each, spec) for each in ended]
             else:
                 assert folder is not None
-                scores = [train_function(configs[0], spec, reporters[0], runtime, folder)]
+                scores = [
+                    train_function(
+                        configs[0], spec, reporters[0], runtime, folder, number=trials[0].number, notes=notes
+                    )
+                ]
         outcomes = [outcome_of(score, spec) for score in scores]
     except (Diverged, Pruned, TimeLimit) as ending:
         outcomes = [outcome_of(ending, spec)]
     except DeviceMemoryError as error:
         outcomes = [TrialOutcome(outcome=Outcome.OUT_OF_MEMORY, value=spec.chance, reason=str(error))] * len(trials)
+    except Exception:
+        with suppress(UpdateFinishedTrialError), batched_writes(trials[0]):
+            for name, value in notes.items():
+                trials[0].set_user_attr(name, value)
+        raise
     if checkpoint:
         checkpoint.remove()
     seconds = (time.perf_counter() - began) / len(trials)
     return [
-        with_facts(outcome, reporter, seconds, len(seeds))
+        with_facts(replace(outcome, attributes=notes), reporter, seconds, len(seeds))
         for outcome, reporter in zip(outcomes, reporters, strict=True)
     ]
 
