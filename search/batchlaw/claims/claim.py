@@ -20,7 +20,20 @@ if TYPE_CHECKING:  # pandas, SciPy and the database, which `import batchlaw` doe
 
 _POOLED = "pooled"  # in the place of a group's name
 _LEVELS = ("given", "value", "best", "low", "high", "status")
-_TOLD = ("title", "grade", "hypothesis", "statement", "verdict", "slope", "low", "high", "reason", "settles", "notes")
+_TOLD = (
+    "title",
+    "grade",
+    "hypothesis",
+    "statement",
+    "verdict",
+    "slope",
+    "low",
+    "high",
+    "reason",
+    "settles",
+    "notes",
+    "read",
+)
 _VERDICTS = ("hypothesis", "verdict", "slope", "low", "high", "p_value", "p_adjusted", "grade", "reason")
 
 
@@ -49,6 +62,7 @@ class Claim:
         settles: which further runs would settle it, or None where it is settled.
         notes: sentences on runs that have no score of their own, such as those that diverged; of a table also on what
             is missing, left out or merged.
+        read: which columns of a table were recognised by their names, in one line; empty where all were named.
         blocks: the findings with their evidence, for figures and reports; may change between versions.
     """
 
@@ -66,6 +80,7 @@ class Claim:
     reason: str
     settles: str | None
     notes: tuple[str, ...] = ()
+    read: str = ""
     blocks: "tuple[Block, ...]"
 
     @property
@@ -162,17 +177,25 @@ class Claim:
     @property
     def _lines(self) -> list[str]:
         settles = [f"would settle it: {self.settles}"] if self.settles else []
-        return [f"{self.statement}; {self.reason}", *settles, *(f"note: {note}" for note in self.notes)]
+        return [
+            f"{self.statement}; {self.reason}",
+            *settles,
+            *([f"read: {self.read}"] if self.read else ()),
+            *(f"note: {note}" for note in self.notes),
+        ]
 
 
 def claim(
     data: "pd.DataFrame | str | Path",
     *,
-    score: str | Sequence[str],
-    lr: str = "lr",
-    batch_size: str = "batch_size",
-    direction: str = "maximize",
+    score: str | Sequence[str] | None = None,
+    lr: str | None = None,
+    batch_size: str | None = None,
+    direction: str | None = None,
     seed: str | None = None,
+    error: str | None = None,
+    seeds: str | int | None = None,
+    tokens_per_example: str | float | None = None,
     by: str | Sequence[str] | None = None,
     average: str | Sequence[str] | None = None,
     where: str | None = None,
@@ -180,6 +203,9 @@ def claim(
     diverged_above: float | None = None,
     diverged_below: float | None = None,
     diverged_where: str | None = None,
+    epochs: Literal["last", "best"] = "last",
+    format: str | None = None,
+    table: int | str | Sequence[int] | None = None,
     alpha: float = 0.05,
     hypothesis: str = "H9",
     bootstrap_seed: int = 0,
@@ -194,12 +220,17 @@ def claim(
     where a column `state` or `status` tells.
 
     Args:
-        data: a DataFrame, or the path of a CSV or CSV.gz file; a row a run, or a row a cell with a score column a seed.
-        score: the column of the score, or several, a seed each (a list, or "a,b").
-        lr: the column of the learning rate; rates that agree to 2 % are one level.
-        batch_size: the column of the batch size, in examples.
-        direction: "maximize" or "minimize" the score.
-        seed: the column that names the seed of a row. Without it repeated rows are independent runs.
+        data: a DataFrame, or the path of a file; a row a run, or a row a cell with a score column a seed.
+        score: the column of the score, or several, a seed each (a list, or "a,b"); None: recognised by its name.
+        lr: the column of the learning rate, or an expression over columns, such as "base_lr * sqrt(batch_size / 128)";
+            None: recognised. Rates that agree to 2 % are one level.
+        batch_size: the column of the batch size, in examples, or an expression; None: recognised.
+        direction: "maximize" or "minimize" the score; None: told by the name of the score.
+        seed: the column that names the seed of a row; None: a column that is called so. Without one repeated rows are
+            independent runs.
+        error: the column of the standard error of the score, where a score is a mean.
+        seeds: how many seeds a score is the mean of: a number, or the column that says so.
+        tokens_per_example: a number or a column; batch sizes are then told in tokens.
         by: a column, or several; each of their levels is judged by itself, and the slopes are pooled.
         average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
             and seed may differ in no other hyperparameter.
@@ -209,6 +240,9 @@ def claim(
         diverged_above: runs with a score above this number diverged; of a score to minimize.
         diverged_below: runs with a score below this number diverged; of a score to maximize.
         diverged_where: an expression for the rows of runs that diverged, such as "grad_norm > 1e4".
+        epochs: of several rows of one run, a row an epoch, the "last" counts, or the "best".
+        format: of the file, such as "csv" or "wandb"; None: told by its content.
+        table: the number of the table in a page or workbook, from 1, or several.
         alpha: one less the confidence of every interval, and the level of every test.
         hypothesis: the one to judge; `batchlaw claim --list` shows them.
         bootstrap_seed: 0 or more; it changes nothing here, since no hypothesis on a table is judged by bootstraps.
@@ -229,28 +263,30 @@ def claim(
     """
     from batchlaw.claims.evidence import gather
     from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
-    from batchlaw.claims.tables import surfaces
+    from batchlaw.claims.tables import surfaces_of
     from batchlaw.claims.verdict import judge
     from batchlaw.tables.columns import Columns, check_statistics
-    from batchlaw.tables.reading import title_of
+    from batchlaw.tables.reading import read_runs
 
     name = hypothesis_named(hypothesis).name
     if name not in OF_A_TABLE:
         raise BatchlawError(f"a table can be judged on {', '.join(OF_A_TABLE)}", argument="hypothesis", got=hypothesis)
     check_statistics(alpha, bootstrap_seed)
-    columns = Columns.of(
-        lr=lr, batch_size=batch_size, score=score, seed=seed, by=by, average=average, direction=direction, where=where,
-        missing=missing, diverged_above=diverged_above, diverged_below=diverged_below,
-        diverged_where=diverged_where,
+    asked = Columns.of(
+        lr=lr, batch_size=batch_size, score=score, seed=seed, error=error, seeds=seeds,
+        tokens_per_example=tokens_per_example, by=by, average=average, direction=direction, where=where,
+        missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
+        epochs=epochs, format=format, table=table,
     )  # fmt: skip
-    parts, notes = surfaces(data, columns)
+    runs = read_runs(data, asked)
+    parts, notes = surfaces_of(runs)
     block = [
         (group, judge(gather(surface, seed=bootstrap_seed, alpha=alpha), [name], alpha=alpha))
         for group, surface in track(parts)
     ]
     return _claim(
-        [block], name, title=title_of(data), question="", score="score", grade="replicated",
-        direction="maximize" if columns.maximize else "minimize", notes=notes,
+        [block], name, title=runs.title, question="", score="score", grade="replicated",
+        direction="maximize" if runs.columns.maximize else "minimize", notes=notes, read=runs.columns.recognised,
     )  # fmt: skip
 
 

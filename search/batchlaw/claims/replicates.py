@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from batchlaw.errors import DataError
 from batchlaw.spec.knobs import KNOBS
 from batchlaw.stats.surface import Bools, Floats, Surface
-from batchlaw.tables.columns import Columns
+from batchlaw.tables.columns import KnownColumns
 from batchlaw.tables.reading import STATE
 from batchlaw.tables.spelling import typed
 
@@ -54,7 +54,7 @@ class Rows:
     diverged: Bools  # (n_rows, n_score_columns)
 
 
-def check_settings(table: pd.DataFrame, columns: Columns, cell: Indices, where: Callable[[int], str]) -> list[str]:
+def check_settings(table: pd.DataFrame, columns: KnownColumns, cell: Indices, where: Callable[[int], str]) -> list[str]:
     """Refuse rows of a cell that differ in a hyperparameter, and note other columns in which they differ.
 
     A column is a hyperparameter if it is called so, or if (nearly) all cells have the same levels of it: nobody gets
@@ -162,7 +162,7 @@ def averaged(rows: Rows, levels: Indices, where: Callable[[int], str]) -> Rows:
     return Rows(rows.cell[first], None if rows.seed is None else rows.seed[first], scores, diverged & ~np.isnan(scores))
 
 
-def numbered(rows: Rows, columns: Columns, where: Callable[[int], str]) -> tuple[Indices, bool, list[str]]:
+def numbered(rows: Rows, columns: KnownColumns, where: Callable[[int], str]) -> tuple[Indices, bool, list[str]]:
     """The number of each row within its cell.
 
     Args:

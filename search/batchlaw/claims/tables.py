@@ -13,8 +13,8 @@ from batchlaw.claims.divergence import suspects
 from batchlaw.claims.replicates import Rows, averaged, check_identical, check_settings, numbered
 from batchlaw.errors import DataError
 from batchlaw.stats.surface import Bools, Floats, Surface
-from batchlaw.tables.columns import Columns
-from batchlaw.tables.reading import read_runs
+from batchlaw.tables.columns import Columns, KnownColumns
+from batchlaw.tables.reading import ReadTable, read_runs
 
 _FEWEST_LEVELS = 3
 _SAME_RATE = 0.02  # a sweep writes .00391 and .00390625; no sweep has steps as small as this
@@ -40,7 +40,12 @@ def surfaces(data: pd.DataFrame | str | Path, columns: Columns) -> tuple[list[tu
         DataError: the table cannot be read; a grid has too few levels, or no replicates; one line.
         BatchlawError: an expression does not fit the columns.
     """
-    runs = read_runs(data, columns)
+    return surfaces_of(read_runs(data, columns))
+
+
+def surfaces_of(runs: ReadTable) -> tuple[list[tuple[Group, Surface]], tuple[str, ...]]:
+    """The surfaces of a table that was read, and notes, as `surfaces`."""
+    columns = runs.columns
     if columns.by:
         parts = [
             (dict(zip(columns.by, levels, strict=True)), part)
@@ -58,7 +63,7 @@ def surfaces(data: pd.DataFrame | str | Path, columns: Columns) -> tuple[list[tu
     return found, tuple(dict.fromkeys([*_counts(found, columns), *_suspected(found, columns), *notes]))
 
 
-def _surface_of(table: pd.DataFrame, columns: Columns, name: str) -> tuple[Surface, list[str]]:
+def _surface_of(table: pd.DataFrame, columns: KnownColumns, name: str) -> tuple[Surface, list[str]]:
     """One surface. A run that diverged counts with the worst finite score; a score that is missing is NaN.
 
     Several score columns, or rows told apart by the seed column, are the same seeds in every cell. Repeated rows
@@ -145,7 +150,7 @@ class _Levels:
         return [f"{what} that agree to {_SAME_RATE:.0%} are one level, such as {example}"]
 
 
-def _counts(parts: Sequence[tuple[Group, Surface]], columns: Columns) -> list[str]:
+def _counts(parts: Sequence[tuple[Group, Surface]], columns: KnownColumns) -> list[str]:
     """How many scores are missing and how many runs diverged, and where, if they lie on one side."""
     total = sum(surface.scores.size for _, surface in parts)
     missing = [np.isnan(surface.scores) for _, surface in parts]
@@ -158,7 +163,7 @@ def _counts(parts: Sequence[tuple[Group, Surface]], columns: Columns) -> list[st
     return notes
 
 
-def _suspected(parts: Sequence[tuple[Group, Surface]], columns: Columns) -> list[str]:
+def _suspected(parts: Sequence[tuple[Group, Surface]], columns: KnownColumns) -> list[str]:
     """That runs look diverged which nobody named, and what would name them."""
     if columns.average:  # means over runs, of which some may have diverged
         return []
@@ -176,7 +181,7 @@ def _suspected(parts: Sequence[tuple[Group, Surface]], columns: Columns) -> list
     ]
 
 
-def _place(parts: Sequence[tuple[Group, Surface]], masks: Sequence[Bools], columns: Columns) -> str:
+def _place(parts: Sequence[tuple[Group, Surface]], masks: Sequence[Bools], columns: KnownColumns) -> str:
     """Where all marked scores lie, if that is a group, or one side of the levels of a factor; else nothing."""
     marked = [(group, surface, mask) for (group, surface), mask in zip(parts, masks, strict=True) if mask.any()]
     told = []

@@ -27,6 +27,7 @@ from batchlaw.cli.tables import (
     is_file,
     of_a_file,
     show_notes,
+    show_read,
 )
 from batchlaw.errors import BatchlawError
 from batchlaw.study import Study
@@ -95,7 +96,7 @@ def claim(
     if is_file(data):
         found = judge(
             data,
-            **of_a_file(data, **columns),
+            **of_a_file(**columns),
             hypothesis=hypothesis or "H9",
             bootstrap_seed=bootstrap_seed,
             track=lambda groups: track(
@@ -110,6 +111,7 @@ def claim(
     else:
         for block in found.blocks:
             _show(block)
+        show_read(found.read)
         show_notes(found.notes)
     if html is not None:
         from batchlaw.figures.labels import Labels

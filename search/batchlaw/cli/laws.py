@@ -40,6 +40,7 @@ from batchlaw.cli.tables import (
     is_file,
     of_a_file,
     show_notes,
+    show_read,
 )
 from batchlaw.errors import BatchlawError
 from batchlaw.study import Study
@@ -93,7 +94,7 @@ def law(
     }  # fmt: skip
     question = ""
     if is_file(data):
-        found = law_of_table(data, **of_a_file(data, **columns), bootstrap_seed=bootstrap_seed)
+        found = law_of_table(data, **of_a_file(**columns), bootstrap_seed=bootstrap_seed)
     else:
         check_none_of_a_file(data, **columns)
         study = Study.open(data, storage)
@@ -104,6 +105,7 @@ def law(
     else:
         for part in found.strata:
             _show_law(part)
+        show_read(found.read)
         show_notes(found.notes)
         if any(part.fitted for part in found.strata) and not is_file(data):
             output.print(f"Another batch size:  batchlaw export {data} --for-batch-size B", soft_wrap=True)
@@ -156,7 +158,7 @@ def transfer(
     if is_file(data):
         if train:
             raise BatchlawError(f"--train: goes with a study, and {data} is a file")
-        options = of_a_file(data, **columns)
+        options = of_a_file(**columns)
         found = transfer_of_table(data, **options, bootstrap_seed=bootstrap_seed, reference_batch_size=reference)
     else:
         check_none_of_a_file(data, **columns)
@@ -170,6 +172,7 @@ def transfer(
     else:
         for part in found.strata:
             _show_transfer(part, metric, trained=train)
+        show_read(found.read)
         show_notes(found.notes)
     if html is not None:
         from batchlaw.figures.laws import transfer_figure

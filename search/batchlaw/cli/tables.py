@@ -13,9 +13,11 @@ from batchlaw.errors import BatchlawError
 StudyOrFileArgument = Annotated[
     str, typer.Argument(metavar="STUDY_OR_FILE", help="A study in the database, or a CSV or CSV.gz file of runs.")
 ]
-LrOption = Annotated[str | None, typer.Option("--lr", metavar="COL", help="Column of the learning rate; lr.")]
+LrOption = Annotated[
+    str | None, typer.Option("--lr", metavar="COL", help="Column of the learning rate, or an expression.")
+]
 BatchSizeOption = Annotated[
-    str | None, typer.Option("--batch-size", metavar="COL", help="Column of the batch size; batch_size.")
+    str | None, typer.Option("--batch-size", metavar="COL", help="Column of the batch size, or an expression.")
 ]
 ScoreOption = Annotated[
     str | None,
@@ -27,7 +29,7 @@ AverageOption = Annotated[
     typer.Option("--average", metavar="COL,…", help="Average over the levels of these, such as the weight decay."),
 ]
 DirectionOption = Annotated[
-    str | None, typer.Option("--direction", help="maximize (the default) or minimize the score.")
+    str | None, typer.Option("--direction", help="maximize or minimize the score; by its name.")
 ]
 WhereOption = Annotated[
     str | None, typer.Option("--where", metavar="EXPR", help="Rows to keep, such as 'depth == 2 and alpha < 1e-3'.")
@@ -61,14 +63,8 @@ def is_file(study_or_file: str) -> bool:
     return False
 
 
-def of_a_file(file: str, **options: Any) -> dict[str, Any]:
-    """The options that were given.
-
-    Raises:
-        BatchlawError: no score was named.
-    """
-    if options["score"] is None:
-        raise BatchlawError(f"--score: is required with {file}")
+def of_a_file(**options: Any) -> dict[str, Any]:
+    """The options that were given."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -83,3 +79,9 @@ def show_notes(notes: Sequence[str]) -> None:
     """Print what a reader must know about the runs."""
     for note in notes:
         output.print(f"note: {note}", soft_wrap=True, markup=False)
+
+
+def show_read(read: str) -> None:
+    """Print which columns of a table were recognised."""
+    if read:
+        output.print(f"read: {read}", soft_wrap=True, markup=False, style="dim")

@@ -46,6 +46,7 @@ class Law:
         fitted: the curves.
         noise_scale: the gradient noise scale that was measured in training.
         notes: of a table: sentences on what is missing, diverged, left out or merged in it.
+        read: which columns of a table were recognised by their names, in one line; empty where all were named.
     """
 
     title: str
@@ -60,6 +61,7 @@ class Law:
     fitted: FittedLaw | None = None
     noise_scale: NoiseScale | None = None
     notes: tuple[str, ...] = ()
+    read: str = ""
 
     @property
     def name(self) -> str:
@@ -194,7 +196,7 @@ class Law:
 
         `bounded` says that nothing is known of the exponent but the ends of its interval.
         """
-        names = ("title", "stratum", "grade", "exponent", "low", "high", "curve", "formula", "lack", "notes")
+        names = ("title", "stratum", "grade", "exponent", "low", "high", "curve", "formula", "lack", "notes", "read")
         critical, law = self.critical_batch_size, self.fitted
         bend = law.critical_batch_size if law else None
         record = {name: getattr(self, name) for name in names} | {
@@ -226,7 +228,7 @@ class Law:
 
     @property
     def _noted(self) -> list[str]:
-        return [f"note: {note}" for note in self.notes]
+        return [*([f"read: {self.read}"] if self.read else ()), *(f"note: {note}" for note in self.notes)]
 
     @property
     def _others(self) -> list[str]:

@@ -22,11 +22,14 @@ _FEWEST_SEEDS = 3  # one is scored, and those left have a deviation
 def law(
     data: "pd.DataFrame | str | Path",
     *,
-    score: str | Sequence[str],
-    lr: str = "lr",
-    batch_size: str = "batch_size",
-    direction: str = "maximize",
+    score: str | Sequence[str] | None = None,
+    lr: str | None = None,
+    batch_size: str | None = None,
+    direction: str | None = None,
     seed: str | None = None,
+    error: str | None = None,
+    seeds: str | int | None = None,
+    tokens_per_example: str | float | None = None,
     by: str | Sequence[str] | None = None,
     average: str | Sequence[str] | None = None,
     where: str | None = None,
@@ -34,6 +37,9 @@ def law(
     diverged_above: float | None = None,
     diverged_below: float | None = None,
     diverged_where: str | None = None,
+    epochs: Literal["last", "best"] = "last",
+    format: str | None = None,
+    table: int | str | Sequence[int] | None = None,
     optimizer: str = "sgd",
     alpha: float = 0.05,
     bootstrap_seed: int = 0,
@@ -41,13 +47,16 @@ def law(
     """How the best learning rate moves with the batch size, from a table of runs: a grid with several seeds.
 
     Args:
-        data: a DataFrame, or the path of a CSV or CSV.gz file; a row a run, or a row a cell with a score column a seed.
+        data: a DataFrame, or the path of a file; a row a run, or a row a cell with a score column a seed.
         score: the column of the score, or several, a seed each (a list, or "a,b"). What counts as missing and what as
-            diverged is said at `batchlaw.claim`.
-        lr: the column of the learning rate.
-        batch_size: the column of the batch size, in examples.
+            diverged, and how columns that are None are recognised, is said at `batchlaw.claim`.
+        lr: the column of the learning rate, or an expression over columns.
+        batch_size: the column of the batch size, in examples, or an expression.
         direction: "maximize" or "minimize" the score.
-        seed: the column that names the seed of a row. Without it repeated rows are independent runs.
+        seed: the column that names the seed of a row. Without one repeated rows are independent runs.
+        error: the column of the standard error of the score, where a score is a mean.
+        seeds: how many seeds a score is the mean of: a number, or the column that says so.
+        tokens_per_example: a number or a column; batch sizes are then told in tokens.
         by: a column, or several, such as the optimizer; each of their levels has its own law, in `strata`.
         average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
             and seed may differ in no other hyperparameter.
@@ -56,6 +65,9 @@ def law(
         diverged_above: runs with a score above this number diverged; of a score to minimize.
         diverged_below: runs with a score below this number diverged; of a score to maximize.
         diverged_where: an expression for the rows of runs that diverged.
+        epochs: of several rows of one run the "last" or the "best" counts, as for `batchlaw.claim`.
+        format: of the file; None: told by its content.
+        table: the number of the table in a page or workbook, from 1, or several.
         optimizer: of the runs, where no column of `by` is called so. It decides which curve with a critical batch size
             is tried beside a straight line.
         alpha: one less the confidence of every interval.
@@ -79,8 +91,9 @@ def law(
     """
     laws = _laws(
         data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
-        seed=seed, by=by, average=average, where=where, missing=missing, diverged_above=diverged_above,
-        diverged_below=diverged_below, diverged_where=diverged_where,
+        seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by, average=average, where=where,
+        missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
+        epochs=epochs, format=format, table=table,
     )  # fmt: skip
     return with_strata(laws, _best_score)
 
@@ -88,11 +101,14 @@ def law(
 def transfer(
     data: "pd.DataFrame | str | Path",
     *,
-    score: str | Sequence[str],
-    lr: str = "lr",
-    batch_size: str = "batch_size",
-    direction: str = "maximize",
+    score: str | Sequence[str] | None = None,
+    lr: str | None = None,
+    batch_size: str | None = None,
+    direction: str | None = None,
     seed: str | None = None,
+    error: str | None = None,
+    seeds: str | int | None = None,
+    tokens_per_example: str | float | None = None,
     by: str | Sequence[str] | None = None,
     average: str | Sequence[str] | None = None,
     where: str | None = None,
@@ -100,6 +116,9 @@ def transfer(
     diverged_above: float | None = None,
     diverged_below: float | None = None,
     diverged_where: str | None = None,
+    epochs: Literal["last", "best"] = "last",
+    format: str | None = None,
+    table: int | str | Sequence[int] | None = None,
     optimizer: str = "sgd",
     alpha: float = 0.05,
     bootstrap_seed: int = 0,
@@ -111,12 +130,15 @@ def transfer(
     other seeds than those tuned on. So the table needs three seeds or more, each of them in every cell.
 
     Args:
-        data: a DataFrame, or the path of a CSV or CSV.gz file, as for `law`.
+        data: a DataFrame, or the path of a file, as for `law`.
         score: the column of the score, or several, a seed each.
-        lr: the column of the learning rate.
-        batch_size: the column of the batch size, in examples.
+        lr: the column of the learning rate, or an expression over columns.
+        batch_size: the column of the batch size, in examples, or an expression.
         direction: "maximize" or "minimize" the score.
         seed: the column that names the seed of a row; needed where a cell has several rows.
+        error: the column of the standard error of the score, where a score is a mean.
+        seeds: how many seeds a score is the mean of: a number, or the column that says so.
+        tokens_per_example: a number or a column; batch sizes are then told in tokens.
         by: a column, or several; each of their levels has its own costs, in `strata`.
         average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
             and seed may differ in no other hyperparameter.
@@ -125,6 +147,9 @@ def transfer(
         diverged_above: runs with a score above this number diverged; of a score to minimize.
         diverged_below: runs with a score below this number diverged; of a score to maximize.
         diverged_where: an expression for the rows of runs that diverged.
+        epochs: of several rows of one run the "last" or the "best" counts, as for `batchlaw.claim`.
+        format: of the file; None: told by its content.
+        table: the number of the table in a page or workbook, from 1, or several.
         optimizer: of the runs, as for `law`.
         alpha: one less the confidence of every interval.
         bootstrap_seed: of the draws of optima from their sets, 0 or more.
@@ -146,8 +171,9 @@ def transfer(
     """
     laws = _laws(
         data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
-        seed=seed, by=by, average=average, where=where, missing=missing, diverged_above=diverged_above,
-        diverged_below=diverged_below, diverged_where=diverged_where,
+        seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by, average=average, where=where,
+        missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
+        epochs=epochs, format=format, table=table,
     )  # fmt: skip
     parts = []
     for found in laws:
@@ -167,14 +193,15 @@ def _laws(
     data: "pd.DataFrame | str | Path", optimizer: str, alpha: float, bootstrap_seed: int, **columns: Any
 ) -> list[Law]:
     """The law of each group."""
-    from batchlaw.claims.tables import surfaces
+    from batchlaw.claims.tables import surfaces_of
     from batchlaw.tables.columns import Columns, check_statistics
-    from batchlaw.tables.reading import title_of
+    from batchlaw.tables.reading import read_runs
 
     if optimizer not in FAMILIES:
         raise BatchlawError(f"must be one of {', '.join(FAMILIES)}", argument="optimizer", got=optimizer)
     check_statistics(alpha, bootstrap_seed)
-    parts, notes = surfaces(data, Columns.of(**columns))
+    runs = read_runs(data, Columns.of(**columns))
+    parts, notes = surfaces_of(runs)
     laws = []
     for group, grid in parts:
         # The same draws as for the slope of ε_opt(B) in `claim`.
@@ -185,8 +212,9 @@ def _laws(
         curve = bending(family if family in FAMILIES else optimizer)
         laws.append(
             Law(
-                title=title_of(data), stratum=group, grade="replicated", lack=lack, alpha=alpha, ridge=found,
+                title=runs.title, stratum=group, grade="replicated", lack=lack, alpha=alpha, ridge=found,
                 surface=surface, fitted=None if lack else law_of(found, curve, alpha=alpha), notes=notes,
+                read=runs.columns.recognised,
             )
         )  # fmt: skip
     return laws

@@ -74,6 +74,11 @@ class Transfer:
         return tuple(dict.fromkeys(note for part in (self, *self.strata) for note in part.law.notes))
 
     @property
+    def read(self) -> str:
+        """As `batchlaw.Law.read`."""
+        return self.law.read
+
+    @property
     def reference_batch_size(self) -> float:
         """The batch size whose tuned learning rate is moved, in examples."""
         return float(self.surface.given[self.reference])
@@ -137,6 +142,7 @@ class Transfer:
                 "means": self.means.to_dict("records"),
                 "unmeasured": self.unmeasured,
                 "notes": self.notes,
+                "read": self.read,
             }
         )
         return record | ({"strata": [part.as_dict() for part in self.strata]} if self.strata else {})
@@ -158,7 +164,7 @@ class Transfer:
         lines = [f"{rule.name}: mean cost {rule.regret}" for rule in self.rules]
         lines += [f"{name}: not measured; {reason}" for name, reason in self.unmeasured.items()]
         lines += [part._heading for part in self.strata if part.law.stratum != self.law.stratum]
-        return lines + [f"note: {note}" for note in self.notes]
+        return [*lines, *([f"read: {self.read}"] if self.read else ()), *(f"note: {note}" for note in self.notes)]
 
 
 def transfer_of_study(

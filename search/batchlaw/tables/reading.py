@@ -1,7 +1,8 @@
 """Results made elsewhere: a file or a DataFrame as runs whose scores are numbers, missing, or diverged."""
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
@@ -11,9 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from batchlaw.errors import DataError
+from batchlaw.errors import BatchlawError, DataError
+from batchlaw.expressions import Expression
 from batchlaw.stats.surface import Floats
-from batchlaw.tables.columns import Columns
+from batchlaw.tables.columns import Columns, KnownColumns
+from batchlaw.tables.recognition import known_columns
 from batchlaw.tables.spelling import MISSING, by_distinct, number, typed
 
 # Tools that store no infinity write the largest number of their type: MLflow 1.797e308, others float32's 3.4e38.
@@ -21,8 +24,11 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 # What Optuna, W&B, MLflow and Ray Tune write in their column `state` or `status`.
 STATE = ("state", "status")
+_POSITIVE = ("lr", "batch_size", "tokens_per_example", "error", "seeds")  # arguments whose columns are above 0 ...
+_MAY_MISS = ("error", "seeds")  # ... or empty
 _FINISHED = frozenset({"complete", "completed", "finished", "success", "succeeded", "terminated", "done"})
 _UNFINISHED = frozenset({"pruned", "running", "waiting", "scheduled", "pending", "paused", "queued", "stopped"})
+_EXPRESSION = re.compile(r"[-+*/()]|^[\d.]+(e[-+]?\d+)?$")  # what has signs, or is a number, is no name
 _FAILED = frozenset({"fail", "failed", "crashed", "killed", "error"})
 
 
@@ -41,7 +47,10 @@ class ReadTable:
 
     title: str
     table: pd.DataFrame
+    columns: KnownColumns  # what its columns mean; of an expression its text is the name of a column
     notes: tuple[str, ...]  # what was left out, as sentences
+    error: str | None  # the column with the standard error of the score, floats
+    n_seeds: str | int | None  # how many seeds a score is the mean of, or the column that says so
 
 
 def read_runs(data: pd.DataFrame | str | Path, columns: Columns) -> ReadTable:
@@ -58,29 +67,57 @@ def read_runs(data: pd.DataFrame | str | Path, columns: Columns) -> ReadTable:
     if not isinstance(data, pd.DataFrame | str | PathLike):
         raise DataError(f"must be a DataFrame or the path of a file, not {type(data).__name__}", argument="data")
     title, table = title_of(data), data if isinstance(data, pd.DataFrame) else _read_csv(Path(data))
-    wanted = columns.named
+    if table.empty:
+        raise DataError(f"{title} has no rows", argument="data")
+    known = known_columns(table, title, columns, None)
+    table = _with_expressions(table, title, known)
+    wanted = known.named
     for argument, names in wanted.items():
         for name in names:
             _check_column(table, title, argument, name)
-    if table.empty:
-        raise DataError(f"{title} has no rows", argument="data")
     if columns.where is not None:
         table = table[columns.where.rows(_Typed(table, title), len(table))]
         if table.empty:
             raise DataError(f"no row of {title} is left", argument="where", got=columns.where.text)
-    table, failed, notes = _without_unfinished(table, columns)
+    table, failed, notes = _without_unfinished(table, known)
     for argument in ("seed", "by", "average"):
         for name in wanted[argument]:
             _check_filled(table, title, argument, name)
             table = table.assign(**{name: typed(table[name])})
-    numbers = {name: _numbers(table, title, name) for name in (columns.lr, columns.batch_size)}
-    for name, values in numbers.items():
+    numbers = {argument: _numbers(table, title, name) for argument in _POSITIVE for name in wanted[argument]}
+    for argument, values in numbers.items():
+        name = wanted[argument][0]
         bad = ~(np.isfinite(values) & (values > 0))
+        if argument in _MAY_MISS:
+            bad &= ~np.isnan(values)
         if bad.any():
             raise DataError(f"column {name!r} of {title}: {_held(table, name, bad)}; must be above 0")
-    scores = {name: _numbers(table, title, name).copy() for name in columns.score}  # a view of the table else
-    notes += _name_diverged(scores, failed, table, title, columns)
-    return ReadTable(title, table.assign(**numbers, **scores), tuple(notes))
+    scores = {name: _numbers(table, title, name).copy() for name in known.score}  # a view of the table else
+    notes += _name_diverged(scores, failed, table, title, known)
+    table = table.assign(**{wanted[argument][0]: values for argument, values in numbers.items()}, **scores)
+    if known.tokens_per_example is not None:
+        tokens = known.tokens_per_example
+        name = f"{known.batch_size} in tokens"
+        table = table.assign(**{name: table[known.batch_size] * (table[tokens] if isinstance(tokens, str) else tokens)})
+        known = replace(known, batch_size=name)
+    return ReadTable(title, table, known, tuple(notes), known.error, known.n_seeds)
+
+
+def _with_expressions(table: pd.DataFrame, title: str, columns: KnownColumns) -> pd.DataFrame:
+    """With the value of each expression that was named in place of a column, under its text.
+
+    Raises:
+        BatchlawError: it does not fit the columns.
+    """
+    for argument, name in {"lr": columns.lr, "batch_size": columns.batch_size}.items():
+        if name in table.columns or not _EXPRESSION.search(name):
+            continue
+        expression = Expression.parse(name, argument)
+        value = np.broadcast_to(np.asarray(expression.evaluate(_Typed(table, title))), (len(table),))
+        if value.dtype != float:
+            raise BatchlawError("must be a number", argument=argument, got=name)
+        table = table.assign(**{name: value})
+    return table
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -24,7 +24,13 @@ MLFLOW = {
     "lr": "params.lr", "batch_size": "params.batch_size", "seed": "params.seed", "score": "metrics.val_loss",
     "direction": "minimize",
 }  # fmt: skip
-OPTUNA = {"lr": "params_lr", "batch_size": "params_batch_size", "seed": "user_attrs_seed", "score": "value"}
+OPTUNA = {
+    "lr": "params_lr",
+    "batch_size": "params_batch_size",
+    "seed": "user_attrs_seed",
+    "score": "value",
+    "direction": "maximize",
+}
 
 
 def surface_of(data, **columns):
@@ -309,9 +315,9 @@ def test_a_wrong_option_is_one_line(changes, line):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"score": "lr"}, "score: got 'lr'; is named by lr, too"),
-        ({"batch_size": "lr"}, "batch_size: got 'lr'; is named by lr, too"),
-        ({"seed": "lr"}, "seed: got 'lr'; is named by lr, too"),
+        ({"score": "lr", "lr": "lr"}, "score: got 'lr'; is named by lr, too"),
+        ({"batch_size": "lr", "lr": "lr"}, "batch_size: got 'lr'; is named by lr, too"),
+        ({"seed": "lr", "lr": "lr"}, "seed: got 'lr'; is named by lr, too"),
         ({"score": "acc,acc"}, "score: got 'acc'; is named by score, too"),
         ({"by": "seed"}, "by: got 'seed'; is named by seed, too"),
         ({"by": "net", "average": "net"}, "average: got 'net'; is named by by, too"),
@@ -342,7 +348,7 @@ def test_a_column_that_stands_twice_is_refused_if_it_is_asked_for(tmp_path):
     with pytest.raises(DataError, match=r"score: got 'acc'; twice.csv.gz has several columns of this name"):
         claim(TABLES / "twice.csv.gz", **NAMES)
     with pytest.raises(DataError, match=r"column: got 'acc'; twice.csv.gz has several columns of this name"):
-        claim(TABLES / "twice.csv.gz", score="seed", where="acc > 0")
+        claim(TABLES / "twice.csv.gz", score="seed", direction="maximize", where="acc > 0")
     (tmp_path / "others.csv").write_text(
         "lr,batch_size,seed,note,acc,note\n" + "\n".join(",".join([*row[:3], "", row[3], ""]) for row in sweep().values)
     )

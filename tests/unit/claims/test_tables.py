@@ -61,10 +61,11 @@ def test_the_verdict_does_not_depend_on_the_order_of_rows(tmp_path, table, seed)
 
 
 def test_repeated_rows_are_paired_only_where_a_column_names_their_seed(tmp_path, table):
-    assert not read(tmp_path, table)[0].paired
+    assert read(tmp_path, table)[0].paired
+    assert not read(tmp_path, table.rename(columns={"seed": "unnamed"}))[0].paired
     wide = table.pivot(index=["lr", "batch"], columns="seed", values="score").reset_index()
     wide.columns = ["lr", "batch", "s0", "s1", "s2"]
-    (found,) = read(tmp_path, wide, score="s0, s1, s2")
+    (found,) = read(tmp_path, wide, score="s0, s1, s2", direction="maximize")
     assert found.paired and found.n_replicates == 3
 
 
@@ -113,7 +114,7 @@ BAD = [
     (lambda t: t[t["lr"] == t["lr"][0]], {}, ["'lr'", "too few levels, 1"]),
     (lambda t: t[t["batch"] < 8], {}, ["'batch'", "too few levels, 2"]),
     (lambda t: t[t["seed"] == 0], {}, ["one score a cell", "replicates"]),
-    (lambda t: t.drop(index=[0]), {}, ["2 to 3 rows", "batch = 2", "see seed"]),
+    (lambda t: t.drop(index=[0]).rename(columns={"seed": "unnamed"}), {}, ["2 to 3 rows", "batch = 2", "see seed"]),
     (lambda t: t.assign(seed=0), {"seed": "seed"}, ["seed: got 'seed'", "3 have lr", "does not tell"]),
     (lambda t: t.assign(score=np.nan), {}, ["no score is a finite number"]),
     (lambda t: t.assign(score=np.inf), {}, ["no score is a finite number"]),

@@ -65,7 +65,7 @@ def test_the_middle_batch_size_is_the_reference_of_a_table(sqrt_table):
 
 def test_a_cost_needs_three_known_seeds(sqrt_table):
     with pytest.raises(DataError, match="seed: is needed, or a narrower `where`, since a cell has several rows"):
-        transfer(sqrt_table, **(COLUMNS | {"seed": None}))
+        transfer(sqrt_table.drop(columns="seed"), **(COLUMNS | {"seed": None}))
     with pytest.raises(DataError, match="the table has 2 seeds; a cost needs 3"):
         transfer(sqrt_table, **COLUMNS, where="seed < 2")
 

@@ -1,0 +1,220 @@
+"""What people and tools call the columns of a table of runs. The one place for such names.
+
+A name is split into lower-case words: `config/batchSize` is config, batch, size. Words of the part of a configuration
+that a column comes from, such as `config` or `optimizer`, tell nothing more and are ignored.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+_GROUPS = frozenset({
+    "config", "configs", "cfg", "param", "params", "parameter", "parameters", "hparam", "hparams", "hyperparams",
+    "hyperparameters", "hp", "optimizer", "optim", "opt", "trainer", "training", "args", "user", "attrs", "solver",
+})  # fmt: skip
+# A column of a configuration, as MLflow, Ray Tune, W&B, Lightning, Optuna, scikit-learn and Syne Tune name it.
+_OF_INPUTS = re.compile(
+    r"^(params?|config|hparams?|hyperparam\w*|hp|args|cfg)[._/]|^(user_attrs_params|param)_", re.IGNORECASE
+)
+# A column that a run logged while it trained: its last learning rate says nothing of its peak.
+_LOGGED = re.compile(r"^(metrics?[._/]|train/|lr[-/]|charts/|summary[._/]|perf/)", re.IGNORECASE)
+
+_RATE = (("learning", "rate"), ("learningrate",), ("lr",), ("lrate",), ("η",), ("eta",), ("step", "size"))
+_RATE_FIRST = frozenset({"peak", "max", "maximum", "effective"})
+_RATE_NEXT = frozenset({"base", "initial", "init", "start", "starting", "default"})
+_NO_RATE = frozenset({
+    "min", "minimum", "final", "end", "decay", "schedule", "scheduler", "warmup", "mult", "multiplier", "factor", "log",
+    "log2", "log10", "ratio", "last", "cosine", "embedding", "head", "backbone",
+})  # fmt: skip
+_BATCH = (("batch", "size"), ("batchsize",), ("bsz",), ("bs",), ("minibatch",), ("batch",), ("b",))
+_WHOLE = frozenset({"global", "total", "effective", "overall"})
+_PART = frozenset({"per", "device", "devices", "gpu", "local", "rank", "worker", "micro", "core", "replica"})
+_OF_BATCH = _WHOLE | _PART | {
+    "train", "mini", "n", "size", "in", "tokens", "examples", "samples", "sequences", "images", "seqs",
+}  # fmt: skip
+
+# Metrics whose smaller, and whose larger, values are better.
+_SMALLER = frozenset({
+    "loss", "losses", "nll", "error", "err", "errors", "rmse", "mae", "mse", "mape", "rmsle", "perplexity", "ppl",
+    "fid", "kid", "bpb", "bpc", "bpd", "wer", "cer", "xent", "crossentropy", "entropy", "logloss", "regret", "brier",
+    "ece", "misclassification", "deviance", "cost", "lpips", "nats",
+})  # fmt: skip
+_LARGER = frozenset({
+    "acc", "accs", "accuracy", "accuracies", "auc", "auroc", "auprc", "rocauc", "f1", "f1score", "bleu", "return",
+    "returns", "reward", "rewards", "score", "top1", "top5", "r2", "r²", "dice", "iou", "miou", "map", "precision",
+    "recall", "psnr", "ssim", "rouge", "mcc", "kappa", "elo", "winrate", "mrr", "ndcg", "likelihood", "spearman",
+    "pearson", "specificity", "sensitivity", "chrf", "meteor",
+})  # fmt: skip
+_NEGATED = frozenset({"neg", "negative", "minus"})
+_LOSSES = frozenset({"loss", "losses", "nll", "xent", "crossentropy", "entropy", "logloss", "bpb", "bpc"})
+_HELD_OUT = frozenset({"val", "valid", "validation", "dev", "eval", "evaluation", "heldout", "holdout"})
+_FINAL, _BEST = frozenset({"final", "last", "end"}), frozenset({"best", "min", "max", "minimum", "maximum"})
+_PLAIN = frozenset({"mean", "avg", "average", "of", "epoch", "value", "values", "the", "metrics", "metric", "summary"})
+_NO_SCORE = frozenset({
+    "std", "sd", "stdev", "stddev", "stderr", "sem", "se", "ci", "low", "high", "lower", "upper", "rank", "time",
+    "seconds", "secs", "target", "threshold", "weight", "weights", "scale", "coef", "coefficient", "fn", "function",
+    "type", "name", "grad", "aux", "spread", "range", "margin", "difference", "diff", "gap", "delta", "initial", "init",
+    "per", "penalty", "reduction", "smoothing", "spike", "params", "runtime", "count", "untrained", "regularization",
+    "epsilon",
+})  # fmt: skip
+_COSTS = frozenset({
+    "steps", "step", "epochs", "epoch", "samples", "examples", "tokens", "iterations", "iters", "updates", "time",
+    "hours", "seconds",
+})  # fmt: skip
+_ENDS = frozenset({"target", "converge", "convergence", "threshold", "solve", "reach"})
+_UNTOLD = frozenset({"value", "values", "objective", "result", "metric", "mean", "avg", "average", "y"})
+_SEED = re.compile(r"^((\w+_)?(seed|seeds)|random_state|rng|replicate|replica|rep|repeat|repetition)$")
+# Columns of one metric for several seeds: their names differ by a number that follows such a word, or a separator.
+_NUMBERED = re.compile(
+    r"(?P<stem>.*?)(?P<mark>[\s._/-]*(?:seed|run|rep|repeat|replicate|trial|s|r)[\s._=#-]*|[\s._/-]+)\d+", re.IGNORECASE
+)
+_ERROR = (("sem",), ("stderr",), ("std", "err"), ("std", "error"), ("standard", "error"), ("se",))
+
+Better = Literal["smaller", "larger"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the name of a score column tells."""
+
+    better: Better | None
+    rank: tuple[int, ...]  # of several scores the one of the lowest rank is meant
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """The words of a name, in lower case, without what stands in brackets."""
+    bare = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", name) if not name.startswith(("(", "[")) else name
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", bare)
+    return tuple(word.lower() for word in re.findall(r"[^\W_]+", spaced))
+
+
+def is_input(name: str) -> bool:
+    """Whether a tool marks the column as part of a configuration."""
+    return _OF_INPUTS.match(name) is not None
+
+
+def rate_rank(name: str) -> tuple[int, ...] | None:
+    """How well a name fits the learning rate, lower is better; None where it is none."""
+    words = words_of(name)
+    for pattern in _RATE:
+        others = _without(words, pattern)
+        if others is None:
+            continue
+        others -= _GROUPS | {"train"}
+        if others & _NO_RATE or (pattern in (("eta",), ("η",), ("step", "size")) and others):
+            return None
+        if not others:
+            kind = 0
+        elif others <= _RATE_FIRST | _RATE_NEXT:
+            kind = 1 if others & _RATE_FIRST else 2
+        elif words[-len(pattern) :] == pattern:
+            kind = 3  # such as that of the actor
+        else:
+            return None
+        return (int(_LOGGED.match(name) is not None), kind, int(not is_input(name)))
+    return None
+
+
+def batch_rank(name: str) -> tuple[int, ...] | None:
+    """How well a name fits the batch size, lower is better; None where it is none."""
+    words = words_of(name)
+    for pattern in _BATCH:
+        others = _without(words, pattern)
+        if others is None:
+            continue
+        others -= _GROUPS
+        if (pattern == ("b",) and others) or not others <= _OF_BATCH:
+            return None
+        kind = 3 if others & _PART else 0 if others & _WHOLE else 1 if pattern != ("batch",) or not others else 2
+        return (kind, int(_LOGGED.match(name) is not None), int(not is_input(name)))
+    return None
+
+
+def is_per_device(name: str) -> bool:
+    """Whether a batch size is that of one device or one micro-batch."""
+    return bool(set(words_of(name)) & _PART)
+
+
+def _without(words: tuple[str, ...], pattern: tuple[str, ...]) -> set[str] | None:
+    """The words beside those of a pattern, which follow one another; None where they do not."""
+    for start in range(len(words) - len(pattern) + 1):
+        if words[start : start + len(pattern)] == pattern:
+            return {*words[:start], *words[start + len(pattern) :]}
+    return None
+
+
+def metric_of(name: str) -> Metric | None:
+    """What a name tells of a score; None where it is that of something else.
+
+    Ranks: held-out data before test data, no word, and training data; the final value before the best; losses before
+    other metrics, since they are smooth; names with fewer further words.
+    """
+    if is_input(name):
+        return None
+    words = words_of(_stem(name) or name)
+    told, known = set(words), _SMALLER | _LARGER
+    if words and words[0] in _COSTS and ("to" in words or told & _ENDS):
+        return Metric("smaller", (4, 0, 0, 0))
+    if words[-2:] == ("top", "1") or words[-2:] == ("top", "5"):
+        told = told - {"1", "5", "top"} | {"top1"}
+    if not told & known or told & _NO_SCORE:
+        return None
+    # "accuracy score", "mean squared error": the first word that is a metric, save for the general ones.
+    metrics = [word for word in [*words, *told] if word in known]
+    metric = next((word for word in metrics if word not in ("score", "mean", "cost")), metrics[0])
+    better: Better = "smaller" if metric in _SMALLER else "larger"
+    if told & _NEGATED:
+        better = "larger" if better == "smaller" else "smaller"
+    split = 0 if told & _HELD_OUT else 1 if "test" in told else 3 if told & {"train", "training"} else 2
+    stage = 0 if told & _FINAL else 2 if told & _BEST else 1
+    kinds = known | _HELD_OUT | _FINAL | _BEST | _PLAIN | _GROUPS | _NEGATED | {"test", "train", "to"}
+    return Metric(better, (split, 0 if metric in _LOSSES else 1, len(told - kinds), stage))
+
+
+def is_untold(name: str) -> bool:
+    """Whether a name says that this is the result, and not of what kind, as Optuna's `value`."""
+    return bool(set(words_of(name)) & _UNTOLD) and not is_input(name) and not set(words_of(name)) & _NO_SCORE
+
+
+def is_cost(name: str) -> bool:
+    """Whether a name counts steps, examples or the like, which is a score where a target was given."""
+    words = words_of(name)
+    return len(words) == 1 and words[0] in _COSTS
+
+
+def is_target(name: str) -> bool:
+    """Whether a column tells the target that runs were trained to."""
+    return bool(set(words_of(name)) & {"target", "threshold"})
+
+
+def is_seed(name: str) -> bool:
+    """Whether a column says that it is the seed."""
+    return _SEED.match("_".join(word for word in words_of(name) if word not in _GROUPS)) is not None
+
+
+def is_error(name: str) -> bool:
+    """Whether a column says that it is a standard error."""
+    words = words_of(name)
+    return any(words[-len(pattern) :] == pattern or words[: len(pattern)] == pattern for pattern in _ERROR)
+
+
+def _stem(name: str) -> str | None:
+    found = _NUMBERED.fullmatch(name)
+    if found is None or words_of(found["stem"])[-1:] in (("top",), ("hit",), ("hits",)):
+        return None
+    return found["stem"] or found["mark"]
+
+
+def seeds_of_one(names: list[str]) -> dict[str, tuple[str, ...]]:
+    """Columns whose names differ by a number, by what they have in common: one metric for several seeds."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        stem = _stem(name)
+        if stem is not None:
+            found.setdefault(stem.strip(), []).append(name)
+    return {stem: tuple(several) for stem, several in found.items() if len(several) > 1}
+
+
+def is_seed_number(stem: str) -> bool:
+    """Whether columns of this stem are the score of each seed, though no metric is named: `seed 1337`, `seed 1338`."""
+    return set(words_of(stem)) in ({"seed"}, {"run"}, {"rep"}, {"replicate"}, {"repeat"})

@@ -1,0 +1,192 @@
+"""Which columns of a table are the learning rate, the batch size, the score and the seed, where nobody named them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+
+import pandas as pd
+
+from batchlaw.errors import BatchlawError, DataError
+from batchlaw.tables import names
+from batchlaw.tables.columns import Columns, KnownColumns
+from batchlaw.tables.spelling import number
+
+_MOST_NAMED = 8  # columns that a question lists
+_NAMES = {"lr": "learning rate", "batch_size": "batch size", "score": "score", "seed": "seed"}
+
+
+def known_columns(table: pd.DataFrame, title: str, asked: Columns, better: tuple[bool, str] | None) -> KnownColumns:
+    """The columns of a table, as named, else as recognised by their names.
+
+    Args:
+        table: all its rows, as text or numbers.
+        title: of the table.
+        asked: what is asked for.
+        better: whether larger scores are better and where that is said, where the page of the table tells.
+
+    Raises:
+        DataError: there is no column for what is needed, or several that fit as well; the line names them.
+        BatchlawError: the direction is not told; or a bound of divergence does not go with it.
+    """
+    taken = {name for argument, several in asked.named.items() for name in several}
+    candidates = _Candidates(table, title, taken)
+    told: list[str] = []
+
+    def said(argument: str, name: str, more: str = "") -> str:
+        told.append(f"{_NAMES[argument]} is {name}{more}")
+        taken.add(name)
+        return name
+
+    lr = asked.lr or said("lr", candidates.ranked("lr", names.rate_rank))
+    batch_size = asked.batch_size
+    if batch_size is None:
+        batch_size = candidates.ranked("batch_size", names.batch_rank)
+        per_device = " (of one device; an expression such as 'per_device * devices' tells the whole batch)"
+        said("batch_size", batch_size, per_device if names.is_per_device(batch_size) else "")
+    score, others = (asked.score, ()) if asked.score else candidates.scores()
+    maximize = asked.maximize
+    if maximize is None:
+        maximize, source = _direction(score, asked, better)
+        which = f"{'larger' if maximize else 'smaller'} is better{source}"
+        if asked.score:
+            told.append(f"of {score[0]} {which}")
+        else:
+            beside = f"; also there: {', '.join(others)}" if others else ""
+            said("score", _several(score), f" ({which}{beside})")
+    elif not asked.score:
+        said("score", _several(score), f" (also there: {', '.join(others)})" if others else "")
+    taken.update(score)
+    seed = asked.seed
+    if seed is None and len(score) == 1 and (found := candidates.seed(asked.n_seeds)):
+        seed = said("seed", found)
+    error = asked.error
+    if error is None and len(score) == 1 and (found := candidates.error()):
+        error = found
+        told.append(f"its standard error is {error}")
+    values = {field.name: getattr(asked, field.name) for field in fields(asked)}
+    known = KnownColumns(
+        **values | {
+            "lr": lr, "batch_size": batch_size, "score": score, "maximize": maximize, "seed": seed, "error": error,
+            "recognised": ", ".join(told),
+        }
+    )  # fmt: skip
+    known.check()
+    return known
+
+
+def _several(score: Sequence[str]) -> str:
+    return score[0] if len(score) == 1 else f"{score[0]} … {score[-1]}, {len(score)} seeds,"
+
+
+def _direction(score: Sequence[str], asked: Columns, better: tuple[bool, str] | None) -> tuple[bool, str]:
+    """Whether larger is better, and where that is said if not by the name.
+
+    Raises:
+        BatchlawError: nothing tells.
+    """
+    for name in score:
+        metric = names.metric_of(name)
+        if metric is not None and metric.better is not None:
+            return metric.better == "larger", ""
+    if all(map(names.is_cost, score)):
+        return False, ""
+    if asked.diverged_above is not None or asked.diverged_below is not None:
+        return asked.diverged_below is not None, ""
+    if better is not None:
+        return better[0], f", by {better[1]}"
+    raise BatchlawError(
+        f"is needed, minimize or maximize: the name {score[0]!r} does not tell which is better", argument="direction"
+    )
+
+
+class _Candidates:
+    """The columns that are not taken yet."""
+
+    def __init__(self, table: pd.DataFrame, title: str, taken: set[str]) -> None:
+        self._table, self._title, self._taken = table, title, taken
+        self._distinct: dict[str, int | None] = {}
+
+    @property
+    def _free(self) -> list[str]:
+        return [str(name) for name in dict.fromkeys(self._table.columns) if name not in self._taken]
+
+    def _levels(self, name: str) -> int | None:
+        """How many distinct numbers a column has; None where it stands twice, or most cells hold other things."""
+        if name not in self._distinct:
+            column, found = self._table[name], None
+            if isinstance(column, pd.Series):
+                known = column.drop_duplicates()
+                values = [number(str(cell).strip()) for cell in known if not pd.isna(cell)]
+                read = {value for value in values if value is not None and value == value}
+                found = len(read) if len(read) > len([value for value in values if value is None]) else None
+            self._distinct[name] = found
+        return self._distinct[name]
+
+    def ranked(self, argument: str, rank: Callable[[str], tuple[int, ...] | None]) -> str:
+        """The column that fits best by its name; one that varies is preferred to one that does not.
+
+        Raises:
+            DataError: none does, or two do equally.
+        """
+        found = sorted(
+            ((self._levels(name) or 0) < 2, how, name)
+            for name in self._free
+            if (how := rank(name)) is not None and (self._levels(name) or self._is_twice(name))
+        )
+        if not found:
+            raise self._none(argument)
+        best = [name for constant, how, name in found if (constant, how) == found[0][:2]]
+        if len(best) > 1:
+            raise self._several(argument, best)
+        return best[0]
+
+    def _is_twice(self, name: str) -> bool:
+        return isinstance(self._table[name], pd.DataFrame)  # refused later, with its name
+
+    def scores(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The column of the score, or the columns of one metric for several seeds; and other metrics that are there.
+
+        Raises:
+            DataError: no column is a score, or several are that nothing tells apart.
+        """
+        free = [name for name in self._free if self._levels(name) or self._is_twice(name)]
+        varied = [name for name in free if (self._levels(name) or 2) > 1]
+        of_seeds = names.seeds_of_one(varied)
+        single = {stem: several for stem, several in of_seeds.items() if names.metric_of(several[0])}
+        grouped = {name for several in single.values() for name in several}
+        found = sorted(
+            [(metric.rank, (name,)) for name in varied if name not in grouped and (metric := names.metric_of(name))]
+            + [(metric.rank, several) for several in single.values() if (metric := names.metric_of(several[0]))]
+        )
+        if not found:
+            found = [((0,), several) for stem, several in of_seeds.items() if names.is_seed_number(stem)]
+        if not found:
+            found = [((0,), (name,)) for name in varied if names.is_untold(name) and not names.is_seed(name)]
+        if not found and any(map(names.is_target, self._free)):
+            found = [((0,), (name,)) for name in varied if names.is_cost(name)]
+        if not found:
+            raise self._none("score")
+        best = [several for rank, several in found if rank == found[0][0]]
+        if len(best) > 1:
+            raise self._several("score", [several[0] for several in best])
+        return best[0], tuple(several[0] for rank, several in found if several != best[0])[:_MOST_NAMED]
+
+    def seed(self, n_seeds: object) -> str | None:
+        """The column that says that it is the seed; None where none does, or the only one is the same in all rows."""
+        found = [name for name in self._free if names.is_seed(name) and self._table[name].nunique() > 1]
+        found.sort(key=lambda name: len(names.words_of(name)))
+        return found[0] if found and n_seeds is None else None
+
+    def error(self) -> str | None:
+        """The only column that says that it is a standard error."""
+        found = [name for name in self._free if names.is_error(name) and self._levels(name)]
+        return found[0] if len(found) == 1 else None
+
+    def _none(self, argument: str) -> DataError:
+        shown = [str(name) for name in self._table.columns]
+        more = f" and {len(shown) - _MOST_NAMED} more" if len(shown) > _MOST_NAMED else ""
+        what = f"{self._title} has no column that is called a {_NAMES[argument]}"
+        return DataError(f"{what}; it has {', '.join(shown[:_MOST_NAMED])}{more}", argument=argument)
+
+    def _several(self, argument: str, found: Sequence[str]) -> DataError:
+        what = f"{self._title} has several columns that may be the {_NAMES[argument]}"
+        return DataError(f"{what}: {', '.join(found)}", argument=argument)
