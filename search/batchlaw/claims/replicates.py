@@ -111,6 +111,12 @@ def check_settings(table: pd.DataFrame, columns: KnownColumns, cell: Indices, wh
     return [f"rows of one cell also differ in {' and '.join(noted)}"] if noted else []
 
 
+def is_label(name: str) -> bool:
+    """Whether a column is called as what tells where, when or by whom a run was made, how it ended, or its seed."""
+    text = name.lower()
+    return text in STATE or bool(_PROVENANCE.search(text) or _REPLICATE.search(_OF_INPUTS.sub("", text)))
+
+
 def _codes(values: NDArray[np.generic]) -> Indices:
     """A number for each distinct value, (n,); floats are compared to three digits."""
     if values.dtype.kind == "f":

@@ -105,6 +105,8 @@ def law(
     else:
         for part in found.strata:
             _show_law(part)
+        for line in found.together:
+            output.print(escape(line), soft_wrap=True)
         show_read(found.read)
         show_notes(found.notes)
         if any(part.fitted for part in found.strata) and not is_file(data):
@@ -237,7 +239,7 @@ def _show_transfer(part: "Transfer", metric: str, *, trained: bool) -> None:
         p = "" if rule.p_adjusted is None else f"{rule.p_adjusted:.2g}"
         grid.add_row(
             rule.name, f"{regret.difference:+.4f}", escape(f"[{regret.ci_low:+.4f}, {regret.ci_high:+.4f}]"),
-            f"{bound}{worst:.4f}", f"{part.surface.given[rule.worst]:g}", p,
+            f"{bound}{worst:.4f}", f"{part.given[rule.worst]:g}", p,
         )  # fmt: skip
     output.print(grid)
     for name, reason in part.unmeasured.items():

@@ -85,7 +85,7 @@ def law_figure(laws: Sequence[Law]) -> go.Figure | None:
 
 def transfer_figure(metric: str, transfer: Transfer) -> go.Figure:
     """The regret of each rule against batch size; the band is one standard error of the tuned score."""
-    figure, sizes = go.Figure(), transfer.surface.given.tolist()
+    figure, sizes = go.Figure(), transfer.given.tolist()
     figure.add_scatter(
         x=[*sizes, *sizes[::-1]], y=digits([*transfer.errors, *-transfer.errors[::-1]]), fill="toself",
         fillcolor=GRAY, opacity=0.25, mode="lines", line={"width": 0}, name="one standard error", hoverinfo="skip",
@@ -95,7 +95,7 @@ def transfer_figure(metric: str, transfer: Transfer) -> go.Figure:
             x=sizes, y=digits(rule.carried.regrets.mean(axis=1)), mode="lines+markers", name=rule.name,
             line={"color": color, "width": 1.5}, hovertemplate=f"{rule.name}: %{{y:.4f}} at %{{x}}<extra></extra>",
         )  # fmt: skip
-    reference = transfer.surface.given[transfer.reference]
+    reference = transfer.given[transfer.reference]
     where = f" ({transfer.law.name})" if transfer.law.name else ""
     subtitle = f"{words(metric)} lost where the rate tuned at {reference:g} is moved by a rule instead of tuned again"
     axis: dict[str, object] = {"title": {"text": "regret"}}

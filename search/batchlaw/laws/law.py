@@ -6,6 +6,8 @@ from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from batchlaw.errors import BatchlawError
 from batchlaw.results.interval import Interval
 from batchlaw.results.notebook import notebook_html
@@ -13,9 +15,11 @@ from batchlaw.results.plain import plain
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec.families import FAMILIES
 from batchlaw.stats.curves import MCCANDLISH, SURGE, Curve
+from batchlaw.stats.fitted_surface import FittedSurface
 from batchlaw.stats.law import FittedLaw
 from batchlaw.stats.noise import NoiseScale
 from batchlaw.stats.optimum import Ridge
+from batchlaw.stats.pooling import Pooled, pool
 from batchlaw.stats.surface import Surface
 
 if TYPE_CHECKING:
@@ -36,13 +40,15 @@ class Law:
         title: the name of the study or file.
         stratum: what tells it from the others, such as {"optimizer": "adam"}; empty where it is the only one.
         grade: "designed" for a designed study, "replicated" for a table of runs with several seeds, "fitted" for a
-            searched study: a curve through single runs, which is a guide and tests nothing.
+            table of single runs or a searched study: a smooth surface stands for the replicates.
         lack: what is missing for a law; None where there is one.
         alpha: one less the confidence of every interval.
         strata: the law of every stratum.
         records: the trials of the stratum; none of a table.
         ridge: ε_opt at each batch size.
-        surface: the scores, the batch size given and the learning rate tuned; None of a searched study.
+        surface: the scores, the batch size given and the learning rate tuned; None without replicates.
+        smooth: the surface through the single runs of a table.
+        pooled: the exponents of three strata or more put together.
         fitted: the curves.
         noise_scale: the gradient noise scale that was measured in training.
         notes: of a table: sentences on what is missing, diverged, left out or merged in it.
@@ -58,6 +64,8 @@ class Law:
     records: tuple[TrialRecord, ...] = ()
     ridge: Ridge | None = None
     surface: Surface | None = None
+    smooth: FittedSurface | None = None
+    pooled: Pooled | None = None
     fitted: FittedLaw | None = None
     noise_scale: NoiseScale | None = None
     notes: tuple[str, ...] = ()
@@ -183,7 +191,11 @@ class Law:
             lines.append(
                 f"gradient noise scale in training {noise.value:.3g} [{noise.ci_low:.3g}, {noise.ci_high:.3g}]"
             )
-        if self.grade == "fitted":
+        if self.smooth is not None:
+            lines.append(f"by a smooth surface through single runs, whose deviation from it is {self.smooth.noise:.2g}")
+            if self.smooth.guide:
+                lines.append(f"this is a guide and no test: {self.smooth.guide}")
+        elif self.grade == "fitted":
             lines.append("searched trials are a guide to a law and do not test it")
         return lines
 
@@ -208,15 +220,18 @@ class Law:
             "bend": {"curve": law.bent.curve.name, **asdict(bend)} if law and law.bent and bend else None,
             "prediction_error_octaves": law.errors if law else None,
             "scatter_octaves": law.fit.scatter if law else None,
+            "pooled": asdict(self.pooled) if self.pooled else None,
+            "noise": self.smooth.noise if self.smooth else None,
+            "guide": self.smooth.guide if self.smooth else None,
         }
         told: dict[str, Any] = plain(record)
         return told | ({"strata": [law.as_dict() for law in self.strata]} if self.strata else {})
 
     def __repr__(self) -> str:
-        return "\n  ".join([self._heading, *self.lines(), *self._others, *self._noted])
+        return "\n  ".join([self._heading, *self.lines(), *self._others, *self.together, *self._noted])
 
     def _repr_html_(self) -> str:
-        return notebook_html(self._heading, [*self.lines(), *self._others, *self._noted], self.levels)
+        return notebook_html(self._heading, [*self.lines(), *self._others, *self.together, *self._noted], self.levels)
 
     @property
     def _heading(self) -> str:
@@ -225,6 +240,16 @@ class Law:
             ends = f"[{self.low:.2f}, {self.high:.2f}]"
             found = f"exponent in {ends}" if self.fitted.exponent.bounded else f"exponent {self.exponent:.2f} {ends}"
         return f"Law of {', '.join(filter(None, (self.title, self.name)))}: {found} ({self.grade})"
+
+    @property
+    def together(self) -> list[str]:
+        """The exponents of the strata put together, for people; empty with fewer than three."""
+        if self.pooled is None:
+            return []
+        found = self.pooled
+        mean = f"exponent {found.slope:.2f} [{found.ci_low:.2f}, {found.ci_high:.2f}]"
+        further = f"{found.prediction_low:.2f} and {found.prediction_high:.2f}"
+        return [f"{found.n_groups} laws together: {mean}; of a further one it lies between {further}"]
 
     @property
     def _noted(self) -> list[str]:
@@ -236,9 +261,11 @@ class Law:
 
 
 def with_strata(laws: Sequence[Law], score_of: Callable[[Law], float]) -> Law:
-    """The law of the stratum with the best score, if it has one, with the laws of all strata."""
+    """The law of the stratum with the best score, if it has one, with the laws of all strata, and these together."""
     best = max([law for law in laws if law.fitted] or laws, key=score_of)
-    return replace(best, strata=tuple(laws))
+    exponents = [law.fitted.exponent for law in laws if law.fitted]
+    slopes, errors = (np.array([getattr(each, name) for each in exponents]) for name in ("slope", "standard_error"))
+    return replace(best, strata=tuple(laws), pooled=pool(slopes, errors, best.alpha) if len(exponents) > 2 else None)
 
 
 def bending(family: str) -> Curve:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from batchlaw.errors import BatchlawError, DataError
+from batchlaw.laws.fitted import laws_of_single_runs, transfers_of_single_runs
 from batchlaw.laws.law import Law, bending, with_strata
 from batchlaw.laws.transfer import Transfer, at_comparable, joined, transfer_of
 from batchlaw.spec.families import FAMILIES
+from batchlaw.stats.curves import Curve
 from batchlaw.stats.law import law_of
 from batchlaw.stats.optimum import ridge
 
@@ -44,7 +46,11 @@ def law(
     alpha: float = 0.05,
     bootstrap_seed: int = 0,
 ) -> Law:
-    """How the best learning rate moves with the batch size, from a table of runs: a grid with several seeds.
+    """How the best learning rate moves with the batch size, from a table of runs.
+
+    A grid with several seeds is judged by their deviation. Single runs, on a grid with holes or anywhere, are judged by
+    a smooth surface through them, and the grade is "fitted". Where other columns part them, such as the number of
+    parameters, large parts have laws of their own, in `strata`, and small ones levels of their own.
 
     Args:
         data: a DataFrame, or the path of a file; a row a run, or a row a cell with a score column a seed.
@@ -74,7 +80,7 @@ def law(
         bootstrap_seed: of the draws of optima from their sets, 0 or more; the same seed gives the same result.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, or the grid has too few levels or no replicates.
+        DataError: the file cannot be read, a column is missing, or a grid with replicates has too few levels.
         BatchlawError: an argument has a value that cannot be used.
 
     >>> import numpy as np, pandas as pd
@@ -126,8 +132,9 @@ def transfer(
 ) -> Transfer:
     """What each scaling rule costs where a tuned learning rate is moved to other batch sizes, from a table of runs.
 
-    The cost is the score at the rate that the rule gives, less the score at the rate tuned there; both are scored on
-    other seeds than those tuned on. So the table needs three seeds or more, each of them in every cell.
+    The cost is what the score at the rate that the rule gives is worse than the score at the rate tuned there. Both are
+    scored on other seeds than those tuned on, of which there must be three or more, each in every cell; of single runs
+    they are scored on a smooth surface through them.
 
     Args:
         data: a DataFrame, or the path of a file, as for `law`.
@@ -156,7 +163,7 @@ def transfer(
         reference_batch_size: the batch size whose tuned learning rate is moved; None takes the middle one.
 
     Raises:
-        DataError: as `law`; or the seeds are fewer than three, or not known.
+        DataError: as `law`; or the seeds are fewer than three, or not known; or single runs are too few.
         BatchlawError: an argument has a value that cannot be used.
 
     >>> import numpy as np, pandas as pd
@@ -176,6 +183,9 @@ def transfer(
         epochs=epochs, format=format, table=table,
     )  # fmt: skip
     parts = []
+    if all(found.smooth is not None or found.surface is None for found in laws):
+        parts = transfers_of_single_runs(laws, reference_batch_size)
+        return joined(parts, lambda part: _best_score(part.law))
     for found in laws:
         assert found.surface is not None
         if not found.surface.paired:
@@ -193,6 +203,7 @@ def _laws(
     data: "pd.DataFrame | str | Path", optimizer: str, alpha: float, bootstrap_seed: int, **columns: Any
 ) -> list[Law]:
     """The law of each group."""
+    from batchlaw.claims.scattered import is_replicated
     from batchlaw.claims.tables import surfaces_of
     from batchlaw.tables.columns import Columns, check_statistics
     from batchlaw.tables.reading import read_runs
@@ -201,6 +212,13 @@ def _laws(
         raise BatchlawError(f"must be one of {', '.join(FAMILIES)}", argument="optimizer", got=optimizer)
     check_statistics(alpha, bootstrap_seed)
     runs = read_runs(data, Columns.of(**columns))
+
+    def curve_of(group: dict[str, Any]) -> Curve:
+        family = str(group.get("optimizer", optimizer))
+        return bending(family if family in FAMILIES else optimizer)
+
+    if not is_replicated(runs.table, runs.columns):
+        return laws_of_single_runs(runs, curve_of, alpha)
     parts, notes = surfaces_of(runs)
     laws = []
     for group, grid in parts:
@@ -208,8 +226,7 @@ def _laws(
         _, generator = np.random.default_rng(bootstrap_seed).spawn(2)
         surface = grid.transposed()
         found = ridge(surface, generator, alpha=alpha)
-        lack, family = found.lack_of_law, str(group.get("optimizer", optimizer))
-        curve = bending(family if family in FAMILIES else optimizer)
+        lack, curve = found.lack_of_law, curve_of(group)
         laws.append(
             Law(
                 title=runs.title, stratum=group, grade="replicated", lack=lack, alpha=alpha, ridge=found,
@@ -222,5 +239,6 @@ def _laws(
 
 def _best_score(law: Law) -> float:
     """By which groups are compared, higher is better."""
-    assert law.surface is not None
-    return float(np.nanmax(law.surface.means))
+    if law.surface is not None:
+        return float(np.nanmax(law.surface.means))
+    return law.smooth.best if law.smooth is not None else -np.inf

@@ -17,13 +17,16 @@ from batchlaw.spec import StudySpec
 from batchlaw.stats.contrast import Contrast
 from batchlaw.stats.curves import LINE
 from batchlaw.stats.holm import holm
-from batchlaw.stats.surface import Floats, Surface
-from batchlaw.stats.transfer import Transferred, comparable, difference, seed_error, transfer_by_law, transfer_by_rule
+from batchlaw.stats.surface import Floats
+from batchlaw.stats.transfer import Transferred, comparable, seed_error, transfer_by_law, transfer_by_rule
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from batchlaw.storage import StoredStudy
+
+
+NO_SDE = "it changes Adam's averages with the rate, which no run here does"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +50,16 @@ class Transfer:
 
     Attributes:
         law: of the stratum.
-        surface: the scores, the batch size given and the learning rate tuned.
+        given: the batch sizes.
         reference: the row of the batch size whose rate is moved.
         rules: the least costly first.
         unmeasured: rules that the runs cannot tell of, and why.
-        errors: standard error over seeds of the score after tuning, at each batch size.
+        errors: standard error of the score after tuning, at each batch size.
         strata: the transfer in every stratum.
     """
 
     law: Law
-    surface: Surface
+    given: Floats
     reference: int
     rules: tuple[Rule, ...]
     unmeasured: dict[str, str]
@@ -81,20 +84,21 @@ class Transfer:
     @property
     def reference_batch_size(self) -> float:
         """The batch size whose tuned learning rate is moved, in examples."""
-        return float(self.surface.given[self.reference])
+        return float(self.given[self.reference])
 
     @property
     def costs(self) -> "pd.DataFrame":
         """What each rule costs at each batch size, a row each.
 
-        Columns: rule; batch_size; lr, the learning rate by the rule; cost, with its interval over seeds from low to
-        high; at_least, where the rate lies beyond those tried and counts as the last of them.
+        Columns: rule; batch_size; lr, the learning rate by the rule; cost, with its interval from low to high, over
+        seeds or, of single runs, over surfaces that they allow; at_least, where the rate lies beyond those tried and
+        counts as the last of them.
         """
         import pandas as pd
 
         rows = []
         for rule in self.rules:
-            for row, batch_size in enumerate(self.surface.given.tolist()):
+            for row, batch_size in enumerate(self.given.tolist()):
                 found = rule.carried.mean(np.array([row]), self.law.alpha)
                 rows.append(
                     {
@@ -122,7 +126,7 @@ class Transfer:
                 {
                     "rule": rule.name, "cost": rule.regret.difference, "low": rule.regret.ci_low,
                     "high": rule.regret.ci_high, "worst": float(rule.carried.regrets[rule.worst].mean()),
-                    "worst_batch_size": float(self.surface.given[rule.worst]),
+                    "worst_batch_size": float(self.given[rule.worst]),
                     "excess": excess and excess.difference, "excess_low": excess and excess.ci_low,
                     "excess_high": excess and excess.ci_high, "p_adjusted": rule.p_adjusted,
                 }
@@ -243,29 +247,38 @@ def transfer_of(law: Law, reference: float | None, *, nearest: float) -> Transfe
     """
     surface = law.surface
     assert surface is not None and surface.paired
-    sizes = surface.given.tolist()
-    if reference is not None and reference not in sizes:
-        raise BatchlawError(
-            f"must be one of {', '.join(f'{size:g}' for size in sizes)}",
-            argument="reference_batch_size", got=reference,
-        )  # fmt: skip
-    row = int(np.abs(np.log2(surface.given) - np.log2(reference or nearest)).argmin())
+    row = row_of(surface.given, reference, nearest=nearest)
     carried = {name: transfer_by_rule(surface, row, slope) for name, slope in TARGETS.items() if name != "sde"}
-    unmeasured = {"sde": "it changes Adam's averages with the rate, which no run here does"}
+    unmeasured = {"sde": NO_SDE}
     by_law = transfer_by_law(surface, law.fitted.fit.curve if law.fitted else LINE)
     if by_law is None:
         unmeasured["law"] = law.lack or "without one seed too few batch sizes have an identified optimum"
     else:
         carried["law"] = by_law
-    return ranked(law, row, carried, unmeasured)
+    return ranked(law, surface.given, row, carried, unmeasured, seed_error(surface))
 
 
-def ranked(law: Law, reference: int, carried: dict[str, Transferred], unmeasured: dict[str, str]) -> Transfer:
+def row_of(given: Floats, reference: float | None, *, nearest: float) -> int:
+    """The row of the reference batch size, or of the nearest one to another where there is none.
+
+    Raises:
+        BatchlawError: the reference is none of the batch sizes.
+    """
+    if reference is not None and reference not in given:
+        raise BatchlawError(
+            f"must be one of {', '.join(f'{size:g}' for size in given)}",
+            argument="reference_batch_size", got=reference,
+        )  # fmt: skip
+    return int(np.abs(np.log2(given) - np.log2(reference or nearest)).argmin())
+
+
+def ranked(
+    law: Law, given: Floats, reference: int, carried: dict[str, Transferred], unmeasured: dict[str, str], errors: Floats
+) -> Transfer:
     """Order the rules by their mean cost over the batch sizes beside the reference, and compare each with the first."""
-    assert law.surface is not None
-    rows = np.array([row for row in range(len(law.surface.given)) if row != reference])
+    rows = np.array([row for row in range(len(given)) if row != reference])
     order = sorted(carried, key=lambda name: float(carried[name].regrets[rows].mean()))
-    excess = {name: difference(carried[name], carried[order[0]], rows, law.alpha) for name in order[1:]}
+    excess = {name: carried[name].less(carried[order[0]], rows, law.alpha) for name in order[1:]}
     adjusted = dict(zip(excess, holm(np.array([e.p_value for e in excess.values()])).tolist(), strict=True))
     rules = [
         Rule(
@@ -274,4 +287,4 @@ def ranked(law: Law, reference: int, carried: dict[str, Transferred], unmeasured
         )
         for name in order
     ]  # fmt: skip
-    return Transfer(law, law.surface, reference, tuple(rules), unmeasured, seed_error(law.surface))
+    return Transfer(law, given, reference, tuple(rules), unmeasured, errors)

@@ -46,7 +46,8 @@ def n_trainings(transfer: Transfer) -> int:
 
 def _trained(spec: StudySpec, transfer: Transfer, runtime: Runtime, done: Callable[[], None]) -> Transfer:
     """The transfer in one stratum."""
-    law, reference, surface = transfer.law, transfer.reference, transfer.surface
+    law, reference, surface = transfer.law, transfer.reference, transfer.law.surface
+    assert surface is not None
     tuned = scores_at(surface, tuned_rates(surface))
     carried, unmeasured = {}, {}
     for name, rates in rates_of(law, reference).items():
@@ -63,7 +64,7 @@ def _trained(spec: StudySpec, transfer: Transfer, runtime: Runtime, done: Callab
         carried[name] = Transferred(columns, tuned - scores, np.zeros(len(rates), dtype=bool))
     if "law" not in carried:
         unmeasured["law"] = law.lack or "too few batch sizes have an identified optimum without one of them"
-    return ranked(law, reference, carried, unmeasured)
+    return ranked(law, transfer.given, reference, carried, unmeasured, transfer.errors)
 
 
 def rates_of(law: Law, reference: int) -> dict[str, Floats]:

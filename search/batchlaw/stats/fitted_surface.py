@@ -43,6 +43,8 @@ _USUAL, _SLOPES = 0.7, (-0.5, 2.0)  # first slope of a ridge, where the surface 
 _FULL = 0.6  # share of the cells of a grid that were run, at least
 _NOISY = 3.0  # standard deviation, on the scale of heights, of what is only known to be bad
 _LEAST_LEFT = 1e-3  # of a degree of freedom
+# A few, since critical values are simulated for each.
+_FREEDOMS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 40.0)
 _SMALLEST = 1e-9  # noise over the spread of heights: scores are no more precise than their digits
 
 
@@ -64,6 +66,7 @@ class FittedSurface:
     noise: float  # standard deviation of a run near the optima, in units of scores: residuals, with lack of fit
     degrees_of_freedom: float  # of the noise
     alpha: float
+    best: float  # the best score of a run
     _ridges: dict[Factor, Ridge] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -128,11 +131,36 @@ class FittedSurface:
         """The mean of the scaled heights, which the process leaves out."""
         return float((self.heights.scaled - self.offsets[self.heights.block]).mean())
 
-    def draws(self, places: Floats, size: int, generator: np.random.Generator) -> Floats:
-        """Surfaces that the runs allow, at places (n, 2) of log₂ rate and log₂ batch size: scores, (size, n)."""
-        mean, covariance = self.process.posterior(self._points(places))
-        drawn = normal_draws(mean + self.middle, covariance, size, generator)
+    def costly(self, places: Floats) -> tuple[Floats, Floats]:
+        """The score at places (n, 2) of log₂ rate and log₂ batch size, and its standard deviation, (n,) each.
+
+        It is less that of the best runs. Unlike the surface of the optima it tells how bad bad runs are.
+        """
+        mean, deviation = self._costly.predict(self._points(places))
+        scaled = mean + self._costly_middle
+        return -self.heights.unit * np.sinh(scaled), self.heights.unit * np.cosh(scaled) * deviation
+
+    def costly_draws(self, places: Floats, size: int, generator: np.random.Generator) -> Floats:
+        """Surfaces that the runs allow, as `costly`, (size, n)."""
+        mean, covariance = self._costly.posterior(self._points(places))
+        drawn = normal_draws(mean + self._costly_middle, covariance, size, generator)
         return np.asarray(-self.heights.unit * np.sinh(drawn))
+
+    @property
+    def _costly_scaled(self) -> Floats:
+        return np.asarray(np.arcsinh(self.heights.full / self.heights.unit) - self.offsets[self.heights.block])
+
+    @property
+    def _costly_middle(self) -> float:
+        return float(self._costly_scaled.mean())
+
+    @cached_property
+    def _costly(self) -> Process:
+        values = self._costly_scaled - self._costly_middle
+        return Process.of(
+            self.process.kernel, self.process.points, values, alike=np.diag(_errors(self.heights)),
+            variance=self.process.variance,
+        )  # fmt: skip
 
     def _points(self, places: Floats) -> Floats:
         return sheared(places, self.shear)
@@ -201,7 +229,7 @@ def fitted_surface(runs: Scattered, *, alpha: float = 0.05) -> FittedSurface | L
     if lack is not None:
         return lack
     heights = Heights.of(runs)
-    return _fit(heights, alpha)
+    return _fit(heights, alpha, float(runs.scores[~runs.diverged].max()))
 
 
 def _lack(runs: Scattered) -> Lack | None:
@@ -223,7 +251,7 @@ def _lack(runs: Scattered) -> Lack | None:
     return None
 
 
-def _fit(heights: Heights, alpha: float) -> FittedSurface:
+def _fit(heights: Heights, alpha: float, best: float) -> FittedSurface:
     scaled, places = heights.scaled, heights.places
     offsets = np.array([scaled[heights.block == number].mean() for number in range(heights.block.max() + 1)])
     offsets -= offsets.mean()
@@ -241,7 +269,7 @@ def _fit(heights: Heights, alpha: float) -> FittedSurface:
     values -= values.mean()
     process = Process.of(kernel, sheared(places, shear), values, alike=np.diag(_errors(heights)))
     noise, freedom = _noise(heights, process, values, offsets)
-    return FittedSurface(heights, process, shear, offsets, noise, freedom, alpha)
+    return FittedSurface(heights, process, shear, offsets, noise, freedom, alpha, best)
 
 
 def sheared(places: Floats, shear: float) -> Floats:
@@ -296,7 +324,8 @@ def _noise(heights: Heights, process: Process, values: Floats, offsets: Floats) 
     raw = residual[near] * heights.unit * np.sqrt(1 + fitted[near] ** 2)
     variance = common_variance(raw**2 / left[near], left[near])
     smallest = _SMALLEST * float(np.ptp(heights.heights))
-    return max(float(np.sqrt(variance)), smallest), max(float(left[near].sum()), 1.0)
+    known = float(left[near].sum())
+    return max(float(np.sqrt(variance)), smallest), max((n for n in _FREEDOMS if n <= known), default=1.0)
 
 
 def _at_levels(fixed: Floats, tuned: Floats) -> Bools:

@@ -52,7 +52,8 @@ class Heights:
 
     x: Floats  # (n_runs,) log₂ of the learning rate; rates that agree to 2 % are one
     y: Floats  # (n_runs,) log₂ of the batch size
-    heights: Floats  # (n_runs,) above the block's best runs, in units of scores; a diverged run has the worst height
+    heights: Floats  # (n_runs,) above the block's best runs, in units of scores; bad runs are as high as one another
+    full: Floats  # (n_runs,) the same without that bound; a run that diverged has the worst height seen
     block: NDArray[np.intp]  # (n_runs,) from 0
     diverged: Bools  # (n_runs,)
     unit: float  # κ: below it the scale is linear
@@ -71,10 +72,10 @@ class Heights:
                 heights[own] = losses[own] - lowest.mean()
         unit = float(np.median(heights[stable][heights[stable] > 0])) if (heights[stable] > 0).any() else 0.0
         unit = max(unit, np.finfo(float).tiny ** 0.25)
+        full = np.minimum(heights, float(heights[stable].max()))
         # What lies above the bound says only that it is bad, as a run that diverged does.
-        worst = min(float(heights[stable].max()), _MOST * unit)
         return cls(
-            np.log2(levels(runs.lr, SAME_RATE)), np.log2(runs.batch_size), np.minimum(heights, worst), block,
+            np.log2(levels(runs.lr, SAME_RATE)), np.log2(runs.batch_size), np.minimum(full, _MOST * unit), full, block,
             runs.diverged, unit,
         )  # fmt: skip
 

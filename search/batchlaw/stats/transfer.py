@@ -28,6 +28,10 @@ class Transferred:
         regret = self.regrets[rows].mean(axis=0)
         return paired(regret, np.zeros_like(regret), alpha)
 
+    def less(self, other: "Transferred", rows: np.ndarray, alpha: float = 0.05) -> Contrast:
+        """The mean regret less that of another rule, paired by seed."""
+        return paired(self.regrets[rows].mean(axis=0), other.regrets[rows].mean(axis=0), alpha)
+
 
 def comparable(surface: Surface) -> Bools:
     """Given levels at which a rate can be tuned and scored, (n_given,).
@@ -122,11 +126,6 @@ def transfer_by_law(surface: Surface, curve: Curve = LINE) -> Transferred | None
             return None
         rates[:, held_out] = left_out(found, curve, *Observations.of(found).estimate(curve))
     return _judged(surface, rates)
-
-
-def difference(first: Transferred, second: Transferred, rows: np.ndarray, alpha: float = 0.05) -> Contrast:
-    """The mean regret of one rule minus that of another, paired by seed; `rows` are indices of batch sizes."""
-    return paired(first.regrets[rows].mean(axis=0), second.regrets[rows].mean(axis=0), alpha)
 
 
 def seed_error(surface: Surface) -> Floats:

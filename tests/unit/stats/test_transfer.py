@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from batchlaw.stats.curves import LINE
 from batchlaw.stats.surface import Surface
-from batchlaw.stats.transfer import difference, scores_at, transfer_by_law, transfer_by_rule, tuned_rates
+from batchlaw.stats.transfer import scores_at, transfer_by_law, transfer_by_rule, tuned_rates
 from scipy.interpolate import Akima1DInterpolator
 
 X, Y = np.arange(8) + 1.0, np.arange(13) - 12.0
@@ -28,7 +28,7 @@ def test_the_rule_that_was_planted_costs_nothing_and_another_what_the_parabola_s
     np.testing.assert_allclose(wrong.regrets.mean(axis=1), (off / 2) ** 2, atol=1e-9)
     assert not wrong.beyond.any()
     rows = np.array([0, 1, 2, 4, 5, 6, 7])
-    assert difference(wrong, right, rows).difference == pytest.approx(((off / 2) ** 2)[rows].mean(), abs=1e-9)
+    assert wrong.less(right, rows).difference == pytest.approx(((off / 2) ** 2)[rows].mean(), abs=1e-9)
 
 
 def test_a_rate_beyond_those_tried_counts_as_the_last_one():

@@ -1,0 +1,98 @@
+"""The runs of a table without replicates, as a surface is fitted to them, and what else they differ in."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from batchlaw.claims.replicates import is_label
+from batchlaw.errors import BatchlawError
+from batchlaw.expressions import Expression
+from batchlaw.stats.scattered import SAME_RATE, Scattered, levels
+from batchlaw.tables.spelling import typed
+
+if TYPE_CHECKING:
+    from batchlaw.tables.columns import KnownColumns
+
+_REPEATED = 0.5  # share of the cells with several runs, for replicates
+_FEWEST_OF_A_LEVEL = 4  # rows, on average, of a column that parts the runs; one with more levels is an outcome
+_LARGE, _LEVELS = 24, 4  # runs of a block with a surface of its own, and its learning rates and batch sizes
+_FULL = 0.5  # share of the cells of its grid that were run
+_MOSTLY = 0.7  # share of the runs in large blocks
+
+
+@dataclass(frozen=True, eq=False)
+class RaggedTable:
+    """The runs of a table or of a group of it."""
+
+    runs: Scattered
+    factors: tuple[str, ...]  # columns in which runs differ beside learning rate and batch size; they make the blocks
+    blocks: tuple[dict[str, Any], ...]  # the levels of the factors in each block
+
+    @property
+    def large(self) -> tuple[int, ...]:
+        """The blocks that each have a surface of their own; none where most runs are in small ones."""
+        told = self.runs.told
+        found = []
+        for number in range(len(self.blocks)):
+            own = told.at(told.block == number)
+            n_lr, n_sizes = (len(np.unique(each)) for each in (own.lr, own.batch_size))
+            n_cells = len(np.unique(np.stack([own.lr, own.batch_size]), axis=1).T)
+            if n_cells >= max(_LARGE, _FULL * n_lr * n_sizes) and min(n_lr, n_sizes) >= _LEVELS:
+                found.append(number)
+        mostly = np.isin(told.block, found).mean() >= _MOSTLY if len(told.block) else False
+        return tuple(found) if len(self.blocks) > 1 and mostly else ()
+
+
+def is_replicated(table: pd.DataFrame, columns: "KnownColumns") -> bool:
+    """Whether cells have replicates: seeds, several score columns, or in half of the cells repeated rows."""
+    if columns.seed is not None or len(columns.score) > 1 or columns.average:
+        return True
+    found = ragged(table, columns)
+    cells = np.stack([found.runs.lr, found.runs.batch_size, found.runs.block], axis=1)
+    for name in columns.by:
+        cells = np.column_stack([cells, np.unique(typed(table[name]).astype(str), return_inverse=True)[1]])
+    counts = np.unique(cells, axis=0, return_counts=True)[1]
+    return bool((counts > 1).mean() >= _REPEATED)
+
+
+def ragged(table: pd.DataFrame, columns: "KnownColumns") -> RaggedTable:
+    """The runs of a table that was read; a run with an infinite score diverged."""
+    lr, sizes = (table[name].to_numpy(float) for name in (columns.lr, columns.batch_size))
+    lr = levels(lr, SAME_RATE)
+    scores = table[columns.score[0]].to_numpy(float)
+    factors = _factors(table, columns, lr, sizes)
+    block = np.zeros(len(table), dtype=np.intp)
+    named: tuple[dict[str, Any], ...] = ({},)
+    if factors:
+        named_table = pd.DataFrame({name: typed(table[name]) for name in factors})
+        block = named_table.groupby(list(factors), sort=True, dropna=False).ngroup().to_numpy(np.intp)
+        first = np.unique(block, return_index=True)[1]
+        named = tuple(
+            {str(name): value for name, value in row.items()} for row in named_table.iloc[first].to_dict("records")
+        )
+    diverged = np.isinf(scores)
+    signed = np.where(diverged, np.nan, scores if columns.maximize else -scores)
+    return RaggedTable(Scattered(lr, sizes, signed, diverged, block), factors, named)
+
+
+def _factors(table: pd.DataFrame, columns: "KnownColumns", lr: np.ndarray, sizes: np.ndarray) -> tuple[str, ...]:
+    """The columns in which runs differ on purpose: with few levels, and not told by the rate or the batch size."""
+    known = {name for names in columns.named.values() for name in names}
+    for name in (columns.lr, columns.batch_size):
+        with suppress(BatchlawError):  # a name that is no expression
+            known |= set(Expression.parse(name, "column").columns)
+    cell = [np.unique(each, return_inverse=True)[1] for each in (lr, sizes)]
+    found = []
+    for name in map(str, table.columns):
+        if name in known or isinstance(table[name], pd.DataFrame) or is_label(name):
+            continue
+        values = typed(table[name])
+        codes = np.unique(values.astype(str), return_inverse=True)[1]
+        n = int(codes.max()) + 1
+        follows = any(len(np.unique(np.stack([codes, each]), axis=1).T) == each.max() + 1 for each in cell)
+        if n > 1 and n * _FEWEST_OF_A_LEVEL <= len(codes) and not follows:
+            found.append(name)
+    return tuple(found)
