@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from batchlaw.claims.hypotheses import Hypothesis
-from batchlaw.claims.planned import FACTORS, varied_factors
-from batchlaw.claims.runs import alpha_of, cells_of, curves_of, known, known_curves, known_times
+from batchlaw.claims.planned import varied_factors
+from batchlaw.claims.runs import alpha_of, cells_of, curves_of, in_order, known, known_curves, known_times
 from batchlaw.claims.training_curves import (
     larger_lr_generalises,
     leaves_the_plateau,
@@ -230,7 +230,7 @@ def larger_is_stabler(
     hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, generator: np.random.Generator
 ) -> Finding:
     """H17: instability on batch size and learning rate."""
-    ordered = runs.sort_values([*FACTORS, "replicate"])
+    ordered = in_order(runs)
     cells = ordered[ordered["replicate"] == 0]
     factors = np.log2(cells[["batch_size", "peak_lr"]].to_numpy(float))
     unstable = ordered["unstable"].to_numpy(bool).reshape(len(cells), -1)

@@ -6,16 +6,21 @@ from typing import Any
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, point_of
 from batchlaw.results.records import TrialRecord
-from batchlaw.spec import StudySpec, levels_of
+from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
 
-FACTORS = tuple(knob.name for knob in KNOBS if knob.factor)
-Cell = tuple[Any, ...]  # a level for each of FACTORS
+_FACTORS = tuple(knob.name for knob in KNOBS if knob.factor)
+Cell = tuple[Any, ...]  # a level for each factor
+
+
+def factors_of(spec: StudySpec) -> tuple[str, ...]:
+    """The factors of a study: hyperparameters, and parameters of the user's own."""
+    return (*_FACTORS, *spec.parameters)
 
 
 def varied_factors(spec: StudySpec) -> list[str]:
     """The factors of a study that have several levels."""
-    return [name for name in FACTORS if len(levels_of(getattr(spec.space, name))) > 1]
+    return [name for name in factors_of(spec) if name in spec.searched]
 
 
 def planned_cells(spec: StudySpec) -> dict[Cell, dict[str, Any]]:
@@ -27,14 +32,14 @@ def planned_cells(spec: StudySpec) -> dict[Cell, dict[str, Any]]:
 def cell_of(spec: StudySpec, params: dict[str, Any]) -> Cell:
     """The levels of a trial as suggested; derived values may differ: a family without momentum has 0."""
     point = point_of(params, spec)
-    return tuple(spec.n_train if name == "train_size" and point.train_size is None else getattr(point, name)
-                 for name in FACTORS)  # fmt: skip
+    return tuple(spec.n_train if name == "train_size" and point.train_size is None else point.value_of(name)
+                 for name in factors_of(spec))  # fmt: skip
 
 
 def cell_name(spec: StudySpec, cell: Cell) -> str:
     """Such as `batch_size 4, base_lr 1.0`."""
     varied = varied_factors(spec)
-    return ", ".join(f"{name} {level}" for name, level in zip(FACTORS, cell, strict=True) if name in varied)
+    return ", ".join(f"{name} {level}" for name, level in zip(factors_of(spec), cell, strict=True) if name in varied)
 
 
 def scored(records: Sequence[TrialRecord]) -> list[TrialRecord]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from batchlaw.claims.planned import FACTORS, cell_name, cell_of, missing_cells, planned_cells, scored
+from batchlaw.claims.planned import cell_name, cell_of, factors_of, missing_cells, planned_cells, scored
 from batchlaw.errors import StudyError
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.result import Outcome
@@ -52,7 +52,7 @@ def runs_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False)
         config = derive(spec, point_of(params, spec), seeds) if record is None else record.known_config
         trials.append(_trial(config, TrialResult() if record is None else record.result))
         found.append(_replicates(spec, record, len(seeds)))
-    frame = pd.concat([pd.DataFrame(list(planned), columns=list(FACTORS)), pd.DataFrame(trials)], axis=1)
+    frame = pd.concat([pd.DataFrame(list(planned), columns=list(factors_of(spec))), pd.DataFrame(trials)], axis=1)
     runs = frame.loc[frame.index.repeat([len(columns["replicate"]) for columns in found])].reset_index(drop=True)
     runs = runs.assign(**{name: list(chain.from_iterable(columns[name] for columns in found)) for name in found[0]})
     return runs.assign(score=_with_worst(spec, runs["score"].to_numpy(float), runs["unstable"].to_numpy(bool)))
@@ -176,7 +176,7 @@ def known_curves(name: str, runs: pd.DataFrame, *columns: str) -> None:
 
 def curves_of(runs: pd.DataFrame, column: str, reports: int) -> Floats:
     """A column of the reports, (cells, replicates, reports) in the order of `cells_of`; NaN where a run diverged."""
-    ordered = runs.sort_values([*FACTORS, "replicate"])
+    ordered = in_order(runs)
     curves = np.full((len(ordered), reports), np.nan)
     for row, (replicate, curve) in enumerate(zip(ordered["replicate"], ordered["curves"], strict=True)):
         for point in reversed(curve):
@@ -186,9 +186,15 @@ def curves_of(runs: pd.DataFrame, column: str, reports: int) -> Floats:
     return curves.reshape(-1, ordered["replicate"].nunique(), reports)
 
 
+def in_order(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order of their factors, which are the columns before that of the peak rate, and replicates."""
+    factors = runs.columns[: list(runs.columns).index("peak_lr")]
+    return runs.sort_values([*factors, "replicate"])
+
+
 def cells_of(runs: pd.DataFrame, column: str) -> Floats:
     """The values of a column, higher is better, (cells, replicates) in the order of their factors."""
-    ordered = runs.sort_values([*FACTORS, "replicate"])
+    ordered = in_order(runs)
     values = ordered[column].to_numpy(float).reshape(-1, ordered["replicate"].nunique())
     # A run without a finite loss diverged, and counts as the worst.
     signed = values if column == "score" else -values

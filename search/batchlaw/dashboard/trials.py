@@ -130,6 +130,7 @@ def _attributes(trial: FrozenTrial, result: TrialResult) -> dict[str, Any]:
     values["versions"] = [f"{name} {version}" for name, version in result.versions.items()]
     others = {name: value for name, value in trial.user_attrs.items() if name not in (CONFIG, RESULT)}
     known = {name: value for name, value in values.items() if value or (value == 0 and value is not False)}
+    known |= {name: value for name, value in config.get("parameters", {}).items() if name not in trial.params}  # fixed
     return others | {name: _readable(value) for name, value in known.items()}
 
 

@@ -2,6 +2,7 @@
 
 from batchlaw.export.accumulation import micro_batches
 from batchlaw.export.provenance import Provenance
+from batchlaw.export.refusal import check_whole_recipe
 from batchlaw.export.snippet import imports, recipe
 from batchlaw.spec import TrainConfig
 
@@ -71,8 +72,10 @@ def lightning_module(config: TrainConfig, provenance: Provenance) -> str:
     """A module that trains this configuration under Lightning's Trainer, batch growth included.
 
     Raises:
-        BatchlawError: the batch grows, and its sizes do not split into equal micro-batches.
+        BatchlawError: it has no learning rate, batch size or number of steps; or the batch grows, and its sizes do not
+            split into equal micro-batches.
     """
+    check_whole_recipe(config, "lightning")
     return _MODULE.format(
         trial=provenance.trial,
         study=provenance.study,

@@ -11,6 +11,7 @@ from batchlaw.results.configuration import BestRate, Configuration, ErrorSource,
 from batchlaw.results.records import TrialRecord
 from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec, TrainConfig, fingerprint
+from batchlaw.spec.knobs import Count
 
 _CONFIDENCE = 0.95
 
@@ -35,10 +36,10 @@ class Provenance:
     versions: Mapping[str, str]  # of the packages that the trial was computed with
     device: str | None
     exported: str  # UTC, ISO 8601
-    batch_sizes: tuple[int, int]  # smallest and largest that the study tried with this optimizer
-    peak_lrs: tuple[float, float]  # smallest and largest, likewise
-    train_size: int
-    budget: dict[str, float]
+    batch_sizes: tuple[int, int] | None  # smallest and largest that the study tried with this optimizer
+    peak_lrs: tuple[float, float] | None  # smallest and largest, likewise
+    train_size: Count
+    budget: dict[str, Any]
     verified: Verification | None = None  # the score on fresh seeds and test data
     predicted: Predicted | None = None  # for a batch size that was not trained
     best_rate: BestRate | None = None  # of a trial of a designed study: the best rate at its batch size
@@ -69,16 +70,23 @@ class Provenance:
         source = {"seeds": "over the seeds", "validation sample": "of the validation sample"}
         error = f", error {source[self.standard_error_of]}" if self.standard_error_of in source else ""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
-        budget = ", ".join(f"{name} = {value:g}" for name, value in self.budget.items())
-        (low, high), (slow, fast) = self.batch_sizes, self.peak_lrs
+        budget = ", ".join(
+            f"{name} = {value if isinstance(value, str) else format(value, 'g')}" for name, value in self.budget.items()
+        )
+        tried = []
+        if self.batch_sizes:
+            tried.append(f"batch sizes {self.batch_sizes[0]} to {self.batch_sizes[1]}")
+        if self.peak_lrs:
+            tried.append(f"peak learning rates {self.peak_lrs[0]:.4g} to {self.peak_lrs[1]:.4g}")
+        trained = [f"train_size = {self.train_size}"] * bool(self.train_size) + [f"budget: {budget}"] * bool(budget)
         told = [
             f"study {self.study}, fingerprint {self.fingerprint}, trial {self.trial}",
             f"{self.score()}{error}",
             f"{self.n_seeds} seed{'s' * (self.n_seeds != 1)}: {', '.join(map(str, self.seeds))}",
             f"complete trials to choose from: {self.n_complete}; the choice flatters the score",
             f"computed with {versions or 'unknown versions'} on {self.device or 'an unknown device'}",
-            f"tried with this optimizer: batch sizes {low} to {high}, peak learning rates {slow:.4g} to {fast:.4g}",
-            f"train_size = {self.train_size}, budget: {budget}",
+            *([f"tried with this optimizer: {', '.join(tried)}"] if tried else []),
+            *([", ".join(trained)] if trained else []),
             f"exported by batchlaw at {self.exported}",
         ]
         if self.predicted:
@@ -149,16 +157,19 @@ def provenances_of(
     return provenances
 
 
-def _spans(records: Sequence[TrialRecord]) -> dict[str, tuple[tuple[int, int], tuple[float, float]]]:
-    """The smallest and largest batch size and peak learning rate that were tried with each optimizer."""
+def _spans(records: Sequence[TrialRecord]) -> dict[str, tuple[tuple[int, int] | None, tuple[float, float] | None]]:
+    """The smallest and largest batch size and peak learning rate that were tried with each optimizer, if it had any."""
     tried: dict[str, list[TrainConfig]] = {}
     for record in records:
         if record.outcome in ENDED and record.config:
             tried.setdefault(record.config.optimizer, []).append(record.config)
-    spans = {}
+    spans: dict[str, tuple[tuple[int, int] | None, tuple[float, float] | None]] = {}
     for optimizer, configs in tried.items():
         sizes, rates = [config.batch_size for config in configs], [config.peak_lr for config in configs]
-        spans[optimizer] = ((min(sizes), max(sizes)), (min(rates), max(rates)))
+        spans[optimizer] = (
+            None if None in sizes else (min(sizes), max(sizes)),
+            None if None in rates else (min(rates), max(rates)),
+        )
     return spans
 
 

@@ -19,7 +19,7 @@ BATCH_SIZE = {batch_size}  # examples a step{growth_note}
 PEAK_LR = {peak_lr!r}
 STEPS = {steps}
 WARMUP_STEPS = {warmup_steps}
-PHASES = {phases!r}  # (batch size, steps, factor of the learning rate)
+{parameters}PHASES = {phases!r}  # (batch size, steps, factor of the learning rate)
 
 
 def build_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -65,6 +65,11 @@ if __name__ == "__main__":  # put your model and data in here
         optimizer.step()
         schedule.step()
 '''
+_VALUES = '''\
+"""Trial {trial} of study {study}, exported by batchlaw: the values that were searched."""
+
+{comment}
+{values}'''
 _DECAY_LINES = """\
     start = WARMUP_STEPS * BATCH_SIZE
     position = min(1.0, max(0.0, (seen - start) / ({examples} - start)))
@@ -73,7 +78,14 @@ _DECAY_LINES = """\
 
 
 def python_snippet(config: TrainConfig, provenance: Provenance) -> str:
-    """A Python module that builds this configuration and needs PyTorch alone."""
+    """A Python module that builds this configuration and needs PyTorch alone.
+
+    Of a study without a learning rate, batch size or number of steps it has the values alone.
+    """
+    if None in (config.peak_lr, config.batch_size, config.steps):
+        return _VALUES.format(
+            trial=provenance.trial, study=provenance.study, comment=provenance.comment(), values=_values(config)
+        )
     return _MODULE.format(
         trial=provenance.trial,
         study=provenance.study,
@@ -81,6 +93,16 @@ def python_snippet(config: TrainConfig, provenance: Provenance) -> str:
         imports=imports(config),
         recipe=recipe(config),
     )
+
+
+def _parameters(config: TrainConfig) -> str:
+    """The line of the user's own parameters; empty where there are none."""
+    return f"PARAMETERS = {config.parameters!r}\n" if config.parameters else ""
+
+
+def _values(config: TrainConfig) -> str:
+    known = {"BATCH_SIZE": config.batch_size, "PEAK_LR": config.peak_lr, "STEPS": config.steps}
+    return "".join(f"{name} = {value!r}\n" for name, value in known.items() if value is not None) + _parameters(config)
 
 
 def imports(config: TrainConfig, *more: str) -> str:
@@ -104,6 +126,7 @@ def recipe(config: TrainConfig) -> str:
         peak_lr=config.peak_lr,
         steps=schedule.steps,
         warmup_steps=schedule.warmup_steps,
+        parameters=_parameters(config),
         phases=[(phase.batch_size, phase.steps, phase.lr_factor) for phase in schedule.phases],
         exempt=_EXEMPT.format(weight_decay=config.weight_decay) if exempt else "",
         optimizer=f"torch.optim.{family.torch}({', '.join(arguments)})",

@@ -6,30 +6,30 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from batchlaw.results.columns import columns_of, heading_of, text_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec
 
 
 def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
-    """The table, at most 80 columns wide."""
+    """The table, at most 80 columns wide unless the study searches parameters of the user's own."""
     title = f"Best configurations of {spec.name} by {spec.arm.metric}"
     grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
-    left = ("", "optimizer", "rule", "decay")
-    for heading in ("trial", "score", "", "batch", "peak lr", "optimizer", "rule", "warmup", "decay"):
-        grid.add_column(heading, justify="left" if heading in left else "right", no_wrap=True)
+    names = columns_of(spec)
+    numbers = {"trial", "score"} | {
+        heading_of(name)
+        for name in names
+        if not any(isinstance(each.config.value_of(name), str) for each in configurations)
+    }
+    for heading in ("trial", "score", "", *map(heading_of, names)):
+        grid.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=True)
     for configuration in configurations:
-        config = configuration.config
         grid.add_row(
             str(configuration.trial),
             _with_error(configuration),
             "=" if configuration.tied_with_best else "",
-            str(config.batch_size),
-            f"{config.peak_lr:.3g}",
-            config.optimizer,
-            config.scaling_rule,
-            f"{config.warmup_fraction:.0%}",
-            config.decay,
+            *(text_of(configuration.config, name) for name in names),
         )
     return grid
 
@@ -52,8 +52,10 @@ def footnote(configurations: list[Configuration]) -> str:
 
 def table_text(spec: StudySpec, configurations: list[Configuration], verified: Verification | None) -> str:
     """The table, its footnote and the verification as plain text."""
+    grid = table(spec, configurations)
     console = Console(file=io.StringIO(), width=120, highlight=False)
-    console.print(table(spec, configurations))
+    console.width = max(120, console.measure(grid).maximum)
+    console.print(grid)
     console.print(footnote(configurations))
     if verified:
         console.print(verified.line())

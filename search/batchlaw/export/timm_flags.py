@@ -4,7 +4,7 @@ from math import ceil
 
 from batchlaw.export.accumulation import micro_batches
 from batchlaw.export.provenance import Provenance
-from batchlaw.export.refusal import refused
+from batchlaw.export.refusal import check_whole_recipe, refused
 from batchlaw.recipe.schedule import floor_examples
 from batchlaw.spec import TrainConfig
 from batchlaw.spec.families import FAMILIES
@@ -25,10 +25,13 @@ def timm_flags(config: TrainConfig, provenance: Provenance) -> str:
     Raises:
         BatchlawError: timm cannot express the configuration.
     """
+    check_whole_recipe(config, "timm")
     if config.decay == "batch-growth":
         raise refused("timm", "decay", config.decay, "timm keeps its batch size")
     count = micro_batches(config, "timm")
     size = config.batch_size // count
+    if config.train_size is None:
+        raise refused("timm", "train_size", None, "timm counts in epochs")
     an_epoch = ceil((config.train_size // size) / count)  # the loader drops the incomplete last batch of a pass
     updates = _updates(config)
     epochs = {what: _epochs(what, steps, an_epoch) for what, steps in updates.items()}
@@ -43,6 +46,10 @@ def timm_flags(config: TrainConfig, provenance: Provenance) -> str:
         f"--lr {config.peak_lr!r} --min-lr 0 --sched-on-updates",
         _schedule(config, epochs, an_epoch),
         f"--seed {config.seeds[0]}",
+    ]
+    notes += [
+        f"# parameter {name} = {value!r}: give it by the flag that your train.py has for it\n"
+        for name, value in config.parameters.items()
     ]
     usage = _USAGE.format(updates=an_epoch, examples=config.train_size)
     return provenance.comment() + "".join(notes) + usage + "\n".join(flags)

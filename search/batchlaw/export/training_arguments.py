@@ -5,7 +5,7 @@ from typing import Any
 
 from batchlaw.export.accumulation import micro_batches
 from batchlaw.export.provenance import Provenance
-from batchlaw.export.refusal import refused
+from batchlaw.export.refusal import check_whole_recipe, refused
 from batchlaw.spec import TrainConfig
 from batchlaw.spec.families import FAMILIES
 
@@ -25,6 +25,10 @@ def training_arguments(config: TrainConfig, provenance: Provenance) -> str:
     Raises:
         BatchlawError: TrainingArguments cannot express the configuration.
     """
+    check_whole_recipe(config, _FORM)
+    if config.parameters:
+        named = ", ".join(config.parameters)
+        raise refused(_FORM, "parameters", config.parameters, f"TrainingArguments has no place for {named}")
     count = micro_batches(config, _FORM)
     name = f"{provenance.study} trial {provenance.trial} ({provenance.fingerprint}): {provenance.score()}"
     arguments = {

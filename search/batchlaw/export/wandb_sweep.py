@@ -27,16 +27,20 @@ def wandb_sweep(configs: Sequence[TrainConfig], provenances: Sequence[Provenance
     import yaml
 
     first = provenances[0]
-    parameters: dict[str, Any] = {
-        "batch_size": _choice(_batch_sizes(configs, provenances)),
-        "peak_lr": _peak_lrs(configs, provenances),
-        "epochs": {"value": configs[0].budget_examples / configs[0].train_size},
-    }
+    parameters: dict[str, Any] = {}
+    if configs[0].batch_size is not None:
+        parameters["batch_size"] = _choice(_batch_sizes(configs, provenances))
+    if configs[0].peak_lr is not None:
+        parameters["peak_lr"] = _peak_lrs(configs, provenances)
+    if configs[0].budget_examples is not None and configs[0].train_size is not None:
+        parameters["epochs"] = {"value": configs[0].budget_examples / configs[0].train_size}
     for name, families in _OTHERS.items():
         values = [getattr(config, name) for config in configs if config.optimizer in families]
-        if values:
-            parameters[name] = _range("uniform", *_ends(values)) if isinstance(values[0], float) else _choice(values)
-    best = ", ".join(f"{name} = {getattr(configs[0], name)}" for name in parameters if name != "epochs")
+        if values and configs[0].peak_lr is not None:
+            parameters[name] = _values(values)
+    for name in dict.fromkeys(name for config in configs for name in config.parameters):
+        parameters[name] = _values([config.parameters[name] for config in configs if name in config.parameters])
+    best = ", ".join(f"{name} = {configs[0].value_of(name)}" for name in parameters if name != "epochs")
     sweep = {
         "name": f"{first.study}-{first.trial}",
         "description": "; ".join([f"best so far: {best}", *first.lines()]),
@@ -47,15 +51,19 @@ def wandb_sweep(configs: Sequence[TrainConfig], provenances: Sequence[Provenance
     return yaml.safe_dump(sweep, sort_keys=False, allow_unicode=True, width=float("inf"))
 
 
+def _values(values: Sequence[Any]) -> dict[str, Any]:
+    return _range("uniform", *_ends(values)) if isinstance(values[0], float) else _choice(values)
+
+
 def _batch_sizes(configs: Sequence[TrainConfig], provenances: Sequence[Provenance]) -> list[int]:
-    low, high = _ends([size for provenance in provenances for size in provenance.batch_sizes])
+    low, high = _ends([size for provenance in provenances for size in provenance.batch_sizes or ()])
     sizes = {config.batch_size for config in configs}
     further = {size // _OCTAVE for size in sizes} | {size * _OCTAVE for size in sizes}
     return sorted(sizes | {size for size in further if low <= size <= high})
 
 
 def _peak_lrs(configs: Sequence[TrainConfig], provenances: Sequence[Provenance]) -> dict[str, Any]:
-    low, high = _ends([rate for provenance in provenances for rate in provenance.peak_lrs])
+    low, high = _ends([rate for provenance in provenances for rate in provenance.peak_lrs or ()])
     slowest, fastest = _ends([config.peak_lr for config in configs])
     slower = min(slowest, max(slowest / _OCTAVE, low))
     faster = max(fastest, min(fastest * _OCTAVE, high))

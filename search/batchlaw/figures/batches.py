@@ -30,7 +30,11 @@ class BatchOutcomes:
 
 def outcomes_by_batch_size(records: Iterable[TrialRecord]) -> list[BatchOutcomes]:
     """The outcomes of trials that have a configuration, by ascending batch size."""
-    started = [(record.config.batch_size, record) for record in records if record.config and record.outcome in ENDINGS]
+    started = [
+        (record.config.batch_size, record)
+        for record in records
+        if record.config and record.config.batch_size is not None and record.outcome in ENDINGS
+    ]
     sizes = {size for size, _ in started}
     groups: dict[int, list[TrialRecord]] = {}
     for size, record in started:

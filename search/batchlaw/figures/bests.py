@@ -6,9 +6,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from batchlaw.export.provenance import interval_of
-from batchlaw.figures.labels import settings_line
+from batchlaw.figures.labels import places_line, settings_line
 from batchlaw.figures.style import BLUE, GRAY, batch_axis, digits, finish, score_axis
 from batchlaw.recipe.result import ENDED, Outcome
+from batchlaw.results.columns import text_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.ranking import best_first, best_per, with_ties
 from batchlaw.results.records import TrialRecord
@@ -64,20 +65,20 @@ def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.
     if len(best) < 2:
         return None
     best.sort(key=lambda c: c.value, reverse=spec.direction == "minimize")  # the last is drawn on top
-    labels = {getattr(c.config, knob): f"{getattr(c.config, knob)}, {_shares(records, knob, c)}" for c in best}
+    labels = {c.config.value_of(knob): f"{text_of(c.config, knob)}, {_shares(records, knob, c)}" for c in best}
     figure = go.Figure()
     for tied, name, symbol in _KINDS:
         part = [configuration for configuration in best if configuration.tied_with_best is tied]
         if part:
             figure.add_scatter(
-                x=digits(c.value for c in part), y=[labels[getattr(c.config, knob)] for c in part],
+                x=digits(c.value for c in part), y=[labels[c.config.value_of(knob)] for c in part],
                 error_x=errors_of(part), mode="markers", name=name, text=[_described(c, spec) for c in part],
                 marker={"symbol": symbol, "size": 9, "color": BLUE},
                 hovertemplate="%{y} complete<br>best %{x}<br>%{text}<extra></extra>",
             )  # fmt: skip
     return finish(
         figure,
-        f"Best score per {_LABELS[knob]}",
+        f"Best score per {_LABELS.get(knob, knob)}",
         f"of those trials that are complete; {_meaning(best)}",
         xaxis=_score_axis(spec, best),
         yaxis={"categoryorder": "array", "categoryarray": list(labels.values())},
@@ -87,9 +88,11 @@ def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.
 
 def _shares(records: list[TrialRecord], knob: str, configuration: Configuration) -> str:
     """`6 of 21`: the complete and the ended trials with the configuration's value."""
-    value = getattr(configuration.config, knob)
+    value = configuration.config.value_of(knob)
     ended = [
-        record.outcome for record in records if record.outcome in ENDED and getattr(record.config, knob, None) == value
+        record.outcome
+        for record in records
+        if record.outcome in ENDED and record.config and record.config.value_of(knob) == value
     ]
     return f"{ended.count(Outcome.COMPLETE)} of {len(ended)}"
 
@@ -115,7 +118,5 @@ def _meaning(best: Sequence[Configuration]) -> str:
 
 def _described(configuration: Configuration, spec: StudySpec) -> str:
     config = configuration.config
-    return (
-        f"trial {configuration.trial}, peak lr {config.peak_lr:.3g}, batch size {config.batch_size}<br>"
-        f"{settings_line(config, spec)}"
-    )
+    head = ", ".join(filter(None, [f"trial {configuration.trial}", places_line(config)]))
+    return f"{head}<br>{settings_line(config, spec)}"

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from batchlaw.figures.bests import best_of, errors_of
+from batchlaw.figures.labels import places_line
 from batchlaw.figures.style import BLUE, batch_axis, digits, finish, score_axis, words
 from batchlaw.results.configuration import Configuration
+from batchlaw.results.ranking import ranking
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 
@@ -20,25 +22,28 @@ def comparison(studies: Sequence[tuple[StudySpec, list[TrialRecord]]]) -> dict[s
     """The best scores of studies, overall and at each batch size, for each metric that several of them have."""
     drawn = {}
     for metric in dict.fromkeys(spec.arm.metric for spec, _ in studies):
-        bests = [(spec, best_of(spec, records, "batch_size")) for spec, records in studies if spec.arm.metric == metric]
-        found = [(spec, best) for spec, best in bests if best]
-        if len(found) > 1:
-            drawn[f"best-{metric}"] = _best(found)
-            drawn[f"best-{metric}-per-batch-size"] = _per_batch_size(found)
+        alike = [(spec, records) for spec, records in studies if spec.arm.metric == metric]
+        bests = [(spec, ranking(records, spec, 1)) for spec, records in alike]
+        if sum(map(bool, (best for _, best in bests))) > 1:
+            drawn[f"best-{metric}"] = _best([(spec, best[0]) for spec, best in bests if best])
+        per_size = [(spec, best_of(spec, records, "batch_size")) for spec, records in alike]
+        if sum(map(bool, (best for _, best in per_size))) > 1:
+            drawn[f"best-{metric}-per-batch-size"] = _per_batch_size([each for each in per_size if each[1]])
     return drawn
 
 
-def _best(studies: _Bests) -> go.Figure:
+def _best(studies: list[tuple[StudySpec, Configuration]]) -> go.Figure:
     """The best score of each study with its 95 % interval, in order of score."""
     metric, direction = studies[0][0].arm.metric, studies[0][0].direction
-    best = {_lines(spec.name): _winner(spec, configurations) for spec, configurations in studies}
+    best = {_lines(spec.name): winner for spec, winner in studies}
     ordered = sorted(best, key=lambda name: best[name].value, reverse=direction == "minimize")  # the last is on top
     winners = [best[name] for name in ordered]
     figure = go.Figure(
         go.Scatter(
             x=digits(c.value for c in winners), y=ordered, error_x=errors_of(winners), mode="markers",
-            marker={"color": BLUE, "size": 9}, customdata=[[c.trial, c.config.batch_size] for c in winners],
-            hovertemplate="%{y}: %{x}<br>trial %{customdata[0]}, batch size %{customdata[1]}<extra></extra>",
+            marker={"color": BLUE, "size": 9}, customdata=[[c.trial] for c in winners],
+            text=[places_line(c.config) for c in winners],
+            hovertemplate="%{y}: %{x}<br>trial %{customdata[0]}<br>%{text}<extra></extra>",
         )
     )  # fmt: skip
     return finish(
@@ -56,12 +61,6 @@ def _lines(name: str) -> str:
     return "<br>".join(textwrap.wrap(name, _NAME_LENGTH))
 
 
-def _winner(spec: StudySpec, configurations: list[Configuration]) -> Configuration:
-    """The best configuration; of two with the same score, that of the earlier trial."""
-    sign = -1 if spec.direction == "maximize" else 1
-    return min(configurations, key=lambda c: (sign * c.value, c.trial))
-
-
 def _per_batch_size(studies: _Bests) -> go.Figure:
     metric, direction = studies[0][0].arm.metric, studies[0][0].direction
     figure = go.Figure()
@@ -70,8 +69,9 @@ def _per_batch_size(studies: _Bests) -> go.Figure:
         figure.add_scatter(
             x=digits(c.config.batch_size * aside for c in best), y=digits(c.value for c in best), mode="lines+markers",
             error_y=errors_of(best) | {"color": None}, name=spec.name, line={"width": 1.2}, marker={"size": 8},
-            customdata=[[c.config.batch_size, c.trial, f"{c.config.peak_lr:.3g}"] for c in best],
-            hovertemplate="batch size %{customdata[0]}: %{y}<br>trial %{customdata[1]}, peak lr %{customdata[2]}",
+            customdata=[[c.config.batch_size, c.trial] for c in best],
+            text=[places_line(c.config) for c in best],
+            hovertemplate="batch size %{customdata[0]}: %{y}<br>trial %{customdata[1]}, %{text}",
         )  # fmt: skip
     every = [c for _, best in studies for c in best]
     return finish(

@@ -33,6 +33,8 @@ class Arrival:
 
 def target_of(spec: StudySpec, records: list[TrialRecord]) -> float | None:
     """The median of the best scores of the batch sizes; of two middle scores the worse, so that half reach it."""
+    if spec.space.batch_size is None:
+        return None
     best = best_per(best_first(records, spec.direction), "batch_size")
     values = [record.value for record in best if record.value is not None]
     if not values:
@@ -50,9 +52,11 @@ def arrivals(spec: StudySpec, records: list[TrialRecord], target: float) -> list
 def _arrival(spec: StudySpec, record: TrialRecord, target: float) -> Arrival | None:
     """The first report that reaches the target; None without one. Reports of pruned trials count."""
     curve, metric = record.result.curve, spec.arm.metric
+    if record.config is None or record.config.steps is None:  # of a budget that only the program knows
+        return None
     for point in curve:
         if point.metrics[metric] >= target if spec.direction == "maximize" else point.metrics[metric] <= target:
-            config = record.known_config
+            config = record.config
             examples = point.progress * config.examples
             assert record.result.seconds is not None  # recorded with every curve
             return Arrival(

@@ -5,7 +5,10 @@ from typing import Any
 from batchlaw.figures.style import words
 from batchlaw.spec import StudySpec
 
-_TABLES = ("task", "objective", "command", "train_size", "budget", "space", "schedule", "search", "claim")
+_TABLES = (
+    "task", "objective", "command", "train_size", "tokens_per_example", "budget", "space", "parameters", "schedule",
+    "search", "claim",
+)  # fmt: skip
 _WHOLE = ("budget", "search", "claim")  # tables that are shown with their defaults
 
 

@@ -10,6 +10,7 @@ from batchlaw.figures.bests import best_per_batch_size, best_per_knob
 from batchlaw.figures.costs import time_to_target, timeline
 from batchlaw.figures.importance import importance_figure
 from batchlaw.figures.labels import labels_of
+from batchlaw.figures.parameters import parameter_figures
 from batchlaw.figures.ridges import figures
 from batchlaw.figures.trials import history, score_map
 from batchlaw.figures.verdicts import stratum_name, verdict_table
@@ -57,6 +58,7 @@ def trial_figures(
             for knob in KNOBS
             if knob.kind is str
         },
+        **parameter_figures(spec, records),
         "importance": importance_figure(spec, records),
         "outcomes": outcome_figure(spec, records),
         "history": history(spec, records),

@@ -8,7 +8,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import create_trial
 
 from batchlaw.figures.style import BLUE, digits, finish
-from batchlaw.recipe.space import distributions_of
+from batchlaw.recipe.space import conditional, distributions_of
 from batchlaw.results.ranking import best_first
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
@@ -33,13 +33,34 @@ def importances(spec: StudySpec, records: list[TrialRecord]) -> dict[str, float]
         return {}
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # imports scikit-learn
 
+    some = {name for names in conditional(spec) for name in names}
     study = optuna.create_study(direction=spec.direction)
     study.add_trials(
-        [create_trial(params=record.params, distributions=distributions, value=record.value) for record in complete]
+        [
+            create_trial(
+                params=record.params,
+                distributions={name: distributions[name] for name in record.params},
+                value=record.value,
+            )
+            for record in complete
+        ]
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+        evaluator = PedAnovaImportanceEvaluator()
+        if not some:
+            return get_param_importances(study, evaluator=evaluator)
+        found = evaluator.evaluate(study, params=[name for name in distributions if name not in some])
+        for name in some:  # by the trials that have it, and counted with their share of all
+            n_having = sum(name in record.params for record in complete)
+            if n_having >= _FEWEST:
+                found |= {
+                    each: value * n_having / len(complete)
+                    for each, value in evaluator.evaluate(study, params=[name]).items()
+                }
+    total = sum(found.values())
+    shares = {name: value / total if total else 0.0 for name, value in found.items()}
+    return dict(sorted(shares.items(), key=lambda each: -each[1]))
 
 
 def importance_figure(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from batchlaw.results.columns import sentence_of
 from batchlaw.spec import StudySpec, TrainConfig, extremes
 from batchlaw.spec.arms import Direction
 from batchlaw.spec.knobs import KNOBS
@@ -28,7 +29,7 @@ def labels_of(spec: StudySpec) -> Labels:
 
 
 def settings_line(config: TrainConfig, spec: StudySpec) -> str:
-    """The values that vary in a study besides batch size and learning rate, such as `adam, warmup 0.1`."""
+    """The values that vary in a study besides batch size and learning rate, such as `adam, warmup 0.1, dropout 0.2`."""
     told = []
     for knob in KNOBS:
         fixed = len(extremes(getattr(spec.space, knob.name))) == 1
@@ -37,4 +38,10 @@ def settings_line(config: TrainConfig, spec: StudySpec) -> str:
             continue
         value = getattr(config, knob.name)
         told.append(value if knob.kind is str else f"{knob.label} {value:.3g}")
-    return ", ".join(told)
+    own = tuple(name for name in spec.searched if name in spec.parameters)
+    return ", ".join([*told, *([sentence_of(config, own)] if own else [])])
+
+
+def places_line(config: TrainConfig) -> str:
+    """Batch size and peak learning rate, as far as the study has them."""
+    return sentence_of(config, ("peak_lr", "batch_size"))

@@ -16,6 +16,7 @@ from batchlaw.figures.parts import part_of, pooled, verdict_of_each
 from batchlaw.figures.ridges import figures
 from batchlaw.figures.style import words
 from batchlaw.recipe.result import ENDINGS
+from batchlaw.results.columns import columns_of, heading_of, sentence_of, text_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.status import counts_line
 from batchlaw.spec import fingerprint, toml_of
@@ -56,6 +57,7 @@ def study_report(accounts: Sequence[Account], *, written: str) -> str:
 def _study(account: Account) -> dict[str, Any]:
     """The values of the template for one study."""
     spec, best = account.spec, account.best(_TOP)
+    columns = columns_of(spec)
     surfaces = any(findings[0].evidence for block in account.judged for _, findings in block)
     drawn = drawings(trial_figures(spec, account.records, account.laws, with_map=not surfaces), spec.name)
     outcomes = outcomes_by_batch_size(account.records)
@@ -69,7 +71,8 @@ def _study(account: Account) -> dict[str, Any]:
         "parts": _parts(account.judged, labels_of(spec), spec.name),
         "pooled": pooled(account.judged),
         "notes": account.notes,
-        "best": [(configuration, _interval(configuration)) for configuration in best],
+        "headings": list(map(heading_of, columns)),
+        "best": [(each, _interval(each), [text_of(each.config, name) for name in columns]) for each in best],
         "source": _SOURCES[best[0].standard_error_of] if best else "",
         "figures": {name: drawing for name, drawing in drawn.items() if name not in _COURSE},
         "course": {name: drawing for name, drawing in drawn.items() if name in _COURSE},
@@ -112,6 +115,7 @@ def _compared(accounts: Sequence[Account]) -> dict[str, Any]:
                 "metric": words(account.spec.arm.metric),
                 "best": best[0] if best else None,
                 "interval": _interval(best[0]) if best else "",
+                "told": sentence_of(best[0].config, columns_of(account.spec)) if best else "",
                 "trials": account.status.slots.done,
             }
         )

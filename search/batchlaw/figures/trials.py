@@ -48,7 +48,7 @@ def score_map(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
     makes them comparable on one axis.
     """
     known = [record for record in records if record.outcome in _SYMBOLS and score_of(record) is not None]
-    if not known:
+    if not known or spec.space.batch_size is None or spec.space.base_lr is None:
         return None
     shown = _sample(known, spec)
     scores = [score_of(record) or 0.0 for record in shown if record.outcome in _COLORED]

@@ -47,7 +47,7 @@ def predict(
     source = best_first(law.records, spec.direction)[0]
     fitted = law.fitted
     refused = partial(BatchlawError, argument="for_batch_size", got=for_batch_size)
-    if for_batch_size > spec.n_train:
+    if spec.n_train is not None and for_batch_size > spec.n_train:
         raise refused(f"must be at most {spec.n_train}, the training examples of an epoch")
     if rule == "law" and fitted is None:
         raise refused(f"study {spec.name!r} shows no law{_of(law)}: {law.lack}", remedy="rule")

@@ -184,6 +184,7 @@ def recommend(
             got=devices,
             remedy="profile",
         )
+    spec.require("a recommendation", "batch_size", "base_lr")
     ordered = best_first(records, spec.direction)
     if not ordered:
         raise StudyError(f"study {spec.name!r} has no finished trial yet")

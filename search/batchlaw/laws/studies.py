@@ -39,6 +39,7 @@ def laws_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False,
         StudyError: cells of a designed study have not been run, it has too few learning rates, or its grid is
             staggered.
     """
+    spec.require("a law", "base_lr", "batch_size")
     if spec.claim is None:
         return [_of_trials(spec, str(family), records, seed) for family in extremes(spec.space.optimizer)]
     if len(levels_of(spec.space.base_lr)) < 3 or len(levels_of(spec.space.batch_size)) < 3:
@@ -113,7 +114,7 @@ def _strata(
     for record in records:
         if record.config:
             point = point_of(record.params, spec)
-            parts.setdefault(tuple((name, getattr(point, name)) for name in names), []).append(record)
+            parts.setdefault(tuple((name, point.value_of(name)) for name in names), []).append(record)
     return parts
 
 

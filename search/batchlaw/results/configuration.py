@@ -92,12 +92,22 @@ class Configuration:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The hyperparameters."""
-        return self.config.model_dump(mode="json", include=set(PER))
+        """The hyperparameters, with the user's own.
+
+        Of a study without a learning rate those that it searches, or that are not at their default.
+        """
+        known = self.config.model_dump(mode="json", include=set(PER))
+        if self.config.peak_lr is None:
+            for knob in KNOBS:
+                if not {knob.name, knob.parameter} & set(self.suggested) and known.get(knob.name) == knob.default:
+                    known.pop(knob.name, None)
+        return known | self.config.parameters
 
     @property
     def derived(self) -> dict[str, Any]:
-        """What follows from the hyperparameters."""
+        """What follows from the hyperparameters, as far as the study has them."""
+        if self.config.peak_lr is None:
+            return {name: value for name in ("steps", "examples") if (value := getattr(self.config, name)) is not None}
         return self.config.model_dump(mode="json", include=_DERIVED)
 
     def as_dict(self) -> dict[str, Any]:

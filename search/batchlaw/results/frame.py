@@ -15,21 +15,22 @@ _FIRST, _LAST = ("number", "outcome", "value"), ("seconds", "device", "started",
 _COUNTS = (*(knob.name for knob in KNOBS if knob.kind is int), "warmup_steps", "steps", "examples")
 
 
-def frame_of(records: Iterable[TrialRecord]) -> "pd.DataFrame":
+def frame_of(records: Iterable[TrialRecord], parameters: Iterable[str] = ()) -> "pd.DataFrame":
     """A row a trial, by number, with its hyperparameters as used and what follows from them.
 
-    Columns are the same for every study. A trial that did not come so far has missing values.
+    Columns are the same for every study but for the parameters of its own. A trial that did not come so far has missing
+    values, and so have parameters whose condition was false.
     """
     import pandas as pd
 
     rows = [_row(record) for record in records]
-    frame = pd.DataFrame(rows, columns=[*_FIRST, *_KNOBS, *_DERIVED, *_LAST])
+    frame = pd.DataFrame(rows, columns=[*_FIRST, *_KNOBS, *parameters, *_DERIVED, *_LAST])
     return frame.astype(dict.fromkeys(_COUNTS, "Int64"))  # whole numbers that may be missing
 
 
 def _row(record: TrialRecord) -> dict[str, Any]:
     config = record.config
-    facts = {name: getattr(config, name) for name in (*_KNOBS, *_DERIVED)} if config else {}
+    facts = {name: getattr(config, name) for name in (*_KNOBS, *_DERIVED)} | config.parameters if config else {}
     return {
         "number": record.number, "outcome": str(record.outcome), "value": record.value, **facts,
         "seconds": record.result.seconds, "device": record.result.device,

@@ -6,6 +6,7 @@ from math import floor, log10
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from batchlaw.recipe.result import Outcome
+from batchlaw.results.columns import USUAL, columns_of
 from batchlaw.results.configuration import Configuration, ErrorSource
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.records import TrialBrief, TrialRecord
@@ -35,12 +36,14 @@ def best_per(records: Iterable[TrialRecord], key: str) -> list[TrialRecord]:
 
     Args:
         records: the best first.
-        key: the name of the hyperparameter.
+        key: the name of the hyperparameter, or of a parameter of the user's own.
     """
     best: dict[Any, TrialRecord] = {}
     for record in records:
-        best.setdefault(_group(getattr(record.known_config, key), key), record)
-    return [best[group] for group in sorted(best)]
+        best.setdefault(_group(record.known_config.value_of(key), key), record)
+    # A trial without the parameter is in no group. Choices may mix numbers and text.
+    groups = [group for group in best if group is not None]
+    return [best[group] for group in sorted(groups, key=lambda group: (isinstance(group, str), group))]
 
 
 def _group(value: Any, key: str) -> Any:
@@ -113,6 +116,7 @@ class Ranking(Sequence[Configuration]):
     study: str
     metric: str
     configurations: tuple[Configuration, ...]
+    columns: tuple[str, ...] = USUAL  # hyperparameters that the table shows
 
     @overload
     def __getitem__(self, index: int) -> Configuration: ...
@@ -135,9 +139,8 @@ class Ranking(Sequence[Configuration]):
         rows = [
             {
                 "trial": each.trial, self.metric: each.value, "standard_error": each.standard_error,
-                "tied_with_best": each.tied_with_best, "batch_size": each.config.batch_size, "peak_lr": each.peak_lr,
-                "optimizer": each.config.optimizer, "scaling_rule": each.config.scaling_rule,
-                "warmup_fraction": each.config.warmup_fraction, "decay": each.config.decay,
+                "tied_with_best": each.tied_with_best,
+                **{name: each.config.value_of(name) for name in self.columns},
             }
             for each in self.configurations
         ]  # fmt: skip
@@ -155,4 +158,5 @@ class Ranking(Sequence[Configuration]):
 def ranking(records: Sequence[TrialRecord], spec: StudySpec, n: int) -> Ranking:
     """The n best completed trials, or as many as there are."""
     chosen = select(records, spec, top=n, per=None)
-    return Ranking(spec.name, spec.arm.metric, tuple(with_ties(chosen, chosen[0], spec) if chosen else ()))
+    found = tuple(with_ties(chosen, chosen[0], spec) if chosen else ())
+    return Ranking(spec.name, spec.arm.metric, found, columns_of(spec))

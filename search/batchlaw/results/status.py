@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
+from batchlaw.results.columns import columns_of, sentence_of
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.ranking import best_first
 from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at
@@ -140,6 +141,5 @@ def best_line(status: StudyStatus) -> str:
     config = status.best.known_config
     return (
         f"best {status.spec.arm.metric} {status.best.value:.4f} (trial {status.best.number}): "
-        f"batch size {config.batch_size}, peak lr {config.peak_lr:.3g}, {config.optimizer}, "
-        f"{config.scaling_rule} rule, warmup {config.warmup_fraction:.0%}, {config.decay} decay"
+        f"{sentence_of(config, columns_of(status.spec))}"
     )

@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, QMCSamp
 from optuna.study import Study
 
 from batchlaw.recipe.seeds import derive_seed
-from batchlaw.recipe.space import cells, distributions_of
+from batchlaw.recipe.space import cells, conditional, distributions_of
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
 from batchlaw.spec import IntRange, StudySpec, levels_of
 from batchlaw.storage import hyperband
@@ -39,7 +39,7 @@ def sampler(spec: StudySpec, study_seed: int, slot: int, study: Study | None = N
     if search.sampler == "per-second":
         from batchlaw.sampling.per_second import PerSecondSampler  # SciPy takes half a second to import
 
-        return PerSecondSampler(seed=seed, space=distributions_of(spec), study=study)
+        return PerSecondSampler(seed=seed, space=distributions_of(spec), conditional=conditional(spec), study=study)
     if search.sampler == "random":
         return RandomSampler(seed=seed)
     if search.sampler == "qmc":
@@ -47,7 +47,7 @@ def sampler(spec: StudySpec, study_seed: int, slot: int, study: Study | None = N
             warnings.simplefilter("ignore", ExperimentalWarning)
             # All trials share one sequence, so they need the same seed; the database hands out its points.
             return QMCSampler(seed=derive_seed(study_seed, "sampler"), scramble=True, warn_independent_sampling=False)
-    return KnownSpaceTPESampler(distributions_of(spec), seed=seed)
+    return KnownSpaceTPESampler(distributions_of(spec), conditional(spec), seed=seed)
 
 
 def _ridge_sampler(spec: StudySpec, seed: int, slot: int) -> BaseSampler:

@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,9 @@ class PerSecondSampler(BaseSampler):
         seed: the same seed and history give the same configuration.
         cost_exponent: 0 for the largest gain per trial, 1 for the largest gain per second.
         n_startup_trials: the number of ended trials from which on the process decides.
-        space: the parameters that every trial has; None gathers them from the trials.
+        space: the parameters; None gathers those that every trial has from the trials.
+        conditional: groups of names among them that only some trials have. A trial without one counts as if it had the
+            first choice, or the middle of the range.
         study: the study that it serves. Under Hyperband it sees the trials of every bracket only by this.
     """
 
@@ -60,10 +62,12 @@ class PerSecondSampler(BaseSampler):
         cost_exponent: float = 0.75,
         n_startup_trials: int = 10,
         space: Mapping[str, BaseDistribution] | None = None,
+        conditional: Sequence[Collection[str]] = (),
         study: Study | None = None,
     ) -> None:
         self._study = study
         self._known = space
+        self._some = {name for group in conditional for name in group}
         self._cost_exponent = cost_exponent
         self._first = n_startup_trials
         self._generator = np.random.default_rng(seed)
@@ -91,12 +95,14 @@ class PerSecondSampler(BaseSampler):
         """
         _check_one_objective(study)
         trials = self._trials(study, (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING))
-        history = History.of(trials, set(search_space), maximize=study.direction == StudyDirection.MAXIMIZE)
+        always = search_space.keys() - self._some
+        history = History.of(trials, always, maximize=study.direction == StudyDirection.MAXIMIZE)
         if not search_space or not history.ended:
             return {}
         cube = Cube.of(search_space)
-        points = cube.points(other.params for other in history.ended)
-        pending = cube.points(other.params for other in history.running) if history.running else points[:0]
+        absent = cube.configuration(np.array([0.0 if side.categorical else 0.5 for side in cube.sides]))
+        points = cube.points(absent | other.params for other in history.ended)
+        pending = cube.points(absent | other.params for other in history.running) if history.running else points[:0]
         costs = Costs.of(cube.coordinates(points), full_seconds(history.ended))
         parents = np.argsort(-history.scores, kind="stable")[:_PARENTS]
         candidates = self._candidates(cube, points[parents])

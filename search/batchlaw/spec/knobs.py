@@ -80,6 +80,10 @@ class Point(BaseModel):
     # The user's own, by name; one whose condition is false is absent.
     parameters: dict[str, Scalar] = {}
 
+    def value_of(self, name: str) -> Any:
+        """A hyperparameter or a parameter of the user's own; None where there is none."""
+        return getattr(self, name) if name in type(self).model_fields else self.parameters.get(name)
+
     @model_serializer(mode="wrap")
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what came later where it is not given, as of the trials stored before."""

@@ -225,6 +225,9 @@ class StudySpec(ProgramKeys):
             if parameter.when is not None:
                 message = "a claim crosses all levels: drop the condition"
                 raise refuse(message, parameter.when, f"parameters.{name}.when")
+            levels = extremes(parameter.dimension)
+            if len({isinstance(level, str) for level in levels}) > 1:
+                raise refuse("the levels of a claim are all numbers or all text", list(levels), f"parameters.{name}")
         for field, dimension in dimensions.items():
             if isinstance(dimension, FloatRange) or (isinstance(dimension, IntRange) and not dimension.log2):
                 raise refuse("a claim needs levels: give a list", dimension.model_dump(), field)

@@ -34,14 +34,13 @@ class Choice:
     verify: int | None
 
     def check(self) -> None:
-        """Refuse unknown names and arguments that exclude each other.
+        """Refuse unknown names and arguments that exclude each other; `per` is checked with the study.
 
         Raises:
             BatchlawError: names the argument, its value and what it may be.
         """
-        for argument, value, known in (("format", self.format, FORMATS), ("per", self.per, PER)):
-            if value is not None and value not in known:
-                raise BatchlawError(f"must be one of {', '.join(known)}", argument=argument, got=value)
+        if self.format not in FORMATS:
+            raise BatchlawError(f"must be one of {', '.join(FORMATS)}", argument="format", got=self.format)
         fewest = {"top": 1, "for_batch_size": 1, "verify": 2}  # one seed has no error
         for argument, least in fewest.items():
             if (number := getattr(self, argument)) is not None:
@@ -95,7 +94,10 @@ def export_text(stored: StoredStudy, choice: Choice, runtime: "Callable[[], Runt
         WorkFailed: every fresh seed diverged.
     """
     choice.check()
-    spec, known = stored.spec, known_trials(stored)
+    spec = stored.spec
+    if choice.per is not None and choice.per not in (*PER, *spec.parameters):
+        raise BatchlawError(f"must be one of {', '.join((*PER, *spec.parameters))}", argument="per", got=choice.per)
+    known = known_trials(stored)
     records = known.records
     if choice.for_batch_size is not None:
         predicted, warnings = _predicted(stored, known, choice)

@@ -56,13 +56,13 @@ class StudyResults:
         """A table with a row for each trial, ordered by number.
 
         Columns: number; outcome; value, the mean of the metric over the seeds; each hyperparameter, as the trial used
-        it; peak_lr, the learning rate after warmup and before decay; warmup_steps and steps, in optimizer updates;
-        examples that the trial sees; seconds; device; started and ended, in local time; reason of the outcome. Values
-        that a trial does not have are missing.
+        it, and each parameter of your own; peak_lr, the learning rate after warmup and before decay; warmup_steps and
+        steps, in optimizer updates; examples that the trial sees; seconds; device; started and ended, in local time;
+        reason of the outcome. Values that a trial does not have are missing.
         """
         from batchlaw.results.frame import frame_of
 
-        return frame_of(self._records())
+        return frame_of(self._records(), self.spec.parameters)
 
     def best(self, n: int = 5) -> "Ranking":
         """The best n completed trials, best first, with standard errors and whether they are tied with the best.
@@ -210,8 +210,8 @@ class StudyResults:
                 "optuna".
             path: a file that the text is written to as well.
             top: how many of the best configurations.
-            per: a hyperparameter, such as "batch_size"; gives the best configuration of each of its values ("base_lr":
-                of each half decade).
+            per: a hyperparameter, such as "batch_size", or a parameter of your own; gives the best configuration of
+                each of its values ("base_lr": of each half decade).
             trial: the number of a trial to export in place of the best.
             for_batch_size: a batch size that need not have been tried; the best configuration is moved to it. What
                 makes the prediction weak is said in warnings.
