@@ -58,7 +58,7 @@ KNOB = """    dropout: Annotated[float, Knob(label="dropout rate", unit="of the 
 """
 LOOK = """
 import json
-from batchlaw.claims.runs import FACTORS
+from batchlaw.claims.planned import FACTORS
 from batchlaw.dashboard.trials import ShownTrials
 from batchlaw.figures.gallery import gallery
 from batchlaw.results.records import records_of

@@ -9,13 +9,13 @@ from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
 
-_FACTORS = tuple(knob.name for knob in KNOBS if knob.factor)
+FACTORS = tuple(knob.name for knob in KNOBS if knob.factor)
 Cell = tuple[Any, ...]  # a level for each factor
 
 
 def factors_of(spec: StudySpec) -> tuple[str, ...]:
     """The factors of a study: hyperparameters, and parameters of the user's own."""
-    return (*_FACTORS, *spec.parameters)
+    return (*FACTORS, *spec.parameters)
 
 
 def varied_factors(spec: StudySpec) -> list[str]:

@@ -11,7 +11,14 @@ from functools import lru_cache
 from itertools import islice, product
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from batchlaw.errors import BatchlawError
 from batchlaw.expressions import Expression
@@ -52,6 +59,13 @@ class Parameter(Frozen):
             if not isinstance(value, bool | int | float | str):
                 raise refuse("must be numbers, text, true or false", value)
         return given | {"choices": tuple(given["choices"])} if listed else given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """For editors, with the short forms."""
+        scalar = {"type": ["boolean", "number", "string"]}
+        table = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1}, table]}
 
     @model_serializer(mode="wrap")
     def _written(self, write: SerializerFunctionWrapHandler) -> Any:

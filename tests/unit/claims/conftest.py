@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from batchlaw.claims.hypotheses import CATALOGUE
 from batchlaw.claims.overall import JUDGES
-from batchlaw.claims.runs import FACTORS
+from batchlaw.claims.planned import FACTORS
 from batchlaw.results.result import SeedCurvePoint
 from batchlaw.spec import parse_spec
 
