@@ -34,7 +34,8 @@ from batchlaw.objectives.runtime import Runtime, versions
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import IntRange, StudySpec, TrainConfig, parse_spec
-from batchlaw.spec.families import FAMILIES
+from batchlaw.spec.families import FAMILIES as EVERY
+from batchlaw.spec.families import OWN
 from batchlaw.spec.knobs import Point
 from batchlaw.train import device_name, networks, train
 from batchlaw.train.data import load_parts
@@ -43,6 +44,7 @@ from batchlaw.train.stacking import stack_of
 from rich.console import Console
 from train_speed import config_of, medians
 
+FAMILIES = [name for name in EVERY if name != OWN]
 ROOT = Path(__file__).parents[2]
 GIB = 1 << 30
 

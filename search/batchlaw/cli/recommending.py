@@ -70,7 +70,10 @@ def _show_recommendation(found: "Recommendation", spec: "StudySpec") -> None:
         output.print(escape(f"The law puts the best rate there at {chosen.lr_by_law}."), soft_wrap=True)
     for line in found.left_out:
         output.print(f"left out: {line}", soft_wrap=True, style="dim", markup=False)
-    output.print(f"Take it away:  batchlaw export {spec.name} --trial {chosen.configuration.trial} --format python")
+    from batchlaw.export import usual_format
+
+    form = usual_format(spec)
+    output.print(f"Take it away:  batchlaw export {spec.name} --trial {chosen.configuration.trial} --format {form}")
 
 
 def _cells(candidate: "Candidate") -> list[str]:

@@ -101,6 +101,7 @@ def run(
 
 def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
     """Print the outcome and the next commands."""
+    from batchlaw.export import usual_format
     from batchlaw.export.table import footnote, table
     from batchlaw.results.status import counts_line
 
@@ -121,7 +122,7 @@ def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
     name = study.name
     if study.spec.claim is not None:
         output.print(f"Judge it:      batchlaw claim {name} --html {name}.html{option}", soft_wrap=True)
-    output.print(f"Take it away:  batchlaw export {name} --format python{option}", soft_wrap=True)
+    output.print(f"Take it away:  batchlaw export {name} --format {usual_format(study.spec)}{option}", soft_wrap=True)
     output.print(f"Look around:   batchlaw dashboard{option}", soft_wrap=True)
 
 

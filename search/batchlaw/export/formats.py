@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+from batchlaw.export.command_line import command_line
 from batchlaw.export.documents import as_document, csv_text, structured
 from batchlaw.export.lightning_module import lightning_module
 from batchlaw.export.optuna_queue import optuna_queue
 from batchlaw.export.provenance import Provenance
+from batchlaw.export.refusal import refused
 from batchlaw.export.snippet import python_snippet
 from batchlaw.export.table import table_text
 from batchlaw.export.timm_flags import timm_flags
@@ -14,6 +16,7 @@ from batchlaw.export.wandb_sweep import wandb_sweep
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec, TrainConfig
+from batchlaw.spec.families import OWN
 
 _OF_ONE: dict[str, Callable[[TrainConfig, Provenance], str]] = {
     "python": python_snippet,
@@ -21,8 +24,13 @@ _OF_ONE: dict[str, Callable[[TrainConfig, Provenance], str]] = {
     "transformers": training_arguments,
     "timm": timm_flags,
 }
-OF_ONE = tuple(_OF_ONE)  # formats that hold one configuration
+OF_ONE = (*_OF_ONE, "command")  # formats that hold one configuration
 FORMATS = ("table", "json", "yaml", "toml", "csv", *OF_ONE, "wandb", "optuna")
+
+
+def usual_format(spec: StudySpec) -> str:
+    """The format that next commands suggest."""
+    return "python" if spec.command is None else "command"
 
 
 def render(
@@ -44,6 +52,13 @@ def render(
     Raises:
         BatchlawError: the format cannot express the configuration.
     """
+    if form == "command":
+        return command_line(spec, configurations[0].config, provenances[0])
+    if form in (*_OF_ONE, "wandb"):
+        for configuration in configurations:
+            if configuration.config.optimizer == OWN:
+                why = "code for it would not be what was run; the format command has the command line"
+                raise refused(form, "optimizer", OWN, why)
     if form in _OF_ONE:
         return _OF_ONE[form](configurations[0].config, provenances[0])
     if form == "table":

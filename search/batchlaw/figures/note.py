@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from batchlaw.export import usual_format
 from batchlaw.results.status import StudyStatus, best_line, counts_line, pace_line
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def note(status: StudyStatus, judged: "list[Block]", remarks: Sequence[str] = ()
     verdicts = list(_verdicts(judged))
     commands = [
         f"batchlaw status {spec.name}" + " --watch" * going_on,
-        f"batchlaw export {spec.name} --format python",
+        f"batchlaw export {spec.name} --format {usual_format(spec)}",
         f"batchlaw recommend {spec.name}",
         f"batchlaw law {spec.name}",
         f"batchlaw report {spec.name}",

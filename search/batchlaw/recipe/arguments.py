@@ -11,6 +11,7 @@ from batchlaw.expressions import Expression, Template
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.space import suggest
 from batchlaw.spec import FloatRange, IntRange, StudySpec, TrainConfig, extremes, levels_of
+from batchlaw.spec.families import OWN
 from batchlaw.spec.program import Conditional, names_in, templates_of
 
 # The placeholders through which a hyperparameter reaches a program, beside its own name.
@@ -126,7 +127,7 @@ def check_reaches(spec: StudySpec, contents: Sequence[str]) -> None:
         if not used & set(ways):
             words = " or ".join(f"{{{way}}}" for way in ways)
             raise SpecError(f"{field}: is searched and reaches the program through no placeholder; write {words}")
-    if extremes(spec.space.optimizer) == ("own",):
+    if extremes(spec.space.optimizer) == (OWN,):
         for name in _OF_OPTIMIZERS:
             if name in used:
                 raise SpecError(f'{{{name}}}: has no value with optimizer = "own"; write the script\'s own value')

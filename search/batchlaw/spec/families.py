@@ -13,7 +13,7 @@ class Family:
     a tuple, or to a constant.
     """
 
-    torch: str  # class in torch.optim
+    torch: str | None  # class in torch.optim; None: the user's script builds its optimizer itself
     keywords: Mapping[str, str | tuple[str, ...] | bool]
     factor: float | None  # best learning rate relative to plain SGD; None: 1 - momentum
     decoupled_decay: bool = False  # Loshchilov & Hutter 2019; False: weight decay is an L2 term of the loss
@@ -42,6 +42,8 @@ def _given(value: str | tuple[str, ...] | bool, fields: Mapping[str, Any]) -> An
         return value
     return fields[value] if isinstance(value, str) else tuple(fields[name] for name in value)
 
+
+OWN = "own"  # the optimizer of the user's own script, of which nothing is known: its learning rate is `base_lr`
 
 # Factors let one range of `base_lr` suit all families. Those of momentum and Nesterov are 1 - m: their effective
 # learning rate is ε/(1-m) (Shallue et al. 2018, section 2.2). The others were measured with
@@ -72,6 +74,7 @@ FAMILIES: dict[str, Family] = {
         torch="AdamW", keywords={"betas": ("beta1", "beta2"), "eps": "eps"}, factor=0.01, second_moment="beta2",
         decoupled_decay=True, fused=("cpu", "cuda"), timm="adamw", transformers="adamw_torch",
     ),
+    OWN: Family(torch=None, keywords={}, factor=1.0),
 }  # fmt: skip
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from batchlaw.errors import BatchlawError
 from batchlaw.expressions import Expression, Template
 from batchlaw.spec.base import Frozen, Positive, refuse
 from batchlaw.spec.config import PLACEHOLDERS
+from batchlaw.spec.dimensions import extremes
+from batchlaw.spec.families import OWN
 from batchlaw.spec.knobs import KNOBS
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ OF_PROGRAMS = ("lr", "epochs", "trial", "run_dir", "devices", "accumulate", "mic
 Text = Annotated[str, Field(min_length=1)]
 _REDUCE = r"^(last|best|mean|last-[1-9]\d{0,5}-mean)$"
 _SOURCES = {"regex": None, "csv": "column", "json_file": "key", "tensorboard": "tag"}  # each with its companion
-_OWN = "own"  # the optimizer that the script builds itself
 
 
 class Conditional(Frozen):
@@ -200,6 +201,8 @@ def check_program(spec: "StudySpec") -> None:
         for name, default in DEFAULTS.items():
             if getattr(spec, name) != default:
                 raise refuse("goes with a command", None, name)
+        if spec.task is not None and OWN in extremes(spec.space.optimizer):
+            raise refuse("goes with an objective or a command, whose own optimizer it is", OWN, "space.optimizer")
         return
     for field, text, is_condition in templates_of(spec):
         names = names_in(text, field, is_condition=is_condition)
@@ -225,6 +228,8 @@ def names_in(text: str, field: str, *, is_condition: bool = False) -> tuple[str,
             return Template.parse(text).names
         expression = Expression.parse(text)
         expression.check_finite()
+        if not expression.columns:
+            raise BatchlawError("names no placeholder")
         return expression.columns
     except BatchlawError as error:
         raise refuse(f"is no {'condition' if is_condition else 'template'}: {error.message}", text, field) from None

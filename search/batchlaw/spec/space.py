@@ -6,7 +6,7 @@ from pydantic import Field, create_model, model_validator
 
 from batchlaw.spec.base import Frozen, refuse
 from batchlaw.spec.dimensions import dimension, extremes
-from batchlaw.spec.families import families_with
+from batchlaw.spec.families import OWN, families_with
 from batchlaw.spec.knobs import KNOBS
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Space(_Dimensions):
             raise refuse(
                 'warmup = "untuned" sets the length itself; drop this key', self.warmup_fraction, "warmup_fraction"
             )
+        if OWN in extremes(self.optimizer) and extremes(self.optimizer) != (OWN,):
+            raise refuse(f'"{OWN}", the optimizer of the script itself, stands alone', self.optimizer, "optimizer")
         if "sde" in extremes(self.scaling_rule):
             known = families_with("beta2")
             for family in extremes(self.optimizer):

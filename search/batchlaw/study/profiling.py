@@ -19,7 +19,10 @@ def check_optimizers(spec: StudySpec, optimizers: Sequence[str] | None) -> None:
         BatchlawError: the study has no built-in task, or an optimizer is not in its space.
     """
     if spec.task is None:
-        raise BatchlawError(f"study {spec.name!r} runs {spec.user_code!r}; only the steps of a [task] can be profiled")
+        raise BatchlawError(
+            f"study {spec.name!r} runs {spec.user_code!r}; only the steps of a [task] can be profiled. Of your own "
+            "code, recommend goes by the clocks of the trials"
+        )
     known = extremes(spec.space.optimizer)
     for name in optimizers or ():
         if name not in known:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
+from batchlaw.errors import ConfigError
 from batchlaw.spec import TrainConfig
 from batchlaw.spec.families import FAMILIES
 
@@ -19,8 +20,13 @@ def build(config: TrainConfig, model: nn.Module, *, stacked: bool = False) -> op
         config: of the run.
         model: whose parameters are optimized.
         stacked: the first dimension of every parameter are the members of a stack.
+
+    Raises:
+        ConfigError: the optimizer is the user's own.
     """
     family = FAMILIES[config.optimizer]
+    if family.torch is None:
+        raise ConfigError(f"optimizer: {config.optimizer!r} is the user's own code's, which builds it itself")
     groups = parameter_groups(config, model, stacked=stacked)
     options = family.arguments(dict(config))
     if next(model.parameters()).device.type in family.fused:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from batchlaw.errors import Interrupted
 from batchlaw.recipe.schedule import schedule_of
-from batchlaw.spec.families import FAMILIES
+from batchlaw.spec.families import FAMILIES as EVERY
+from batchlaw.spec.families import OWN
 from batchlaw.train import Checkpoint, train
 from batchlaw.train.data import load_parts
 from batchlaw.train.parallel_runs import ParallelRuns
@@ -14,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of
 from tests.unit.train.test_checkpoint import InterruptingReport
 
+FAMILIES = [name for name in EVERY if name != OWN]
 GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 NETWORKS = [({}, (1,)), ({}, (1, 2)), (CNN, (1,)), (CNN, (1, 2)), (CNN | {"precision": "bfloat16"}, (1,))]
