@@ -19,7 +19,7 @@ from batchlaw.cli.console import (
 )
 from batchlaw.study import Study
 
-_FORMATS = "table, json, yaml, toml, csv, python, lightning, transformers, timm, wandb or optuna."
+_FORMATS = "table, json, yaml, toml, csv, command, python, lightning, transformers, timm, wandb or optuna."
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import math
+import shlex
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.dashboard.curves import artifacts_of
-from batchlaw.results.attributes import CONFIG, RESULT
+from batchlaw.results.attributes import ARGUMENTS, CONFIG, OUTPUT, RESULT
 from batchlaw.results.result import TrialResult
 from batchlaw.spec.knobs import KNOBS
 from batchlaw.storage import trials_of
@@ -84,7 +85,7 @@ class ShownTrials(_PassedOn):  # type: ignore[misc]  # a class made by `type`
         """Every trial of a study, or those in some states, as they are shown."""
         if len(self.storage.get_study_directions(study_id)) > 1:  # a study that batchlaw did not make
             return self.storage.get_all_trials(study_id, deepcopy, states)
-        trials = trials_of(self.storage, study_id)
+        trials = trials_of(self.storage, study_id, without=(OUTPUT,))
         return _thinned([_shown(study_id, trial) for trial in trials if states is None or trial.state in states])
 
 
@@ -129,6 +130,10 @@ def _attributes(trial: FrozenTrial, result: TrialResult) -> dict[str, Any]:
         values["peak_memory_mib"] = round(result.peak_memory_bytes / 2**20)
     values["versions"] = [f"{name} {version}" for name, version in result.versions.items()]
     others = {name: value for name, value in trial.user_attrs.items() if name not in (CONFIG, RESULT)}
+    if ARGUMENTS in others:
+        others[ARGUMENTS] = shlex.join(others[ARGUMENTS])
+    if OUTPUT in others:
+        others[OUTPUT] = "\n".join(others[OUTPUT])
     known = {name: value for name, value in values.items() if value or (value == 0 and value is not False)}
     known |= {name: value for name, value in config.get("parameters", {}).items() if name not in trial.params}  # fixed
     return others | {name: _readable(value) for name, value in known.items()}

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from batchlaw.errors import StudyError
 from batchlaw.recipe.result import Outcome
-from batchlaw.results.attributes import CONFIG, OUTCOME, REASON, RESULT, THREADS
+from batchlaw.results.attributes import CONFIG, OUTCOME, OUTPUT, REASON, RESULT, THREADS
 from batchlaw.results.result import TrialResult
 from batchlaw.spec import TrainConfig
 from batchlaw.storage import StoredStudy, heads_of, trials_of, with_retries
@@ -83,7 +83,7 @@ def records_of(stored: StoredStudy) -> list[TrialRecord]:
         StudyError: what is stored of a trial cannot be read.
     """
     with _collector_paused():
-        found = trials_of(stored.storage, stored.study_id, as_text=(CONFIG,))
+        found = trials_of(stored.storage, stored.study_id, as_text=(CONFIG,), without=(OUTPUT,))
         return [_record(trial) for trial in found]
 
 

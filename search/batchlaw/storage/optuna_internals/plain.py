@@ -77,9 +77,14 @@ def batched_writes(trial: optuna.Trial) -> Iterator[None]:
 
 
 def trials_of(
-    storage: RDBStorage, study_id: int, *, number: int | None = None, as_text: Container[str] = ()
+    storage: RDBStorage,
+    study_id: int,
+    *,
+    number: int | None = None,
+    as_text: Container[str] = (),
+    without: tuple[str, ...] = (),
 ) -> list[FrozenTrial]:
-    """The trials of a study, or the one of a number; attributes in `as_text` as JSON text."""
+    """The trials of a study, or the one of a number; attributes in `as_text` as JSON text, and those `without` not."""
     if number is None:
         trials = storage.get_all_trials(study_id, deepcopy=False)
     else:
@@ -89,7 +94,9 @@ def trials_of(
             return []
     for trial in trials:
         trial.user_attrs = {
-            key: json.dumps(value) if key in as_text else value for key, value in trial.user_attrs.items()
+            key: json.dumps(value) if key in as_text else value
+            for key, value in trial.user_attrs.items()
+            if key not in without
         }
     return trials
 

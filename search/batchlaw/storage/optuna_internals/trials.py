@@ -64,7 +64,12 @@ def heads_of(storage: RDBStorage, study_id: int, key: str) -> list[TrialHead]:
 
 
 def trials_of(
-    storage: RDBStorage, study_id: int, *, number: int | None = None, as_text: Container[str] = ()
+    storage: RDBStorage,
+    study_id: int,
+    *,
+    number: int | None = None,
+    as_text: Container[str] = (),
+    without: tuple[str, ...] = (),
 ) -> list[FrozenTrial]:
     """The trials of a study, as from `study.get_trials()`; equal distributions are one object.
 
@@ -73,15 +78,21 @@ def trials_of(
         study_id: Optuna's id of the study.
         number: of the only trial to read; None reads all.
         as_text: names of user attributes to return as JSON text, for callers that parse it themselves.
+        without: names of user attributes that are not read, since they are long.
     """
     where = [TRIALS.c.study_id == study_id]
     if number is not None:
         where.append(TRIALS.c.number == number)
     with storage.engine.connect() as connection:
-        return read_trials(connection, *where, as_text=as_text)
+        return read_trials(connection, *where, as_text=as_text, without=without)
 
 
-def read_trials(connection: Connection, *where: ColumnElement[bool], as_text: Container[str] = ()) -> list[FrozenTrial]:
+def read_trials(
+    connection: Connection,
+    *where: ColumnElement[bool],
+    as_text: Container[str] = (),
+    without: tuple[str, ...] = (),
+) -> list[FrozenTrial]:
     """The trials that meet the conditions on Optuna's table of trials, in the order of creation."""
     own = TRIALS.c
     query = select(own.trial_id, own.number, own.state, own.datetime_start, own.datetime_complete)
@@ -90,9 +101,9 @@ def read_trials(connection: Connection, *where: ColumnElement[bool], as_text: Co
     if not heads:
         return []
     if len(heads) <= _FEW:
-        rows = connection.execute(_rows_of_few(), {"few": [head.trial_id for head in heads]})
+        rows = connection.execute(_rows_of_few(without), {"few": [head.trial_id for head in heads]})
     else:
-        rows = connection.execute(_rows_of_many(*where))
+        rows = connection.execute(_rows_of_many(*where, without=without))
     values, params, distributions, reports, user_attributes, system_attributes = (ByTrial(dict) for _ in range(6))
     # Sorted by the rows' own ids, so that parameters are in the order of writing.
     for part, trial_id, _, key, step, number, kind, text in sorted(rows, key=itemgetter(2)):
@@ -121,17 +132,17 @@ def read_trials(connection: Connection, *where: ColumnElement[bool], as_text: Co
 
 
 @cache
-def _rows_of_few() -> CompoundSelect[Any]:
+def _rows_of_few(without: tuple[str, ...]) -> CompoundSelect[Any]:
     """The rows of the trials `few`; every database uses its indices for this."""
-    return _rows(lambda query, table: query.where(table.c.trial_id.in_(bindparam("few", expanding=True))))
+    return _rows(lambda query, table: query.where(table.c.trial_id.in_(bindparam("few", expanding=True))), without)
 
 
-def _rows_of_many(*where: ColumnElement[bool]) -> CompoundSelect[Any]:
+def _rows_of_many(*where: ColumnElement[bool], without: tuple[str, ...]) -> CompoundSelect[Any]:
     """The rows of the trials that meet the conditions."""
-    return _rows(lambda query, table: query.join(TRIALS, TRIALS.c.trial_id == table.c.trial_id).where(*where))
+    return _rows(lambda query, table: query.join(TRIALS, TRIALS.c.trial_id == table.c.trial_id).where(*where), without)
 
 
-def _rows(restrict: Callable[[Select[Any], Any], Select[Any]]) -> CompoundSelect[Any]:
+def _rows(restrict: Callable[[Select[Any], Any], Select[Any]], without: tuple[str, ...]) -> CompoundSelect[Any]:
     """The rows of five tables in one statement: table, trial, row, key, step, number, kind of number, text."""
 
     def part(model: type[models.BaseModel], name: str, **columns: str) -> Select[Any]:
@@ -141,7 +152,10 @@ def _rows(restrict: Callable[[Select[Any], Any], Select[Any]]) -> CompoundSelect
             # The kinds of two tables are different enums, so both are cast.
             selected.append((cast(source, String(8)) if column == "kind" else source).label(column))
         row = next(iter(table.primary_key)).label("row")
-        return restrict(select(literal_column(f"'{name}'").label("part"), table.c.trial_id, row, *selected), table)
+        query = select(literal_column(f"'{name}'").label("part"), table.c.trial_id, row, *selected)
+        if without and name == "user":
+            query = query.where(table.c.key.not_in(without))
+        return restrict(query, table)
 
     number = {"step": "step", "number": "intermediate_value", "kind": "intermediate_value_type"}
     # PostgreSQL takes the types of the columns from the first parts; the first two have every column.
