@@ -6,6 +6,7 @@ The names in `__all__` are public. All else may change between versions.
     studies                                 the state of every study of a database
     Trial                                   what a training function of your own gets
     claim, law, transfer                    the same results from a table of runs
+    init                                    a first study file for a training script
     copy_studies                            from one database to another
     Claim, Law, Transfer                    what they return, from a study as well
     Ranking, Recommendation, Configuration, Interval        other results, and their parts
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from batchlaw.results.ranking import Ranking
     from batchlaw.study import Study
     from batchlaw.study.copying import copy_studies
+    from batchlaw.study.draft import init
     from batchlaw.study.listing import studies
 
 __version__ = "0.1.0"
@@ -73,6 +75,7 @@ __all__ = [
     "WorkFailed",
     "claim",
     "copy_studies",
+    "init",
     "law",
     "studies",
     "transfer",
@@ -90,6 +93,7 @@ _MODULES = {
     "Trial": "batchlaw.objectives.trial",
     "claim": "batchlaw.claims.claim",
     "copy_studies": "batchlaw.study.copying",
+    "init": "batchlaw.study.draft",
     "law": "batchlaw.laws.tables",
     "studies": "batchlaw.study.listing",
     "transfer": "batchlaw.laws.tables",

@@ -12,8 +12,8 @@ from optuna.storages._rdb.models import BaseModel
 ROOT = Path(__file__).parents[2] / "search" / "batchlaw"
 # From the ground up. A room imports from lower floors and from itself, never from a neighbour or from above.
 FLOORS = (
-    ("errors",), ("cores", "expressions", "interrupts", "stats"), ("spec",), ("recipe",), ("train", "storage"),
-    ("results", "tables"), ("sampling",),
+    ("errors",), ("cores", "expressions", "interrupts", "stats"), ("spec",), ("recipe", "scripts"),
+    ("train", "storage"), ("results", "tables"), ("sampling",),
     ("export", "claims"), ("objectives",), ("laws",), ("measure",), ("figures",), ("dashboard",), ("workers",),
     ("study",), ("cli",),
 )  # fmt: skip
@@ -22,8 +22,8 @@ ENTRANCES = ("__init__", "__main__")  # of the package: they lead to every room
 MODULES = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in sorted(ROOT.rglob("*.py"))}
 _WORDS = {"studies", "trials"}  # names of tables that are words of ours, too
 _COPYING = "storage.copying"  # copies the tables that it finds, whatever they are
-NEVER_TORCH = ("spec", "recipe", "stats", "storage", "results", "tables", "sampling", "export", "claims", "laws",
-               "figures", "dashboard")  # fmt: skip
+NEVER_TORCH = ("spec", "recipe", "scripts", "stats", "storage", "results", "tables", "sampling", "export", "claims",
+               "laws", "figures", "dashboard")  # fmt: skip
 
 
 def imports(module: str, *, nested: bool = True) -> set[str]:

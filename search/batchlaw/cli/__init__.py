@@ -10,6 +10,7 @@ import typer
 from batchlaw import __version__
 from batchlaw.cli import (
     exporting,
+    initial,
     judging,
     keeping,
     launching,
@@ -53,8 +54,8 @@ def options(
 
 
 _MODULES = (
-    running, launching, profiling, judging, laws, recommending, reading, replaying, exporting, reporting, serving,
-    storing, keeping,
+    initial, running, launching, profiling, judging, laws, recommending, reading, replaying, exporting, reporting,
+    serving, storing, keeping,
 )  # fmt: skip
 for module in _MODULES:
     module.add_commands(app)
