@@ -51,7 +51,7 @@ class Design:
     """A shape and where the runs lie."""
 
     setting: Setting
-    kind: str  # "grid", "random" or "sampler"
+    kind: str  # "grid", "grid with holes", "random" or "sampler"
     amount: int  # percent of the cells of a grid that are missing; of other designs the number of runs
     held_out: bool = False
 
@@ -59,7 +59,7 @@ class Design:
     def name(self) -> str:
         shape = self.setting.shape.__name__.replace("_", " ") + (", diverges" if self.setting.diverges else "")
         shape += ", slope drifts" * self.setting.kink
-        of = f"{self.amount} % missing" if self.kind == "grid" else f"{self.amount} runs"
+        of = f"{self.amount} % missing" if self.kind.startswith("grid") else f"{self.amount} runs"
         return f"{self.kind}, {of} · {shape}"
 
 
@@ -73,7 +73,7 @@ SHAPES = (
 )
 DESIGNS = {
     design.name: design
-    for kind, amounts in (("grid", (0, 10, 30)), ("random", (40, 72, 110)), ("sampler", (40, 110)))
+    for kind, amounts in (("grid", (0, 10)), ("grid with holes", (30,)), ("random", (40, 100)), ("sampler", (40, 100)))
     for amount in amounts
     for design in (Design(setting, kind, amount) for setting in SHAPES)
 }
@@ -84,12 +84,12 @@ def runs_of(design: Design, number: int) -> tuple[Scattered, Setting, Floats, Fl
     setting = replace(design.setting, hypothesis="H9" if number // len(SLOPES) % 2 == 0 else "H6")
     generator = np.random.default_rng([number, *design.name.encode()])
     grid = grid_of(setting)
-    if design.kind != "grid":
+    if not design.kind.startswith("grid"):
         x, y = (np.arange(axis[0], axis[-1] + STEP / 2, STEP) for axis in (grid.x, grid.y))
         grid = Grid(x, y, 1)
     surface, (_, optimum) = simulated(setting, number, grid)  # the rate given, the batch size tuned
     scores, lost = surface.scores[:, :, 0], surface.unstable[:, :, 0]
-    if design.kind == "grid":
+    if design.kind.startswith("grid"):
         kept = generator.random(scores.shape) >= design.amount / 100
         row, column = np.nonzero(kept)
     elif design.kind == "random":
@@ -169,16 +169,17 @@ def kinds(rows: list[Row]) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=40, help="of each setting")
+    parser.add_argument("--studies", type=int, default=40, help="of each setting of grids; of others half")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--settings", default="", metavar="REGEX", help="those whose name it is found in")
     parser.add_argument("--json", type=Path, default=RESULTS / "fitted_calibration.json")
     options = parser.parse_args()
     names = [name for name in DESIGNS if re.search(options.settings, name)]
     parts = options.json.with_suffix(".jsonl")
-    rows = claim_calibration.run(
-        names, options.studies, options.workers, parts, settings=DESIGNS, part=part, code=code()
-    )
+    rows = []
+    for is_grid, studies in ((True, options.studies), (False, options.studies // 2)):
+        own = [name for name in names if DESIGNS[name].kind.startswith("grid") == is_grid]
+        rows += claim_calibration.run(own, studies, options.workers, parts, settings=DESIGNS, part=part, code=code())
     noises: dict[str, list[float]] = {}
     for each in map(json.loads, parts.read_text().splitlines()):
         if each["code"] == code():

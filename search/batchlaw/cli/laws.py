@@ -112,9 +112,11 @@ def law(
         if any(part.fitted for part in found.strata) and not is_file(data):
             output.print(f"Another batch size:  batchlaw export {data} --for-batch-size B", soft_wrap=True)
     if html is not None:
+        from batchlaw.figures.fitted import surface_figure
         from batchlaw.figures.laws import law_figure
 
-        write_figures(html, found.title, question, "law", {"law": law_figure(found.strata)}, found.notes)
+        surfaces = {f"surface-{number}": surface_figure(part) for number, part in enumerate(found.strata)}
+        write_figures(html, found.title, question, "law", {"law": law_figure(found.strata)} | surfaces, found.notes)
 
 
 def transfer(

@@ -43,7 +43,7 @@ def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[Law]
 
 def law_figure(laws: Sequence[Law]) -> go.Figure | None:
     """The sets of the best rates, the law of each stratum, and the band in which a further optimum would lie."""
-    shown = [law for law in laws if law.ridge is not None and law.fitted is not None]
+    shown = [law for law in laws if law.ridge is not None and law.fitted is not None][: len(TEMPLATE.layout.colorway)]
     if not shown:
         return None
     figure = go.Figure()
@@ -75,6 +75,8 @@ def law_figure(laws: Sequence[Law]) -> go.Figure | None:
     lowest, highest = zip(*(tuned_range(law.ridge) for law in shown if law.ridge), strict=True)
     ends_of_axis = [float(np.log10(min(lowest))), float(np.log10(max(highest)))]
     subtitle = "bars: 95 % sets of the best rate (arrows: open); shaded: where a further one would lie"
+    if left := sum(law.fitted is not None for law in laws) - len(shown):
+        subtitle += f"; {left} more laws are not drawn"
     return finish(
         figure, "The best learning rate by batch size", subtitle,
         xaxis=batch_axis(size for law in shown if law.ridge for size in law.ridge.given),
@@ -84,27 +86,48 @@ def law_figure(laws: Sequence[Law]) -> go.Figure | None:
 
 
 def transfer_figure(metric: str, transfer: Transfer) -> go.Figure:
-    """The regret of each rule against batch size; the band is one standard error of the tuned score."""
-    figure, sizes = go.Figure(), transfer.given.tolist()
+    """The regret of each rule against batch size, with its interval; the band is one standard error of the tuned score.
+
+    A rate beyond those tried counts as the last of them, so that its regret is at least that: an arrow says so.
+    """
+    figure, sizes, costs = go.Figure(), transfer.given.tolist(), transfer.costs
     figure.add_scatter(
         x=[*sizes, *sizes[::-1]], y=digits([*transfer.errors, *-transfer.errors[::-1]]), fill="toself",
         fillcolor=GRAY, opacity=0.25, mode="lines", line={"width": 0}, name="one standard error", hoverinfo="skip",
     )  # fmt: skip
-    for rule, color in zip(transfer.rules, TEMPLATE.layout.colorway, strict=False):
+    for number, (rule, color) in enumerate(zip(transfer.rules, TEMPLATE.layout.colorway, strict=False)):
+        own = costs[costs["rule"] == rule.name]
+        beside = _BESIDE ** (0.4 * (number - (len(transfer.rules) - 1) / 2))
         figure.add_scatter(
-            x=sizes, y=digits(rule.carried.regrets.mean(axis=1)), mode="lines+markers", name=rule.name,
-            line={"color": color, "width": 1.5}, hovertemplate=f"{rule.name}: %{{y:.4f}} at %{{x}}<extra></extra>",
+            x=digits(own["batch_size"] * beside), y=digits(own["cost"]), mode="lines+markers", name=rule.name,
+            line={"color": color, "width": 1.5}, customdata=own["batch_size"].tolist(),
+            marker={"size": 6},
+            error_y={
+                "array": digits(own["high"] - own["cost"]), "arrayminus": digits(own["cost"] - own["low"]),
+                "thickness": 1, "width": 0,
+            },
+            hovertemplate=f"{rule.name}: %{{y:.4f}} at %{{customdata:g}}<extra></extra>",
         )  # fmt: skip
+        if (least := own[own["at_least"]]).size:
+            figure.add_scatter(
+                x=digits(least["batch_size"] * beside), y=digits(least["cost"]), mode="markers", showlegend=False,
+                marker={"symbol": "triangle-up", "size": 12, "color": color}, hoverinfo="skip",
+            )  # fmt: skip
     reference = transfer.given[transfer.reference]
     where = f" ({transfer.law.name})" if transfer.law.name else ""
-    subtitle = f"{words(metric)} lost where the rate tuned at {reference:g} is moved by a rule instead of tuned again"
-    axis: dict[str, object] = {"title": {"text": "regret"}}
+    subtitle = (
+        f"{words(metric)} lost where the rate tuned at {reference:g} is moved by a rule instead of tuned again, with "
+        f"{1 - transfer.law.alpha:.0%} intervals"
+    )
+    if costs["at_least"].any():
+        subtitle += "; triangles: at least this, since the rate lies beyond those tried"
+    axis: dict[str, object] = {"title": {"text": f"{words(metric)} lost"}}
     # A rule with a far larger regret would flatten the lines of all others.
     *others, worst = sorted(float(rule.carried.regrets.mean(axis=1).max()) for rule in transfer.rules)
     if others and worst > _FAR * others[-1] > 0:
         axis["range"] = [-2 * float(transfer.errors.max()), 1.5 * others[-1]]
         subtitle += f"; the worst goes up to {worst:.3g}"
-    return finish(figure, f"What a rule costs{where}", subtitle, xaxis=batch_axis(sizes), yaxis=axis)
+    return finish(figure, f"What does a rule cost?{where}", subtitle, xaxis=batch_axis(sizes), yaxis=axis)
 
 
 def front_figure(spec: StudySpec, found: Recommendation) -> go.Figure:

@@ -103,3 +103,16 @@ def test_random_designs_are_a_guide():
 def test_too_little_is_said(runs, told):
     found = fitted_surface(runs)
     assert isinstance(found, Lack) and told in found.reason and found.n_more > 0
+
+
+@pytest.mark.parametrize(
+    ("runs", "guide"),
+    [
+        (grid(holes=0.1)[0], None),
+        (grid(holes=0.35)[0], "of the cells of the grid have no run"),
+        (grid(sizes=SIZES[:5])[0], "5 batch sizes"),
+    ],
+)
+def test_only_what_was_calibrated_decides(runs, guide):
+    found = fitted_surface(runs)
+    assert found.decides == (guide is None) and (guide is None or guide in found.guide)
