@@ -125,7 +125,8 @@ def test_trials_in_progress_are_finished_on_request_and_no_other_starts(batchlaw
 
 @pytest.mark.slow
 def test_a_program_is_ended_and_its_worker_leaves_with_0(batchlaw, start, url, tmp_path):
-    file = write_study(tmp_path, command=[sys.executable, "script.py", "{peak_lr}"])
+    words = [sys.executable, "script.py", "{peak_lr}", "{batch_size}", "{optimizer}", "{momentum}"]
+    file = write_study(tmp_path, command=words)
     batchlaw("create", file, "--storage", url)
     worker = start("worker", file, "--storage", url)
     until_begun(url, 1)

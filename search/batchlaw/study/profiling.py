@@ -20,7 +20,7 @@ def check_optimizers(spec: StudySpec, optimizers: Sequence[str] | None) -> None:
     """
     if spec.task is None:
         raise BatchlawError(
-            f"study {spec.name!r} runs {spec.user_code!r}; only the steps of a [task] can be profiled. Of your own "
+            f"study {spec.name!r} runs {spec.user_code!r}; only the steps of a [task] can be profiled. For your own "
             "code, recommend goes by the clocks of the trials"
         )
     known = extremes(spec.space.optimizer)
