@@ -81,7 +81,7 @@ class FittedSurface:
     def guide(self) -> str | None:
         """Why it is a guide only, as a clause; None where verdicts may rest on it.
 
-        Simulated verdicts on grids of 8 × 9 of which up to 30 % of the cells were missing were wrong in 5 % or less, and
+        Simulated verdicts on grids of 8 × 9 with up to 30 % of the cells missing were wrong in 5 % or less, and
         their slopes and levels covered in 93 % or more, on all shapes. Of other designs that is not shown
         (`tests/benchmarks/fitted_calibration.py`).
         """
