@@ -71,7 +71,7 @@ def tiny_spec(**changes: object) -> StudySpec:
     return parse_spec(tiny_study(**changes), "test")
 
 
-def _server_database(backend: str) -> Iterator[str]:
+def server_database(backend: str) -> Iterator[str]:
     server = leftovers.server_of(backend)
     try:
         with fresh_database(server, leftovers.PREFIX) as url:
@@ -87,4 +87,4 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'study.db'}"
     else:
-        yield from _server_database(request.param)
+        yield from server_database(request.param)

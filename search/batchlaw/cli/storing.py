@@ -35,9 +35,18 @@ def add_commands(app: typer.Typer) -> None:
 
 def check(storage: StorageOption = DEFAULT_URL, json_: JsonOption = False) -> int:
     """Check a database: versions, what an upgrade would do, round trip, clock. Changes nothing."""
-    from batchlaw.storage import health_of, open_storage
+    from batchlaw.storage import EmptyDatabase, health_of, open_storage, redacted
 
-    return _show(health_of(open_storage(storage, any_schema=True)), storage, json_)
+    try:
+        database = open_storage(storage, any_schema=True)
+    except EmptyDatabase:
+        if json_:
+            typer.echo(json.dumps({"empty": True}))
+        else:
+            line = f"{redacted(storage)}: can be reached and is empty; batchlaw run STUDY.toml makes the tables"
+            output.print(line, soft_wrap=True, markup=False)
+        return 0
+    return _show(health_of(database), storage, json_)
 
 
 def upgrade(
@@ -112,8 +121,10 @@ def _show(health: "Health", storage: str, json_: bool) -> int:
     if json_:
         typer.echo(json.dumps(asdict(health) | {"current": health.current}, indent=2))
     else:
-        output.print(f"{redacted(storage)}: {health.server}", soft_wrap=True)
-        output.print(f"  Optuna's tables {health.optuna_schema}, wanted {health.optuna_head}", soft_wrap=True)
+        output.print(f"{redacted(storage)}: {health.server}", soft_wrap=True, markup=False)
+        output.print(
+            f"  Optuna's tables {health.optuna_schema}, wanted {health.optuna_head}", soft_wrap=True, markup=False
+        )
         output.print(f"  batchlaw's tables {health.tables}, wanted {health.tables_head}")
         for step in health.missing:
             output.print(f"    missing {step.number}. {step.does}", soft_wrap=True, markup=False)

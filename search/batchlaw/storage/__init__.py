@@ -1,9 +1,10 @@
 """The database: Optuna's tables, and beside them batchlaw's slots, workers and pages."""
 
 import batchlaw.storage.quiet  # noqa: F401  (before anything imports Optuna)
+from batchlaw.storage.address import absolute, redacted
 from batchlaw.storage.changes import delete_study, rename_study
 from batchlaw.storage.copying import copy_studies
-from batchlaw.storage.engine import absolute, open_storage, redacted
+from batchlaw.storage.engine import EmptyDatabase, open_storage
 from batchlaw.storage.optuna_internals import (
     batched_writes,
     bounded_history,
@@ -13,7 +14,7 @@ from batchlaw.storage.optuna_internals import (
     trials_of,
     write_page,
 )
-from batchlaw.storage.retries import with_retries
+from batchlaw.storage.retries import ValueRefused, with_retries
 from batchlaw.storage.slots import Lease, SlotCounts, Slots
 from batchlaw.storage.studies import (
     StoredStudy,
@@ -44,12 +45,14 @@ from batchlaw.storage.workers import (
 
 __all__ = [
     "BEAT_SECONDS",
+    "EmptyDatabase",
     "Health",
     "Lease",
     "Registration",
     "SlotCounts",
     "Slots",
     "StoredStudy",
+    "ValueRefused",
     "WorkerRecord",
     "WorkerState",
     "absolute",

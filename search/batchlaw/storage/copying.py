@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from batchlaw.errors import StorageError, StudyError
+from batchlaw.storage.connections import connected
 from batchlaw.storage.engine import open_storage
 from batchlaw.storage.retries import with_retries
 from batchlaw.storage.studies import check_tables
@@ -206,8 +207,8 @@ def study_tables(engine: Engine) -> dict[str, Table]:
 
 def _snapshot(engine: Engine) -> Connection:
     """A connection that sees the database as it is now, whatever others write."""
-    connection = engine.connect()
     if engine.dialect.name == "sqlite":
+        connection = engine.connect()
         connection.exec_driver_sql("BEGIN")  # Python's driver begins no transaction to read
         return connection
-    return connection.execution_options(isolation_level="REPEATABLE READ")
+    return connected(engine, "REPEATABLE READ")

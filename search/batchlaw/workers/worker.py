@@ -20,6 +20,7 @@ from batchlaw.storage import (
     Lease,
     Registration,
     StoredStudy,
+    ValueRefused,
     folder_name,
     live_workers,
     with_retries,
@@ -114,6 +115,8 @@ class Worker:
                 outcomes = run_trials([trial.trial for trial in trials], spec, seeds, self.runtime, folder)
         except Interrupted:
             self._hand_back(trials)
+        except ValueRefused as error:
+            self._record_failure(trials, error)
         except WorkFailed:
             raise  # the database is out of reach; other workers will find the trials lost
         except Exception as error:
@@ -145,7 +148,10 @@ class Worker:
         return self.runtime.runs_dir / folder_name(self.stored)
 
     def _tell(self, trial: SlotTrial, outcome: TrialOutcome) -> None:
-        self.trials_done += trial.tell(outcome)
+        try:
+            self.trials_done += trial.tell(outcome)
+        except ValueRefused as error:
+            self._record_failure([trial], error)
         self._heartbeat.trials_done = self.trials_done
 
     def _hand_back(self, trials: Sequence[SlotTrial]) -> None:

@@ -27,10 +27,11 @@ from sqlalchemy import Connection, Engine, bindparam, column, create_engine, ins
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
+from batchlaw.storage.connections import connected
 from batchlaw.storage.optuna_internals.cache import cached_reads
 from batchlaw.storage.optuna_internals.rows import UNFINISHED, NotApplied, Row, insert_rows
 from batchlaw.storage.optuna_internals.trials import TRIALS, read_trials
-from batchlaw.storage.retries import with_retries
+from batchlaw.storage.retries import ValueRefused, with_retries
 
 _STUDY_BY_ID = select(models.StudyModel.study_id).where(models.StudyModel.study_id == bindparam("of"))
 _STUDY_BY_NAME = select(models.StudyModel.study_id).where(models.StudyModel.study_name == bindparam("name"))
@@ -47,6 +48,7 @@ _END_TRIAL = (
     .values(state=bindparam("as"), datetime_complete=bindparam("at"))
 )
 OPTUNA_SCHEMA = "v3.2.0.a"  # version of Optuna's tables in Optuna 5.0; Optuna itself checks databases of other versions
+_LONGEST = 15_000_000  # bytes of an attribute; `max_allowed_packet` is 16 MiB, and a longer one ends the connection
 _pending: ContextVar[list[Row] | None] = ContextVar("_pending", default=None)  # of this thread
 
 
@@ -147,7 +149,7 @@ class RowStorage(RDBStorage):
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Store an attribute durably; this makes all earlier rows durable too."""
         model, optuna_method = models.TrialUserAttributeModel, super().set_trial_user_attr
-        row = {"key": key, "value_json": json.dumps(value)}
+        row = {"key": key, "value_json": _json(key, value)}
         self._add(trial_id, Row(model.__table__, row, True, lambda: optuna_method(trial_id, key, value)))
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
@@ -237,7 +239,7 @@ class RowStorage(RDBStorage):
 
     def _autocommit(self) -> Connection:
         """A connection on which each statement is a transaction; this saves two round trips to the server."""
-        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        return connected(self.engine, "AUTOCOMMIT")
 
 
 def open_tables(url: str, engine_kwargs: dict[str, Any], *, schema: str | None, any_schema: bool) -> RDBStorage:
@@ -278,6 +280,18 @@ def batched_writes(trial: optuna.Trial) -> Iterator[None]:
         yield
     if rows:
         with_retries(lambda: storage.write(trial._trial_id, rows))
+
+
+def _json(key: str, value: Any) -> str:
+    """The JSON text of a value.
+
+    Raises:
+        ValueRefused: it is longer than MySQL and MariaDB take by default.
+    """
+    text = json.dumps(value)
+    if len(text) > _LONGEST:
+        raise ValueRefused(f"{key}: {len(text) / 1e6:.0f} MB of JSON; must be at most {_LONGEST / 1e6:.0f} MB")
+    return text
 
 
 @contextmanager
