@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from batchlaw.consoles import PlainConsole
 from batchlaw.cores import THREADS
 from batchlaw.errors import BatchlawError
 from batchlaw.study import DEFAULT_URL as DEFAULT_URL
@@ -15,8 +15,8 @@ from batchlaw.study.files import write_text
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-output = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+output = PlainConsole()
+errors = PlainConsole(stderr=True)
 
 # Arguments of the library whose option has another name.
 _OPTIONS = {

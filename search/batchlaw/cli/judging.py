@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, bounded, errors, output, write_page
@@ -29,6 +28,7 @@ from batchlaw.cli.tables import (
     show_notes,
     show_read,
 )
+from batchlaw.consoles import marked
 from batchlaw.errors import BatchlawError
 from batchlaw.study import Study
 
@@ -125,7 +125,7 @@ def _list() -> None:
     from batchlaw.claims.hypotheses import CATALOGUE, MARGIN
 
     for entry in CATALOGUE.values():
-        output.print(f"[bold]{entry.name}[/] {entry.statement}", soft_wrap=True)
+        output.print(marked("[bold]{}[/] {}", entry.name, entry.statement), soft_wrap=True)
         lines = {
             "statistic": entry.statistic,
             "supported if": entry.supports(MARGIN),
@@ -147,9 +147,7 @@ def _show(block: "Block") -> None:
         output.print(_levels(findings[0], evidence))
     for finding in findings:
         late = "" if finding.preregistered else " (named after the runs)"
-        _say(
-            f"[bold]{finding.hypothesis.name} {finding.verdict}[/]{late}", finding.hypothesis.statement, finding.reason
-        )
+        _say(f"{finding.hypothesis.name} {finding.verdict}", late, finding.hypothesis.statement, finding.reason)
         if finding.settle:
             output.print(f"   would settle it: {finding.settle}", soft_wrap=True, style="dim", markup=False)
     if evidence:
@@ -164,18 +162,18 @@ def _show_groups(block: "Block") -> None:
         for (name, _), finding in zip(block, column, strict=True):
             slope, label = finding.slope, ", ".join(f"{key} {value}" for key, value in name.items())
             shown = "" if slope is None else _slope(slope)
-            grid.add_row(label, finding.verdict, escape(shown), str(finding.side.ridge.identified.sum()))
+            grid.add_row(label, finding.verdict, shown, str(finding.side.ridge.identified.sum()))
         pooled = pool_findings(list(column))
         output.print(grid)
-        _say(f"[bold]{pooled.hypothesis.name} {pooled.verdict}[/]", column[0].hypothesis.statement, pooled.reason)
+        _say(f"{pooled.hypothesis.name} {pooled.verdict}", "", column[0].hypothesis.statement, pooled.reason)
         if pooled.settle:
             output.print(f"   would settle it: {pooled.settle}", soft_wrap=True, style="dim", markup=False)
 
 
-def _say(verdict: str, statement: str, reason: str) -> None:
+def _say(verdict: str, late: str, statement: str, reason: str) -> None:
     """Print a verdict, what it is about and the first part of its reason, and the other parts below."""
     first, *others = reason.split("; ")
-    output.print(f"{verdict}: {escape(statement)}; {escape(first)}", soft_wrap=True)
+    output.print(marked("[bold]{}[/]{}: {}; {}", verdict, late, statement, first), soft_wrap=True)
     for other in others:
         output.print(f"   {other}", soft_wrap=True, markup=False)
 
@@ -193,7 +191,7 @@ def _levels(finding: "Finding", evidence: "Evidence") -> Table:
     grid = Table(titles[0], f"best {titles[1]}", "", box=None)
     for row in rows:
         told = "" if row["status"] in ("diverged", "missing") else row["status"].replace("_", " ")
-        grid.add_row(f"{row[given]:.4g}", escape(_set(row, optimum)), told)
+        grid.add_row(f"{row[given]:.4g}", _set(row, optimum), told)
     return grid
 
 

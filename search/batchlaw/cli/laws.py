@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from batchlaw.cli.console import (
@@ -42,6 +41,7 @@ from batchlaw.cli.tables import (
     show_notes,
     show_read,
 )
+from batchlaw.consoles import marked
 from batchlaw.errors import BatchlawError
 from batchlaw.study import Study
 
@@ -208,9 +208,9 @@ def _of_study(
 
 
 def _show_law(found: "Law") -> None:
-    name = escape(", ".join(filter(None, (found.title, found.name))))
+    name = ", ".join(filter(None, (found.title, found.name)))
     if found.fitted is None:
-        output.print(f"[bold]{name}[/]: no law; {found.lack}", soft_wrap=True)
+        output.print(marked("[bold]{}[/]: no law; {}", name, found.lack), soft_wrap=True)
         return
     grid = Table("batch size", "best rate", "interval", "by the law", "interval", box=None)
     for row in found.levels.itertuples():
@@ -219,28 +219,26 @@ def _show_law(found: "Law") -> None:
         known = row.status == "identified"
         grid.add_row(
             f"{row.batch_size:g}", f"{row.best:.3g}" if known else "",
-            escape(f"[{bounds[0]}, {bounds[1]}]") if all(bounds) else f"{sign}{bounds[0] or bounds[1] or '?'}",
-            f"{row.predicted:.3g}", escape(f"[{row.predicted_low:.3g}, {row.predicted_high:.3g}]"),
+            f"[{bounds[0]}, {bounds[1]}]" if all(bounds) else f"{sign}{bounds[0] or bounds[1] or '?'}",
+            f"{row.predicted:.3g}", f"[{row.predicted_low:.3g}, {row.predicted_high:.3g}]",
         )  # fmt: skip
-    output.print(f"[bold]{name}[/]: the best peak learning rate at each batch size")
+    output.print(marked("[bold]{}[/]: the best peak learning rate at each batch size", name))
     output.print(grid)
     for line in found.lines():
-        output.print(escape(line), soft_wrap=True)
+        output.print(line, soft_wrap=True)
 
 
 def _show_transfer(part: "Transfer", metric: str, *, trained: bool) -> None:
     where = f", {part.law.name}" if part.law.name else ""
-    output.print(
-        f"[bold]The rate tuned at batch size {part.reference_batch_size:g}, moved to the others[/]"
-        f"{escape(where)}: {metric.replace('_', ' ')} lost against tuning anew", soft_wrap=True,
-    )  # fmt: skip
+    title = "[bold]The rate tuned at batch size {}, moved to the others[/]{}: {} lost against tuning anew"
+    output.print(marked(title, f"{part.reference_batch_size:g}", where, metric.replace("_", " ")), soft_wrap=True)
     grid = Table("rule", "mean", "interval", "worst", "at batch size", "p", box=None)
     for rule in part.rules:
         regret, worst = rule.regret, rule.carried.regrets[rule.worst].mean()
         bound = "≥ " if rule.carried.beyond[rule.worst] else ""
         p = "" if rule.p_adjusted is None else f"{rule.p_adjusted:.2g}"
         grid.add_row(
-            rule.name, f"{regret.difference:+.4f}", escape(f"[{regret.ci_low:+.4f}, {regret.ci_high:+.4f}]"),
+            rule.name, f"{regret.difference:+.4f}", f"[{regret.ci_low:+.4f}, {regret.ci_high:+.4f}]",
             f"{bound}{worst:.4f}", f"{part.given[rule.worst]:g}", p,
         )  # fmt: skip
     output.print(grid)

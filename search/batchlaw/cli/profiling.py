@@ -25,6 +25,7 @@ from batchlaw.cli.console import (
     output,
     write_page,
 )
+from batchlaw.consoles import marked
 from batchlaw.errors import BatchlawError, StorageError, StudyError
 from batchlaw.study import Study
 
@@ -120,7 +121,7 @@ def _progress(study: str) -> Iterator[Callable[[int, int], None]]:
 
 def _show(found: "Profile") -> None:
     """A table for each optimizer, with its knee below."""
-    output.print(f"[bold]{found.study}[/] {found.where()}", soft_wrap=True)
+    output.print(marked("[bold]{}[/] {}", found.study, found.where()), soft_wrap=True)
     for optimizer in found.optimizers:
         rows, fastest = found.rows_of(optimizer), found.fastest(optimizer)
         in_parts = any(row.grad_accum_steps > 1 for row in rows)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, StudyArgument, output
+from batchlaw.consoles import marked
 from batchlaw.study import Study
 
 if TYPE_CHECKING:
@@ -52,22 +53,21 @@ def status(
 def _overview(now: "StudyStatus") -> "Group":
     """The study in a few lines, and its workers in a table."""
     from rich.console import Group
-    from rich.markup import escape
     from rich.table import Table
 
     from batchlaw.results.status import best_line, counts_line, pace_line
 
     lines = [
-        f"[bold]{now.spec.name}[/]: {escape(now.spec.purpose)}",
+        marked("[bold]{}[/]: {}", now.spec.name, now.spec.purpose),
         f"{counts_line(now)} · {now.slots.held} running · {now.slots.open} waiting",
-        escape(best_line(now)),
+        best_line(now),
         pace_line(now),
     ]
     if not now.at_work:
         return Group(*lines)
     grid = Table("worker", "device", "threads", "state", "trial", "done", "last seen", box=None)
     for worker in now.at_work:
-        state = f"[red]{worker.state}[/]" if worker.state == "stale" else worker.state
+        state = marked("[red]{}[/]", worker.state) if worker.state == "stale" else worker.state
         grid.add_row(
             f"{worker.host}:{worker.pid}", worker.device, str(worker.threads), state,
             "" if worker.trial is None else str(worker.trial), str(worker.trials_done),

@@ -4,7 +4,6 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from batchlaw.cli.console import (
@@ -17,6 +16,7 @@ from batchlaw.cli.console import (
     output,
     write_figures,
 )
+from batchlaw.consoles import marked
 from batchlaw.study import Study
 
 if TYPE_CHECKING:
@@ -57,19 +57,25 @@ def recommend(
 
 def _show_recommendation(found: "Recommendation", spec: "StudySpec") -> None:
     shared = f", every batch shared among {found.devices}" if found.devices > 1 else ""
-    output.print(f"[bold]{spec.name}[/]: seconds by {found.clock}{shared}", soft_wrap=True)
+    output.print(marked("[bold]{}[/]: seconds by {}{}", spec.name, found.clock, shared), soft_wrap=True)
     grid = Table("", "optimizer", "batch size", "peak lr", "seconds", spec.arm.metric.replace("_", " "), box=None)
+    middle = (found.best.value + max(found.candidates, key=lambda each: abs(each.value - found.best.value)).value) / 2
     for candidate in found.candidates:
-        if candidate.on_front or candidate.within:
+        useful = abs(candidate.value - found.best.value) <= abs(middle - found.best.value)  # in the better half
+        if candidate.within or (candidate.on_front and useful):
             mark = "→" if candidate is found.chosen else "=" if candidate.within else ""
             grid.add_row(mark, *_cells(candidate))
     output.print(grid)
-    output.print("= within one standard error of the best; the others are the front of score and time.", style="dim")
+    output.print(
+        "= within one standard error of the best; the others are faster and in the better half of the scores.",
+        style="dim",
+    )
     chosen = found.chosen
     if chosen.lr_by_law:
-        output.print(escape(f"The law puts the best rate there at {chosen.lr_by_law}."), soft_wrap=True)
-    for line in found.left_out:
-        output.print(f"left out: {line}", soft_wrap=True, style="dim", markup=False)
+        output.print(f"The law puts the best rate there at {chosen.lr_by_law}.", soft_wrap=True)
+    if found.left_out:
+        more = f" (and {len(found.left_out) - 1} more; --json names them)" if len(found.left_out) > 1 else ""
+        output.print(f"left out: {found.left_out[0]}{more}", soft_wrap=True, style="dim", markup=False)
     from batchlaw.export import usual_format
 
     form = usual_format(spec)

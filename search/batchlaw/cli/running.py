@@ -22,6 +22,7 @@ from batchlaw.cli.console import (
     errors,
     output,
 )
+from batchlaw.consoles import marked
 from batchlaw.study import Study
 
 TrialsOption = Annotated[int | None, bounded("--trials", 1, 1_000_000, "Number of trials; replaces the file's.")]
@@ -75,10 +76,11 @@ def run(
     study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
     _say_renamed(study, file, fork)
     _show_preregistration(study)
+    _hint(study)
     gpus = gpus_for(device)
     count = workers or n_workers(gpus)
     kind = f"{len(gpus)} GPU{'s' * (len(gpus) != 1)}" if gpus else "CPU" if device == "auto" else device
-    output.print(f"[bold]{study.name}[/]: {study.spec.purpose}")
+    output.print(marked("[bold]{}[/]: {}", study.name, study.spec.purpose))
     output.print(
         f"{study.stored.slots.counts().total} trials, {count} worker{'s' * (count != 1)} on {kind}, {study.storage}",
         soft_wrap=True,
@@ -109,7 +111,7 @@ def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
     output.print(counts_line(status))
     if best:
         output.print(table(study.spec, best))
-        output.print(footnote(best), style="dim", soft_wrap=True)
+        output.print(footnote(study.spec, best), style="dim", soft_wrap=True)
     else:
         output.print("No trial ended with a score.")
     option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"
@@ -138,8 +140,15 @@ def create(
     study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
     _say_renamed(study, file, fork)
     _show_preregistration(study)
-    output.print(f"{study.name} is registered in {study.storage} with {study.stored.slots.counts().total} trials.")
-    output.print(f"Start a worker on any machine:  batchlaw worker {study.name} --storage URL")
+    _hint(study)
+    n = study.stored.slots.counts().total
+    output.print(f"{study.name} is registered in {study.storage} with {n} trials.", soft_wrap=True)
+    option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"
+    if study.spec.user_code is None:
+        output.print(f"Start a worker on any machine:  batchlaw worker {study.name}{option}", soft_wrap=True)
+    else:
+        again = f"{file}{f' --fork {fork}' if fork else ''}{option}"
+        output.print(f"Start a worker on any machine that has the code:  batchlaw worker {again}", soft_wrap=True)
 
 
 def _say_renamed(study: Study, file: Path, fork: str | None) -> None:
@@ -149,6 +158,14 @@ def _say_renamed(study: Study, file: Path, fork: str | None) -> None:
     name = fork or read_spec(file).name
     if name != study.name:
         errors.print(f"{name} was renamed: this is {study.name}; --fork {name} starts a new study", soft_wrap=True)
+
+
+def _hint(study: Study) -> None:
+    """Say what was probably not meant."""
+    from batchlaw.spec.hints import hints_of
+
+    for hint in hints_of(study.spec):
+        errors.print(f"note: {hint}", soft_wrap=True)
 
 
 def _show_preregistration(study: Study) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, errors, output
+from batchlaw.consoles import marked
 from batchlaw.errors import BatchlawError
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _show(health: "Health", storage: str, json_: bool) -> int:
         for step in health.missing:
             output.print(f"    missing {step.number}. {step.does}", soft_wrap=True, markup=False)
         output.print(f"  round trip {health.round_trip_seconds * 1e3:.2f} ms, clock {health.clock_skew_seconds:+.2f} s")
-        output.print(f"  {'writable' if health.writable else '[red]read-only[/]'}")
+        output.print("  writable" if health.writable else marked("  [red]read-only[/]"))
         if not health.current:
             output.print("  out of date: batchlaw storage upgrade")
     return 0 if health.current and health.writable else 1

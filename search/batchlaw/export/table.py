@@ -3,9 +3,9 @@
 import io
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from batchlaw.consoles import PlainConsole
 from batchlaw.results.columns import columns_of, heading_of, text_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.verification import Verification
@@ -34,7 +34,7 @@ def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
     return grid
 
 
-def footnote(configurations: list[Configuration]) -> str:
+def footnote(spec: StudySpec, configurations: list[Configuration]) -> str:
     """The meaning of ± and the selection bias of the best score; or, of a predicted configuration, its source."""
     if (predicted := configurations[0].predicted) is not None:
         return predicted.line()
@@ -46,17 +46,18 @@ def footnote(configurations: list[Configuration]) -> str:
     }[configurations[0].standard_error_of]
     return (
         f"{source}\n"
-        "The best of many is flattered by its selection: export --verify 5 scores it on fresh seeds and test data."
+        "The best of many is flattered by its selection. It is scored on fresh seeds and test data by\n"
+        f"  batchlaw export {spec.name} --verify 5{'' if spec.user_code is None else ' --file STUDY.toml'}"
     )
 
 
 def table_text(spec: StudySpec, configurations: list[Configuration], verified: Verification | None) -> str:
     """The table, its footnote and the verification as plain text."""
     grid = table(spec, configurations)
-    console = Console(file=io.StringIO(), width=120, highlight=False)
+    console = PlainConsole(file=io.StringIO(), width=120)
     console.width = max(120, console.measure(grid).maximum)
     console.print(grid)
-    console.print(footnote(configurations))
+    console.print(footnote(spec, configurations))
     if verified:
         console.print(verified.line())
     assert isinstance(console.file, io.StringIO)

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any, get_args
 
 import tomli_w
@@ -18,6 +19,12 @@ from batchlaw.spec.base import Frozen
 from batchlaw.spec.program import PART_TAGS
 from batchlaw.spec.study import StudySpec
 
+_SYNONYMS = {
+    "min": "low", "minimum": "low", "from": "low", "start": "low", "lower": "low",
+    "max": "high", "maximum": "high", "to": "high", "stop": "high", "upper": "high",
+    "lr": "base_lr", "learning_rate": "base_lr", "bs": "batch_size", "scale": "log",
+}  # fmt: skip
+_MOST_BYTES = 1_000_000  # of a study file; a thousand times the longest of ours
 _TAGS = {"one", "choices", "range", *PART_TAGS}  # kinds of a dimension; pydantic adds them to the path of an error
 
 
@@ -28,12 +35,31 @@ def read_spec(path: Path) -> StudySpec:
         SpecError: the file cannot be read, is not TOML, or breaks a rule; one line with field, value and bound.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        status = path.stat()
+        if not S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise SpecError(f"{path}: is a folder" if S_ISDIR(status.st_mode) else f"{path}: is no regular file")
+        if status.st_size > _MOST_BYTES:
+            raise SpecError(f"{path}: has {status.st_size:,} bytes; must have at most {_MOST_BYTES:,}")
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows begin with a mark
+    except FileNotFoundError:
+        raise SpecError(f"{path}: there is no such file{_file_like(path)}") from None
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SpecError(f"{path}: not valid TOML: nested too deeply") from None
+    except ValueError as error:  # of TOML, of the encoding, of a number with thousands of digits, of the path
         raise SpecError(f"{path}: not valid TOML: {error}") from None
     return parse_spec(table, str(path))
+
+
+def _file_like(path: Path) -> str:
+    """A hint at the file that was meant, if a study's name was given."""
+    if path.suffix == ".toml":
+        return ""
+    for found in (path.with_name(f"{path.name}.toml"), Path("studies", f"{path.name}.toml")):
+        if found.is_file():
+            return f"; did you mean {found}?"
+    return "; this command takes the file of a study, such as studies/digits-joint.toml"
 
 
 def parse_spec(table: dict[str, Any], origin: str) -> StudySpec:
@@ -45,10 +71,17 @@ def parse_spec(table: dict[str, Any], origin: str) -> StudySpec:
     try:
         # Through JSON, as stored specs are read; only then does strict validation accept lists for tuples.
         return StudySpec.model_validate_json(json.dumps(table, default=str))
+    except RecursionError:
+        raise SpecError(f"{origin}: nested too deeply") from None
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        details = sorted(error.errors(include_url=False), key=_rank)
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         raise SpecError(f"{origin}: {_line(details[0])}{more}") from None
+
+
+def _rank(error: ErrorDetails) -> int:
+    """The order in which errors are told: an unknown key first, since a key that is missing is often that one."""
+    return 0 if error["type"] == "extra_forbidden" else 1
 
 
 def _line(error: ErrorDetails) -> str:
@@ -76,7 +109,7 @@ def _line(error: ErrorDetails) -> str:
 
 
 def _suggestion(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    close = [_SYNONYMS[name]] if _SYNONYMS.get(name) in known else get_close_matches(name, known, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from batchlaw.consoles import PlainConsole, visible
 from batchlaw.results.status import StudyStatus, best_line, counts_line, status_of
 from batchlaw.storage import StoredStudy
 from batchlaw.workers.fleet import Fleet
@@ -29,16 +30,16 @@ class _Bar:
 
     def __init__(self, study: str, console: Console) -> None:
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"),
-            console=console,
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[pace]}"), console=console,
         )  # fmt: skip
-        self._task = self._bar.add_task(study, total=None, pace="")
+        self._task = self._bar.add_task(visible(study), total=None, pace="")
         self._live = Live(console=console, refresh_per_second=4)
         self._live.start()
 
     def show(self, status: StudyStatus, *, last: bool = False) -> None:
         self._bar.update(self._task, total=status.slots.total, completed=status.slots.done, pace=_pace(status))
-        self._live.update(Group(self._bar, Text(f"{counts_line(status)}\n{best_line(status)}", style="dim")))
+        self._live.update(Group(self._bar, Text(visible(f"{counts_line(status)}\n{best_line(status)}"), style="dim")))
         if last:
             self._live.stop()
 
@@ -84,7 +85,7 @@ class RunProgress:
             console: where to show it; None is standard error, or the cell of a notebook.
         """
         self._stored, self._shown, self._since = stored, shown, datetime.now()
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or PlainConsole(stderr=True)
         self._display: _Display | None = None
         self._next_look = 0.0
 
