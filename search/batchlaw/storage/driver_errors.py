@@ -15,11 +15,12 @@ _SQLITE_PASSING = {
 # Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html: connection, rollback, resources, lock,
 # operator intervention. Of the resources a full disk stays.
 _POSTGRES_PASSING, _POSTGRES_DISK_FULL = ("08", "40", "53", "55", "57"), "53100"
-_POSTGRES_READ_ONLY, _POSTGRES_CROWDED = "25006", "53300"
+_POSTGRES_READ_ONLY = "25006"
+_POSTGRES_TAKEN = ("53300", "55P03")  # connections, a lock
 # https://mariadb.com/kb/en/mariadb-error-codes/. Deadlock, lock timeout, changed row, shutdown, interrupted, killed,
 # network; Galera is not ready.
 _MYSQL_PASSING = {1020, 1047, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1205, 1213, 1317, 1927, 4031}
-_MYSQL_CROWDED = {1040, 1203, 1226}
+_MYSQL_TAKEN = {1040, 1203, 1205, 1226}  # connections, a lock
 _MYSQL_READ_ONLY = {1290, 1792, 1836}
 _MYSQL_TOO_LARGE = {1118, 1153}  # a row, a packet
 _MYSQL_OF_CLIENT = 2000  # from here on, codes are of lost and refused connections
@@ -37,7 +38,7 @@ def driver_error(error: BaseException) -> BaseException | None:
 
 def may_pass(error: BaseException) -> bool:
     """Whether the same statement may succeed later."""
-    if is_crowded(error) or is_read_only(error):
+    if is_taken(error) or is_read_only(error):
         return True
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_PASSING
@@ -51,13 +52,13 @@ def may_pass(error: BaseException) -> bool:
     return lost and not any(words in str(error).lower() for words in _NEVER_CONNECTS)
 
 
-def is_crowded(error: BaseException) -> bool:
-    """Whether the server has no connection left."""
+def is_taken(error: BaseException) -> bool:
+    """Whether others have all connections, or a lock."""
     if _is_mysql(error):
-        return _number(error) in _MYSQL_CROWDED
+        return _number(error) in _MYSQL_TAKEN
     if isinstance(error, sqlite3.Error):
-        return False
-    return _state(error) == _POSTGRES_CROWDED or any(words in str(error).lower() for words in _CROWDED)
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _state(error) in _POSTGRES_TAKEN or any(words in str(error).lower() for words in _CROWDED)
 
 
 def is_read_only(error: BaseException) -> bool:

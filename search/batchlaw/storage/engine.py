@@ -48,7 +48,7 @@ def open_storage(storage_url: str, *, create: bool = False, any_schema: bool = F
     text = url.render_as_string(hide_password=False)
     announce("storage", "sampler", "pruner")
     refused = partial(StorageError, argument="storage", got=redacted(storage_url))
-    patiently = partial(retry, seconds=_OPENING_SECONDS, crowded=RETRY_SECONDS)
+    patiently = partial(retry, seconds=_OPENING_SECONDS, taken=RETRY_SECONDS)
     try:
         if create:
             patiently(lambda: _create_tables(url, options, refused))

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from batchlaw.errors import WorkFailed
-from batchlaw.storage.driver_errors import driver_error, is_crowded, is_of_value, is_read_only, may_pass
+from batchlaw.storage.driver_errors import driver_error, is_taken, is_of_value, is_read_only, may_pass
 
 RETRY_SECONDS = 300.0  # long enough for a server to restart
 _FAILOVER_SECONDS = 90.0  # for a server that is read-only until another takes its place, which takes about 30
@@ -41,21 +41,21 @@ def with_retries(work: Callable[[], Result], *, seconds: float = RETRY_SECONDS) 
         raise kind(f"database: {reason_of(error)}") from error
 
 
-def retry(work: Callable[[], Result], seconds: float, *, crowded: float | None = None) -> Result:
+def retry(work: Callable[[], Result], seconds: float, *, taken: float | None = None) -> Result:
     """Like `with_retries`, but raises the error of the last attempt as it is.
 
     Args:
         work: as there.
         seconds: as there.
-        crowded: the seconds instead, where the server has no connection left.
+        taken: the seconds instead, where others have all connections or a lock.
     """
 
     def is_over(state: RetryCallState) -> bool:
         error = state.outcome and state.outcome.exception()
         cause = error and driver_error(error)
         limit = seconds
-        if cause and is_crowded(cause) and crowded is not None:
-            limit = crowded
+        if cause and is_taken(cause) and taken is not None:
+            limit = taken
         elif cause and is_read_only(cause):
             limit = min(seconds, _FAILOVER_SECONDS)
         return (state.seconds_since_start or 0.0) >= limit
