@@ -106,7 +106,7 @@ def law(
         for part in found.strata:
             _show_law(part)
         for line in found.together:
-            output.print(escape(line), soft_wrap=True)
+            output.print(line, soft_wrap=True)
         show_read(found.read)
         show_notes(found.notes)
         if any(part.fitted for part in found.strata) and not is_file(data):

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from batchlaw.errors import WorkFailed
-from batchlaw.storage.driver_errors import driver_error, is_taken, is_of_value, is_read_only, may_pass
+from batchlaw.storage.driver_errors import driver_error, is_of_value, is_read_only, is_taken, may_pass
 
 RETRY_SECONDS = 300.0  # long enough for a server to restart
 _FAILOVER_SECONDS = 90.0  # for a server that is read-only until another takes its place, which takes about 30
