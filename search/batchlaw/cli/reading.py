@@ -52,12 +52,12 @@ def status(
 
 def _overview(now: "StudyStatus") -> "Group":
     """The study in a few lines, and its workers in a table."""
-    from rich.console import Group
+    from rich.console import Group, RenderableType
     from rich.table import Table
 
     from batchlaw.results.status import best_line, counts_line, pace_line
 
-    lines = [
+    lines: list[RenderableType] = [
         marked("[bold]{}[/]: {}", now.spec.name, now.spec.purpose),
         f"{counts_line(now)} · {now.slots.held} running · {now.slots.open} waiting",
         best_line(now),
