@@ -8,7 +8,7 @@ from batchlaw.scripts.roles import Recognised, recognised
 from batchlaw.scripts.script import Default, Flag, Script
 from batchlaw.scripts.suggestions import around, near, powers_around, toml_value, whole
 from batchlaw.spec.config import RESERVED
-from batchlaw.spec.families import FAMILIES
+from batchlaw.spec.families import FAMILIES, OWN
 
 Line = tuple[str, str]  # of TOML, and its comment
 FILL_IN = "FILL_IN"
@@ -119,12 +119,12 @@ def _optimizer(roles: dict[str, Flag], script: Script, meaning: Meaning) -> None
             name = "momentum" if name == "sgd" and "momentum" in roles else name
             meaning.space.append((f'optimizer = "{name}"', "the script's own, for the record"))
         else:
-            meaning.questions.append("which optimizer does the script have? Write it as space.optimizer")
+            meaning.space.append((f'optimizer = "{OWN}"', "the script's own, of which nothing is known"))
         return
     known = {word: name for word in flag.choices if (name := _optimizer_of(word, roles))}
     default = _optimizer_of(str(flag.default), roles)
     if default is None:
-        meaning.questions.append(f"{flag.name} is {flag.default!r} by default: which optimizer of batchlaw is that?")
+        meaning.space.append((f'optimizer = "{OWN}"', f"{flag.name} is {flag.default!r} by default"))
         return
     others = [name for name in dict.fromkeys(known.values()) if name != default]
     more = f"; to compare, [{', '.join(map(repr, [default, *others]))}] without family_factors" if others else ""
@@ -188,7 +188,8 @@ def _regularization(found: Recognised, meaning: Meaning) -> None:
         aside = f'{_told(decay)}; with "{decay.argument("{weight_decay}")}"'
         meaning.asides.append((f"weight_decay = {around(1e-3, 100)}", aside))
     momentum = found.roles.get("momentum")
-    if momentum is not None and (default := _number(momentum)) and default < 1:
+    owns = any(line == f'optimizer = "{OWN}"' for line, _ in meaning.space)  # then {momentum} has no value
+    if momentum is not None and not owns and (default := _number(momentum)) and default < 1:
         aside = f'{_told(momentum)}; with "{momentum.argument("{momentum}")}"'
         meaning.asides.append((f"momentum = {near(default)}", aside))
     for flag in found.dropouts:

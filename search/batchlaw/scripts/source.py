@@ -16,11 +16,7 @@ _DATACLASS_PARSERS = {"tyro": "-", "HfArgumentParser": "_", "simple_parsing": "_
 
 
 def flags_of_source(source: str) -> list[Flag]:
-    """The flags that a script defines itself, by argparse, click, typer, absl or a dataclass.
-
-    Returns:
-        None of those whose name is no literal; nothing where the script is no Python.
-    """
+    """The flags that a script defines itself, by argparse, click, typer, absl or a dataclass; none if no Python."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
