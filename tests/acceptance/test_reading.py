@@ -205,7 +205,6 @@ def test_help_names_every_command(batchlaw_here):
         (["run", "x.toml"], "x.toml: No such file or directory"),
         (["run", "x.toml", "--device", "abacus"], "--device: got 'abacus'; must be auto, cpu or"),
         (["export", "tiny", "--format", "xml"], "--format: got 'xml'; must be one of table, json"),
-        (["export", "tiny", "--per", "mood"], "--per: got 'mood'; must be one of batch_size"),
         (["export", "tiny", "--top", "0"], "--top: got 0; must be between 1"),
         (["export", "tiny", "--top", "2", "--format", "timm"], "--top: got 2; must be 1; timm holds one configuration"),
         (["export", "tiny", "--per", "optimizer", "--format", "python"], "--per: got 'optimizer'; must not be given"),

@@ -10,7 +10,7 @@ import optuna
 import pytest
 import yaml
 from batchlaw.dashboard.trials import ShownTrials
-from batchlaw.errors import StudyError
+from batchlaw.errors import BatchlawError, StudyError
 from batchlaw.figures.importance import importances
 from batchlaw.recipe.space import conditional, distributions_of, suggest
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
@@ -138,6 +138,8 @@ def test_exports_hold_them(study):
     assert queued["params"] == {name: value for name, value in own.items() if name != "whiten"}
     table = study.export("table", per="weights")
     assert "uniform" in table and "distance" in table and "peak lr" not in table
+    with pytest.raises(BatchlawError, match=r"per: got 'mood'; must be one of batch_size, .*weights"):
+        study.export("table", per="mood")
 
 
 def test_the_dashboard_shows_those_that_are_fixed_as_well(study):

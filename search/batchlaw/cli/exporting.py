@@ -34,7 +34,7 @@ def export(
     per: Annotated[
         str | None,
         typer.Option(
-            "--per", help="The best of each batch_size, base_lr (by half decades), optimizer or scaling_rule."
+            "--per", help="The best of each batch_size, base_lr (by half decades), optimizer, …, or parameter of yours."
         ),
     ] = None,
     form: Annotated[str, typer.Option("--format", help=_FORMATS)] = "table",
