@@ -15,5 +15,19 @@ attribute. Numbers are floats, and a division by 0 is infinite. A comparison wit
 A template is text with expressions in braces, such as `--batch-size={batch_size / 4}`.
 """
 
-from batchlaw.expressions.expression import Expression as Expression
-from batchlaw.expressions.template import Template as Template
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchlaw.expressions.expression import Expression as Expression
+    from batchlaw.expressions.template import Template as Template
+
+# Imported when first used: study files are read without NumPy where they have no expressions.
+_MODULES = {"Expression": "batchlaw.expressions.expression", "Template": "batchlaw.expressions.template"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value

@@ -9,7 +9,7 @@ nesterov = {choices = [true, false], when = "optimizer == 'sgd'"}
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from itertools import islice, product
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -21,9 +21,11 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from batchlaw.errors import BatchlawError
-from batchlaw.expressions import Expression
 from batchlaw.spec.base import Frozen, Scalar, refuse
 from batchlaw.spec.dimensions import FloatRange, IntRange, extremes
+
+if TYPE_CHECKING:
+    from batchlaw.expressions import Expression
 
 _MOST_TRIED = 10_000  # combinations that a condition is evaluated at, to see whether it can hold
 
@@ -129,7 +131,9 @@ class Parameter(Frozen):
 
 
 @lru_cache(maxsize=1000)
-def _condition(text: str) -> Expression:
+def _condition(text: str) -> "Expression":
+    from batchlaw.expressions import Expression  # with NumPy
+
     return Expression.parse(text)
 
 
@@ -182,7 +186,7 @@ def check_parameters(parameters: Mapping[str, Parameter], reserved: Collection[s
     ordered(parameters)
 
 
-def _check_condition(condition: Expression, known: Mapping[str, Any]) -> None:
+def _check_condition(condition: "Expression", known: Mapping[str, Any]) -> None:
     """Evaluate a condition at the values of its names, to see that it can be evaluated, and can hold."""
     used = [name for name in condition.columns if name in known]
     values = [extremes(known[name]) for name in used]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from batchlaw.errors import BatchlawError
-from batchlaw.expressions import Expression, Template
 from batchlaw.spec.base import Frozen, Positive, refuse
 from batchlaw.spec.config import PLACEHOLDERS
 from batchlaw.spec.dimensions import extremes
@@ -223,6 +222,8 @@ def names_in(text: str, field: str, *, is_condition: bool = False) -> tuple[str,
     Raises:
         PydanticCustomError: it is none.
     """
+    from batchlaw.expressions import Expression, Template  # with NumPy
+
     try:
         if not is_condition:
             return Template.parse(text).names
