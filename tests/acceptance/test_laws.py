@@ -65,7 +65,7 @@ def test_a_file_has_a_law_and_costs_like_a_study(read, tmp_path):
     assert {row["rule"] for row in costs["means"]} >= {"constant", "sqrt", "linear"}
     assert "exponent of a straight line" in read("law", *CAR).stdout
     assert "moved to the others" in read("transfer", *CAR, *ONE_NETWORK, "--html", tmp_path / "page.html").stdout
-    assert "What a rule costs" in (tmp_path / "page.html").read_text()
+    assert "What does a rule cost?" in (tmp_path / "page.html").read_text()
 
 
 def test_a_batch_size_never_tried(read, judged, tmp_path):
@@ -152,7 +152,7 @@ def test_the_pages_draw(read, tmp_path, name):
         (["transfer", *CAR, "--train"], f"--train: goes with a study, and {CAR[0]} is a file"),
         (["law", "tiny", "--lr", "lr"], "--lr: got 'lr'; goes with a file, and 'tiny' names a study"),
         (["transfer", *CAR[:5]], "rows of one cell, learning_rate_init = 1e-05 and batch_size = 4, differ in 'alpha'"),
-        (["law", "runs.csv"], "--score: is required with runs.csv"),
+        (["law", "runs.csv"], "STUDY_OR_FILE: got 'runs.csv'; No such file"),
         (["recommend", "tiny", "--on", "abacus"], "--on: got 'abacus'; study 'tiny' has profiles of: none"),
         (["recommend", "tiny", "--seconds", "0"], "--seconds: got 0; must be between 0.001 and"),
         (["export", "tiny", "--for-batch-size", "0"], "--for-batch-size: got 0; must be between 1 and"),

@@ -202,7 +202,7 @@ def test_help_names_every_command(batchlaw_here):
         (["run", "x.toml", "--trials", "0"], "--trials: got 0; must be between 1 and 1e+06"),
         (["run", "x.toml", "--trials", "many"], "--trials: got 'many'; "),
         (["run", "x.toml", "--workers", "-1"], "--workers: got -1; must be between 1 and 1,024"),
-        (["run", "x.toml"], "x.toml: No such file or directory"),
+        (["run", "x.toml"], "x.toml: there is no such file"),
         (["run", "x.toml", "--device", "abacus"], "--device: got 'abacus'; must be auto, cpu or"),
         (["export", "tiny", "--format", "xml"], "--format: got 'xml'; must be one of table, json"),
         (["export", "tiny", "--top", "0"], "--top: got 0; must be between 1"),

@@ -2,7 +2,7 @@
 
 import optuna
 import pytest
-from batchlaw.storage import engine, open_storage
+from batchlaw.storage import connections, open_storage
 from batchlaw.storage.optuna_internals.cache import IncrementalFilter, TrialCache, cached_reads
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
@@ -108,7 +108,7 @@ def test_a_finished_trial_is_tested_once():
 
 @pytest.mark.parametrize("storage_url", ["postgresql", "mysql"], indirect=True)
 def test_a_connection_that_broke_while_idle_is_replaced(storage, storage_url, study_id, monkeypatch):
-    monkeypatch.setattr(engine, "_IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(connections, "_IDLE_SECONDS", 0.0)
     opened = open_storage(storage_url)
     assert opened.get_all_studies()
     other = create_engine(opened.engine.url)

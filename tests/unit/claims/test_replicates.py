@@ -49,7 +49,7 @@ def test_a_setting_that_varies_within_cells_is_refused(runs, name, values):
         line = str(refusal.value)
         assert f"rows of one cell, lr = 0.00390625 and batch = 2, differ in {name!r}, which is no seed: " in line
         assert line.endswith("; see by, average or where") and "\n" not in line
-    for judge in (law, transfer):
+    for judge in (law, transfer) if name != "epoch" else ():  # these recognise the seed, of which it is another name
         with pytest.raises(DataError, match=f"differ in {name!r}"):
             judge(table, batch_size="batch", score="score")
 
