@@ -158,7 +158,7 @@ def test_cost(batchlaw, batchlaw_here, designed):
     cost = json.loads(batchlaw("cost", "claim.toml", "--json", folder=designed).stdout)
     assert (cost["cells"], cost["runs"]) == (72, 360) and cost["seconds"] > 0
     assert "72 cells × 5 replicates = 360 runs" in batchlaw("cost", "claim.toml", folder=designed).stdout
-    assert "none.toml: No such file" in batchlaw_here("cost", "none.toml", code=2, folder=designed).stderr
+    assert "none.toml: there is no such file" in batchlaw_here("cost", "none.toml", code=2, folder=designed).stderr
 
 
 def test_options_that_would_break_the_design_are_refused(batchlaw_here, designed):
