@@ -6,18 +6,19 @@ from typing import cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, QMCSampler, RandomSampler
 from optuna.study import Study
 
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.recipe.space import cells, conditional, distributions_of
+from batchlaw.sampling.halving import Halving
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
 from batchlaw.spec import IntRange, StudySpec, levels_of
 from batchlaw.storage import hyperband
 
 _REDUCTION = {"hyperband": 3, "asha": 4}  # Optuna's defaults
-_PRUNABLE = 2 / 3  # of its budget: after this share a trial is no longer pruned
+PRUNABLE = 2 / 3  # of its budget: after this share a trial is no longer pruned
 
 
 def sampler(spec: StudySpec, study_seed: int, slot: int, study: Study | None = None) -> BaseSampler:
@@ -72,9 +73,9 @@ def pruner(spec: StudySpec) -> BasePruner:
     if search is None:
         return NopPruner()
     if search.pruner == "hyperband":
-        return hyperband(search.reports, _REDUCTION["hyperband"])
+        return hyperband(search.reports, _REDUCTION["hyperband"], Halving)
     if search.pruner == "asha":
-        return SuccessiveHalvingPruner(min_resource=1, reduction_factor=_REDUCTION["asha"])
+        return Halving(1, _REDUCTION["asha"])
     return MedianPruner() if search.pruner == "median" else NopPruner()
 
 
@@ -91,4 +92,4 @@ def rungs(spec: StudySpec) -> frozenset[int]:
         return frozenset()
     factor = _REDUCTION.get(search.pruner)
     steps = range(1, search.reports) if factor is None else [factor**rung for rung in range(search.reports)]
-    return frozenset(step for step in steps if step <= search.reports * _PRUNABLE)
+    return frozenset(step for step in steps if step <= search.reports * PRUNABLE)

@@ -21,7 +21,7 @@ from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
 from batchlaw.results.attributes import CONFIG, THREADS
-from batchlaw.sampling import rungs
+from batchlaw.sampling import PRUNABLE, rungs
 from batchlaw.spec import StudySpec
 from batchlaw.storage import batched_writes, with_retries
 from batchlaw.train import Checkpoint, train_together
@@ -46,6 +46,9 @@ class TrialOutcome:
 class Reporter:
     """Writes the progress of a trial as reports on the study's grid, and raises `Pruned` if the pruner says so.
 
+    The pruner compares trials at the same share of their budgets, whenever they tell their metric. Between two tellings
+    the metric is taken to move in a straight line; what it was before the first is not known, and is not written.
+
     Reports are written in batches: when the pruner is asked, otherwise every half second, the last ones with the
     trial's end.
     """
@@ -56,6 +59,7 @@ class Reporter:
     reported: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     unwritten: list[tuple[float, int]] = field(default_factory=list)
+    _last: tuple[float, float] | None = None  # progress and value, as told
     _last_write: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -72,23 +76,39 @@ class Reporter:
         value = finite_metric(metrics, self.spec)  # a built-in run notices divergence itself
         self.curve.append({"progress": progress, **metrics})
         due = min(math.floor(progress * self.spec.arm.reports + 1e-9), self.spec.arm.reports)
+        new = self._between(range(self.reported + 1, due + 1), progress, value)
+        self._last = (progress, value)
         if due <= self.reported:
             return
-        new = set(range(self.reported + 1, due + 1))
-        self.unwritten += [(value, number) for number in sorted(new - self._written)]
+        self.unwritten += new
         self.reported = due
-        # At the last report there is nothing left to save.
-        ask = bool(self._rungs & new) and due < self.spec.arm.reports
+        # Past that share a trial is worth more than the rest of its time, also if it is judged by what it was before.
+        ask = due <= self.spec.arm.reports * PRUNABLE and any(number in self._rungs for _, number in new)
         if not ask and time.monotonic() - self._last_write < _WRITE_SECONDS:
             return
+        prune = False
         with self.interrupts.shielded():  # which may raise at its end
             with batched_writes(self.trial):  # the pruner's own notes are written with the reports
                 for value, number in self.unwritten:
                     self.trial.report(value, number)
-                prune = ask and with_retries(self.trial.should_prune)
+                    if ask and number in self._rungs and with_retries(self.trial.should_prune):
+                        prune = True
+                        break
             self.unwritten, self._last_write = [], time.monotonic()
         if prune:
             raise Pruned
+
+    def _between(self, numbers: range, progress: float, value: float) -> list[tuple[float, int]]:
+        """The value and number of those of these reports that are known and not in the database yet."""
+        known = []
+        for number in numbers:
+            share = number / self.spec.arm.reports
+            if progress - share <= _ROUNDING:
+                known.append((value, number))
+            elif self._last is not None and self._last[0] <= share:
+                before, last = self._last
+                known.append((last + (value - last) * (share - before) / (progress - before), number))
+        return [(value, number) for value, number in known if number not in self._written]
 
 
 def run_trials(

@@ -5,6 +5,7 @@ import optuna
 import pytest
 from batchlaw.recipe.space import distributions_of, suggest
 from batchlaw.sampling import pruner, rungs
+from batchlaw.sampling.halving import Halving
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
 from batchlaw.storage import open_storage
 from batchlaw.storage.optuna_internals.brackets import RememberingHyperbandPruner
@@ -76,13 +77,12 @@ def test_hyperband_that_remembers_decides_as_hyperband(tmp_path):
     cache = TrialCache(open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True))
     decisions = []
     for kind, storage in (
-        (HyperbandPruner, None),
-        (RememberingHyperbandPruner, None),
-        (RememberingHyperbandPruner, cache),
+        (HyperbandPruner(min_resource=1, max_resource=9, reduction_factor=3), None),
+        (RememberingHyperbandPruner(9, 3, Halving), None),
+        (RememberingHyperbandPruner(9, 3, Halving), cache),
     ):
         generator, decided = np.random.default_rng(5), []
-        pruner = kind(min_resource=1, max_resource=9, reduction_factor=3)
-        study = optuna.create_study(study_name="s", storage=storage, pruner=pruner)
+        study = optuna.create_study(study_name="s", storage=storage, pruner=kind)
         for _ in range(30):
             trials = [study.ask() for _ in range(3)]  # the second goes on while the others end
             for step in range(1, 10):

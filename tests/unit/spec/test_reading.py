@@ -155,3 +155,25 @@ def test_a_file_of_anything_is_read_or_refused_in_a_line(content, tmp_path_facto
     file = tmp_path_factory.mktemp("any") / "study.toml"
     file.write_bytes(content)
     assert "\n" not in refusal(file)
+
+
+PROGRAM = {"task": None, "command": ["python", "t.py", "{lr}", "{batch_size}"], "train_size": 64}
+HEARD = {"metrics": {"loss": {"regex": "loss ([0-9.]+)"}}}
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (HEARD, "how far the program is when it tells loss is not known; a table [progress] says it"),
+        (HEARD | {"progress": {"regex": "step (\\d+)", "of": "{steps}"}}, None),
+        ({"metrics": {"loss": {"tensorboard": "runs", "tag": "loss"}}}, "is read from TensorBoard when the program"),
+        ({"budget": {"epochs": 1}}, "told once an epoch is told too seldom in 1"),
+        ({"budget": {"epochs": 3}}, "search.reports = 3 compares trials after each epoch"),
+        ({}, None),
+    ],
+)
+def test_a_script_that_cannot_be_pruned_is_told_so(keys, words):
+    search = {"metric": "loss", "direction": "minimize", "pruner": "hyperband", "trials": 9, "reports": 4}
+    hints = hints_of(tiny_spec(**PROGRAM, **{"budget": {"epochs": 8}, **keys}, search=search))
+    assert (words in hints[0] and hints[0].startswith("no trial can be pruned")) if words else not hints
+    assert hints_of(tiny_spec(**PROGRAM, **keys, search=search | {"pruner": "none"})) == []

@@ -1,19 +1,21 @@
 """Optuna's Hyperband, made fast for many trials."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from functools import partial
 from typing import Any, cast
 
-from optuna.pruners import HyperbandPruner
+from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.storage.optuna_internals.cache import IncrementalFilter, TrialCache
 
+Halving = Callable[[int, int], BasePruner]  # from the first report at which a bracket decides, and the reduction factor
 
-def hyperband(reports: int, reduction_factor: int) -> HyperbandPruner:
-    """Hyperband over a number of reports."""
-    return RememberingHyperbandPruner(min_resource=1, max_resource=reports, reduction_factor=reduction_factor)
+
+def hyperband(reports: int, reduction_factor: int, halving: Halving) -> HyperbandPruner:
+    """Hyperband over a number of reports, with a pruner by `halving` in each bracket."""
+    return RememberingHyperbandPruner(reports, reduction_factor, halving)
 
 
 class RememberingHyperbandPruner(HyperbandPruner):
@@ -23,9 +25,15 @@ class RememberingHyperbandPruner(HyperbandPruner):
     every ask.
     """
 
-    def __init__(self, *, min_resource: int, max_resource: int, reduction_factor: int) -> None:
-        super().__init__(min_resource=min_resource, max_resource=max_resource, reduction_factor=reduction_factor)
+    def __init__(self, reports: int, reduction_factor: int, halving: Halving) -> None:
+        super().__init__(min_resource=1, max_resource=reports, reduction_factor=reduction_factor)
+        self._halving, self._factor = halving, reduction_factor
         self._chosen: dict[int, IncrementalFilter] = {}  # by bracket
+
+    def _try_initialization(self, study: Study) -> None:
+        super()._try_initialization(study)
+        factor = self._factor
+        self._pruners = [self._halving(factor**bracket, factor) for bracket in range(len(self._pruners))]  # type: ignore[misc]
 
     def _create_bracket_study(self, study: Study, bracket_id: int) -> Study:
         if bracket_id not in self._chosen and self._pruners:  # the brackets exist from the first decision on

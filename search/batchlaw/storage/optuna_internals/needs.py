@@ -119,6 +119,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "pruner": (
         _takes("optuna.pruners:HyperbandPruner._create_bracket_study", "self study bracket_id"),
         _takes("optuna.pruners:HyperbandPruner._get_bracket_id", "self study trial"),
+        _takes("optuna.pruners:HyperbandPruner._try_initialization", "self study"),
         _names("optuna.pruners:HyperbandPruner.__init__", "_pruners"),
         _names("optuna:Study.__init__", "_storage _study_id"),
     ),

@@ -1,14 +1,14 @@
 """What the other modules of this folder do, by Optuna's public calls alone, which is slower."""
 
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.pruners import HyperbandPruner
+from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -117,9 +117,17 @@ def bounded_history(study: Study) -> Study:
     return study
 
 
-def hyperband(reports: int, reduction_factor: int) -> HyperbandPruner:
+class PlainHyperband(HyperbandPruner):
+    """Optuna's Hyperband, of trials that have every report: for a missing one Optuna would take a later one."""
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether the trial is to end at its last report."""
+        return len(trial.intermediate_values) == trial.last_step and super().prune(study, trial)
+
+
+def hyperband(reports: int, reduction_factor: int, halving: Callable[[int, int], BasePruner]) -> HyperbandPruner:
     """Optuna's Hyperband over a number of reports."""
-    return HyperbandPruner(min_resource=1, max_resource=reports, reduction_factor=reduction_factor)
+    return PlainHyperband(min_resource=1, max_resource=reports, reduction_factor=reduction_factor)
 
 
 def keep_brackets(study: optuna.Study, first_name: str) -> None:
