@@ -34,7 +34,8 @@ from batchlaw.errors import (
 )
 
 if TYPE_CHECKING:
-    from batchlaw.claims.claim import Claim, claim
+    from batchlaw.claims.claim import Claim
+    from batchlaw.claims.table_claim import claim
     from batchlaw.laws.law import Law
     from batchlaw.laws.recommendation import Recommendation
     from batchlaw.laws.tables import law, transfer
@@ -91,7 +92,7 @@ _MODULES = {
     "Study": "batchlaw.study",
     "Transfer": "batchlaw.laws.transfer",
     "Trial": "batchlaw.objectives.trial",
-    "claim": "batchlaw.claims.claim",
+    "claim": "batchlaw.claims.table_claim",
     "copy_studies": "batchlaw.study.copying",
     "init": "batchlaw.study.draft",
     "law": "batchlaw.laws.tables",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from batchlaw.claims.claim import claim_of_study
+from batchlaw.claims.study_claim import claim_of_study
 from batchlaw.claims.designed import findings_of, surfaces_of
 from batchlaw.claims.notes import notes_of
 from batchlaw.claims.runs import adaptive_runs_of, runs_of

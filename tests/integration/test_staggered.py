@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from batchlaw.claims.claim import claim_of_study
+from batchlaw.claims.study_claim import claim_of_study
 from batchlaw.claims.designed import surfaces_of
 from batchlaw.claims.hypotheses import preregistration
 from batchlaw.claims.runs import runs_of

@@ -1,11 +1,9 @@
-"""A judged claim: the public result, from a table of runs or from a stored designed study."""
+"""A judged claim: the public result, of a table of runs or of a stored designed study."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from batchlaw.errors import BatchlawError
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.plain import plain
 from batchlaw.spec.arms import Direction
@@ -16,7 +14,6 @@ if TYPE_CHECKING:  # pandas, SciPy and the database, which `import batchlaw` doe
     from batchlaw.claims.designed import Block
     from batchlaw.claims.pooled import PooledFinding
     from batchlaw.claims.verdict import Finding, Verdict
-    from batchlaw.storage import StoredStudy
 
 _POOLED = "pooled"  # in the place of a group's name
 _LEVELS = ("given", "value", "best", "low", "high", "status")
@@ -185,140 +182,7 @@ class Claim:
         ]
 
 
-def claim(
-    data: "pd.DataFrame | str | Path",
-    *,
-    score: str | Sequence[str] | None = None,
-    lr: str | None = None,
-    batch_size: str | None = None,
-    direction: str | None = None,
-    seed: str | None = None,
-    error: str | None = None,
-    seeds: str | int | None = None,
-    tokens_per_example: str | float | None = None,
-    by: str | Sequence[str] | None = None,
-    average: str | Sequence[str] | None = None,
-    where: str | None = None,
-    missing: Literal["missing", "diverged"] = "missing",
-    diverged_above: float | None = None,
-    diverged_below: float | None = None,
-    diverged_where: str | None = None,
-    epochs: Literal["last", "best"] = "last",
-    format: str | None = None,
-    table: int | str | Sequence[int] | None = None,
-    alpha: float = 0.05,
-    hypothesis: str = "H9",
-    bootstrap_seed: int = 0,
-    track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
-) -> Claim:
-    """Judge a claim on a table of runs: a grid of learning rates and batch sizes with several seeds each.
-
-    A score is missing where a cell of a file is empty or says NA, N/A, null or none, and where a DataFrame has NaN. A
-    run diverged where a file says NaN or infinity, in any spelling, and where a DataFrame has infinity. A number of
-    3.4e38 or more, which some tools write in place of infinity, counts as infinity. A missing score tells nothing; a
-    run that diverged is as bad as the worst that did not. Rows of runs that were pruned or have not ended are left out,
-    where a column `state` or `status` tells.
-
-    Args:
-        data: a DataFrame, or the path of a file; a row a run, or a row a cell with a score column a seed.
-        score: the column of the score, or several, a seed each (a list, or "a,b"); None: recognised by its name.
-        lr: the column of the learning rate, or an expression over columns, such as "base_lr * sqrt(batch_size / 128)";
-            None: recognised. Rates that agree to 2 % are one level.
-        batch_size: the column of the batch size, in examples, or an expression; None: recognised.
-        direction: "maximize" or "minimize" the score; None: told by the name of the score.
-        seed: the column that names the seed of a row; None: a column that is called so. Without one repeated rows are
-            independent runs.
-        error: the column of the standard error of the score, where a score is a mean.
-        seeds: how many seeds a score is the mean of: a number, or the column that says so.
-        tokens_per_example: a number or a column; batch sizes are then told in tokens.
-        by: a column, or several; each of their levels is judged by itself, and the slopes are pooled.
-        average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
-            and seed may differ in no other hyperparameter.
-        where: an expression for the rows to keep, such as "depth == 2 and alpha < 1e-3". A name with blanks or slashes
-            stands in backticks, text in single quotes; see `batchlaw.expressions`.
-        missing: "diverged" takes the missing scores of rows as those of runs that diverged.
-        diverged_above: runs with a score above this number diverged; of a score to minimize.
-        diverged_below: runs with a score below this number diverged; of a score to maximize.
-        diverged_where: an expression for the rows of runs that diverged, such as "grad_norm > 1e4".
-        epochs: of several rows of one run, a row an epoch, the "last" counts, or the "best".
-        format: of the file, such as "csv" or "wandb"; None: told by its content.
-        table: the number of the table in a page or workbook, from 1, or several.
-        alpha: one less the confidence of every interval, and the level of every test.
-        hypothesis: the one to judge; `batchlaw claim --list` shows them.
-        bootstrap_seed: 0 or more; it changes nothing here, since no hypothesis on a table is judged by bootstraps.
-        track: wraps the list of groups, to show progress, as `tqdm.tqdm` does.
-
-    Raises:
-        DataError: the file cannot be read, a column is missing, or the grid has too few levels or no replicates.
-        BatchlawError: an argument has a value that cannot be used.
-
-    >>> import numpy as np, pandas as pd
-    >>> cells = [(2.0**i, 2.0**j, s) for i in range(-8, 0) for j in range(2, 10) for s in range(5)]
-    >>> runs = pd.DataFrame(cells, columns=["lr", "batch_size", "seed"])
-    >>> far = np.log2(runs.batch_size) - np.log2(runs.lr) - 10  # the best batch size is 1024 × lr
-    >>> runs["loss"] = 1 + 0.1 * far**2 + 0.01 * np.random.default_rng(0).normal(size=len(runs))
-    >>> found = claim(runs, score="loss", direction="minimize", seed="seed")
-    >>> found.verdict, round(found.slope, 1)
-    ('supported', 1.0)
-    """
-    from batchlaw.claims.evidence import gather
-    from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
-    from batchlaw.claims.tables import surfaces_of
-    from batchlaw.claims.verdict import judge
-    from batchlaw.tables.columns import Columns, check_statistics
-    from batchlaw.tables.reading import read_runs
-
-    name = hypothesis_named(hypothesis).name
-    if name not in OF_A_TABLE:
-        raise BatchlawError(f"a table can be judged on {', '.join(OF_A_TABLE)}", argument="hypothesis", got=hypothesis)
-    check_statistics(alpha, bootstrap_seed)
-    asked = Columns.of(
-        lr=lr, batch_size=batch_size, score=score, seed=seed, error=error, seeds=seeds,
-        tokens_per_example=tokens_per_example, by=by, average=average, direction=direction, where=where,
-        missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
-        epochs=epochs, format=format, table=table,
-    )  # fmt: skip
-    runs = read_runs(data, asked)
-    parts, notes = surfaces_of(runs)
-    block = [
-        (group, judge(gather(surface, seed=bootstrap_seed, alpha=alpha), [name], alpha=alpha))
-        for group, surface in track(parts)
-    ]
-    return _claim(
-        [block], name, title=runs.title, question="", score="score", grade="replicated",
-        direction="maximize" if runs.columns.maximize else "minimize", notes=notes, read=runs.columns.recognised,
-    )  # fmt: skip
-
-
-def claim_of_study(stored: "StoredStudy", hypothesis: str | None = None, *, bootstrap_seed: int = 0) -> Claim:
-    """Judge the hypotheses of a designed study, or one that is named after its runs.
-
-    Args:
-        stored: the study.
-        hypothesis: one to judge in place of the study's own.
-        bootstrap_seed: of the bootstraps over seeds that H5, H13 and H17 are judged by, 0 or more.
-
-    Raises:
-        StudyError: the study was searched, or has cells without a result.
-        SpecError: the hypothesis needs levels that the study does not have.
-        BatchlawError: there is no such hypothesis.
-    """
-    from batchlaw.claims.designed import findings_of
-    from batchlaw.claims.hypotheses import hypothesis_named
-    from batchlaw.claims.notes import notes_of
-    from batchlaw.results.records import known_trials
-
-    spec = stored.spec
-    named = hypothesis_named(hypothesis).name if hypothesis else None
-    known = known_trials(stored)
-    blocks = findings_of(stored, [named] if named else None, bootstrap_seed, known)
-    return _claim(
-        blocks, named or "H9", title=spec.name, question=spec.purpose, score=spec.arm.metric, grade="designed",
-        direction=spec.direction, notes=notes_of(spec, known.records),
-    )  # fmt: skip
-
-
-def _claim(blocks: "list[Block]", wanted: str, **facts: Any) -> Claim:
+def claim_of(blocks: "list[Block]", wanted: str, **facts: Any) -> Claim:
     """The claim whose verdict is that on the wanted hypothesis, or on the first if that was not judged."""
     found: dict[str, Finding | PooledFinding] = {
         column[0].hypothesis.name: _pooled(column) if len(block) > 1 else column[0]

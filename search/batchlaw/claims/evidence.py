@@ -86,6 +86,11 @@ class Direction:
         return direction(replace(surface, scores=scores, lost=None), names, generator, self.alpha)
 
     @property
+    def how(self) -> str | None:
+        """How the slope was found, for people, where it is not by replicates."""
+        return None
+
+    @property
     def lack(self) -> str | None:
         """What is missing for a slope, or None."""
         return self.ridge.lack
@@ -115,7 +120,9 @@ class Evidence:
     @cached_property
     def collapse(self) -> Collapse | None:
         """The combination ε/B^α that explains the scores best, where the learning rate is given."""
-        return collapse(self.forward.surface, level=self.forward.alpha) if self.reverse else None
+        if self.reverse is None or self.forward.grid is None:
+            return None
+        return collapse(self.forward.grid, level=self.forward.alpha)
 
     @cached_property
     def cliff_ratio(self) -> float | None:

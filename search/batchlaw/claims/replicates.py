@@ -57,9 +57,6 @@ class Rows:
 def check_settings(table: pd.DataFrame, columns: KnownColumns, cell: Indices, where: Callable[[int], str]) -> list[str]:
     """Refuse rows of a cell that differ in a hyperparameter, and note other columns in which they differ.
 
-    A column is a hyperparameter if it is called so, or if (nearly) all cells have the same levels of it: nobody gets
-    the same outcomes, times or names in every cell. A number for each seed is another name of the seed.
-
     Args:
         table: the rows.
         columns: those that have a meaning already.
@@ -72,10 +69,39 @@ def check_settings(table: pd.DataFrame, columns: KnownColumns, cell: Indices, wh
     Raises:
         DataError: one is; names it.
     """
+    found = within_cells(table, columns, cell)
+    for name, (first, second) in found.settings.items():
+        values = [str(table[name].iloc[place]) for place in (first, second)]
+        raise DataError(
+            f"rows of one cell, {where(first)}, differ in {name!r}, which is no seed: {' and '.join(values)}",
+            remedy="by, average or where",
+        )
+    return [f"rows of one cell also differ in {' and '.join(found.noted)}"] if found.noted else []
+
+
+@dataclass(frozen=True)
+class Within:
+    """The columns in which rows of one cell differ, besides seeds, labels and outcomes."""
+
+    settings: dict[str, tuple[int, int]]  # hyperparameters, with the places of two rows that differ
+    noted: tuple[str, ...]  # columns that might be hyperparameters
+
+
+def within_cells(table: pd.DataFrame, columns: KnownColumns, cell: Indices) -> Within:
+    """Find the columns in which rows of one cell differ.
+
+    A column is a hyperparameter if it is called so, or if (nearly) all cells have the same levels of it: nobody gets
+    the same outcomes, times or names in every cell. A number for each seed is another name of the seed.
+
+    Args:
+        table: the rows.
+        columns: those that have a meaning already.
+        cell: (n_rows,) the number of each row's cell.
+    """
     order, n_rows = np.argsort(cell, kind="stable"), np.bincount(cell)
     n_rows = n_rows[n_rows > 0]
     if n_rows.max() == 1:
-        return []
+        return Within({}, ())
     common = int(np.bincount(n_rows)[2:].argmax()) + 2
     starts = (np.cumsum(n_rows) - n_rows)[n_rows == common]
     same_size = order[
@@ -83,6 +109,7 @@ def check_settings(table: pd.DataFrame, columns: KnownColumns, cell: Indices, wh
     ]  # (n_cells, common) rows of the cells of the most common size
     known = {name for names in columns.named.values() for name in names}
     seed = None if columns.seed is None else np.unique(table[columns.seed].to_numpy(), return_inverse=True)[1]
+    settings: dict[str, tuple[int, int]] = {}
     noted = []
     for name in table.columns:
         text = str(name).lower()
@@ -101,14 +128,17 @@ def check_settings(table: pd.DataFrame, columns: KnownColumns, cell: Indices, wh
         is_text, row = values.dtype == object, int(order[differs[0]])
         named = (base in _SETTINGS or base != text) and not (is_text and n_levels > len(codes) / 2)
         if named or _crossed(codes[same_size]):
-            shown = [str(table[name].iloc[place]) for place in order[differs[0] : differs[0] + 2]]
-            raise DataError(
-                f"rows of one cell, {where(row)}, differ in {str(name)!r}, which is no seed: {' and '.join(shown)}",
-                remedy="by, average or where",
-            )
-        if n_levels <= _FEW and len(np.unique(cell[codes == codes[row]])) > 1:
+            settings[str(name)] = (row, int(order[differs[0] + 1]))
+        elif n_levels <= _FEW and len(np.unique(cell[codes == codes[row]])) > 1:
             noted.append(str(name))
-    return [f"rows of one cell also differ in {' and '.join(noted)}"] if noted else []
+    return Within(settings, tuple(noted))
+
+
+def is_setting(name: str) -> bool:
+    """Whether a column is called as a hyperparameter, or as a tool calls its inputs."""
+    text = name.lower()
+    base = _OF_INPUTS.sub("", text)
+    return not _REPLICATE.search(base) and (base in _SETTINGS or base != text)
 
 
 def is_label(name: str) -> bool:
@@ -216,7 +246,7 @@ def check_identical(surface: Surface, names: Sequence[str], name: str) -> None:
     Args:
         surface: the scores.
         names: of the replicates, where they are the same in all cells.
-        name: of the surface.
+        name: of the surface, with which messages begin.
 
     Raises:
         DataError: in nearly all cells all scores are equal, or those of two seeds are, or each stands there twice.
@@ -231,7 +261,7 @@ def check_identical(surface: Surface, names: Sequence[str], name: str) -> None:
     equal = np.nanmax(cells, axis=1) - np.nanmin(cells, axis=1) <= tolerance
     if equal.mean() >= _NEARLY_ALL:
         raise DataError(
-            f"{name}: all scores of a cell are the same in {equal.sum()} of {len(cells)} cells, so that they are no "
+            f"{name}all scores of a cell are the same in {equal.sum()} of {len(cells)} cells, so that they are no "
             "replicates: was the seed used?"
         )
     if surface.paired:
@@ -243,13 +273,13 @@ def check_identical(surface: Surface, names: Sequence[str], name: str) -> None:
             # Coarse scores, such as the accuracy on ten examples, may well agree; many different ones do not.
             if len(same) >= _FEWEST_CELLS and same.mean() >= _NEARLY_ALL and len(np.unique(one[same])) > len(same) / 2:
                 raise DataError(
-                    f"{name}: {names[first]} and {names[second]} have the same scores in {same.sum()} of {len(same)} "
+                    f"{name}{names[first]} and {names[second]} have the same scores in {same.sum()} of {len(same)} "
                     "cells, so that they are no replicates"
                 )
         return
     twice = [np.unique(cell[~np.isnan(cell)], return_counts=True)[1].min() > 1 for cell in cells]
     if np.mean(twice) >= _NEARLY_ALL:
         raise DataError(
-            f"{name}: every score of a cell stands there twice in {sum(twice)} of {len(twice)} cells, so that rows are "
+            f"{name}every score of a cell stands there twice in {sum(twice)} of {len(twice)} cells, so that rows are "
             "copies of others"
         )

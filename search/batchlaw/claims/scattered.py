@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from batchlaw.claims.replicates import is_label
+from batchlaw.claims.confounding import is_outcome
 from batchlaw.errors import BatchlawError
 from batchlaw.expressions import Expression
 from batchlaw.stats.scattered import SAME_RATE, Scattered, levels
@@ -62,7 +62,7 @@ def ragged(table: pd.DataFrame, columns: "KnownColumns") -> RaggedTable:
     """The runs of a table that was read; a run with an infinite score diverged."""
     lr, sizes = (table[name].to_numpy(float) for name in (columns.lr, columns.batch_size))
     lr = levels(lr, SAME_RATE)
-    scores = table[columns.score[0]].to_numpy(float)
+    scores = table[list(columns.score)].mean(axis=1).to_numpy(float)  # infinite where one of them diverged
     factors = _factors(table, columns, lr, sizes)
     block = np.zeros(len(table), dtype=np.intp)
     named: tuple[dict[str, Any], ...] = ({},)
@@ -87,7 +87,7 @@ def _factors(table: pd.DataFrame, columns: "KnownColumns", lr: np.ndarray, sizes
     cell = [np.unique(each, return_inverse=True)[1] for each in (lr, sizes)]
     found = []
     for name in map(str, table.columns):
-        if name in known or isinstance(table[name], pd.DataFrame) or is_label(name):
+        if name in known or isinstance(table[name], pd.DataFrame) or is_outcome(name):
             continue
         values = typed(table[name])
         codes = np.unique(values.astype(str), return_inverse=True)[1]

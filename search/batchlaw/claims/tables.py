@@ -57,29 +57,51 @@ def surfaces_of(runs: ReadTable) -> tuple[list[tuple[Group, Surface]], tuple[str
     found: list[tuple[Group, Surface]] = []
     for group, part in parts:
         name = "group " + ", ".join(f"{key}={value}" for key, value in group.items()) if group else "the table"
-        surface, more = _surface_of(part, columns, name)
+        surface, more = surface_of(part, columns, f"{name}: ")
         found.append((group, surface))
         notes += more
-    return found, tuple(dict.fromkeys([*_counts(found, columns), *_suspected(found, columns), *notes]))
+    return found, counted(found, columns, notes)
 
 
-def _surface_of(table: pd.DataFrame, columns: KnownColumns, name: str) -> tuple[Surface, list[str]]:
-    """One surface. A run that diverged counts with the worst finite score; a score that is missing is NaN.
+def counted(
+    found: Sequence[tuple[Group, Surface]], columns: KnownColumns, notes: Sequence[str]
+) -> tuple[str, ...]:
+    """Notes on what is missing or diverged in surfaces, before other notes."""
+    return tuple(dict.fromkeys([*_counts(found, columns), *_suspected(found, columns), *notes]))
+
+
+def cells_of(table: pd.DataFrame, columns: KnownColumns) -> NDArray[np.intp]:
+    """The number of each row's cell, (n_rows,)."""
+    rates, sizes = _levels_of(table, columns)
+    return np.asarray(rates.index * len(sizes.values) + sizes.index)
+
+
+def _levels_of(table: pd.DataFrame, columns: KnownColumns) -> "tuple[_Levels, _Levels]":
+    return _Levels.of(table[columns.lr], _SAME_RATE), _Levels.of(table[columns.batch_size], _SAME_SIZE)
+
+
+def surface_of(table: pd.DataFrame, columns: KnownColumns, name: str) -> tuple[Surface, list[str]]:
+    """One surface, and notes. A run that diverged counts with the worst finite score; a missing score is NaN.
 
     Several score columns, or rows told apart by the seed column, are the same seeds in every cell. Repeated rows
     without such a column are not paired.
+
+    Args:
+        table: the rows.
+        columns: what they mean.
+        name: of the table or group, with which messages begin.
+
+    Raises:
+        DataError: why it has no replicates, or too few levels; one line.
     """
-    rates, sizes = (
-        _Levels.of(table[key], tolerance)
-        for key, tolerance in ((columns.lr, _SAME_RATE), (columns.batch_size, _SAME_SIZE))
-    )
+    rates, sizes = _levels_of(table, columns)
     scores = table[list(columns.score)].to_numpy(float)  # (n_rows, n_score_columns)
     if not np.isfinite(scores).any():
-        raise DataError(f"{name}: no score is a finite number")
+        raise DataError(f"{name}no score is a finite number")
     for what, levels in ((columns.lr, rates), (columns.batch_size, sizes)):
         n = len(np.unique(levels.index[~np.isnan(scores).all(axis=1)]))
         if n < _FEWEST_LEVELS:
-            raise DataError(f"{name}: column {what!r} has too few levels, {n}; an optimum needs {_FEWEST_LEVELS}")
+            raise DataError(f"{name}column {what!r} has too few levels, {n}; an optimum needs {_FEWEST_LEVELS}")
 
     def where(row: int) -> str:
         rate, size = (levels.values[levels.index[row]] for levels in (rates, sizes))
@@ -109,7 +131,7 @@ def _surface_of(table: pd.DataFrame, columns: KnownColumns, name: str) -> tuple[
     surface = Surface(rates.values, sizes.values, filled, unstable.reshape(grid), paired, lost)
     if surface.counts.max() < 2:
         raise DataError(
-            f"{name}: one score a cell; replicates are needed: several score columns, or a row for each seed"
+            f"{name}one score a cell; replicates are needed: several score columns, or a row for each seed"
         )
     of_seeds = [""] if seeds is None else [f"{columns.seed} {value}" for value in seeds.tolist()]
     names = [" of ".join(filter(None, (score, of_seed))) for of_seed in of_seeds for score in columns.score]

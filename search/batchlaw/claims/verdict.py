@@ -16,6 +16,7 @@ from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Bools, Surface, mean
 
 Verdict = Literal["supported", "refuted", "no relation", "inconclusive"]
+Grade = Literal["designed", "replicated", "fitted", "observed"]  # of evidence, the strongest first
 ENOUGH_LEVELS = 0.8  # share of levels that must have an optimum
 
 
@@ -35,6 +36,8 @@ class Finding:
     margin: float = MARGIN  # of a slope
     details: dict[str, Any] = field(default_factory=dict)  # the numbers of a hypothesis that is not about a ridge
     advice: Advice | None = None  # `settle` as numbers, of one about a ridge
+    grade: Grade | None = None  # of the evidence; None: that of the claim
+    guide: str | None = None  # why its numbers are a guide and no test
 
     @property
     def side(self) -> Direction:
@@ -86,17 +89,17 @@ def _of_one(
     advice = p = p_adjusted = None
     if hypothesis.target is None:
         verdict, reason = _share(side, alpha)
-        advice = of_optima(side, ENOUGH_LEVELS, slope=0.0) if verdict == "inconclusive" else None
+        advice = of_optima(side, ENOUGH_LEVELS, slope=0.0) if verdict == "inconclusive" and side.how is None else None
     elif side.slope is None:
         verdict, reason = "inconclusive", f"{side.lack}"
-        advice = of_lack(side, hypothesis.target)
+        advice = of_lack(side, hypothesis.target) if side.how is None else None
     else:
         p, p_adjusted = adjusted[hypothesis.name]
         verdict, reason = slope_verdict(side.slope, hypothesis.target, margin, p_adjusted, alpha)
         if hypothesis.grows:
             verdict, reason = _growth(side.slope, verdict, reason)
-        reason += f"; {how_found(side, side.slope)}"
-        if verdict == "inconclusive":
+        reason += f"; {side.how or how_found(side, side.slope)}"
+        if verdict == "inconclusive" and side.how is None:
             borders = (0.0,) if hypothesis.grows else (hypothesis.target - margin, hypothesis.target + margin)
             advice = of_slope(side, side.slope, borders, margin)
     return Finding(

@@ -81,7 +81,7 @@ def claim(
     """Judge a claim on a designed study, or on a file of runs made elsewhere."""
     from rich.progress import track
 
-    from batchlaw.claims.claim import claim as judge
+    from batchlaw.claims.table_claim import claim as judge
 
     if list_ is (data is not None):
         raise BatchlawError("claim: give one of STUDY_OR_FILE and --list")

@@ -89,7 +89,7 @@ class StudyResults:
             SpecError: the hypothesis needs levels that the study does not have.
             BatchlawError: there is no such hypothesis.
         """
-        from batchlaw.claims.claim import claim_of_study
+        from batchlaw.claims.study_claim import claim_of_study
         from batchlaw.dashboard.refresh import refresh
 
         check_whole(bootstrap_seed, "bootstrap_seed", at_least=0)

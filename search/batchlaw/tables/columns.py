@@ -15,7 +15,7 @@ EPOCHS = ("last", "best")
 class Columns:
     """What the columns of a table mean, which rows are kept, and which scores are those of runs that diverged.
 
-    What is None, or an empty `score`, is recognised when the table is read. See `batchlaw.claims.claim.claim`.
+    What is None, or an empty `score`, is recognised when the table is read. See `batchlaw.claims.table_claim.claim`.
     """
 
     lr: str | None  # a column, or an expression over columns

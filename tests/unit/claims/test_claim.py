@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from batchlaw.claims import claim as module
-from batchlaw.claims.claim import claim
+from batchlaw.claims.table_claim import claim
 from batchlaw.errors import BatchlawError, DataError
 
 from tests.unit.claims.test_tables import table_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from batchlaw.claims.claim import claim
+from batchlaw.claims.table_claim import claim
 from batchlaw.claims.divergence import suspects
 from batchlaw.stats.surface import Surface
 

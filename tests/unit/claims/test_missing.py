@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from batchlaw.claims.claim import claim
+from batchlaw.claims.table_claim import claim
 from batchlaw.claims.tables import surfaces
 from batchlaw.errors import BatchlawError, DataError
 from batchlaw.laws.tables import law, transfer

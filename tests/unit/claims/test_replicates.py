@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from batchlaw.claims.claim import claim
+from batchlaw.claims.table_claim import claim
 from batchlaw.claims.tables import surfaces
 from batchlaw.errors import DataError
 from batchlaw.laws.tables import law, transfer

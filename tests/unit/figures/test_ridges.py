@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from batchlaw.claims.claim import claim
+from batchlaw.claims.table_claim import claim
 from batchlaw.figures.labels import Labels
 from batchlaw.figures.ridges import figures
 

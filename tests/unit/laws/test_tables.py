@@ -5,7 +5,7 @@ import json
 
 import pandas as pd
 import pytest
-from batchlaw.claims.claim import claim
+from batchlaw.claims.table_claim import claim
 from batchlaw.errors import BatchlawError
 from batchlaw.laws import laws_of, tables
 from batchlaw.laws.tables import law

@@ -1,0 +1,172 @@
+"""The parts of a table that are judged one by one, each at the best grade that its evidence allows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from batchlaw.claims.observed import Observed, observe
+from batchlaw.claims.replicates import within_cells
+from batchlaw.claims.scattered import RaggedTable, is_replicated, ragged
+from batchlaw.claims.selection import selection_of
+from batchlaw.claims.tables import Group, cells_of, surface_of
+from batchlaw.claims.verdict import Grade
+from batchlaw.errors import DataError
+from batchlaw.stats.fitted_surface import FittedSurface, Lack, fitted_surface
+from batchlaw.stats.scattered import Scattered
+from batchlaw.stats.surface import Surface
+from batchlaw.tables.columns import KnownColumns
+from batchlaw.tables.reading import ReadTable
+from batchlaw.tables.spelling import typed
+
+MOST_STRATA = 24  # combinations of other factors that are judged apart (assumption: more are no comparison to read)
+_MOST_RUNS = 1500  # that a surface is fitted to: its cost grows with their cube (measured: about half a minute)
+
+
+@dataclass(frozen=True, eq=False)
+class Stratum:
+    """A part of a table in which, as far as its columns tell, runs differ in rate, batch size and seed alone."""
+
+    levels: Group  # what tells it from the others
+    table: pd.DataFrame
+    columns: KnownColumns
+    surface: Surface | None = None  # with replicates
+    smooth: FittedSurface | None = None  # through single runs
+    lacks: tuple[str, ...] = ()  # why it has no better grade
+    selected: bool = False  # its runs were selected by what they brought
+
+    @property
+    def grade(self) -> Grade:
+        """The best grade that the evidence allows."""
+        if self.surface is not None:
+            return "replicated"
+        return "observed" if self.smooth is None else "fitted"
+
+    @cached_property
+    def observed(self) -> Observed:
+        """What the runs show without a model."""
+        return observe(self.table, ragged(self.table, self.columns), self.columns)
+
+
+def strata_of(runs: ReadTable, *, alpha: float = 0.05) -> tuple[list[Stratum], list[str]]:
+    """The strata of a table, and sentences on how it was parted.
+
+    A table is parted by its groups (`by`). Rows of one cell that differ in a hyperparameter are no replicates: each of
+    its levels is a stratum. Single runs that differ in other factors are one stratum, in which scores are compared
+    within the levels of these.
+
+    Args:
+        runs: the table, as read.
+        alpha: 1 minus the confidence of every interval.
+    """
+    found: list[Stratum] = []
+    notes: list[str] = []
+    for group, part in groups_of(runs):
+        strata, told = _strata(group, part, runs, alpha)
+        found += strata
+        notes += told
+    return found, list(dict.fromkeys(notes))
+
+
+def groups_of(runs: ReadTable) -> Iterator[tuple[Group, pd.DataFrame]]:
+    """The groups of a table, or the whole under an empty name."""
+    by = runs.columns.by
+    if not by:
+        yield {}, runs.table
+        return
+    for levels, part in runs.table.groupby(list(by), sort=True):
+        yield dict(zip(by, levels, strict=True)), part
+
+
+def _strata(group: Group, part: pd.DataFrame, runs: ReadTable, alpha: float) -> tuple[list[Stratum], list[str]]:
+    columns = runs.columns
+    plain = Stratum(group, part, columns)
+    if (why := selection_of(part, runs.title, columns)) is not None:
+        return [replace(plain, lacks=(why,), selected=True)], []
+    if not np.isfinite(part[list(columns.score)].to_numpy(float)).any():
+        return [replace(plain, lacks=("no score is a finite number",))], []
+    if not is_replicated(part, columns):
+        return _of_single_runs(plain, ("one run a cell",), alpha)
+    settings = tuple(within_cells(part, columns, cells_of(part, columns)).settings)
+    if not settings or columns.average:
+        return _of_replicates(plain, alpha)
+    combinations = part.groupby(list(settings), sort=True, dropna=False)
+    named = " and ".join(settings)
+    verb = "differs" if len(settings) == 1 else "differ"
+    if combinations.ngroups > MOST_STRATA:
+        why = f"{named} {verb} within cells, in {combinations.ngroups} combinations, more than {MOST_STRATA}"
+        return [replace(plain, lacks=(f"{why}; --where chooses some, --by judges each, --average pools them",))], []
+    notes = [
+        f"{named} {verb} within cells and {'is' if len(settings) == 1 else 'are'} no seed: each of "
+        f"{combinations.ngroups} {'levels' if len(settings) == 1 else 'combinations'} is judged by itself; "
+        f"--average {','.join(settings)} pools them"
+    ]
+    found: list[Stratum] = []
+    for levels, own in combinations:
+        named_levels = dict(zip(settings, typed_levels(levels), strict=True))
+        strata, told = _of_replicates(Stratum(group | named_levels, own, columns), alpha)
+        found += strata
+        notes += told
+    if all(stratum.grade == "observed" for stratum in found):  # together they may carry a surface
+        strata, told = _of_single_runs(plain, found[0].lacks[:1], alpha)
+        if any(stratum.grade == "fitted" for stratum in strata):
+            return strata, told
+    return found, notes
+
+
+def typed_levels(levels: Any) -> list[Any]:
+    """The levels of a group as plain numbers and text."""
+    return [typed(pd.Series([level]))[0].item() if not isinstance(level, str) else level for level in levels]
+
+
+def _of_replicates(stratum: Stratum, alpha: float) -> tuple[list[Stratum], list[str]]:
+    try:
+        surface, notes = surface_of(stratum.table, stratum.columns, "")
+    except DataError as error:
+        return _of_single_runs(stratum, (str(error),), alpha)
+    return [replace(stratum, surface=surface)], notes
+
+
+def _of_single_runs(stratum: Stratum, lacks: tuple[str, ...], alpha: float) -> tuple[list[Stratum], list[str]]:
+    found = ragged(stratum.table, stratum.columns)
+    if large := found.large:
+        strata = []
+        for number in large:
+            own = found.runs.block == number
+            part = Stratum(stratum.levels | found.blocks[number], stratum.table[own], stratum.columns)
+            strata.append(_fitted(part, found.runs.at(own), lacks, alpha))
+        return strata, [_parted(found)]
+    notes = [_parted(found)] if found.factors else []
+    return [_fitted(stratum, found.runs, lacks, alpha)], notes
+
+
+def _fitted(stratum: Stratum, runs: Scattered, lacks: tuple[str, ...], alpha: float) -> Stratum:
+    if len(runs.lr) > _MOST_RUNS:
+        why = f"{len(runs.lr)} single runs are more than a surface is fitted to, {_MOST_RUNS}; --where chooses some"
+        return replace(stratum, lacks=(*lacks, why))
+    smooth = fitted_surface(_without_copies(runs), alpha=alpha)
+    if isinstance(smooth, Lack):
+        return replace(stratum, lacks=(*lacks, smooth.reason))
+    return replace(stratum, smooth=smooth, lacks=lacks)
+
+
+def _without_copies(runs: Scattered) -> Scattered:
+    """The runs, without those that are the same as another in everything: they would count as further evidence."""
+    rows = np.stack([runs.lr, runs.batch_size, np.nan_to_num(runs.scores, nan=np.inf), runs.diverged, runs.block])
+    first = np.zeros(len(runs.lr), dtype=bool)
+    first[np.unique(rows, axis=1, return_index=True)[1]] = True
+    return runs.at(first)
+
+
+def _parted(found: RaggedTable) -> str:
+    """What the other factors of single runs do."""
+    named = " and ".join(found.factors)
+    verb = "differs" if len(found.factors) == 1 else "differ"
+    if not found.large:
+        return f"{named} {verb}, too: scores are compared within each of {len(found.blocks)} combinations only"
+    left = len(found.blocks) - len(found.large)
+    told = f"{named} {verb}, too: each of {len(found.large)} combinations is judged by itself"
+    return told + (f"; {left} with few runs are left out" if left else "")
