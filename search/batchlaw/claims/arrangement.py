@@ -14,6 +14,10 @@ Kind = Literal[
     "one factor at a time", "trials", "no grid",
 ]  # fmt: skip
 
+# From these no optimum can be seen to move.
+NO_SURFACE: tuple[Kind, ...] = (
+    "one setting", "one learning rate", "one batch size", "one rate a batch size", "one factor at a time",
+)  # fmt: skip
 _FULL = 0.6  # share of the cells of a grid that were run, as for a fitted surface
 _DRAWN = 0.8  # share of the runs with a learning rate of their own: nobody writes down so many (assumption)
 _FEWEST_DRAWN = 8

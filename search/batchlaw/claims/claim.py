@@ -12,25 +12,16 @@ if TYPE_CHECKING:  # pandas, SciPy and the database, which `import batchlaw` doe
     import pandas as pd
 
     from batchlaw.claims.designed import Block
+    from batchlaw.claims.observed import Observed
     from batchlaw.claims.pooled import PooledFinding
-    from batchlaw.claims.verdict import Finding, Verdict
+    from batchlaw.claims.verdict import Finding, Grade, Verdict
 
 _POOLED = "pooled"  # in the place of a group's name
 _LEVELS = ("given", "value", "best", "low", "high", "status")
 _TOLD = (
-    "title",
-    "grade",
-    "hypothesis",
-    "statement",
-    "verdict",
-    "slope",
-    "low",
-    "high",
-    "reason",
-    "settles",
-    "notes",
+    "title", "grade", "hypothesis", "statement", "verdict", "slope", "low", "high", "reason", "settles", "notes",
     "read",
-)
+)  # fmt: skip
 _VERDICTS = ("hypothesis", "verdict", "slope", "low", "high", "p_value", "p_adjusted", "grade", "reason")
 
 
@@ -47,7 +38,9 @@ class Claim:
         question: the study's.
         score: the name of the score.
         direction: "maximize" or "minimize".
-        grade: "designed" for a designed study, "replicated" for a table of runs with several seeds.
+        grade: of the evidence. "designed": a designed study; "replicated": a table of runs with several seeds;
+            "fitted": single runs, through which a smooth surface was fitted; "observed": too few runs for these, which
+            are described and not judged. Of several groups the weakest that has a part in the verdict.
         hypothesis: the name of the hypothesis, such as "H9".
         statement: what it says.
         verdict: "supported", "refuted", "no relation" or "inconclusive".
@@ -60,6 +53,8 @@ class Claim:
         notes: sentences on runs that have no score of their own, such as those that diverged; of a table also on what
             is missing, left out or merged.
         read: which columns of a table were recognised by their names, in one line; empty where all were named.
+        descriptions: what the runs of each part of a table without replicates show, in words and as the best of those
+            tried; may change between versions.
         blocks: the findings with their evidence, for figures and reports; may change between versions.
     """
 
@@ -67,7 +62,7 @@ class Claim:
     question: str
     score: str
     direction: Direction
-    grade: Literal["designed", "replicated"]
+    grade: "Grade"
     hypothesis: str
     statement: str
     verdict: "Verdict"
@@ -78,6 +73,7 @@ class Claim:
     settles: str | None
     notes: tuple[str, ...] = ()
     read: str = ""
+    descriptions: "tuple[tuple[dict[str, Any], Observed], ...]" = ()
     blocks: "tuple[Block, ...]"
 
     @property
@@ -124,7 +120,39 @@ class Claim:
                 rows += [stratum | _row(finding) for (stratum, _), finding in zip(block, column, strict=True)]
                 if len(block) > 1:
                     rows.append(dict.fromkeys(block[0][0], _POOLED) | _row(_pooled(column)))
-        return _frame([row | {"grade": self.grade} for row in rows], self._strata, _VERDICTS)
+        return _frame([row | {"grade": row["grade"] or self.grade} for row in rows], self._strata, _VERDICTS)
+
+    @property
+    def observed(self) -> "pd.DataFrame":
+        """The best that was tried, with no model, of the parts of a table without replicates; a row for each level.
+
+        Columns: given ("lr" or "batch_size"), value (its level), best (the best level tried of the other factor), edge
+        (where that lies among those tried: "lowest", "highest", "only", or None inside), n_tried, n_diverged, score,
+        n_runs (with a score, there). The levels that were held fixed stand in columns before these.
+        """
+        import pandas as pd
+
+        tables = [seen.table.assign(**levels) for levels, seen in self.descriptions]
+        found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["given", "value", "best"])
+        fixed = [name for name in self._strata if name in found]
+        return found[[*fixed, *(name for name in found if name not in fixed)]]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was observed, in words; empty of a designed study or a table with replicates."""
+        return tuple(
+            f"{', '.join(f'{key} {value}' for key, value in levels.items())}: {sentence}" if len(self.descriptions) > 1 and levels else sentence
+            for levels, seen in self.descriptions
+            for sentence in seen.sentences
+        )
+
+    @property
+    def further(self) -> "pd.DataFrame":
+        """The runs that would tell most, in this order: lr, batch_size and why; with the levels of their part."""
+        import pandas as pd
+
+        rows = [levels | run.as_dict() for levels, seen in self.descriptions for run in seen.further]
+        return pd.DataFrame(rows, columns=[*self._strata, "lr", "batch_size", "why"])
 
     @property
     def _strata(self) -> tuple[str, ...]:
@@ -151,6 +179,7 @@ class Claim:
                     for finding in findings
                     if finding.details
                 ],
+                "observed": [{"stratum": levels, **seen.as_dict()} for levels, seen in self.descriptions],
                 "pooled": [
                     {"hypothesis": found.hypothesis.name, **asdict(found.pooled)} for found in pooled if found.pooled
                 ],
@@ -177,13 +206,17 @@ class Claim:
         return [
             f"{self.statement}; {self.reason}",
             *settles,
+            *(f"seen: {sentence}" for sentence in self.sentences),
             *([f"read: {self.read}"] if self.read else ()),
             *(f"note: {note}" for note in self.notes),
         ]
 
 
-def claim_of(blocks: "list[Block]", wanted: str, **facts: Any) -> Claim:
-    """The claim whose verdict is that on the wanted hypothesis, or on the first if that was not judged."""
+def claim_of(blocks: "list[Block]", wanted: str, grade: "Grade", **facts: Any) -> Claim:
+    """The claim whose verdict is that on the wanted hypothesis, or on the first if that was not judged.
+
+    `grade` is that of findings that do not say their own.
+    """
     found: dict[str, Finding | PooledFinding] = {
         column[0].hypothesis.name: _pooled(column) if len(block) > 1 else column[0]
         for block in blocks
@@ -191,6 +224,7 @@ def claim_of(blocks: "list[Block]", wanted: str, **facts: Any) -> Claim:
     }
     main = found.get(wanted) or next(iter(found.values()))
     row = {name: value for name, value in _row(main).items() if not name.startswith("p_")}
+    row["grade"] = row["grade"] or grade
     return Claim(blocks=tuple(blocks), statement=main.hypothesis.statement, settles=main.settle, **row, **facts)
 
 
@@ -219,6 +253,7 @@ def _row(found: "Finding | PooledFinding") -> dict[str, Any]:
         "high": slope.ci_high if slope else None,
         "p_value": found.p_value,
         "p_adjusted": found.p_adjusted if isinstance(found, Finding) else None,
+        "grade": found.grade,
         "reason": f"{found.reason} (named after the runs)" if late else found.reason,
     }
 

@@ -87,17 +87,17 @@ def n_lacking(tried: Arrangement, runs: Sequence[Further]) -> int:
     return max(FEWEST_RUNS - n, min(edges, FEWEST_RUNS), 1)
 
 
-def sentences(runs: Sequence[Further], n_lacking: int) -> list[str]:
-    """What to run, in words."""
+def sentence(runs: Sequence[Further], n_lacking: int) -> str | None:
+    """What to run, in words; None where nothing is known to tell more."""
     if not runs:
-        return []
+        return None
     first = runs[0]
-    told = [f"most would tell: learning rate {first.lr:.3g} at batch size {first.batch_size:g}, as {first.why}"]
+    told = [f"learning rate {first.lr:.3g} at batch size {first.batch_size:g}, as {first.why}"]
     others = [f"{run.lr:.3g} at {run.batch_size:g}" for run in runs[1 : min(_MOST_TOLD, n_lacking)]]
     if others:
         told.append(f"then {', '.join(others)}")
     many = "one run more" if n_lacking == 1 else f"about {n_lacking} runs more"
-    return ["; ".join(told) + f"; {many} may carry a fitted surface"]
+    return "; ".join(told) + f"; {many} may carry a fitted surface"
 
 
 def _step(tried: Arrangement) -> float:

@@ -9,7 +9,7 @@ import pandas as pd
 from batchlaw.claims.arrangement import Arrangement
 from batchlaw.claims.bests import Best, bests_of, edges
 from batchlaw.claims.confounding import moving, without_effect
-from batchlaw.claims.further import Further, further_runs, n_lacking, sentences
+from batchlaw.claims.further import Further, further_runs, n_lacking, sentence
 from batchlaw.claims.scattered import RaggedTable
 from batchlaw.claims.selection import is_sampled
 from batchlaw.stats.scattered import Scattered
@@ -31,6 +31,7 @@ class Observed:
         bests: the best level tried of one factor at each level of the other, with what was held fixed.
         sentences: what they say and what they cannot, for people.
         further: runs that would tell more, the most telling first.
+        advice: the same in words, with how many would carry a fitted surface; None where none are known.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Observed:
     bests: tuple[tuple[dict[str, Any], Best], ...]
     sentences: tuple[str, ...]
     further: tuple[Further, ...]
+    advice: str | None
 
     @property
     def table(self) -> pd.DataFrame:
@@ -54,6 +56,7 @@ class Observed:
             "n_runs": self.n_runs,
             "best": [levels | best.as_dict() for levels, best in self.bests],
             "sentences": list(self.sentences),
+            "advice": self.advice,
             "further": [run.as_dict() for run in self.further],
         }
 
@@ -71,7 +74,7 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
     runs, rows = found.runs.at(there), table[there]
     if not len(runs.lr) or runs.diverged.all():
         why = "every run diverged" if len(runs.lr) else "no run has a score"
-        return Observed("no grid", len(runs.lr), (), (why,), ())
+        return Observed("no grid", len(runs.lr), (), (why,), (), None)
     sampled = is_sampled(table)
     whole = Arrangement(runs, sampled)
     told = whole.sentences()
@@ -83,7 +86,7 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
     further: list[Further] = []
     for number, levels in apart.items():
         own = runs.at(runs.block == number) if apart and found.factors else runs
-        name = ", ".join(f"{key} {value}" for key, value in levels.items())
+        name = name_of(levels)
         more, by_size = _described(Arrangement(own, sampled), columns)
         told += [f"{name}: {each}" if name else each for each in more]
         bests += [(levels, best) for best in by_size]
@@ -95,13 +98,18 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
     if apart and found.factors:  # runs are advised in the largest part
         largest = max(apart, key=lambda number: int((runs.block == number).sum()))
         main = Arrangement(runs.at(runs.block == largest), sampled)
-    told += _cost(main, columns)
+    told += _cost(main, columns, f" ({name_of(apart[largest])})" if main is not whole else "")
     told += [*moving(rows, runs, known), *without_effect(main.runs)]
     by_size_of_main = bests_of(main.runs, "batch_size", columns.maximize)
     if whole.kind != "trials":
         further = further_runs(main, by_size_of_main, columns.maximize)
-        told += sentences(further, n_lacking(main, further))
-    return Observed(whole.kind, len(runs.lr), tuple(bests), tuple(dict.fromkeys(told)), tuple(further))
+    advice = sentence(further, n_lacking(main, further)) if further else None
+    return Observed(whole.kind, len(runs.lr), tuple(bests), tuple(dict.fromkeys(told)), tuple(further), advice)
+
+
+def name_of(levels: dict[str, Any]) -> str:
+    """Such as "optimizer adam, depth 2"."""
+    return ", ".join(f"{key} {value}" for key, value in levels.items())
 
 
 def _apart(found: RaggedTable, runs: Scattered) -> dict[int, dict[str, Any]]:
@@ -156,8 +164,8 @@ def _best_trial(tried: Arrangement, columns: KnownColumns) -> str:
     )
 
 
-def _cost(tried: Arrangement, columns: KnownColumns) -> list[str]:
-    """How the score, or what it takes to converge, changes with the batch size."""
+def _cost(tried: Arrangement, columns: KnownColumns, of: str) -> list[str]:
+    """How the score, or what it takes to converge, changes with the batch size; `of` names the part that is told."""
     if len(tried.sizes) < 2:
         return []
     told = [best for best in bests_of(tried.runs, "batch_size", columns.maximize) if best.score is not None]
@@ -168,12 +176,12 @@ def _cost(tried: Arrangement, columns: KnownColumns) -> list[str]:
     first, last = told[0], told[-1]
     assert first.score is not None and last.score is not None
     listed = ", ".join(f"{best.score:.6g} at B = {best.value:g}" for best in told[:12])
-    sentences = [f"{name}{rate}: {listed}"]
+    sentences = [f"{name}{rate}{of}: {listed}"]
     words = set(names.words_of(name))
     is_cost = bool(words & {"samples", "examples", "steps", "epochs", "tokens", "updates", "iterations", "sequences"})
     if is_cost and first.score > 0 and last.score > 0:
         times, larger = last.score / first.score, last.value / first.value
-        sentences.append(_growth(name, times, larger))
+        sentences.append(_growth(times, larger))
         if words & {"samples", "examples", "sequences"}:
             sentences.append(
                 f"that is {first.score / first.value:.0f} steps at B = {first.value:g} and "
@@ -184,9 +192,8 @@ def _cost(tried: Arrangement, columns: KnownColumns) -> list[str]:
     return sentences
 
 
-def _growth(name: str, times: float, larger: float) -> str:
+def _growth(times: float, larger: float) -> str:
+    size = f"for {larger:.3g} times the batch size"
     if times > _CHEAPER:
-        return f"{name} grows {times:.2g} times for {larger:.3g} times the batch size"
-    if times < 1 / _CHEAPER:
-        return f"{name} falls {1 / times:.2g} times for {larger:.3g} times the batch size"
-    return f"{name} hardly changes for {larger:.3g} times the batch size"
+        return f"{times:.2g} times as many {size}"
+    return f"{1 / times:.2g} times fewer {size}" if times < 1 / _CHEAPER else f"as many {size}"

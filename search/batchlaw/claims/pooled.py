@@ -69,7 +69,8 @@ def pool_findings(findings: list[Finding]) -> PooledFinding:
     guide = next((finding.guide for finding in sloped if finding.guide is not None), None)
     if guide is not None:
         said = "" if verdict == "inconclusive" else f", which would be {verdict!r}"
-        verdict, reason = "inconclusive", f"{reason}; a guide{said}, and no test: {guide}"
+        reason = f"{reason}; a guide{said}, and no test: {guide}"
+        return PooledFinding(hypothesis, "inconclusive", reason, found, p, _weakest(sloped))
     return PooledFinding(hypothesis, verdict, reason, found, p, _weakest(sloped))
 
 

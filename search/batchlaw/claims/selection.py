@@ -12,7 +12,8 @@ from batchlaw.tables.spelling import number
 _EVENT = r"spike|blow[\s_-]?up|explo(?:ded|sion)|anomal(?:y|ies)|outlier|crash(?:es|ed)?|failure|instabilit(?:y|ies)"
 _OF_COLUMNS = re.compile(rf"(^|[\s_./-])({_EVENT})s?([\s_./-]|$)", re.IGNORECASE)
 _OF_TITLES = re.compile(
-    rf"(^|[\s_./-])({_EVENT}|leaderboard|top[\s_-]?\d+|best[\s_-]?(runs|of|trials)|failed|failures)s?([\s_./-]|$)", re.IGNORECASE
+    r"(^|[\s_./-])(spike|leaderboard|top[\s_-]?\d+|best[\s_-](?:runs|of|trials|configs)|outlier|anomalie)s?([\s_./-]|$)",
+    re.IGNORECASE,
 )
 _RANK = re.compile(r"^(rank|place|position|#)$", re.IGNORECASE)
 _NEVER = "what was left out is not known, so they are never read as a grid"

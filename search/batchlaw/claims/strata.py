@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from batchlaw.claims.arrangement import NO_SURFACE, Arrangement
+from batchlaw.claims.means import replicates_of_means
 from batchlaw.claims.observed import Observed, observe
 from batchlaw.claims.replicates import within_cells
 from batchlaw.claims.scattered import RaggedTable, is_replicated, ragged
@@ -88,6 +90,20 @@ def _strata(group: Group, part: pd.DataFrame, runs: ReadTable, alpha: float) -> 
         return [replace(plain, lacks=(why,), selected=True)], []
     if not np.isfinite(part[list(columns.score)].to_numpy(float)).any():
         return [replace(plain, lacks=("no score is a finite number",))], []
+    tried = Arrangement(ragged(part, columns).runs.told)
+    if tried.kind in NO_SURFACE:
+        return [replace(plain, lacks=(tried.kind.replace("a batch", "at each batch"),))], []
+    if (replicates := replicates_of_means(part, columns)) is not None:
+        rows, known, told = replicates
+        strata, notes = _of_rows(Stratum(group, rows, known), alpha)
+        if any(stratum.grade == "replicated" for stratum in strata):
+            return strata, [*told, *notes]
+    return _of_rows(plain, alpha)
+
+
+def _of_rows(plain: Stratum, alpha: float) -> tuple[list[Stratum], list[str]]:
+    """The strata of rows that are runs."""
+    group, part, columns = plain.levels, plain.table, plain.columns
     if not is_replicated(part, columns):
         return _of_single_runs(plain, ("one run a cell",), alpha)
     settings = tuple(within_cells(part, columns, cells_of(part, columns)).settings)

@@ -31,6 +31,6 @@ def claim_of_study(stored: "StoredStudy", hypothesis: str | None = None, *, boot
     known = known_trials(stored)
     blocks = findings_of(stored, [named] if named else None, bootstrap_seed, known)
     return claim_of(
-        blocks, named or "H9", title=spec.name, question=spec.purpose, score=spec.arm.metric, grade="designed",
+        blocks, named or "H9", "designed", title=spec.name, question=spec.purpose, score=spec.arm.metric,
         direction=spec.direction, notes=notes_of(spec, known.records),
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """A claim judged on a table of runs made elsewhere."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,7 +41,12 @@ def claim(
     bootstrap_seed: int = 0,
     track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
 ) -> Claim:
-    """Judge a claim on a table of runs: a grid of learning rates and batch sizes with several seeds each.
+    """Judge a claim on a table of runs, at the best grade that its evidence allows.
+
+    A grid of learning rates and batch sizes with several seeds each is "replicated". Single runs, on a grid with holes
+    or anywhere, are "fitted": a smooth surface stands for the replicates, and where it may decide nothing its numbers
+    are a guide. Fewer runs are "observed": they are described, with the few runs that would tell most. Runs of one cell
+    that differ in another hyperparameter are no replicates; each of its levels is judged by itself.
 
     A score is missing where a cell of a file is empty or says NA, N/A, null or none, and where a DataFrame has NaN. A
     run diverged where a file says NaN or infinity, in any spelling, and where a DataFrame has infinity. A number of
@@ -78,7 +84,7 @@ def claim(
         track: wraps the list of groups, to show progress, as `tqdm.tqdm` does.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, or the grid has too few levels or no replicates.
+        DataError: the file cannot be read, or has no column of rates, batch sizes or scores, or no score is a number.
         BatchlawError: an argument has a value that cannot be used.
 
     >>> import numpy as np, pandas as pd
@@ -90,10 +96,9 @@ def claim(
     >>> found.verdict, round(found.slope, 1)
     ('supported', 1.0)
     """
-    from batchlaw.claims.evidence import gather
     from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
-    from batchlaw.claims.tables import surfaces_of
-    from batchlaw.claims.verdict import judge
+    from batchlaw.claims.strata import strata_of
+    from batchlaw.claims.tables import counted
     from batchlaw.tables.columns import Columns, check_statistics
     from batchlaw.tables.reading import read_runs
 
@@ -108,12 +113,26 @@ def claim(
         epochs=epochs, format=format, table=table,
     )  # fmt: skip
     runs = read_runs(data, asked)
-    parts, notes = surfaces_of(runs)
-    block = [
-        (group, judge(gather(surface, seed=bootstrap_seed, alpha=alpha), [name], alpha=alpha))
-        for group, surface in track(parts)
-    ]
-    return _claim(
-        [block], name, title=runs.title, question="", score="score", grade="replicated",
-        direction="maximize" if runs.columns.maximize else "minimize", notes=notes, read=runs.columns.recognised,
+    strata, told = strata_of(runs, alpha=alpha)
+    block = [(stratum.levels, _findings(stratum, name, alpha, bootstrap_seed)) for stratum in track(strata)]
+    surfaces = [(stratum.levels, stratum.surface) for stratum in strata if stratum.surface is not None]
+    return claim_of(
+        [block], name, "observed", title=runs.title, question="", score="score",
+        direction="maximize" if runs.columns.maximize else "minimize", read=runs.columns.recognised,
+        notes=counted(surfaces, runs.columns, [*runs.notes, *told]),
+        descriptions=tuple((each.levels, each.observed) for each in strata if each.grade != "replicated"),
     )  # fmt: skip
+
+
+def _findings(stratum: "Stratum", name: str, alpha: float, seed: int) -> "list[Finding]":
+    """The finding on a hypothesis, at the grade of the stratum."""
+    from batchlaw.claims.evidence import gather
+    from batchlaw.claims.verdict import judge
+    from batchlaw.claims.weaker_evidence import fitted_findings, observed_findings
+
+    if stratum.smooth is not None:
+        return fitted_findings(stratum, [name], alpha)
+    if stratum.surface is None:
+        return observed_findings(stratum, [name])
+    found = judge(gather(stratum.surface, seed=seed, alpha=alpha), [name], alpha=alpha)
+    return [replace(finding, grade="replicated") for finding in found]

@@ -58,7 +58,8 @@ def evidence_of(smooth: FittedSurface) -> Evidence:
     scores = -heights.full
     names: dict[Factor, str] = {"lr": GIVEN_LABELS["lr"], "batch_size": "batch size"}
     sides = []
-    for factor, other in (("lr", "batch_size"), ("batch_size", "lr")):
+    both: tuple[tuple[Factor, Factor], ...] = (("lr", "batch_size"), ("batch_size", "lr"))
+    for factor, other in both:
         fixed, tuned = (heights.x, heights.y) if factor == "lr" else (heights.y, heights.x)
         runs = Runs(2**fixed, 2**tuned, np.arange(len(fixed)), scores, heights.diverged)
         sides.append(
@@ -80,6 +81,13 @@ def fitted_findings(stratum: Stratum, hypotheses: list[str], alpha: float) -> li
 
 def _as_fitted(finding: Finding, smooth: FittedSurface, stratum: Stratum) -> Finding:
     verdict, reason = finding.verdict, finding.reason
+    other = finding.evidence.reverse if finding.evidence and not finding.hypothesis.reverse else None
+    if other is not None and other.slope is not None:
+        found = other.slope
+        reason += (
+            f"; the best learning rate moves with the batch size by a slope of {found.slope:.2f} "
+            f"[{found.ci_low:.2f}, {found.ci_high:.2f}]"
+        )
     if smooth.guide is not None:
         said = "" if verdict == "inconclusive" else f", which would be {verdict!r}"
         verdict, reason = "inconclusive", f"{reason}; a guide{said}, and no test: {smooth.guide}"
@@ -97,8 +105,7 @@ def observed_findings(stratum: Stratum, hypotheses: list[str]) -> list[Finding]:
     """No verdict: why there is none, and what to run."""
     reason = f"the runs are described and not judged: {'; '.join(stratum.lacks)}"
     settle = "runs that were not selected by what they brought" if stratum.selected else None
-    if settle is None:
-        settle = next((told for told in stratum.observed.sentences if told.startswith("most would tell")), None)
+    settle = settle or stratum.observed.advice
     return [
         Finding(CATALOGUE[name], "inconclusive", reason, settle, p_value=None, grade="observed")
         for name in hypotheses

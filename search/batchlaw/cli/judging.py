@@ -29,13 +29,14 @@ from batchlaw.cli.tables import (
     show_read,
 )
 from batchlaw.consoles import marked
+from batchlaw.cli.observing import show_observed
 from batchlaw.errors import BatchlawError
 from batchlaw.study import Study
 
 if TYPE_CHECKING:
     from batchlaw.claims.designed import Block
     from batchlaw.claims.evidence import Evidence
-    from batchlaw.claims.verdict import Finding
+    from batchlaw.claims.verdict import Finding, Grade
     from batchlaw.stats.slope import Slope
 
 
@@ -110,7 +111,9 @@ def claim(
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
         for block in found.blocks:
-            _show(block)
+            _show(block, found.grade)
+        for stratum, seen in found.descriptions:
+            show_observed(seen, stratum if len(found.descriptions) > 1 else {}, in_full=found.grade == "observed")
         show_read(found.read)
         show_notes(found.notes)
     if html is not None:
@@ -136,10 +139,13 @@ def _list() -> None:
             output.print(f"    {label + ':':17}{text}", soft_wrap=True, markup=False, style="dim")
 
 
-def _show(block: "Block") -> None:
-    """Print the findings of one surface in full, or of several in a table with the pooled verdict."""
+def _show(block: "Block", grade: "Grade") -> None:
+    """Print the findings of one surface in full, or of several in a table with the pooled verdict.
+
+    `grade` is that of findings that do not say their own.
+    """
     if len(block) > 1:
-        _show_groups(block)
+        _show_groups(block, grade)
         return
     findings = block[0][1]
     evidence = findings[0].evidence
@@ -147,25 +153,28 @@ def _show(block: "Block") -> None:
         output.print(_levels(findings[0], evidence))
     for finding in findings:
         late = "" if finding.preregistered else " (named after the runs)"
-        _say(f"{finding.hypothesis.name} {finding.verdict}", late, finding.hypothesis.statement, finding.reason)
+        verdict = f"{finding.hypothesis.name} {finding.verdict} ({finding.grade or grade})"
+        _say(verdict, late, finding.hypothesis.statement, finding.reason)
         if finding.settle:
             output.print(f"   would settle it: {finding.settle}", soft_wrap=True, style="dim", markup=False)
-    if evidence:
-        output.print(_asides(evidence), soft_wrap=True, style="dim", markup=False)
+    if evidence and (asides := _asides(evidence)):
+        output.print(asides, soft_wrap=True, style="dim", markup=False)
 
 
-def _show_groups(block: "Block") -> None:
+def _show_groups(block: "Block", grade: "Grade") -> None:
     from batchlaw.claims.pooled import pool_findings
 
     for column in zip(*(findings for _, findings in block), strict=True):
-        grid = Table("", "verdict", "slope", "identified", box=None)
+        grid = Table("", "verdict", "evidence", "slope", "identified", box=None)
         for (name, _), finding in zip(block, column, strict=True):
             slope, label = finding.slope, ", ".join(f"{key} {value}" for key, value in name.items())
             shown = "" if slope is None else _slope(slope)
-            grid.add_row(label, finding.verdict, shown, str(finding.side.ridge.identified.sum()))
+            identified = str(finding.side.ridge.identified.sum()) if finding.evidence else ""
+            grid.add_row(label, finding.verdict, finding.grade or grade, shown, identified)
         pooled = pool_findings(list(column))
         output.print(grid)
-        _say(f"{pooled.hypothesis.name} {pooled.verdict}", "", column[0].hypothesis.statement, pooled.reason)
+        verdict = f"{pooled.hypothesis.name} {pooled.verdict} ({pooled.grade or grade})"
+        _say(verdict, "", column[0].hypothesis.statement, pooled.reason)
         if pooled.settle:
             output.print(f"   would settle it: {pooled.settle}", soft_wrap=True, style="dim", markup=False)
 

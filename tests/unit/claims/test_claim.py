@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from batchlaw.claims import claim as module
+from batchlaw.claims import table_claim as module
 from batchlaw.claims.table_claim import claim
 from batchlaw.errors import BatchlawError, DataError
 
