@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from batchlaw.claims.table_claim import claim as judge
 from batchlaw.claims.study_claim import claim_of_study
+from batchlaw.claims.table_claim import claim as judge
 from batchlaw.storage import load, open_storage
 
 from tests.acceptance.conftest import browse, claim_study, needs_browser

@@ -140,11 +140,12 @@ class Claim:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What was observed, in words; empty of a designed study or a table with replicates."""
-        return tuple(
-            f"{', '.join(f'{key} {value}' for key, value in levels.items())}: {sentence}" if len(self.descriptions) > 1 and levels else sentence
-            for levels, seen in self.descriptions
-            for sentence in seen.sentences
-        )
+        several = len(self.descriptions) > 1
+        told = []
+        for levels, seen in self.descriptions:
+            named = f"{', '.join(f'{key} {value}' for key, value in levels.items())}: " if several and levels else ""
+            told += [f"{named}{sentence}" for sentence in seen.sentences]
+        return tuple(told)
 
     @property
     def further(self) -> "pd.DataFrame":

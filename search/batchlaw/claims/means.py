@@ -91,5 +91,3 @@ def _pattern(n: int) -> Floats:
     """n numbers with mean 0 and deviation 1, at the quantiles of a normal distribution."""
     values = special.ndtri((np.arange(n) + 0.5) / n)
     return np.asarray(values / values.std(ddof=1))
-
-

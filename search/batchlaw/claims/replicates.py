@@ -198,13 +198,16 @@ def averaged(rows: Rows, levels: Indices, where: Callable[[int], str]) -> Rows:
     return Rows(rows.cell[first], None if rows.seed is None else rows.seed[first], scores, diverged & ~np.isnan(scores))
 
 
-def numbered(rows: Rows, columns: KnownColumns, where: Callable[[int], str]) -> tuple[Indices, bool, list[str]]:
+def numbered(
+    rows: Rows, columns: KnownColumns, where: Callable[[int], str], *, uneven: bool = False
+) -> tuple[Indices, bool, list[str]]:
     """The number of each row within its cell.
 
     Args:
         rows: of one surface.
         columns: which of them names the seed.
         where: what the cell of a row is called.
+        uneven: take cells with different numbers of rows without a seed for as many independent runs.
 
     Returns:
         The numbers, (n_rows,); whether equal numbers are the same seed in every cell; and notes.
@@ -219,6 +222,8 @@ def numbered(rows: Rows, columns: KnownColumns, where: Callable[[int], str]) -> 
     rank = np.empty(len(cell), dtype=np.intp)
     rank[order] = np.arange(len(cell)) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
     if rows.seed is None:
+        if n_rows.min() != n_rows.max() and uneven:
+            return rank, False, [f"cells have {n_rows.min()} to {n_rows.max()} runs, and no column tells their seeds"]
         if n_rows.min() != n_rows.max():
             fewest = int(np.bincount(cell)[cell].argmin())
             raise DataError(

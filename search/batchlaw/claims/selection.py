@@ -63,5 +63,3 @@ def is_sampled(table: pd.DataFrame) -> bool:
     """Whether columns say that a sampler chose the runs, as Optuna's `params_lr` beside `number` or `state`."""
     called = [str(name).lower() for name in table.columns]
     return any(name.startswith("params_") for name in called) and bool({"number", "state", "trial"} & {*called})
-
-

@@ -24,7 +24,9 @@ from batchlaw.tables.columns import KnownColumns
 from batchlaw.tables.reading import ReadTable
 from batchlaw.tables.spelling import typed
 
+ONE_RUN = "one run a cell"
 MOST_STRATA = 24  # combinations of other factors that are judged apart (assumption: more are no comparison to read)
+_DIGITS = 5  # of scores that do not agree by chance (assumption)
 _MOST_RUNS = 1500  # that a surface is fitted to: its cost grows with their cube (measured: about half a minute)
 
 
@@ -85,6 +87,7 @@ def groups_of(runs: ReadTable) -> Iterator[tuple[Group, pd.DataFrame]]:
 
 def _strata(group: Group, part: pd.DataFrame, runs: ReadTable, alpha: float) -> tuple[list[Stratum], list[str]]:
     columns = runs.columns
+    part, copies = _distinct(part, columns)
     plain = Stratum(group, part, columns)
     if (why := selection_of(part, runs.title, columns)) is not None:
         return [replace(plain, lacks=(why,), selected=True)], []
@@ -97,15 +100,40 @@ def _strata(group: Group, part: pd.DataFrame, runs: ReadTable, alpha: float) -> 
         rows, known, told = replicates
         strata, notes = _of_rows(Stratum(group, rows, known), alpha)
         if any(stratum.grade == "replicated" for stratum in strata):
-            return strata, [*told, *notes]
-    return _of_rows(plain, alpha)
+            return strata, [*copies, *told, *notes]
+    strata, notes = _of_rows(plain, alpha)
+    return strata, [*copies, *notes]
+
+
+def _distinct(part: pd.DataFrame, columns: KnownColumns) -> tuple[pd.DataFrame, list[str]]:
+    """The rows, without those that say the same as another in every column: they are copies and no runs.
+
+    Scores of few digits, such as the accuracy on 100 examples, may well agree, so they are compared only where a seed
+    says that it is the same run.
+    """
+    names = [name for name in dict.fromkeys(part.columns) if not isinstance(part[name], pd.DataFrame)]
+    text = part[names].astype(str)
+    copied = text.duplicated().to_numpy()
+    scores = part[list(columns.score)].to_numpy(float)
+    if not copied.any() or (columns.seed is None and not _are_fine(scores[np.isfinite(scores)])):
+        return part, []
+    n = int(copied.sum())
+    return part[~copied], [
+        f"{n} row{'s are copies of others and are' if n > 1 else ' is a copy of another and is'} left out"
+    ]
+
+
+def _are_fine(scores: np.ndarray) -> bool:
+    """Whether scores have so many digits that equal ones are no chance."""
+    digits = [len(f"{abs(score):.9g}".replace(".", "").lstrip("0")) for score in scores[:200].tolist()]
+    return bool(digits) and float(np.median(digits)) >= _DIGITS
 
 
 def _of_rows(plain: Stratum, alpha: float) -> tuple[list[Stratum], list[str]]:
     """The strata of rows that are runs."""
     group, part, columns = plain.levels, plain.table, plain.columns
     if not is_replicated(part, columns):
-        return _of_single_runs(plain, ("one run a cell",), alpha)
+        return _of_single_runs(plain, (ONE_RUN,), alpha)
     settings = tuple(within_cells(part, columns, cells_of(part, columns)).settings)
     if not settings or columns.average:
         return _of_replicates(plain, alpha)
@@ -140,7 +168,7 @@ def typed_levels(levels: Any) -> list[Any]:
 
 def _of_replicates(stratum: Stratum, alpha: float) -> tuple[list[Stratum], list[str]]:
     try:
-        surface, notes = surface_of(stratum.table, stratum.columns, "")
+        surface, notes = surface_of(stratum.table, stratum.columns, "", uneven=True)
     except DataError as error:
         return _of_single_runs(stratum, (str(error),), alpha)
     return [replace(stratum, surface=surface)], notes

@@ -97,7 +97,8 @@ def claim(
     ('supported', 1.0)
     """
     from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
-    from batchlaw.claims.strata import strata_of
+    from batchlaw.claims.observed import name_of
+    from batchlaw.claims.strata import ONE_RUN, strata_of
     from batchlaw.claims.tables import counted
     from batchlaw.tables.columns import Columns, check_statistics
     from batchlaw.tables.reading import read_runs
@@ -115,6 +116,11 @@ def claim(
     runs = read_runs(data, asked)
     strata, told = strata_of(runs, alpha=alpha)
     block = [(stratum.levels, _findings(stratum, name, alpha, bootstrap_seed)) for stratum in track(strata)]
+    told += [
+        f"{name_of(each.levels) or 'the table'} is {each.grade} and not replicated: {each.lacks[0]}"
+        for each in strata
+        if each.smooth is not None and each.lacks[0] != ONE_RUN
+    ]
     surfaces = [(stratum.levels, stratum.surface) for stratum in strata if stratum.surface is not None]
     return claim_of(
         [block], name, "observed", title=runs.title, question="", score="score",

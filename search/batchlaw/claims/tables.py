@@ -63,9 +63,7 @@ def surfaces_of(runs: ReadTable) -> tuple[list[tuple[Group, Surface]], tuple[str
     return found, counted(found, columns, notes)
 
 
-def counted(
-    found: Sequence[tuple[Group, Surface]], columns: KnownColumns, notes: Sequence[str]
-) -> tuple[str, ...]:
+def counted(found: Sequence[tuple[Group, Surface]], columns: KnownColumns, notes: Sequence[str]) -> tuple[str, ...]:
     """Notes on what is missing or diverged in surfaces, before other notes."""
     return tuple(dict.fromkeys([*_counts(found, columns), *_suspected(found, columns), *notes]))
 
@@ -80,7 +78,9 @@ def _levels_of(table: pd.DataFrame, columns: KnownColumns) -> "tuple[_Levels, _L
     return _Levels.of(table[columns.lr], _SAME_RATE), _Levels.of(table[columns.batch_size], _SAME_SIZE)
 
 
-def surface_of(table: pd.DataFrame, columns: KnownColumns, name: str) -> tuple[Surface, list[str]]:
+def surface_of(
+    table: pd.DataFrame, columns: KnownColumns, name: str, *, uneven: bool = False
+) -> tuple[Surface, list[str]]:
     """One surface, and notes. A run that diverged counts with the worst finite score; a missing score is NaN.
 
     Several score columns, or rows told apart by the seed column, are the same seeds in every cell. Repeated rows
@@ -90,6 +90,7 @@ def surface_of(table: pd.DataFrame, columns: KnownColumns, name: str) -> tuple[S
         table: the rows.
         columns: what they mean.
         name: of the table or group, with which messages begin.
+        uneven: as for `replicates.numbered`.
 
     Raises:
         DataError: why it has no replicates, or too few levels; one line.
@@ -119,7 +120,7 @@ def surface_of(table: pd.DataFrame, columns: KnownColumns, name: str) -> tuple[S
         rows = averaged(rows, combination, where)
         levels_of = " and ".join(f"{table[column].nunique()} of {column}" for column in columns.average)
         notes.append(f"a score is the mean over {combination.max() + 1} combinations of levels: {levels_of}")
-    replicate, paired, more = numbered(rows, columns, where)
+    replicate, paired, more = numbered(rows, columns, where, uneven=uneven)
     shape = (len(rates.values), len(sizes.values), int(replicate.max()) + 1, len(columns.score))
     filled, unstable = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     at = rows.cell // shape[1], rows.cell % shape[1], replicate
@@ -130,9 +131,7 @@ def surface_of(table: pd.DataFrame, columns: KnownColumns, name: str) -> tuple[S
     lost = has_row & np.isnan(filled).all(axis=2)
     surface = Surface(rates.values, sizes.values, filled, unstable.reshape(grid), paired, lost)
     if surface.counts.max() < 2:
-        raise DataError(
-            f"{name}one score a cell; replicates are needed: several score columns, or a row for each seed"
-        )
+        raise DataError(f"{name}one score a cell; replicates are needed: several score columns, or a row for each seed")
     of_seeds = [""] if seeds is None else [f"{columns.seed} {value}" for value in seeds.tolist()]
     names = [" of ".join(filter(None, (score, of_seed))) for of_seed in of_seeds for score in columns.score]
     check_identical(surface, names, name)

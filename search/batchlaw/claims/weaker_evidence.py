@@ -110,5 +110,3 @@ def observed_findings(stratum: Stratum, hypotheses: list[str]) -> list[Finding]:
         Finding(CATALOGUE[name], "inconclusive", reason, settle, p_value=None, grade="observed")
         for name in hypotheses
     ]  # fmt: skip
-
-

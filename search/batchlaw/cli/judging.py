@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, bounded, errors, output, write_page
+from batchlaw.cli.observing import show_observed
 from batchlaw.cli.tables import (
     AlphaOption,
     AverageOption,
@@ -29,7 +30,6 @@ from batchlaw.cli.tables import (
     show_read,
 )
 from batchlaw.consoles import marked
-from batchlaw.cli.observing import show_observed
 from batchlaw.errors import BatchlawError
 from batchlaw.study import Study
 

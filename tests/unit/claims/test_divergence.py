@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from batchlaw.claims.table_claim import claim
 from batchlaw.claims.divergence import suspects
+from batchlaw.claims.table_claim import claim
 from batchlaw.stats.surface import Surface
 
 from tests.unit.claims.test_tables import table_of
