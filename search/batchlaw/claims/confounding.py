@@ -49,10 +49,8 @@ def moving(table: pd.DataFrame, runs: Scattered, known: Sequence[str]) -> list[s
         if columns
     ]
     cells = np.unique(np.stack([*factors.values()], axis=1), axis=0)
-    if (
-        len(cells) > max(_FEWEST, len(np.unique(cells[:, 1])))
-        and abs(_rank_correlation(cells[:, 0], cells[:, 1])) >= _TOGETHER
-    ):
+    swept = len(cells) > max(_FEWEST, len(np.unique(cells[:, 1])))  # several rates at a batch size
+    if swept and abs(_rank_correlation(cells[:, 0], cells[:, 1])) >= _TOGETHER:
         sentences.insert(0, "the learning rate was moved with the batch size, so their effects are not told apart")
     return sentences
 

@@ -118,9 +118,8 @@ def _distinct(part: pd.DataFrame, columns: KnownColumns) -> tuple[pd.DataFrame, 
     if not copied.any() or (columns.seed is None and not _are_fine(scores[np.isfinite(scores)])):
         return part, []
     n = int(copied.sum())
-    return part[~copied], [
-        f"{n} row{'s are copies of others and are' if n > 1 else ' is a copy of another and is'} left out"
-    ]
+    told = "1 row is a copy of another and is" if n == 1 else f"{n} rows are copies of others and are"
+    return part[~copied], [f"{told} left out"]
 
 
 def _are_fine(scores: np.ndarray) -> bool:
