@@ -93,10 +93,10 @@ def test_open_to_others_it_asks_for_its_token(open_server):
         "/static/x",
     ):
         assert ask(open_server, "GET", path)[0] == 401
-    for headers in ({"Cookie": "batchlaw_token=wrong"}, {"Cookie": ";=;"}, {"Authorization": "Basic x"}):
+    for headers in ({"Cookie": f"batchlaw_token_{open_server}=wrong"}, {"Cookie": ";=;"}, {"Authorization": "Basic x"}):
         assert ask(open_server, "GET", "/api/studies", **headers)[0] == 401
     assert ask(open_server, "GET", "/api/studies", Authorization=f"Bearer {TOKEN}")[0] == 200
-    assert ask(open_server, "GET", "/api/studies", Cookie=f"a=b; batchlaw_token={TOKEN}")[0] == 200
+    assert ask(open_server, "GET", "/api/studies", Cookie=f"a=b; batchlaw_token_{open_server}={TOKEN}")[0] == 200
     assert ask(open_server, "DELETE", "/api/studies/1", Authorization=f"Bearer {TOKEN}")[0] == 405
 
 
@@ -104,7 +104,11 @@ def test_the_address_with_the_token_leaves_it_in_a_cookie_and_not_in_the_history
     status, headers = headers_of(open_server, f"/dashboard?token={TOKEN}")
     assert (status, headers["Location"]) == (303, "/dashboard")
     cookie = headers["Set-Cookie"]
-    assert cookie.startswith(f"batchlaw_token={TOKEN};") and "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert (
+        cookie.startswith(f"batchlaw_token_{open_server}={TOKEN};")
+        and "HttpOnly" in cookie
+        and "SameSite=Strict" in cookie
+    )
     # No way to another host, nor into the headers.
     assert headers_of(open_server, f"//evil.example/x?token={TOKEN}")[1]["Location"] == "/evil.example/x"
     assert "\n" not in headers_of(open_server, f"/a%0d%0aSet-Cookie:x?token={TOKEN}")[1]["Location"]

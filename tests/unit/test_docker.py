@@ -21,7 +21,7 @@ OURS = {name: service for name, service in COMPOSE["services"].items() if name !
 
 def pods():
     return [
-        (name, document["spec"]["template"]["spec"]) for name, document in KUBERNETES if document["kind"] != "Service"
+        (name, document["spec"]["template"]["spec"]) for name, document in KUBERNETES if "template" in document["spec"]
     ]
 
 
@@ -89,7 +89,7 @@ def test_the_image_is_pinned_and_runs_as_nobody_in_particular():
 
 @pytest.mark.parametrize(("name", "document"), KUBERNETES, ids=[f"{n}:{d['kind']}" for n, d in KUBERNETES])
 def test_kubernetes_objects_have_what_their_kind_needs(name, document):
-    versions = {"Job": "batch/v1", "Deployment": "apps/v1", "Service": "v1"}
+    versions = {"Job": "batch/v1", "Deployment": "apps/v1", "Service": "v1", "NetworkPolicy": "networking.k8s.io/v1"}
     assert document["apiVersion"] == versions[document["kind"]] and document["metadata"]["name"].startswith("batchlaw")
     if document["kind"] == "Deployment":
         labels = document["spec"]["template"]["metadata"]["labels"]
@@ -101,11 +101,27 @@ def test_kubernetes_objects_have_what_their_kind_needs(name, document):
 def test_containers_ask_for_resources_take_secrets_by_reference_and_have_no_rights():
     for _, pod in pods():
         assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
         mounted = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
         assert mounted <= {volume["name"] for volume in pod["volumes"]}
     for container in containers():
         assert {"cpu", "memory"} <= set(container["resources"]["requests"])
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
         for variable in container["env"]:
             if variable["name"] in ("PGPASSWORD", "BATCHLAW_TOKEN"):
                 assert set(variable["valueFrom"]["secretKeyRef"]) == {"name", "key"}
+
+
+def test_the_network_lets_nobody_in_but_at_the_port_of_the_dashboard():
+    policies = [document["spec"] for _, document in KUBERNETES if document["kind"] == "NetworkPolicy"]
+    labels = [
+        document["spec"]["template"]["metadata"]["labels"]
+        for _, document in KUBERNETES
+        if "template" in document["spec"]
+    ]
+    for own in labels:
+        chosen = [each for each in policies if each["podSelector"]["matchLabels"].items() <= own.items()]
+        ports = [port["port"] for each in chosen for rule in each.get("ingress", []) for port in rule["ports"]]
+        assert chosen and ports == (["http"] if own["app.kubernetes.io/component"] == "dashboard" else [])

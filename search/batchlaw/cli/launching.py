@@ -116,6 +116,8 @@ def _options(pairs: list[str] | None) -> dict[str, str]:
         key, separator, value = pair.partition("=")
         if not key or not separator:
             raise BatchlawError(f"--slurm: got {pair!r}; must be KEY=VALUE, such as partition=gpu")
+        if not pair.isprintable():  # a line break would begin a line of its own in the script of the job
+            raise BatchlawError(f"--slurm: got {pair!r}; must be one line of printable characters")
         options[key.removeprefix("--").replace("-", "_")] = value
     return options
 

@@ -1,9 +1,7 @@
 """Access control of the dashboard: on loopback or with a token, and read-only unless asked otherwise."""
 
-import contextlib
 import hmac
-from collections.abc import Callable, Iterable
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -12,7 +10,8 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 # Never written: renaming would copy what the page shows into a new study and delete the old one with its results, and
 # artifacts are drawn from results.
 _NEVER_WRITTEN = ("/rename", "/artifacts/")
-_COOKIE = "batchlaw_token"
+_MOST_BYTES = 1_000_000  # of the body of a request; a note is the longest
+_NO_FRAME = [("Content-Security-Policy", "frame-ancestors 'none'"), ("X-Frame-Options", "DENY")]  # clickjacking
 Environment = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environment, StartResponse], Iterable[bytes]]
@@ -41,6 +40,8 @@ def guarded(dashboard: Application, *, write: bool, token: str | None = None) ->
             )
         elif "token" in _query(environment) and method == "GET":
             return _remember(environment, start_response, token)
+        if wrong := _wrong(environment):
+            return _refused(start_response, *wrong)
         if not write and method not in _READING:
             return _refused(start_response, "405 Method Not Allowed", "This dashboard was started to read only.")
         if method not in _READING and any(part in environment.get("PATH_INFO", "") for part in _NEVER_WRITTEN):
@@ -51,7 +52,7 @@ def guarded(dashboard: Application, *, write: bool, token: str | None = None) ->
         def start(status: str, headers: list[tuple[str, str]], *further: Any) -> Any:
             # optuna-dashboard allows foreign pages to read artifacts.
             kept = [header for header in headers if header[0].lower() != "access-control-allow-origin"]
-            return start_response(status, kept, *further)
+            return start_response(status, kept + _NO_FRAME, *further)
 
         return dashboard(environment, start)
 
@@ -64,28 +65,51 @@ def _query(environment: Environment) -> dict[str, list[str]]:
 
 def _brings(environment: Environment, token: str) -> bool:
     """Whether a request has the token, compared in constant time."""
-    cookies: SimpleCookie = SimpleCookie()
-    with contextlib.suppress(CookieError):
-        cookies.load(str(environment.get("HTTP_COOKIE", "")))
     offered = [
         *_query(environment).get("token", []),
         str(environment.get("HTTP_AUTHORIZATION", "")).removeprefix("Bearer "),
-        cookies[_COOKIE].value if _COOKIE in cookies else "",
+        *_cookies(environment),
     ]
     same = [hmac.compare_digest(value.encode(), token.encode()) for value in offered]
     return any(same)
+
+
+def _cookie_name(environment: Environment) -> str:
+    """Browsers send a host's cookies to all of its ports, and two dashboards on a host have two tokens."""
+    return f"batchlaw_token_{environment['SERVER_PORT']}"
+
+
+def _cookies(environment: Environment) -> Iterator[str]:
+    """The values of our cookie, whatever other applications of the host have put beside it."""
+    for pair in str(environment.get("HTTP_COOKIE", "")).split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == _cookie_name(environment):
+            yield value
+
+
+def _wrong(environment: Environment) -> tuple[str, str] | None:
+    """The status and the reason of a request that the dashboard would answer with an error of its own."""
+    after = _query(environment).get("after", ["0"])
+    if not all(value.isascii() and value.isdigit() and len(value) < 10 for value in after):
+        return "400 Bad Request", "after: must be a whole number."
+    length = str(environment.get("CONTENT_LENGTH") or "0")
+    if not (length.isascii() and length.isdigit()):
+        return "400 Bad Request", "Content-Length: must be a whole number."
+    if len(length) > 9 or int(length) > _MOST_BYTES:
+        return "413 Content Too Large", f"A request has at most {_MOST_BYTES} bytes."
+    return None
 
 
 def _remember(environment: Environment, start_response: StartResponse, token: str) -> list[bytes]:
     """Move the token from the URL, which browsers keep in their history, into a cookie."""
     # One leading slash alone: a location with two would name another host.
     path = "/" + quote(str(environment.get("PATH_INFO", "")).lstrip("/"))
-    cookie = f"{_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
-    start_response("303 See Other", [("Location", path), ("Set-Cookie", cookie), ("Content-Length", "0")])
+    cookie = f"{_cookie_name(environment)}={token}; Path=/; HttpOnly; SameSite=Strict"
+    start_response("303 See Other", [("Location", path), ("Set-Cookie", cookie), ("Content-Length", "0"), *_NO_FRAME])
     return []
 
 
 def _refused(start_response: StartResponse, status: str, reason: str) -> list[bytes]:
     body = reason.encode()
-    start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), *_NO_FRAME])
     return [body]

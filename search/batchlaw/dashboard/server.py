@@ -2,6 +2,7 @@
 
 import gc
 import socketserver
+import sys
 from collections.abc import Callable
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -18,8 +19,15 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that left, or was too slow."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
 
 class _QuietHandler(WSGIRequestHandler):
+    timeout = 30  # seconds for each part of a request; a client that sends nothing would keep its thread for ever
+
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing."""
 

@@ -56,6 +56,11 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
     peak_lr = None if point.base_lr is None else point.base_lr * factor * scaled.lr_factor
     n_train = point.train_size or spec.n_train
     task = spec.task and spec.task.model_copy(update={"train_size": point.train_size or spec.task.train_size})
+    if task is not None and batch_size is not None and batch_size < task.fewest_together:
+        raise ConfigError(
+            f"batch_size: got {batch_size}; must be at least {task.fewest_together} with {task.model} on "
+            f'{task.dataset}: batch norm has no variance over one example of one pixel; norm = "group" has'
+        )
     beta2 = scaled.beta2
     if space.beta2_half_life_examples is not None:
         beta2 = beta2_of_half_life(space.beta2_half_life_examples, batch_size)

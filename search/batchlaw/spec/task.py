@@ -80,6 +80,16 @@ class Task(Frozen):
         """The number of training examples."""
         return self.train_size or DATASETS[self.dataset].n_train - self.n_validation
 
+    @property
+    def fewest_together(self) -> int:
+        """Examples that the network needs at once to train.
+
+        Batch norm takes the variance of a channel over the examples and the pixels. ResNet-18 halves the side three
+        times, so that images of 8 pixels end as one, and one example has no variance there.
+        """
+        batch_norm = self.model == "resnet18" and self.model_options.norm != "group"
+        return 2 if batch_norm and DATASETS[self.dataset].side <= 8 else 1
+
     @model_validator(mode="after")
     def _consistent(self) -> "Task":
         facts = DATASETS[self.dataset]
@@ -101,6 +111,12 @@ class Task(Frozen):
         for option, value in self.model_options:
             if value is not None and option not in OPTIONS_OF[self.model]:
                 raise refuse(f"is not an option of {self.model}", value, f"model_options.{option}")
+        if self.micro_batch_size is not None and self.micro_batch_size < self.fewest_together:
+            raise refuse(
+                "must be at least 2: batch norm has no variance over one example",
+                self.micro_batch_size,
+                "micro_batch_size",
+            )
         patch = self.model_options.patch_size
         if patch is not None and facts.side % patch:
             raise refuse(f"must divide the image side of {facts.side} pixels", patch, "model_options.patch_size")

@@ -2,14 +2,18 @@
 
 A run is a pure function of its configuration, so the file is named after the configuration. If the folder is shared,
 any trial, worker or host that trains the configuration next finds the file. Files hold tensors and plain values and are
-read with `weights_only`, so that they cannot run code.
+read with `weights_only`, so that they cannot run code. A hash of all that follows it shows a bit that was flipped.
 """
 
 import contextlib
 import hashlib
+import io
+import logging
 import os
 import pickle
+import stat
 import time
+import uuid
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
@@ -20,13 +24,53 @@ import torch
 
 from batchlaw.spec import TrainConfig
 
-_FORMAT = 3
+_FORMAT = 4
+_HEAD = f"batchlaw checkpoint {_FORMAT}\n".encode()  # before the SHA-256 of the rest, and the rest, as torch writes it
+_DAY = 86_400.0
+_KEPT_SECONDS = {".tmp": _DAY, ".pt": 30 * _DAY, ".unfit": 30 * _DAY}  # since a file was written
 State = dict[str, Any]
 
 
 def default_checkpoint_dir() -> Path:
     """A folder in the user's cache."""
     return Path.home() / ".cache" / "batchlaw" / "checkpoints"
+
+
+def read_state(file: Path, device: torch.device) -> State | None:
+    """The state in a file; None in a file of another version.
+
+    Raises:
+        OSError: there is none, or it is a link or no regular file.
+        ValueError: it is damaged.
+    """
+    with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):  # a pipe would be waited for
+            raise OSError("no regular file")
+        if opened.read(len(_HEAD)) != _HEAD:
+            return None
+        digest, content = opened.read(hashlib.sha256().digest_size), opened.read()
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("its bytes have changed since it was written")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # from torch, about files of other formats
+            state: State = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"it cannot be read: {error}") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds {type(state).__name__}")
+    return state
+
+
+def _clean(folder: Path) -> None:
+    """Delete what dead processes left unfinished, and files that nobody has gone on from for long."""
+    now = time.time()
+    with contextlib.suppress(OSError):
+        for file in folder.iterdir():
+            kept = _KEPT_SECONDS.get(file.suffix)
+            with contextlib.suppress(OSError):  # another process was faster
+                if kept is not None and now - file.lstat().st_mtime > kept:
+                    file.unlink()
 
 
 class Checkpoint:
@@ -49,14 +93,25 @@ class Checkpoint:
         self._copied = self._written = time.monotonic()
 
     def load(self, device: torch.device) -> State | None:
-        """The saved state; None if there is no file or it cannot be read."""
+        """The saved state; None if there is no file, or it is damaged or of another version."""
+        _clean(self._file.parent)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # from torch, about files of other formats
-                state: State = torch.load(self._file, map_location=device, weights_only=True)
-        except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError):
+            state = read_state(self._file, device)
+        except OSError:
             return None
-        return state if isinstance(state, dict) and state.get("format") == _FORMAT else None
+        except ValueError as error:
+            self.set_aside(str(error))
+            return None
+        return state if state is not None and state.get("format") == _FORMAT else None
+
+    def set_aside(self, reason: str) -> None:
+        """Give the file another name, so that the run starts anew."""
+        with contextlib.suppress(OSError):
+            self._file.replace(self._file.with_suffix(".unfit"))
+            line = " ".join(reason.split())[:300]
+            logging.getLogger("batchlaw").warning(
+                "checkpoint %s is set aside, and its trial starts anew: %s", self._file, line
+            )
 
     @property
     def due(self) -> bool:
@@ -77,11 +132,15 @@ class Checkpoint:
         """
         if self._latest is None:
             return
-        unfinished = self._file.with_suffix(f".{os.getpid()}.tmp")
+        unfinished = self._file.with_suffix(f".{uuid.uuid4().hex}.tmp")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             try:
-                torch.save(self._latest, unfinished)
+                content = io.BytesIO()
+                torch.save(self._latest, content)
+                with unfinished.open("xb") as file:  # x: never through a link
+                    file.write(_HEAD + hashlib.sha256(content.getbuffer()).digest())
+                    file.write(content.getbuffer())
                 unfinished.replace(self._file)
             finally:
                 unfinished.unlink(missing_ok=True)

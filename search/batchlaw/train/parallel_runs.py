@@ -25,6 +25,20 @@ from batchlaw.train.stream import ExampleStream
 TAIL = 0.2  # fraction of the steps, the last ones, over which the variance of the loss is measured
 
 
+def parts_of(batch_size: int, size: int, fewest: int) -> list[int]:
+    """The sizes of the micro-batches of a batch: `size` each and what is left, of which `fewest` must be together.
+
+    Where fewer are left, the last whole part gives them some, or takes them: 5 in parts of 4 are 3 + 2, and in parts of
+    2 they are 2 + 3.
+    """
+    whole, left = divmod(batch_size, size)
+    parts = [size] * whole + [left] * (left > 0)
+    if 0 < left < fewest and whole:
+        together = parts.pop() + parts.pop()
+        parts += [together - fewest, fewest] if together >= 2 * fewest else [together]
+    return parts
+
+
 class ParallelRuns:
     """Runs trained as one network: a plain one for one run, a stacked one for several.
 
@@ -149,8 +163,9 @@ class ParallelRuns:
             try:
                 total = torch.zeros_like(self.loss_sum)
                 size = self.micro_batch_size
+                sizes = parts_of(batch_size, size, self._task.fewest_together)
                 for part in zip(
-                    torch.split(images, size, dimension), torch.split(labels, size, dimension), strict=True
+                    torch.split(images, sizes, dimension), torch.split(labels, sizes, dimension), strict=True
                 ):
                     total += self._backward(part, part[1].shape[dimension] / batch_size)
                 return total
@@ -160,9 +175,11 @@ class ParallelRuns:
 
     def _halve(self, size: int) -> None:
         """Halve the micro-batch after `size` examples did not fit, and drop the unfinished gradient."""
-        if size == 1:
-            raise DeviceMemoryError(f"{self._task.model} does not fit {self._device} with one example at a time")
-        self.micro_batch_size = (size + 1) // 2
+        fewest = self._task.fewest_together
+        if size <= fewest:
+            at_a_time = "one example" if fewest == 1 else f"{fewest} examples"
+            raise DeviceMemoryError(f"{self._task.model} does not fit {self._device} with {at_a_time} at a time")
+        self.micro_batch_size = max((size + 1) // 2, fewest)
         self._clear_gradients()
         memory.release(self._device)
         memory.remember(self._device, self._network, self.micro_batch_size)

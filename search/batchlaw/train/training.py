@@ -86,10 +86,7 @@ def train_together(
         DataError: the data set is missing.
     """
     try:
-        saved = checkpoint.load(device) if checkpoint else None
-        run = Run(configs, device, data_dir, saved["size"] if saved else size)
-        if saved:
-            run.restore(saved)
+        run = _resumed(configs, device, data_dir, checkpoint) or Run(configs, device, data_dir, size)
         run.train(reports, checkpoint)
         return results_of(run, load_test(run.task, device, data_dir) if test else None)
     except Interrupted:
@@ -99,3 +96,21 @@ def train_together(
     except torch.OutOfMemoryError as error:  # smaller micro-batches do not help, such as with the optimizer's state
         reason = str(error).partition(". ")[0]
         raise DeviceMemoryError(f"network, optimizer and data do not fit {device}: {reason}") from None
+
+
+def _resumed(
+    configs: Sequence[TrainConfig], device: torch.device, data_dir: Path, checkpoint: Checkpoint | None
+) -> Run | None:
+    """The run of a checkpoint; None if there is none, or it does not fit the configurations."""
+    saved = checkpoint.load(device) if checkpoint else None
+    if checkpoint is None or saved is None:
+        return None
+    try:
+        run = Run(configs, device, data_dir, saved["size"])
+        run.restore(saved)
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        checkpoint.set_aside(f"does not fit: {error}")
+        return None
+    return run

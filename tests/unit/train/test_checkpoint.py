@@ -1,11 +1,16 @@
 """Interrupted runs continue from their last report, to the same result, bit for bit."""
 
+import hashlib
+import io
+import os
 import pickle
+import time
 
 import pytest
 import torch
 from batchlaw.errors import Interrupted
 from batchlaw.train import Checkpoint
+from batchlaw.train.checkpoint import _HEAD, read_state
 from batchlaw.train.parallel_runs import ParallelRuns
 
 from tests.unit.train.conftest import CNN, CPU, config_of, run
@@ -94,6 +99,79 @@ def test_a_state_is_not_copied_within_a_second_nor_written_early(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def sealed(state):
+    """A file of batchlaw's form with this state."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    return _HEAD + hashlib.sha256(content.getvalue()).digest() + content.getvalue()
+
+
+def interrupted(folder, config):
+    """The file of a run that was interrupted at its second report."""
+    with pytest.raises(Interrupted):
+        run(config, InterruptingReport(2), checkpoint=checkpoint_in(folder, config))
+    (file,) = folder.iterdir()
+    return file
+
+
+def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
+    config = config_of()
+    content = interrupted(tmp_path, config).read_bytes()
+    for at in [*range(0, len(content), max(len(content) // 60, 1)), len(content) - 1]:
+        changed = bytearray(content)
+        changed[at] ^= 1 << at % 8
+        (tmp_path / "changed.pt").write_bytes(changed)
+        try:
+            assert read_state(tmp_path / "changed.pt", CPU) is None  # the mark of the version
+        except ValueError as error:
+            assert "have changed" in str(error)
+
+
+@pytest.mark.parametrize("lack", ["stacks", "size", "done", "model", "shapes"])
+def test_a_state_that_does_not_fit_is_set_aside_and_the_run_starts_anew(tmp_path, caplog, lack):
+    config = config_of()
+    file = interrupted(tmp_path, config)
+    state = read_state(file, CPU)
+    if lack == "model":
+        del state["stacks"][0]["model"]
+    elif lack == "shapes":
+        state["stacks"][0]["model"] = {key: value[:1] for key, value in state["stacks"][0]["model"].items()}
+    else:
+        del state[lack]
+    file.write_bytes(sealed(state))
+    assert timeless(run(config, checkpoint=checkpoint_in(tmp_path, config, every=3600.0))) == timeless(run(config))
+    assert [file.suffix for file in tmp_path.iterdir()] == [".unfit"]
+    assert "does not fit" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_what_is_no_regular_file_is_neither_read_nor_waited_for(tmp_path, kind):
+    config = config_of()
+    folder = tmp_path / "checkpoints"
+    file = interrupted(folder, config)
+    file.replace(tmp_path / "elsewhere")
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "link":
+        file.symlink_to(tmp_path / "elsewhere")
+    else:
+        file.mkdir()
+    before = (tmp_path / "elsewhere").read_bytes()
+    assert checkpoint_in(folder, config).load(CPU) is None
+    assert timeless(run(config, checkpoint=checkpoint_in(folder, config))) == timeless(run(config))
+    assert (tmp_path / "elsewhere").read_bytes() == before  # nothing is written through a link
+
+
+def test_what_dead_processes_left_is_deleted_by_the_next(tmp_path):
+    old = {"a.tmp": 2, "b.pt": 31, "c.unfit": 31}  # days
+    young = {"d.tmp": 0.5, "e.pt": 29, "f.unfit": 29, "somebody's.txt": 1000}
+    for name, days in (old | young).items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - days * 86_400,) * 2)
+    checkpoint_in(tmp_path, config_of()).load(CPU)
+    assert {file.name for file in tmp_path.iterdir()} == set(young)
+
+
 class Harmful:
     def __reduce__(self):
         return (open, ("harm", "w"))
@@ -110,9 +188,9 @@ def test_an_unreadable_file_is_ignored_and_runs_no_code(tmp_path, monkeypatch, c
         run(config, InterruptingReport(2), checkpoint=checkpoint_in(folder, config))
     (file,) = folder.iterdir()
     if content == "harmful zip":
-        torch.save({"format": 1, "stacks": Harmful()}, file)
+        file.write_bytes(sealed({"format": 4, "stacks": Harmful()}))
     elif content == "another format":
-        torch.save({"format": 0}, file)
+        file.write_bytes(sealed({"format": 0}))
     else:
         file.write_bytes(content)
     assert checkpoint_in(folder, config).load(CPU) is None

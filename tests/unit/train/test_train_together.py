@@ -4,9 +4,9 @@ import math
 from itertools import pairwise
 
 import pytest
-import torch
 from batchlaw.errors import Diverged, Interrupted
 from batchlaw.train import Checkpoint, train_together
+from batchlaw.train.checkpoint import read_state
 from batchlaw.train.loop import Run
 
 from tests.unit.train.conftest import CNN, CPU, NOWHERE, config_of, run
@@ -135,4 +135,4 @@ def test_an_interrupted_stack_continues_to_the_same_bits(tmp_path):
     )
     assert [result.replicates for result in resumed] == [result.replicates for result in together(configs)]
     assert heard == [[0.25, 0.5, 0.75, 1.0]] * 3
-    assert torch.load(next(tmp_path.iterdir()), weights_only=True)["done"] > 0  # there was something to continue from
+    assert read_state(next(tmp_path.iterdir()), CPU)["done"] > 0  # there was something to continue from
