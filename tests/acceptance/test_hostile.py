@@ -116,3 +116,13 @@ def test_a_hostile_value_is_refused_in_a_line_and_writes_nothing(folder, finishe
     assert "--storage" not in words or value != WITH_PASSWORD or "sekret" not in said + complained
     assert list(folder.iterdir()) == [], filled
     assert content(finished / "batchlaw.db") == before
+
+
+def test_an_empty_database_is_checked_and_stays_empty(folder):
+    empty = folder / "empty.db"
+    sqlite3.connect(empty).close()
+    code, said, complained = request(["storage", "check", "--storage", f"sqlite:///{empty}"])
+    assert (code or 0, complained) == (0, "") and "can be reached and is empty" in said
+    code, said, _ = request(["storage", "check", "--storage", f"sqlite:///{empty}", "--json"])
+    assert (code or 0, said) == (0, '{"empty": true}\n')
+    assert content(empty) == content(":memory:")
