@@ -16,7 +16,7 @@ FLOORS = (
     ("recipe", "scripts"),
     ("train", "storage"), ("results", "tables"), ("sampling",),
     ("export", "claims"), ("objectives",), ("laws",), ("measure",), ("figures",), ("dashboard",), ("workers",),
-    ("study",), ("cli",),
+    ("study",), ("cli", "integrations"),
 )  # fmt: skip
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ENTRANCES = ("__init__", "__main__")  # of the package: they lead to every room

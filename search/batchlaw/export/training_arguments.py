@@ -25,17 +25,32 @@ def training_arguments(config: TrainConfig, provenance: Provenance) -> str:
     Raises:
         BatchlawError: TrainingArguments cannot express the configuration.
     """
-    check_whole_recipe(config, _FORM)
     if config.parameters:
         named = ", ".join(config.parameters)
         raise refused(_FORM, "parameters", config.parameters, f"TrainingArguments has no place for {named}")
+    check_whole_recipe(config, _FORM)
     count = micro_batches(config, _FORM)
     name = f"{provenance.study} trial {provenance.trial} ({provenance.fingerprint}): {provenance.score()}"
-    arguments = {
-        "run_name": name[:_NAME_LENGTH],
+    arguments = {"run_name": name[:_NAME_LENGTH]} | arguments_of(config, config.batch_size // count, count)
+    return json.dumps(arguments, indent=2, allow_nan=False)
+
+
+def arguments_of(config: TrainConfig, micro_batch_size: int, accumulate: int) -> dict[str, Any]:
+    """The arguments of `TrainingArguments` by name, without those that name the run.
+
+    Args:
+        config: to express.
+        micro_batch_size: examples that a device computes at once.
+        accumulate: parts of a batch whose gradients a device sums up.
+
+    Raises:
+        BatchlawError: TrainingArguments cannot express the configuration.
+    """
+    check_whole_recipe(config, _FORM)
+    return {
         "learning_rate": config.peak_lr,
-        "per_device_train_batch_size": config.batch_size // count,
-        "gradient_accumulation_steps": count,
+        "per_device_train_batch_size": micro_batch_size,
+        "gradient_accumulation_steps": accumulate,
         "dataloader_drop_last": True,  # every step sees the whole batch
         "max_steps": config.steps,
         "warmup_steps": config.warmup_steps,
@@ -43,8 +58,8 @@ def training_arguments(config: TrainConfig, provenance: Provenance) -> str:
         "weight_decay": _weight_decay(config),
         "max_grad_norm": 0.0,  # the Trainer clips at 1 otherwise
         "seed": config.seeds[0],
+        **_optimizer(config),
     }
-    return json.dumps(arguments | _optimizer(config), indent=2, allow_nan=False)
 
 
 def _scheduler(config: TrainConfig) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from batchlaw.errors import Diverged, ObjectiveError
 from batchlaw.objectives.program import Command
+from batchlaw.objectives.ranks import Ranks
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.objectives.score import Score, finite_metric, score_of_replicates
 from batchlaw.objectives.trial import TrainFunction, Trial
@@ -29,7 +30,10 @@ def load_user_code(spec: StudySpec, folder: Path) -> TrainFunction:
     Raises:
         ObjectiveError: the function cannot be imported, or is none.
     """
-    return Command(spec, folder) if spec.objective is None else load_function(spec.objective, folder)
+    if spec.objective is None:
+        return Command(spec, folder)
+    function = load_function(spec.objective, folder)
+    return function if spec.devices == 1 else Ranks(spec, folder)
 
 
 def load_function(name: str, folder: Path) -> TrainFunction:
@@ -116,7 +120,10 @@ def train_function(
     n_diverged = 0
     for seed in config.seeds:
         try:
-            trial = Trial(config.model_copy(update={"seeds": (seed,)}), report, folder, number=number, notes=notes)
+            trial = Trial(
+                config.model_copy(update={"seeds": (seed,)}), report, folder, number=number, notes=notes,
+                devices=spec.devices, micro_batch_size=spec.micro_batch_size,
+            )  # fmt: skip
             told.append(_metrics(runtime.objective, trial, spec))
         except Diverged as ending:
             if spec.search is not None:

@@ -29,7 +29,8 @@ _OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)  # as the kernel does where memory runs out
-_ERROR = re.compile(r"^(\w+\.)*\w*(Error|Exception|Interrupt|Exit)\b")  # the last line of a traceback
+# The last line of a traceback, but of torchrun's own, which says that another process has failed.
+_ERROR = re.compile(r"^(?!.*ChildFailedError)(\w+\.)*\w*(Error|Exception|Interrupt|Exit)\b")
 _REPORTS = 100  # of a program that tells its progress more often, so many are passed on
 _MOST_CHARACTERS = 8_000  # of the arguments that are stored
 

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchlaw.errors import ConfigError
+from batchlaw.recipe.arguments import equal_parts
 from batchlaw.recipe.result import Report
-from batchlaw.recipe.schedule import schedule_of
+from batchlaw.recipe.schedule import lr_multiplier
 from batchlaw.spec import TrainConfig
 
 if TYPE_CHECKING:  # PyTorch takes a second to import, and `import batchlaw` must not
     from torch import nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
+
+    from batchlaw.objectives.batches import Batches
+    from batchlaw.objectives.guard import Guard
 
 
 class Trial:
@@ -66,6 +70,8 @@ class Trial:
         *,
         number: int = 0,
         notes: dict[str, Any] | None = None,
+        devices: int = 1,
+        micro_batch_size: int | None = None,
     ) -> None:
         """For the code that runs the function.
 
@@ -75,9 +81,12 @@ class Trial:
             folder: where the folder of this replicate is made.
             number: of the trial.
             notes: gets what is stored with the trial beside its result, by the names of `results.attributes`.
+            devices: that share a batch.
+            micro_batch_size: the most examples that a device computes at once; None is no limit.
         """
         self._config, self._report, self._folder = config, report, folder
-        self.number, self.notes = number, {} if notes is None else notes
+        self.number, self.notes, self.devices = number, {} if notes is None else notes, devices
+        self._accumulate, self._micro_batch_size = equal_parts(config.batch_size, devices, micro_batch_size)
 
     def __repr__(self) -> str:
         config = self._config
@@ -110,12 +119,26 @@ class Trial:
 
     @property
     def micro_batch_size(self) -> int:
-        """Examples to compute at once; a batch has several such parts where it is larger."""
+        """Examples that a device computes at once: `batch_size / devices / accumulate`.
+
+        None where the study has no batch size.
+
+        Raises:
+            ConfigError: the devices cannot share the batch equally.
+        """
+        return self._part(self._micro_batch_size)
+
+    @property
+    def accumulate(self) -> int:
+        """Parts of a batch whose gradients a device sums up before each update; None and raised likewise."""
+        return self._part(self._accumulate)
+
+    def _part(self, value: int | None) -> int:
         if self.batch_size is None:
             return self.batch_size
-        task = self._config.task
-        limit = task.micro_batch_size if task is not None else None
-        return min(limit or self.batch_size, self.batch_size)
+        if value is None:
+            raise ConfigError(f"batch_size: got {self.batch_size}; {self.devices} devices cannot share it equally")
+        return value
 
     @property
     def seed(self) -> int:
@@ -153,8 +176,38 @@ class Trial:
         """
         from torch.optim.lr_scheduler import LambdaLR
 
-        multipliers = schedule_of(self._config).lr_multipliers().tolist()
-        return LambdaLR(optimizer, lambda step: multipliers[min(step, len(multipliers) - 1)])
+        return LambdaLR(optimizer, lr_multiplier(self._config))
+
+    def batches(self, n_examples: int) -> "Batches":
+        """The batches of the whole run for `torch.utils.data.DataLoader(data, batch_sampler=trial.batches(len(data)))`.
+
+        The loader gives `accumulate` parts of each batch, one after the other, of `micro_batch_size` examples. They
+        come from shuffled passes joined end to end; with several devices each process gets its share.
+
+        Args:
+            n_examples: of the training data.
+        """
+        from batchlaw.objectives.batches import Batches
+
+        return Batches(self._config, n_examples, devices=self.devices, accumulate=self.accumulate)
+
+    def guard(self, optimizer: "Optimizer", model: "nn.Module | None" = None, *, done: int = 0) -> "Guard":
+        """Compare the batch and the learning rate of every update with those of this trial; a difference fails it.
+
+            trial.guard(optimizer, model)
+
+        Args:
+            optimizer: whose updates are watched.
+            model: that is called once with each part of a batch; the first tensor it gets has the examples. None where
+                the loop calls `saw(n_examples)` of the guard that is returned.
+            done: updates that were made before, where the training goes on from a checkpoint.
+        """
+        from batchlaw.objectives.guard import Guard
+
+        guard = Guard(self._config, optimizer, devices=self.devices, done=done)
+        if model is not None:
+            guard.watch(model)
+        return guard
 
     def report(self, progress: float, metrics: Mapping[str, float]) -> None:
         """Tell how training goes; call it often enough for the study's `reports`, at most once an update.

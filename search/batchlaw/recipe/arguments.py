@@ -35,7 +35,7 @@ def values_of(config: TrainConfig, spec: StudySpec, *, trial: int, run_dir: str)
         trial: its number.
         run_dir: the folder for the files of the program.
     """
-    accumulate, micro_batch_size = _parts_of_batch(config, spec)
+    accumulate, micro_batch_size = equal_parts(config.batch_size, spec.devices, spec.micro_batch_size)
     given = dict.fromkeys(spec.parameters) | config.placeholders()
     return given | {
         "lr": given["peak_lr"], "epochs": _epochs(config, spec), "trial": trial, "run_dir": run_dir,
@@ -53,12 +53,20 @@ def _epochs(config: TrainConfig, spec: StudySpec) -> int | float | None:
     return int(epochs) if epochs.is_integer() else epochs
 
 
-def _parts_of_batch(config: TrainConfig, spec: StudySpec) -> tuple[int | None, int | None]:
-    """How many parts of a batch a device accumulates, and the examples in each; as few as micro_batch_size allows."""
-    if not config.batch_size or config.batch_size % spec.devices:
+def equal_parts(batch_size: int | None, devices: int, limit: int | None) -> tuple[int | None, int | None]:
+    """How many equal parts of a batch each device accumulates, as few as can be, and the examples in each part.
+
+    Neither is known without a batch size, or where the devices cannot share the batch equally.
+
+    Args:
+        batch_size: examples, of all devices.
+        devices: that share it.
+        limit: the most examples that a device computes at once.
+    """
+    if not batch_size or batch_size % devices:
         return None, None
-    share = config.batch_size // spec.devices
-    fewest = 1 if spec.micro_batch_size is None else ceil(share / spec.micro_batch_size)
+    share = batch_size // devices
+    fewest = 1 if limit is None else ceil(share / limit)
     accumulate = next(count for count in range(fewest, share + 1) if share % count == 0)
     return accumulate, share // accumulate
 

@@ -3,6 +3,7 @@
 Progress is the fraction of the budget's examples seen before a step, so that all batch sizes decay at the same points.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, pi
 
@@ -134,3 +135,13 @@ def schedule_of(config: TrainConfig) -> Schedule:
         max_batch_size=config.max_batch_size or examples,
     )
     return Schedule(phases, config.warmup_steps, config.decay)
+
+
+def lr_multiplier(config: TrainConfig) -> Callable[[int], float]:
+    """A function of the updates done that gives the next one's learning rate divided by the peak, as LambdaLR wants it.
+
+    Raises:
+        ConfigError: the number of steps is not known.
+    """
+    multipliers = schedule_of(config).lr_multipliers().tolist()
+    return lambda step: multipliers[min(step, len(multipliers) - 1)]

@@ -134,8 +134,8 @@ class ProgramKeys(Frozen):
         default={}
     )  # a file below {run_dir} by a template, and the file with the template of its content
     keep_runs: bool = True  # False: the run_dir of a trial is deleted when it has ended, unless it failed
-    devices: Positive = 1  # that share a batch
-    micro_batch_size: Positive | None = None  # the most examples that a device computes at once
+    devices: Positive = 1  # that share a batch; also of a function, which torchrun then starts on each of them
+    micro_batch_size: Positive | None = None  # the most examples that a device computes at once, also in a function
     diverged: Divergence | None = None
     out_of_memory: OutOfMemory | None = None
     metrics: dict[str, Listener] = Field(default={})  # what is not listed here is read from JSON lines
@@ -144,6 +144,7 @@ class ProgramKeys(Frozen):
     score_command: Command | None = None  # runs after a training that has ended well
 
 
+_ALSO_OF_FUNCTIONS = ("devices", "micro_batch_size")
 # Keys that studies stored before them do not have: they are written where they are given, so that fingerprints stay.
 DEFAULTS = {name: field.default for name, field in ProgramKeys.model_fields.items() if name != "command"}
 
@@ -198,7 +199,7 @@ def check_program(spec: "StudySpec") -> None:
     """
     if spec.command is None:
         for name, default in DEFAULTS.items():
-            if getattr(spec, name) != default:
+            if getattr(spec, name) != default and not (name in _ALSO_OF_FUNCTIONS and spec.objective is not None):
                 raise refuse("goes with a command", None, name)
         if spec.task is not None and OWN in extremes(spec.space.optimizer):
             raise refuse("goes with an objective or a command, whose own optimizer it is", OWN, "space.optimizer")

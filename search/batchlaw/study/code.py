@@ -38,9 +38,10 @@ class Code:
         self.check(spec)
         if spec.user_code is None:
             return None
-        if self.function is not None:
+        if self.function is not None and spec.devices == 1:
             return self.function
-        assert self.folder is not None
+        if self.folder is None:
+            raise ObjectiveError(f"devices: got {spec.devices}; other processes cannot import {spec.objective!r}")
         return load_user_code(spec, self.folder)
 
     def check(self, spec: StudySpec) -> None:

@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import optuna
 
@@ -40,9 +40,9 @@ class AskedTrial(Trial):
         threads: of the CPU, which PyTorch has in this process until the trial is told.
     """
 
-    def __init__(self, number: int, config: TrainConfig, report: Report, folder: Path, threads: int) -> None:
-        super().__init__(config, report, folder)
-        self.number, self.threads = number, threads
+    def __init__(self, config: TrainConfig, report: Report, folder: Path, *, threads: int, **facts: Any) -> None:
+        super().__init__(config, report, folder, **facts)
+        self.threads = threads
 
     def report(self, progress: float, metrics: Mapping[str, float]) -> None:
         """See `Trial.report`.
@@ -125,7 +125,10 @@ class Asking:
             found.trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
             found.trial.set_user_attr(THREADS, threads)
         self._runtime.threads.use(threads)
-        trial = AskedTrial(found.trial.number, config, reporter, found.folder(self._folder), threads)
+        trial = AskedTrial(
+            config, reporter, found.folder(self._folder), threads=threads, number=found.trial.number,
+            devices=spec.devices, micro_batch_size=spec.micro_batch_size,
+        )  # fmt: skip
         self._under_way[trial] = _UnderWay(found, reporter, time.perf_counter())
         self._leases.append(found.lease)
         weakref.finalize(trial, _forget, self._leases, found.lease)

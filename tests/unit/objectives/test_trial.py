@@ -8,36 +8,11 @@ import textwrap
 import batchlaw
 import pytest
 import torch
+from batchlaw.errors import ConfigError
 from batchlaw.objectives.trial import Trial
-from batchlaw.recipe.derive import derive
 from batchlaw.recipe.schedule import schedule_of
-from batchlaw.spec.knobs import Point
 
-from tests.conftest import tiny_spec
-
-
-def config_of(*, task=None, budget=None, **point):
-    changes = {"task": task} if task is not None else {"task": None, "objective": "mine:train", "train_size": 320}
-    search = {"metric": "loss", "direction": "minimize", "pruner": "none"} if task is None else {}
-    spec = tiny_spec(budget=budget or {"epochs": 2}, search=search, **changes)
-    defaults = {
-        "batch_size": 16, "base_lr": 0.1, "scaling_rule": "constant", "warmup_fraction": 0.0, "optimizer": "momentum",
-        "decay": "constant", "momentum": 0.9, "weight_decay": 0.0,
-    }  # fmt: skip
-    return derive(spec, Point(**defaults | point), (7,))
-
-
-@pytest.fixture
-def trial_of(tmp_path):
-    """A function that makes a trial of a configuration, whose reports are in its `reports`."""
-
-    def make(config):
-        reports = []
-        trial = Trial(config, lambda progress, metrics: reports.append((progress, dict(metrics))), tmp_path / "files")
-        trial.reports = reports
-        return trial
-
-    return make
+from tests.unit.objectives.conftest import config_of
 
 
 def test_the_example_of_its_documentation_trains(trial_of):
@@ -83,10 +58,15 @@ def test_the_optimizer_is_pytorchs_with_the_hyperparameters_of_the_configuration
 
 
 def test_batch_sizes(trial_of):
-    own, task = config_of(batch_size=32), config_of(task={"micro_batch_size": 8}, batch_size=32)
-    assert (trial_of(own).batch_size, trial_of(own).micro_batch_size) == (32, 32)
-    assert (trial_of(task).batch_size, trial_of(task).micro_batch_size) == (32, 8)
-    assert trial_of(task.model_copy(update={"batch_size": 4})).micro_batch_size == 4
+    config = config_of(batch_size=32)
+    for facts, parts in (
+        ({}, (32, 1)), ({"micro_batch_size": 8}, (8, 4)), ({"devices": 2}, (16, 1)), ({"micro_batch_size": 12}, (8, 4)),
+        ({"devices": 4, "micro_batch_size": 4}, (4, 2)), ({"micro_batch_size": 64}, (32, 1)),
+    ):  # fmt: skip
+        trial = trial_of(config, **facts)
+        assert (trial.batch_size, trial.micro_batch_size, trial.accumulate) == (32, *parts)
+    with pytest.raises(ConfigError, match="got 32; 3 devices cannot share it equally"):
+        _ = trial_of(config, devices=3).micro_batch_size
 
 
 def test_its_folder_is_its_own_made_when_asked_for_and_found_again(trial_of, tmp_path):

@@ -1,0 +1,155 @@
+"""Trainers of other libraries under a study: batch and rate of every update, pruning, and several devices."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import batchlaw as bl
+import optuna
+import pytest
+from batchlaw.objectives.function import load_user_code
+from batchlaw.objectives.trial import Trial
+from batchlaw.recipe.derive import derive
+from batchlaw.recipe.schedule import schedule_of
+from batchlaw.recipe.space import point_of
+
+from tests.leftovers import processes
+from tests.waiting import wait_for
+
+TRAINERS = Path(__file__).parent / "trainers"
+# What these libraries deprecate in one another is not ours to mend.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
+STUDY = """
+name = "line"
+objective = "{name}:train"
+devices = {devices}
+micro_batch_size = 8
+train_size = 96
+
+[space]
+batch_size = {batch_size}
+base_lr = {base_lr}
+optimizer = "{optimizer}"
+decay = "cosine"
+warmup_fraction = 0.25
+
+[budget]
+epochs = 4
+
+[search]
+metric = "loss"
+direction = "minimize"
+trials = {trials}
+pruner = "{pruner}"
+sampler = "random"
+reports = 10
+"""
+
+
+def study_of(folder, name, *, devices=1, batch_size=16, base_lr=0.1, trials=1, pruner="none", optimizer="adamw"):
+    folder.mkdir(exist_ok=True)
+    shutil.copy(TRAINERS / f"{name}.py", folder)
+    file = folder / "line.toml"
+    keys = {"devices": devices, "batch_size": batch_size, "base_lr": base_lr, "trials": trials, "pruner": pruner}
+    file.write_text(STUDY.format(name=name, optimizer=optimizer, **keys))
+    return bl.Study.create(file, f"sqlite:///{folder / 'line.db'}")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Where the folders of trials lie."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def found(home, name):
+    (path,) = home.rglob(name)
+    return json.loads(path.read_text())
+
+
+def reports_of(study):
+    return [
+        trial.intermediate_values for trial in optuna.load_study(study_name=study.name, storage=study.storage).trials
+    ]
+
+
+@pytest.mark.parametrize("name", ["with_transformers", "with_lightning"])
+def test_every_update_has_the_batch_and_the_rate_of_its_trial(name, tmp_path, home):
+    study = study_of(tmp_path / "study", name).run(workers=0, progress=False)
+    seen, config = found(home, "seen.json"), study.best(1)[0].config
+    assert seen["rates"] == pytest.approx(config.peak_lr * schedule_of(config).lr_multipliers(), rel=1e-6)
+    assert seen["sizes"] == [8, 8] * config.steps
+
+
+@pytest.mark.parametrize("name", ["with_transformers", "with_lightning"])
+def test_a_wrong_accumulation_is_caught(name, tmp_path, home, monkeypatch):
+    monkeypatch.setenv("WRONG", "3")
+    study = study_of(tmp_path / "study", name)
+    with pytest.raises(bl.WorkFailed) as error:
+        study.run(workers=0, progress=False)
+    assert "update 1: 24 examples (8 + 8 + 8); the trial's batch size is 16" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["with_transformers", "with_lightning"])
+def test_the_study_prunes(name, tmp_path, home):
+    study = study_of(tmp_path / "study", name, base_lr=[1e-6, 0.3], trials=14, pruner="median")
+    trials = study.run(workers=0, progress=False).trials()
+    assert set(trials["outcome"]) == {"complete", "pruned"}
+    assert set(trials.loc[trials["outcome"] == "pruned", "base_lr"]) == {1e-6}
+
+
+@pytest.mark.parametrize("name", ["with_accelerate", "with_lightning", "with_transformers"])
+def test_two_devices_train_as_one_does(name, tmp_path, monkeypatch):
+    curves = {}
+    for devices in (1, 2):
+        monkeypatch.setenv("HOME", str(tmp_path / f"home-{devices}"))
+        study = study_of(tmp_path / f"study-{devices}", name, devices=devices, optimizer="sgd")
+        study.run(workers=0, progress=False)
+        (curves[devices],) = reports_of(study)
+    assert len(curves[1]) > 4 and curves[2] == pytest.approx(curves[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("ending", [bl.Pruned, bl.TimeLimit, bl.Interrupted])
+def test_all_processes_of_a_trial_end_together(ending, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOW", "0.1")
+    study = study_of(tmp_path / "study", "with_accelerate", devices=2)
+    ranks, reported = load_user_code(study.spec, tmp_path / "study"), []
+
+    def report(progress, metrics):
+        reported.append(len(processes()))
+        raise ending
+
+    config = derive(study.spec, point_of({}, study.spec), (7,))
+    with pytest.raises(ending):
+        ranks(Trial(config, report, tmp_path / "runs", devices=2, micro_batch_size=8))
+    assert reported[0] >= 3  # torchrun and two ranks
+    assert not [command for command in processes().values() if "rank" in command or "torch.distributed" in command]
+
+
+def test_the_processes_of_a_killed_worker_end_and_its_trial_runs_again(tmp_path, home, monkeypatch, popen):
+    monkeypatch.setenv("SLOW", "0.3")
+    folder = tmp_path / "study"
+    study = study_of(folder, "with_accelerate", devices=2)
+    command = [sys.executable, "-m", "batchlaw", "worker", folder / "line.toml", "--storage", study.storage]
+    worker = popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    wait_for(lambda: len(study) and reports_of(study)[0])
+    assert len(processes()) >= 4
+    worker.kill()
+    worker.wait()
+    wait_for(lambda: not processes())
+    monkeypatch.delenv("SLOW")
+    trials = study.run(workers=0, progress=False).trials()
+    assert sorted(trials["outcome"]) == ["complete", "lost"]
+
+
+def test_a_function_that_other_processes_cannot_import_trains_on_one_device(tmp_path):
+    def train(trial):
+        return {"loss": 1.0}
+
+    with pytest.raises(bl.ObjectiveError, match="devices: got 2; other processes cannot import"):
+        bl.Study.create(
+            name="mine", objective=train, metric="loss", direction="minimize", train_size=96, epochs=1, devices=2,
+            space={"batch_size": [8, 16]}, storage=f"sqlite:///{tmp_path / 'mine.db'}",
+        ).run(workers=0, progress=False)  # fmt: skip
