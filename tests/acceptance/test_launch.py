@@ -87,6 +87,7 @@ def test_gpus_are_shared_as_asked():
     assert shares([], 3, **none) == []
     assert shares(gpus[:2], 3, **none) == ["GPU-a", "GPU-b", "GPU-a"]
     assert shares(gpus, 2, **none | {"gpus_per_worker": 2}) == ["GPU-a,GPU-b", "GPU-c,GPU-d"]
+    assert shares(gpus, 2, devices=2, **none) == ["GPU-a,GPU-b", "GPU-c,GPU-d"]
     assert shares(gpus, 4, **none | {"workers_per_gpu": 2}) == ["GPU-a", "GPU-a", "GPU-b", "GPU-b"]
     for workers, asked in ((3, {"gpus_per_worker": 2}), (9, {"workers_per_gpu": 2}), (1, {"workers_per_gpu": 1})):
         with pytest.raises(BatchlawError):

@@ -111,7 +111,7 @@ def test_two_devices_train_as_one_does(name, tmp_path, monkeypatch):
     assert len(curves[1]) > 4 and curves[2] == pytest.approx(curves[1], rel=1e-4)
 
 
-@pytest.mark.parametrize("ending", [bl.Pruned, bl.TimeLimit, bl.Interrupted])
+@pytest.mark.parametrize("ending", [bl.Pruned, bl.Interrupted])
 def test_all_processes_of_a_trial_end_together(ending, tmp_path, monkeypatch):
     monkeypatch.setenv("SLOW", "0.1")
     study = study_of(tmp_path / "study", "with_accelerate", devices=2)
@@ -151,5 +151,5 @@ def test_a_function_that_other_processes_cannot_import_trains_on_one_device(tmp_
     with pytest.raises(bl.ObjectiveError, match="devices: got 2; other processes cannot import"):
         bl.Study.create(
             name="mine", objective=train, metric="loss", direction="minimize", train_size=96, epochs=1, devices=2,
-            space={"batch_size": [8, 16]}, storage=f"sqlite:///{tmp_path / 'mine.db'}",
+            trials=1, space={"batch_size": [8, 16]}, storage=f"sqlite:///{tmp_path / 'mine.db'}",
         ).run(workers=0, progress=False)  # fmt: skip

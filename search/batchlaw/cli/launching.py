@@ -94,7 +94,8 @@ def launch(
             return _follow(stored, cluster)
     from batchlaw.workers.launch import LocalFleet, local_devices, shares
 
-    gpus = shares(local_devices() if device in ("auto", "cuda") else [], workers, **share)
+    found = local_devices() if device in ("auto", "cuda") else []
+    gpus = shares(found, workers, devices=stored.spec.devices, **share)
     with LocalFleet(arguments, storage_url=storage, workers=workers, threads=threads, gpus=gpus) as fleet:
         return _follow(stored, fleet)
 

@@ -78,7 +78,7 @@ def run(
     _show_preregistration(study)
     _hint(study)
     gpus = gpus_for(device)
-    count = workers or n_workers(gpus)
+    count = workers or n_workers(gpus, study.spec.devices)
     kind = f"{len(gpus)} GPU{'s' * (len(gpus) != 1)}" if gpus else "CPU" if device == "auto" else device
     output.print(marked("[bold]{}[/]: {}", study.name, study.spec.purpose))
     output.print(

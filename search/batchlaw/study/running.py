@@ -69,9 +69,9 @@ def gpus_for(device: str) -> list[str]:
     return local_devices() if device in ("auto", "cuda") else []
 
 
-def n_workers(gpus: Sequence[str]) -> int:
-    """How many workers this machine has room for: one a GPU, else one a core."""
-    return len(gpus) or cores()
+def n_workers(gpus: Sequence[str], devices: int) -> int:
+    """How many workers this machine has room for: by its GPUs, else by its cores, and the devices of a trial."""
+    return max(1, (len(gpus) or cores()) // devices)
 
 
 def run_study(
@@ -90,7 +90,7 @@ def run_study(
         check_whole(workers, "workers", at_least=0)
     code.check(stored.spec)
     if workers is None:
-        workers = n_workers(gpus_for(options.device)) if code.is_importable(stored.spec) else 0
+        workers = n_workers(gpus_for(options.device), stored.spec.devices) if code.is_importable(stored.spec) else 0
     if options.trials is not None:
         stored.slots.resize(options.trials)
     note_run(
@@ -115,7 +115,9 @@ def _run_processes(
         WorkFailed: the workers ended with trials left, or every trial failed.
     """
     stops = n_stops(stored)
-    spread = shares(gpus_for(options.device), workers, gpus_per_worker=None, workers_per_gpu=None)
+    spread = shares(
+        gpus_for(options.device), workers, gpus_per_worker=None, workers_per_gpu=None, devices=stored.spec.devices
+    )
     with (
         code.worker_arguments(stored.spec) as arguments,
         LocalFleet(

@@ -23,14 +23,19 @@ def local_devices() -> list[str]:
     return listing.split()
 
 
-def shares(gpus: list[str], workers: int, *, gpus_per_worker: int | None, workers_per_gpu: int | None) -> list[str]:
+def shares(
+    gpus: list[str], workers: int, *, gpus_per_worker: int | None, workers_per_gpu: int | None, devices: int = 1
+) -> list[str]:
     """`CUDA_VISIBLE_DEVICES` of each worker; an empty list if there is no GPU and none was asked for.
 
-    Without `gpus_per_worker` and `workers_per_gpu`, each worker gets one GPU, in turn.
+    Without `gpus_per_worker` and `workers_per_gpu`, each worker gets as many GPUs as a trial has `devices`; where it is
+    one, in turn.
 
     Raises:
         BatchlawError: more GPUs are asked for than there are.
     """
+    if gpus and devices > 1 and gpus_per_worker is None and workers_per_gpu is None:
+        gpus_per_worker = devices
     if gpus_per_worker is not None:
         needed = workers * gpus_per_worker
         if needed > len(gpus):
