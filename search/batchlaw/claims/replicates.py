@@ -13,7 +13,7 @@ from batchlaw.errors import DataError
 from batchlaw.spec.knobs import KNOBS
 from batchlaw.stats.surface import Bools, Floats, Surface
 from batchlaw.tables.columns import KnownColumns
-from batchlaw.tables.reading import STATE
+from batchlaw.tables.exports import STATE
 from batchlaw.tables.spelling import typed
 
 Indices = NDArray[np.intp]

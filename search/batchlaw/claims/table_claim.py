@@ -35,6 +35,7 @@ def claim(
     diverged_where: str | None = None,
     epochs: Literal["last", "best"] = "last",
     format: str | None = None,
+    storage: str | None = None,
     table: int | str | Sequence[int] | None = None,
     alpha: float = 0.05,
     hypothesis: str = "H9",
@@ -77,6 +78,7 @@ def claim(
         diverged_where: an expression for the rows of runs that diverged, such as "grad_norm > 1e4".
         epochs: of several rows of one run, a row an epoch, the "last" counts, or the "best".
         format: of the file, such as "csv" or "wandb"; None: told by its content.
+        storage: of a store: the database of "optuna:STUDY", the tracking URI of "mlflow:EXPERIMENT".
         table: the number of the table in a page or workbook, from 1, or several.
         alpha: one less the confidence of every interval, and the level of every test.
         hypothesis: the one to judge; `batchlaw claim --list` shows them.
@@ -111,7 +113,7 @@ def claim(
         lr=lr, batch_size=batch_size, score=score, seed=seed, error=error, seeds=seeds,
         tokens_per_example=tokens_per_example, by=by, average=average, direction=direction, where=where,
         missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
-        epochs=epochs, format=format, table=table,
+        epochs=epochs, format=format, storage=storage, table=table,
     )  # fmt: skip
     runs = read_runs(data, asked)
     strata, told = strata_of(runs, alpha=alpha)

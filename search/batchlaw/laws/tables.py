@@ -41,6 +41,7 @@ def law(
     diverged_where: str | None = None,
     epochs: Literal["last", "best"] = "last",
     format: str | None = None,
+    storage: str | None = None,
     table: int | str | Sequence[int] | None = None,
     optimizer: str = "sgd",
     alpha: float = 0.05,
@@ -73,6 +74,7 @@ def law(
         diverged_where: an expression for the rows of runs that diverged.
         epochs: of several rows of one run the "last" or the "best" counts, as for `batchlaw.claim`.
         format: of the file; None: told by its content.
+        storage: of a store: the database of "optuna:STUDY", the tracking URI of "mlflow:EXPERIMENT".
         table: the number of the table in a page or workbook, from 1, or several.
         optimizer: of the runs, where no column of `by` is called so. It decides which curve with a critical batch size
             is tried beside a straight line.
@@ -99,7 +101,7 @@ def law(
         data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
         seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by, average=average, where=where,
         missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
-        epochs=epochs, format=format, table=table,
+        epochs=epochs, format=format, storage=storage, table=table,
     )  # fmt: skip
     return with_strata(laws, _best_score)
 
@@ -124,6 +126,7 @@ def transfer(
     diverged_where: str | None = None,
     epochs: Literal["last", "best"] = "last",
     format: str | None = None,
+    storage: str | None = None,
     table: int | str | Sequence[int] | None = None,
     optimizer: str = "sgd",
     alpha: float = 0.05,
@@ -156,6 +159,7 @@ def transfer(
         diverged_where: an expression for the rows of runs that diverged.
         epochs: of several rows of one run the "last" or the "best" counts, as for `batchlaw.claim`.
         format: of the file; None: told by its content.
+        storage: of a store: the database of "optuna:STUDY", the tracking URI of "mlflow:EXPERIMENT".
         table: the number of the table in a page or workbook, from 1, or several.
         optimizer: of the runs, as for `law`.
         alpha: one less the confidence of every interval.
@@ -180,7 +184,7 @@ def transfer(
         data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
         seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by, average=average, where=where,
         missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
-        epochs=epochs, format=format, table=table,
+        epochs=epochs, format=format, storage=storage, table=table,
     )  # fmt: skip
     parts = []
     if all(found.smooth is not None or found.surface is None for found in laws):

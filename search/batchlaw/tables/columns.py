@@ -35,6 +35,7 @@ class Columns:
     diverged_where: Expression | None
     epochs: str  # of several rows of one run the "last" or the "best" counts
     format: str | None  # of the file; None: by its content
+    storage: str | None  # of a store such as Optuna's: a database or tracking URI
     tables: tuple[int, ...]  # of a page or workbook, from 1; empty: the one with a rate and a batch size
 
     @classmethod
@@ -45,7 +46,7 @@ class Columns:
         average: str | Sequence[str] | None = None, direction: str | None = None, where: str | None = None,
         missing: str = "missing", diverged_above: float | None = None, diverged_below: float | None = None,
         diverged_where: str | None = None, epochs: str = "last", format: str | None = None,
-        table: int | str | Sequence[int] | None = None,
+        storage: str | None = None, table: int | str | Sequence[int] | None = None,
     ) -> Self:  # fmt: skip
         """From arguments; several columns are a sequence, or one text with commas.
 
@@ -74,7 +75,7 @@ class Columns:
             diverged_above=None if diverged_above is None else float(diverged_above),
             diverged_below=None if diverged_below is None else float(diverged_below),
             diverged_where=None if diverged_where is None else Expression.parse(diverged_where, "diverged_where"),
-            epochs=epochs, format=format, tables=_numbers("table", table),
+            epochs=epochs, format=format, storage=storage, tables=_numbers("table", table),
         )  # fmt: skip
         found.check()
         return found

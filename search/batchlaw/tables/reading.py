@@ -1,11 +1,10 @@
 """Results made elsewhere: a file or a DataFrame as runs whose scores are numbers, missing, or diverged."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,25 +15,16 @@ from batchlaw.errors import BatchlawError, DataError
 from batchlaw.expressions import Expression
 from batchlaw.stats.surface import Floats
 from batchlaw.tables.columns import Columns, KnownColumns
+from batchlaw.tables.epochs import one_row_a_run
+from batchlaw.tables.exports import FAILED, FINISHED, STATE, UNFINISHED
+from batchlaw.tables.opening import Data, open_table
 from batchlaw.tables.recognition import known_columns
-from batchlaw.tables.spelling import MISSING, by_distinct, number, typed
+from batchlaw.tables.spelling import MISSING, REASONS, by_distinct, number, spread, typed
 
 # Tools that store no infinity write the largest number of their type: MLflow 1.797e308, others float32's 3.4e38.
 _LARGEST = float(np.finfo(np.float32).max)
 
-# What Optuna, W&B, MLflow and Ray Tune write in their column `state` or `status`.
-STATE = ("state", "status")
-_POSITIVE = ("lr", "batch_size", "tokens_per_example", "error", "seeds")  # arguments whose columns are above 0 ...
-_MAY_MISS = ("error", "seeds")  # ... or empty
-_FINISHED = frozenset({"complete", "completed", "finished", "success", "succeeded", "terminated", "done"})
-_UNFINISHED = frozenset({"pruned", "running", "waiting", "scheduled", "pending", "paused", "queued", "stopped"})
 _EXPRESSION = re.compile(r"[-+*/()]|^[\d.]+(e[-+]?\d+)?$")  # what has signs, or is a number, is no name
-_FAILED = frozenset({"fail", "failed", "crashed", "killed", "error"})
-
-
-def title_of(data: pd.DataFrame | str | Path) -> str:
-    """What messages and reports call a table."""
-    return "the table" if isinstance(data, pd.DataFrame) else Path(data).name
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +43,7 @@ class ReadTable:
     n_seeds: str | int | None  # how many seeds a score is the mean of, or the column that says so
 
 
-def read_runs(data: pd.DataFrame | str | Path, columns: Columns) -> ReadTable:
+def read_runs(data: Data, columns: Columns) -> ReadTable:
     """Read a CSV or CSV.gz file, or take a DataFrame, and check its columns.
 
     Args:
@@ -64,43 +54,100 @@ def read_runs(data: pd.DataFrame | str | Path, columns: Columns) -> ReadTable:
         DataError: it cannot be read, or a column is missing or holds something other than numbers; one line.
         BatchlawError: an expression does not fit the columns.
     """
-    if not isinstance(data, pd.DataFrame | str | PathLike):
-        raise DataError(f"must be a DataFrame or the path of a file, not {type(data).__name__}", argument="data")
-    title, table = title_of(data), data if isinstance(data, pd.DataFrame) else _read_csv(Path(data))
+    opened = open_table(data, columns)
+    title, table = opened.title, opened.table
     if table.empty:
         raise DataError(f"{title} has no rows", argument="data")
-    known = known_columns(table, title, columns, None)
+    known = known_columns(table, title, columns, opened.larger)
     table = _with_expressions(table, title, known)
     wanted = known.named
     for argument, names in wanted.items():
         for name in names:
             _check_column(table, title, argument, name)
+    known, table, spreads = _with_spread(known, table)
     if columns.where is not None:
         table = table[columns.where.rows(_Typed(table, title), len(table))]
         if table.empty:
             raise DataError(f"no row of {title} is left", argument="where", got=columns.where.text)
     table, failed, notes = _without_unfinished(table, known)
+    table, more = _with_places(table, title, known)
+    failed = {name: rows[more.kept] for name, rows in failed.items()}
+    scores = {name: _numbers(table, title, name).copy() for name in known.score}  # a view of the table else
+    notes += [*opened.notes, *more.notes, *_reasons(table, known), *_name_diverged(scores, failed, table, title, known)]
+    rows, merged = one_row_a_run(table, known, scores)
+    table = table.iloc[rows].assign(**{name: values[rows] for name, values in scores.items()})
     for argument in ("seed", "by", "average"):
         for name in wanted[argument]:
             _check_filled(table, title, argument, name)
             table = table.assign(**{name: typed(table[name])})
-    numbers = {argument: _numbers(table, title, name) for argument in _POSITIVE for name in wanted[argument]}
-    for argument, values in numbers.items():
-        name = wanted[argument][0]
-        bad = ~(np.isfinite(values) & (values > 0))
-        if argument in _MAY_MISS:
-            bad &= ~np.isnan(values)
-        if bad.any():
-            raise DataError(f"column {name!r} of {title}: {_held(table, name, bad)}; must be above 0")
-    scores = {name: _numbers(table, title, name).copy() for name in known.score}  # a view of the table else
-    notes += _name_diverged(scores, failed, table, title, known)
-    table = table.assign(**{wanted[argument][0]: values for argument, values in numbers.items()}, **scores)
+    for argument in ("tokens_per_example", "error", "seeds"):
+        for name in known.named[argument]:
+            values = _numbers(table, title, name)
+            _check_positive(values, table, title, name, may_miss=argument != "tokens_per_example")
+            table = table.assign(**{name: values})
     if known.tokens_per_example is not None:
         tokens = known.tokens_per_example
         name = f"{known.batch_size} in tokens"
         table = table.assign(**{name: table[known.batch_size] * (table[tokens] if isinstance(tokens, str) else tokens)})
         known = replace(known, batch_size=name)
-    return ReadTable(title, table, known, tuple(notes), known.error, known.n_seeds)
+    return ReadTable(title, table, known, (*notes, *merged, *spreads), known.error, known.n_seeds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    kept: NDArray[np.bool_]
+    notes: list[str]
+
+
+def _with_places(table: pd.DataFrame, title: str, columns: KnownColumns) -> tuple[pd.DataFrame, _Kept]:
+    """The rows with a learning rate and a batch size, both as floats.
+
+    Raises:
+        DataError: one is not above 0, or no row has both.
+    """
+    numbers = {name: _numbers(table, title, name) for name in (columns.lr, columns.batch_size)}
+    kept, notes = np.ones(len(table), dtype=bool), []
+    for name, values in numbers.items():
+        _check_positive(values, table, title, name, may_miss=True)
+        if n := int((kept & np.isnan(values)).sum()):
+            notes.append(f"{n} row{'' if n == 1 else 's'} without {name} {'is' if n == 1 else 'are'} left out")
+        kept &= ~np.isnan(values)
+    if not kept.any():
+        raise DataError(f"no row of {title} has {columns.lr} and {columns.batch_size}", argument="data")
+    return table.assign(**numbers)[kept], _Kept(kept, notes)
+
+
+def _check_positive(values: Floats, table: pd.DataFrame, title: str, name: str, *, may_miss: bool) -> None:
+    bad = ~(np.isfinite(values) & (values > 0))
+    if may_miss:
+        bad &= ~np.isnan(values)
+    if bad.any():
+        raise DataError(f"column {name!r} of {title}: {_held(table, name, bad)}; must be above 0")
+
+
+def _reasons(table: pd.DataFrame, columns: KnownColumns) -> list[str]:
+    """What stands in place of scores that are missing."""
+    counts: Counter[str] = Counter()
+    for name in columns.score:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            told = by_distinct(table[name], lambda text: text if text.lower() in REASONS else "", "")
+            counts.update(text for text in told.tolist() if text)
+    if not counts:
+        return []
+    return ["in place of scores stand " + ", ".join(f"{text} ({n})" for text, n in counts.most_common()) + ": missing"]
+
+
+def _with_spread(columns: KnownColumns, table: pd.DataFrame) -> tuple[KnownColumns, pd.DataFrame, list[str]]:
+    """With what stands behind ± in the cells of the score as its standard error, in a column of its own."""
+    score, *others = columns.score
+    if columns.error is not None or others or pd.api.types.is_numeric_dtype(table[score]):
+        return columns, table, []
+    written = by_distinct(table[score], spread, np.nan).astype(float)
+    if not np.isfinite(written).any():
+        return columns, table, []
+    name = f"± of {score}"
+    note = "what stands behind ± is taken as the standard error of a mean"
+    return replace(columns, error=name), table.assign(**{name: written}), [note]
 
 
 def _with_expressions(table: pd.DataFrame, title: str, columns: KnownColumns) -> pd.DataFrame:
@@ -118,24 +165,6 @@ def _with_expressions(table: pd.DataFrame, title: str, columns: KnownColumns) ->
             raise BatchlawError("must be a number", argument=argument, got=name)
         table = table.assign(**{name: value})
     return table
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """The cells as text, so that their spelling tells what is missing; the index is the line of a row."""
-    try:
-        # The header is read as a row: pandas would rename columns that stand twice, and shift rows that are too long.
-        cells = pd.read_csv(
-            path, header=None, dtype=str, keep_default_na=False, skipinitialspace=True, skip_blank_lines=False
-        )
-    except OSError as error:
-        raise DataError(str(error.strerror or error), argument="data", got=str(path)) from None
-    except (ValueError, EOFError) as error:  # what pandas raises for text that is not a table
-        raise DataError(f"not a CSV file: {' '.join(str(error).split())}", argument="data", got=str(path)) from None
-    cells = cells.fillna("")  # what a short row lacks
-    cells.index += 1
-    cells.columns = pd.Index([str(name).strip() for name in cells.iloc[0]])
-    filled = cells != ""
-    return cells.iloc[1:][filled.iloc[1:].any(axis=1)]
 
 
 def _check_column(table: pd.DataFrame, title: str, argument: str, name: str) -> None:
@@ -218,14 +247,14 @@ def _without_unfinished(
             continue
         state = by_distinct(table[name], str.lower, "").astype(object)
         distinct = set(state) - {""}
-        if not distinct & _FINISHED or not distinct <= _FINISHED | _UNFINISHED | _FAILED:
+        if not distinct & FINISHED or not distinct <= FINISHED | UNFINISHED | FAILED:
             continue  # a column of something else
-        left_out = np.isin(state, [*_UNFINISHED])
+        left_out = np.isin(state, [*UNFINISHED])
         notes = []
         if left_out.any():
             which = ", ".join(sorted({str(value) for value in table[name][left_out]}))
             notes = [f"{_rows(int(left_out.sum()))} left out: {name} is {which}"]
-        return table[~left_out], {str(name): np.isin(state[~left_out], [*_FAILED])}, notes
+        return table[~left_out], {str(name): np.isin(state[~left_out], [*FAILED])}, notes
     return table, {}, []
 
 

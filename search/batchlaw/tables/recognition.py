@@ -185,7 +185,8 @@ class _Candidates:
         shown = [str(name) for name in self._table.columns]
         more = f" and {len(shown) - _MOST_NAMED} more" if len(shown) > _MOST_NAMED else ""
         what = f"{self._title} has no column that is called a {_NAMES[argument]}"
-        return DataError(f"{what}; it has {', '.join(shown[:_MOST_NAMED])}{more}", argument=argument)
+        hint = "; a number, such as 0.001, says that all runs had it" if argument == "lr" else ""
+        return DataError(f"{what}; it has {', '.join(shown[:_MOST_NAMED])}{more}{hint}", argument=argument)
 
     def _several(self, argument: str, found: Sequence[str]) -> DataError:
         what = f"{self._title} has several columns that may be the {_NAMES[argument]}"

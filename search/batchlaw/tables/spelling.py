@@ -1,4 +1,4 @@
-"""Cells of a table as numbers, truth values or text, by their spelling."""
+"""Cells of a table as numbers, truth values or text, by their spelling. The one place for spellings."""
 
 import re
 from collections.abc import Callable
@@ -10,29 +10,102 @@ from numpy.typing import NDArray
 
 # Spellings in a file, without blanks at the ends and in any case. A tool that writes NaN has computed it, so the run
 # diverged; a tool that writes nothing has no score, whatever the reason.
-MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "null", "none"})
+MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "–", "—", "n.a.", "...", "…", "?", "."})
+# What people write in the place of a score that they do not have.
+REASONS = frozenset({
+    "oom", "out of memory", "cuda oom", "pending", "tbd", "todo", "running", "queued", "skipped", "skip", "not run",
+    "failed", "fail", "crashed", "crash", "killed", "timeout", "timed out", "preempted", "cancelled", "canceled",
+    "error", "missing", "lost",
+})  # fmt: skip
+_DIVERGED = frozenset({"diverged", "diverges", "div", "div.", "diverge", "exploded", "explodes", "blew up", "overflow"})
 _NOT_FINITE = re.compile(
     r"[+-]?(?:nan(?:\(\w*\))?|inf(?:inity)?|∞|1\.#(?:inf|qnan|snan|ind)\d*)", re.IGNORECASE
 )  # 1.#INF and its like are what C programs print on Windows
+_MARKS = re.compile(r"[*_`~$↓↑↘↗✓✔†‡§★⭐¹²³]+|\[\^?\w{1,3}\]")  # emphasis, arrows and footnotes around a number
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[,\u00a0\u202f' ’]\d{3})+(?:\.\d+)?")
+_POWER = re.compile(
+    r"(?:(?P<times>[+-]?[\d.]+)\s*[x×·]\s*)?(?P<base>[\d.]+)\s*(?:\^|\*\*)\s*[({]?\s*(?P<power>[+-]?[\d.]+)\s*[)}]?"
+)
+_SUPERSCRIPT = re.compile(r"(?<=\d)([⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)$")
+_FROM_SUPERSCRIPT = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
+_FRACTION = re.compile(r"(?P<above>[\d.]+)\s*/\s*(?P<below>[\d.]+)")
+_SPREAD = re.compile(r"(?P<mean>.+?)\s*(?:±|\+/-|\+-|\\pm)\s*(?P<spread>[\d.]+(?:e[-+]?\d+)?)\s*%?", re.IGNORECASE)
+_BRACKETED = re.compile(r"(?P<mean>[^(]+?)\s*\(\s*(?:±|\+/-)?\s*(?P<spread>[\d.]+(?:e[-+]?\d+)?)\s*\)", re.IGNORECASE)
+# A number with a decimal comma, perhaps with points between thousands.
+_COMMA = re.compile(r"\s*[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:e[+-]?\d+)?\s*%?\s*", re.IGNORECASE)
+
+_PERHAPS_THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(?:,\d{3})+\s*")
+_POINT = re.compile(r"\s*[+-]?(?:\d*\.\d{1,2}|\d*\.\d{4,}|0\.\d+|\d{4,}\.\d+)(?:e[+-]?\d+)?\s*%?\s*", re.IGNORECASE)
 
 
 def by_distinct(column: "pd.Series[Any]", of: Callable[[str], Any], if_absent: Any) -> NDArray[Any]:
     """A function of the text of every cell, without blanks at its ends; it is called once for each distinct text."""
-    codes, distinct = pd.factorize(column.map(str, na_action="ignore"))
+    texts = column if column.dtype == "str" else column.map(str, na_action="ignore")
+    codes, distinct = pd.factorize(texts)
     found = [of(text.strip()) for text in distinct]
     return np.asarray(np.array([*found, if_absent])[codes])  # the code of an absent value is -1
 
 
 def number(text: str) -> float | None:
-    """The number in a cell: NaN if it is missing, infinite if it is spelled as not finite, None if it is no number."""
-    if text.lower() in MISSING:
-        return np.nan
-    if _NOT_FINITE.fullmatch(text):
-        return np.inf
+    """The number in a cell: NaN if it is missing, infinite if it is spelled as not finite, None if it is no number.
+
+    `2^-8`, `1/256`, `3·10⁻⁴`, `4,571`, `38.6%` (38.6), `3.703 ± 0.004` (3.703), `**4.01**` and `1e-3*` are numbers.
+    """
     try:
-        return float(text)
+        found = float(text)
     except ValueError:
-        return None
+        return _written(text)
+    return found if np.isfinite(found) else np.inf
+
+
+def _written(text: str) -> float | None:
+    """A number that Python does not read."""
+    bare = text.strip().lower()
+    if bare in MISSING or bare in REASONS:
+        return np.nan
+    if _NOT_FINITE.fullmatch(bare) or bare in _DIVERGED:
+        return np.inf
+    if spread := _SPREAD.fullmatch(bare) or _BRACKETED.fullmatch(bare):
+        return number(spread["mean"].strip())
+    bare = _SUPERSCRIPT.sub(lambda found: f"^{found[1].translate(_FROM_SUPERSCRIPT)}", bare)
+    power = _POWER.fullmatch(bare.strip("*_`~$ "))
+    try:
+        if power:
+            return float(float(power["times"] or 1) * float(power["base"]) ** float(power["power"]))
+        plain = _MARKS.sub("", bare).replace("\u2212", "-").strip()
+        if plain != bare:
+            return number(plain)
+        if fraction := _FRACTION.fullmatch(bare):
+            return float(fraction["above"]) / float(fraction["below"])
+        if _THOUSANDS.fullmatch(bare):
+            return float(re.sub(r"[^\d.+-]", "", bare))
+        if bare.endswith("%"):
+            return float(bare[:-1])
+    except (ValueError, ArithmeticError):
+        pass
+    return None
+
+
+def spread(text: str) -> float:
+    """What stands behind ± in a cell, NaN where nothing does."""
+    found = _SPREAD.fullmatch(bare := text.strip("*_` ")) or _BRACKETED.fullmatch(bare)
+    if found is None or number(found["mean"].strip()) is None:
+        return np.nan
+    return float(number(found["spread"]) or np.nan)
+
+
+def with_points(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells of text whose decimal commas are points.
+
+    A comma is taken for a decimal one if some number that has one could not have it between thousands, and no number of
+    the table has a decimal point.
+    """
+    distinct = {text for _, column in cells.items() for text in column.unique()}
+    numbers = {text for text in distinct if "," in text and _COMMA.fullmatch(text)}
+    if all(_PERHAPS_THOUSANDS.fullmatch(text) for text in numbers) or any(map(_POINT.fullmatch, distinct)):
+        return cells
+    pointed = {text: text.replace(".", "").replace(",", ".") for text in numbers}
+    return cells.map(lambda text: pointed.get(text, text))
 
 
 def typed(column: "pd.Series[Any]") -> NDArray[Any]:

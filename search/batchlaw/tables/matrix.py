@@ -1,0 +1,92 @@
+"""A matrix of scores, rates × batch sizes, as rows of runs."""
+
+import re
+
+import pandas as pd
+
+from batchlaw.tables import names
+from batchlaw.tables.formats.part import Part
+from batchlaw.tables.spelling import by_distinct, number
+
+_FEWEST = 2  # columns of scores
+_LEVEL = re.compile(r"(?P<name>[^\d=:]*?)\s*[=: ]?\s*(?P<value>[\d.(].*)")  # such as "lr=1e-3" or "B 64"
+_CORNER = re.compile(r"\s*(?:\\|/|×|\||vs\.?|,)\s*")
+
+
+def unfolded(part: Part, name: str) -> Part | None:
+    """A row for each cell of a matrix of scores; None if the table is none.
+
+    The columns whose names are numbers are the levels of one factor. The other is a column that is called a rate or a
+    batch size, or the first one; where nothing is called so, rates are below 1 and batch sizes are not.
+
+    Args:
+        part: the table.
+        name: of the file, which may tell the metric.
+    """
+    headers = [str(header) for header in part.table.columns]
+    levels = {header: found for header in headers if (found := _level(header)) is not None}
+    others = [header for header in headers if header not in levels]
+    if len(levels) < _FEWEST or len(set(headers)) < len(headers) or not others:
+        return None
+    factors = _factors(part, others, levels)
+    if factors is None:
+        return None
+    row, row_is_rate = factors
+    column = "batch_size" if row_is_rate else "lr"
+    renamed = row if names.rate_rank(row) or names.batch_rank(row) else "lr" if row_is_rate else "batch_size"
+    score = next((title for title in (part.heading, re.sub(r"\.\w+", "", name)) if names.metric_of(title)), "value")
+    table = part.table.rename(columns={row: renamed})
+    kept = [renamed if other == row else other for other in others]
+    table = table[kept + list(levels)].melt(id_vars=kept, var_name=column, value_name=score, ignore_index=False)
+    table[column] = table[column].map({header: repr(value) for header, (_, value) in levels.items()})
+    return Part(table, part.heading, part.larger)
+
+
+def _level(header: str) -> tuple[str, float] | None:
+    """The name, or nothing, and the number of a level."""
+    value = number(header)
+    if value is not None:
+        return ("", value) if 0 < value < float("inf") else None
+    found = _LEVEL.fullmatch(header.strip())
+    value = number(found["value"].strip()) if found else None
+    if found is None or value is None or not 0 < value < float("inf"):
+        return None
+    named = names.rate_rank(found["name"]) or names.batch_rank(found["name"])
+    return (found["name"], value) if named else None
+
+
+def _factors(part: Part, others: list[str], levels: dict[str, tuple[str, float]]) -> tuple[str, bool] | None:
+    """The column of the row factor, and whether that is the learning rate; None where that is not told."""
+    of_header = next((name for name, _ in levels.values() if name), "")
+    if of_header:
+        is_rate = names.rate_rank(of_header) is None
+        called = names.rate_rank if is_rate else names.batch_rank
+        return next((name for name in others if called(name)), others[0]), is_rate
+    for name in others:
+        if names.batch_rank(name):
+            return name, False
+        if names.rate_rank(name):
+            return name, True
+    corner = _CORNER.split(others[0])
+    if len(corner) == 2 and corner[0]:
+        if names.batch_rank(corner[0]) or names.rate_rank(corner[1]):
+            return others[0], False
+        if names.rate_rank(corner[0]) or names.batch_rank(corner[1]):
+            return others[0], True
+    rows = by_distinct(part.table[others[0]], number, None)
+    if any(value is None or not value > 0 for value in rows):
+        return None
+    across = [value for _, value in levels.values()]
+    if max(rows) < 1 <= min(across):
+        return others[0], True
+    if max(across) < 1 <= min(rows):
+        return others[0], False
+    return None
+
+
+def frame_as_part(table: pd.DataFrame) -> Part:
+    """A DataFrame whose index may be a factor, as `pivot` leaves it."""
+    if any(table.index.names):
+        table = table.reset_index()
+    table.columns = pd.Index([str(name) for name in table.columns])
+    return Part(table)
