@@ -11,21 +11,11 @@ from rich.table import Table
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, bounded, errors, output, write_page
 from batchlaw.cli.observing import show_observed
 from batchlaw.cli.tables import (
-    AlphaOption,
-    AverageOption,
-    BatchSizeOption,
-    DirectionOption,
-    DivergedAboveOption,
-    DivergedBelowOption,
-    DivergedWhereOption,
-    LrOption,
-    MissingOption,
-    ScoreOption,
-    SeedOption,
-    WhereOption,
+    StudyOrFileOption,
     check_none_of_a_file,
     is_file,
-    of_a_file,
+    of_files,
+    reads_runs,
     show_notes,
     show_read,
 )
@@ -46,30 +36,14 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: batchlaw cost studies/claim-batch-per-lr.toml")(cost)
 
 
+@reads_runs
 def claim(
-    data: Annotated[
-        str | None,
-        typer.Argument(metavar="STUDY_OR_FILE", help="A study in the database, or a CSV or CSV.gz file of runs."),
-    ] = None,
+    columns: dict[str, Any],
+    data: StudyOrFileOption = None,
     storage: StorageOption = DEFAULT_URL,
-    lr: LrOption = None,
-    batch_size: BatchSizeOption = None,
-    score: ScoreOption = None,
-    seed: SeedOption = None,
-    by: Annotated[
-        str | None, typer.Option("--by", metavar="COL,…", help="Judge each level by itself, and pool the slopes.")
-    ] = None,
-    average: AverageOption = None,
-    where: WhereOption = None,
-    missing: MissingOption = None,
-    diverged_above: DivergedAboveOption = None,
-    diverged_below: DivergedBelowOption = None,
-    diverged_where: DivergedWhereOption = None,
-    direction: DirectionOption = None,
     hypothesis: Annotated[
         str | None, typer.Option("--hypothesis", help="Such as H9, which is the default of a file.")
     ] = None,
-    alpha: AlphaOption = None,
     bootstrap_seed: Annotated[
         int, bounded("--bootstrap-seed", 0, 2**63 - 1, "Of the bootstraps, by which H5, H13 and H17 are judged.")
     ] = 0,
@@ -79,25 +53,19 @@ def claim(
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Judge a claim on a designed study, or on a file of runs made elsewhere."""
+    """Judge a claim on a designed study, or on runs made elsewhere."""
     from rich.progress import track
 
     from batchlaw.claims.table_claim import claim as judge
 
-    if list_ is (data is not None):
+    if list_ is bool(data):
         raise BatchlawError("claim: give one of STUDY_OR_FILE and --list")
-    if data is None:
+    if not data:
         _list()
         return
-    columns = {
-        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "average": average,
-        "where": where, "direction": direction, "missing": missing, "diverged_above": diverged_above,
-        "diverged_below": diverged_below, "diverged_where": diverged_where, "alpha": alpha,
-    }  # fmt: skip
     if is_file(data):
         found = judge(
-            data,
-            **of_a_file(**columns),
+            **of_files(data, storage, **columns),
             hypothesis=hypothesis or "H9",
             bootstrap_seed=bootstrap_seed,
             track=lambda groups: track(
@@ -105,8 +73,8 @@ def claim(
             ),
         )
     else:
-        check_none_of_a_file(data, **columns)
-        found = Study.open(data, storage).claim(hypothesis, bootstrap_seed=bootstrap_seed)
+        check_none_of_a_file(data[0], **columns)
+        found = Study.open(data[0], storage).claim(hypothesis, bootstrap_seed=bootstrap_seed)
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:

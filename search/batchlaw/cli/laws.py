@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -21,23 +21,12 @@ from batchlaw.cli.console import (
     write_figures,
 )  # fmt: skip
 from batchlaw.cli.tables import (
-    AlphaOption,
-    AverageOption,
-    BatchSizeOption,
     BootstrapSeedOption,
-    DirectionOption,
-    DivergedAboveOption,
-    DivergedBelowOption,
-    DivergedWhereOption,
-    LrOption,
-    MissingOption,
-    ScoreOption,
-    SeedOption,
     StudyOrFileArgument,
-    WhereOption,
     check_none_of_a_file,
     is_file,
-    of_a_file,
+    of_files,
+    reads_runs,
     show_notes,
     show_read,
 )
@@ -49,9 +38,6 @@ if TYPE_CHECKING:
     from batchlaw.laws import Law
     from batchlaw.laws.transfer import Transfer
 
-ByOption = Annotated[
-    str | None, typer.Option("--by", metavar="COL,…", help="Columns such as the optimizer; a law for each level.")
-]
 OptimizerOption = Annotated[
     str | None, typer.Option("--optimizer", help="Of the runs of a file, where --by names no column of it; sgd.")
 ]
@@ -63,23 +49,12 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: batchlaw transfer claim-batch-per-lr --reference 32")(transfer)
 
 
+@reads_runs
 def law(
+    columns: dict[str, Any],
     data: StudyOrFileArgument,
     storage: StorageOption = DEFAULT_URL,
-    lr: LrOption = None,
-    batch_size: BatchSizeOption = None,
-    score: ScoreOption = None,
-    seed: SeedOption = None,
-    by: ByOption = None,
-    average: AverageOption = None,
-    where: WhereOption = None,
-    missing: MissingOption = None,
-    diverged_above: DivergedAboveOption = None,
-    diverged_below: DivergedBelowOption = None,
-    diverged_where: DivergedWhereOption = None,
-    direction: DirectionOption = None,
     optimizer: OptimizerOption = None,
-    alpha: AlphaOption = None,
     bootstrap_seed: BootstrapSeedOption = 0,
     html: HtmlOption = None,
     json_: JsonOption = False,
@@ -87,17 +62,13 @@ def law(
     """How the best learning rate moves with the batch size, by optimizer: curve, exponent, critical batch size."""
     from batchlaw.laws.tables import law as law_of_table
 
-    columns = {
-        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "average": average,
-        "where": where, "direction": direction, "missing": missing, "diverged_above": diverged_above,
-        "diverged_below": diverged_below, "diverged_where": diverged_where, "optimizer": optimizer, "alpha": alpha,
-    }  # fmt: skip
+    columns |= {"optimizer": optimizer}
     question = ""
     if is_file(data):
-        found = law_of_table(data, **of_a_file(**columns), bootstrap_seed=bootstrap_seed)
+        found = law_of_table(**of_files(data, storage, **columns), bootstrap_seed=bootstrap_seed)
     else:
-        check_none_of_a_file(data, **columns)
-        study = Study.open(data, storage)
+        check_none_of_a_file(data[0], **columns)
+        study = Study.open(data[0], storage)
         question = study.spec.purpose
         found = study.law(bootstrap_seed=bootstrap_seed)
     if json_:
@@ -110,7 +81,7 @@ def law(
         show_read(found.read)
         show_notes(found.notes)
         if any(part.fitted for part in found.strata) and not is_file(data):
-            output.print(f"Another batch size:  batchlaw export {data} --for-batch-size B", soft_wrap=True)
+            output.print(f"Another batch size:  batchlaw export {data[0]} --for-batch-size B", soft_wrap=True)
     if html is not None:
         from batchlaw.figures.fitted import surface_figure
         from batchlaw.figures.laws import law_figure
@@ -119,23 +90,12 @@ def law(
         write_figures(html, found.title, question, "law", {"law": law_figure(found.strata)} | surfaces, found.notes)
 
 
+@reads_runs
 def transfer(
+    columns: dict[str, Any],
     data: StudyOrFileArgument,
     storage: StorageOption = DEFAULT_URL,
-    lr: LrOption = None,
-    batch_size: BatchSizeOption = None,
-    score: ScoreOption = None,
-    seed: SeedOption = None,
-    by: ByOption = None,
-    average: AverageOption = None,
-    where: WhereOption = None,
-    missing: MissingOption = None,
-    diverged_above: DivergedAboveOption = None,
-    diverged_below: DivergedBelowOption = None,
-    diverged_where: DivergedWhereOption = None,
-    direction: DirectionOption = None,
     optimizer: OptimizerOption = None,
-    alpha: AlphaOption = None,
     bootstrap_seed: BootstrapSeedOption = 0,
     reference: Annotated[
         int | None,
@@ -153,20 +113,16 @@ def transfer(
     """What each scaling rule costs where a tuned learning rate is moved to the other batch sizes."""
     from batchlaw.laws.tables import transfer as transfer_of_table
 
-    columns = {
-        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "by": by, "average": average,
-        "where": where, "direction": direction, "missing": missing, "diverged_above": diverged_above,
-        "diverged_below": diverged_below, "diverged_where": diverged_where, "optimizer": optimizer, "alpha": alpha,
-    }  # fmt: skip
+    columns |= {"optimizer": optimizer}
     question, metric = "", "score"
     if is_file(data):
         if train:
-            raise BatchlawError(f"--train: goes with a study, and {data} is a file")
-        options = of_a_file(**columns)
-        found = transfer_of_table(data, **options, bootstrap_seed=bootstrap_seed, reference_batch_size=reference)
+            raise BatchlawError(f"--train: goes with a study, and {data[0]} is a file")
+        options = of_files(data, storage, **columns)
+        found = transfer_of_table(**options, bootstrap_seed=bootstrap_seed, reference_batch_size=reference)
     else:
-        check_none_of_a_file(data, **columns)
-        study = Study.open(data, storage)
+        check_none_of_a_file(data[0], **columns)
+        study = Study.open(data[0], storage)
         question, metric = study.spec.purpose, study.spec.arm.metric
         found = _of_study(
             study, reference, bootstrap_seed, train=train, device=device, threads=threads, data_dir=data_dir

@@ -33,7 +33,8 @@ def unfolded(part: Part, name: str) -> Part | None:
         return None
     row, row_is_rate = factors
     column = "batch_size" if row_is_rate else "lr"
-    renamed = row if names.rate_rank(row) or names.batch_rank(row) else "lr" if row_is_rate else "batch_size"
+    called = names.rate_rank(row) if row_is_rate else names.batch_rank(row)
+    renamed = row if called else "lr" if row_is_rate else "batch_size"
     score = next((title for title in (part.heading, re.sub(r"\.\w+", "", name)) if names.metric_of(title)), "value")
     table = part.table.rename(columns={row: renamed})
     kept = [renamed if other == row else other for other in others]
@@ -62,17 +63,14 @@ def _factors(part: Part, others: list[str], levels: dict[str, tuple[str, float]]
         is_rate = names.rate_rank(of_header) is None
         called = names.rate_rank if is_rate else names.batch_rank
         return next((name for name in others if called(name)), others[0]), is_rate
+    corner = _CORNER.split(others[0])
+    if len(corner) == 2 and all(names.batch_rank(name) or names.rate_rank(name) for name in corner):
+        return others[0], names.rate_rank(corner[0]) is not None
     for name in others:
         if names.batch_rank(name):
             return name, False
         if names.rate_rank(name):
             return name, True
-    corner = _CORNER.split(others[0])
-    if len(corner) == 2 and corner[0]:
-        if names.batch_rank(corner[0]) or names.rate_rank(corner[1]):
-            return others[0], False
-        if names.rate_rank(corner[0]) or names.batch_rank(corner[1]):
-            return others[0], True
     rows = by_distinct(part.table[others[0]], number, None)
     if any(value is None or not value > 0 for value in rows):
         return None

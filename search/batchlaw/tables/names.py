@@ -11,6 +11,7 @@ from typing import Literal
 _GROUPS = frozenset({
     "config", "configs", "cfg", "param", "params", "parameter", "parameters", "hparam", "hparams", "hyperparams",
     "hyperparameters", "hp", "optimizer", "optim", "opt", "trainer", "training", "args", "user", "attrs", "solver",
+    "data", "datamodule", "dataloader", "loader", "model", "module",
 })  # fmt: skip
 # A column of a configuration, as MLflow, Ray Tune, W&B, Lightning, Optuna, scikit-learn and Syne Tune name it.
 _OF_INPUTS = re.compile(
@@ -66,7 +67,8 @@ _UNTOLD = frozenset({"value", "values", "objective", "result", "metric", "mean",
 _SEED = re.compile(r"^((\w+_)?(seed|seeds)|random_state|rng|replicate|replica|rep|repeat|repetition)$")
 # Columns of one metric for several seeds: their names differ by a number that follows such a word, or a separator.
 _NUMBERED = re.compile(
-    r"(?P<stem>.*?)(?P<mark>[\s._/-]*(?:seed|run|rep|repeat|replicate|trial|s|r)[\s._=#-]*|[\s._/-]+)\d+", re.IGNORECASE
+    r"(?P<stem>.*?)(?P<mark>(?:^|[\s._/-]+)(?:seed|run|rep|repeat|replicate|trial|s|r)[\s._=#-]*|[\s._/-]+)\d+",
+    re.IGNORECASE,
 )
 _ERROR = (("sem",), ("stderr",), ("std", "err"), ("std", "error"), ("standard", "error"), ("se",))
 
@@ -84,7 +86,7 @@ class Metric:
 def words_of(name: str) -> tuple[str, ...]:
     """The words of a name, in lower case, without what stands in brackets."""
     bare = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", name) if not name.startswith(("(", "[")) else name
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", bare)
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z0-9]{2})(?=[A-Z])", " ", bare)
     return tuple(word.lower() for word in re.findall(r"[^\W_]+", spaced))
 
 
@@ -200,7 +202,7 @@ def is_error(name: str) -> bool:
 
 def _stem(name: str) -> str | None:
     found = _NUMBERED.fullmatch(name)
-    if found is None or words_of(found["stem"])[-1:] in (("top",), ("hit",), ("hits",)):
+    if found is None or name.lower() in _LARGER or words_of(found["stem"])[-1:] in (("top",), ("hit",), ("hits",)):
         return None
     return found["stem"] or found["mark"]
 

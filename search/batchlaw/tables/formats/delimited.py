@@ -24,6 +24,8 @@ def read_delimited(content: bytes) -> list[Part]:
         separator, text, first = told[1], text[told.end() :], 2
     else:
         separator = _separator(text)
+    first += text[: len(text) - len(text.lstrip("\r\n"))].count("\n")  # pandas counts columns in the first line
+    text = text.lstrip("\r\n")
     cells = pd.read_csv(
         StringIO(text), header=None, dtype=str, keep_default_na=False, skipinitialspace=True, skip_blank_lines=False,
         sep=separator,

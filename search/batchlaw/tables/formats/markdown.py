@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 from batchlaw.tables import names
 from batchlaw.tables.formats.part import Part, part_of
 from batchlaw.tables.formats.text import decoded
@@ -76,9 +78,10 @@ def _of_bold(rows: list[list[str]]) -> tuple[bool, str] | None:
     largest, smallest, n = True, True, 0
     for row in rows:
         values = [number(_plain(cell)) for cell in row[1:]]
-        scores = [value for value, cell in zip(values, row[1:], strict=True) if value is not None and "," not in cell]
+        finite = [None if value is None or not np.isfinite(value) else value for value in values]
+        scores = [value for value, cell in zip(finite, row[1:], strict=True) if value is not None and "," not in cell]
         marked = [
-            value for value, cell in zip(values, row[1:], strict=True) if value is not None and _MARKED.match(cell)
+            value for value, cell in zip(finite, row[1:], strict=True) if value is not None and _MARKED.match(cell)
         ]
         if len(marked) != 1 or len(scores) < 2:
             continue
