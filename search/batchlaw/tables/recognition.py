@@ -150,25 +150,29 @@ class _Candidates:
         """
         free = [name for name in self._free if self._levels(name) or self._is_twice(name)]
         varied = [name for name in free if (self._levels(name) or 2) > 1]
-        of_seeds = names.seeds_of_one(varied)
-        single = {stem: several for stem, several in of_seeds.items() if names.metric_of(several[0])}
-        grouped = {name for several in single.values() for name in several}
-        found = sorted(
-            [(metric.rank, (name,)) for name in varied if name not in grouped and (metric := names.metric_of(name))]
-            + [(metric.rank, several) for several in single.values() if (metric := names.metric_of(several[0]))]
-        )
-        if not found:
-            found = [((0,), several) for stem, several in of_seeds.items() if names.is_seed_number(stem)]
-        if not found:
-            found = [((0,), (name,)) for name in varied if names.is_untold(name) and not names.is_seed(name)]
-        if not found and any(map(names.is_target, self._free)):
-            found = [((0,), (name,)) for name in varied if names.is_cost(name)]
+        found = self._ranked_scores(varied) or self._ranked_scores(free)
         if not found:
             raise self._none("score")
         best = [several for rank, several in found if rank == found[0][0]]
         if len(best) > 1:
             raise self._several("score", [several[0] for several in best])
         return best[0], tuple(several[0] for rank, several in found if several != best[0])[:_MOST_NAMED]
+
+    def _ranked_scores(self, free: list[str]) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
+        """Scores, best first: metrics, else seeds by number, else results of no kind, else what reached a target."""
+        of_seeds = names.seeds_of_one(free)
+        single = [several for several in of_seeds.values() if names.metric_of(several[0])]
+        grouped = {name for several in single for name in several}
+        alone = [(name,) for name in free if name not in grouped]
+        found = [(metric.rank, several) for several in [*alone, *single] if (metric := names.metric_of(several[0]))]
+        if found:
+            return sorted(found)
+        choices: tuple[list[tuple[str, ...]], ...] = (
+            [several for stem, several in of_seeds.items() if names.is_seed_number(stem)],
+            [(name,) for name in free if names.is_untold(name) and not names.is_seed(name)],
+            [(name,) for name in free if names.is_cost(name) and any(map(names.is_target, self._free))],
+        )
+        return [((0,), several) for several in next(filter(None, choices), [])]
 
     def seed(self, n_seeds: object) -> str | None:
         """The column that says that it is the seed; None where none does, or the only one is the same in all rows."""
