@@ -110,7 +110,7 @@ BAD = [
         ["'score'", "row 9", "'good'"],
     ),
     (lambda t: t.assign(lr=t["lr"].where(t.index != 3, 0.0)), {}, ["'lr'", "row 5", "above 0"]),
-    (lambda t: t.assign(batch=t["batch"].where(t.index != 3)), {}, ["'batch'", "row 5", "above 0"]),
+    (lambda t: t.assign(batch=t["batch"].where(t.index != 3, -2.0)), {}, ["'batch'", "row 5", "above 0"]),
     (lambda t: t[t["lr"] == t["lr"][0]], {}, ["'lr'", "too few levels, 1"]),
     (lambda t: t[t["batch"] < 8], {}, ["'batch'", "too few levels, 2"]),
     (lambda t: t[t["seed"] == 0], {}, ["one score a cell", "replicates"]),
