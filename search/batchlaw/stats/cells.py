@@ -126,27 +126,70 @@ class _Mixed:
         """
         n_cells, n_seeds = len(variance), int(self.seed.max()) + 1
         weight = 1 / variance[self.cell]
-        of_cell, toward = np.bincount(self.cell, weight), np.bincount(self.cell, weight * self.scores)
+        of_cell = np.bincount(self.cell, weight).astype(np.float64)
+        toward = np.bincount(self.cell, weight * self.scores)
         shared = weight * self.seeded[self.cell]
         both = np.zeros((n_cells, n_seeds))
         np.add.at(both, (self.cell, self.seed), shared)
-        of_seed = np.bincount(self.seed, shared, n_seeds)
+        of_seed = np.bincount(self.seed, shared, n_seeds).astype(np.float64)
         right = np.bincount(self.seed, shared * self.scores, n_seeds) - both.T @ (toward / of_cell)
-        core = np.diag(of_seed) - (both / of_cell[:, None]).T @ both
         likeliest = -np.inf
         for each in random:
-            matrix = core + np.eye(n_seeds) / each
-            effects = np.linalg.solve(matrix, right)
-            twice = float(right @ effects - np.linalg.slogdet(matrix)[1] - n_seeds * np.log(each))
+            seeds = _Seeds.of(of_cell, of_seed + 1 / each, both)
+            effects = seeds.solve(right)
+            twice = float(right @ effects - seeds.log_determinant - n_seeds * np.log(each))
             if twice > likeliest:
-                likeliest, chosen, found = twice, matrix, effects
-        of_effects = np.linalg.inv(chosen)
-        share = both / of_cell[:, None]
-        cross = -share @ of_effects
-        own = (1 / of_cell - (cross * share).sum(axis=1))[self.cell]
-        seeded = own + 2 * cross[self.cell, self.seed] + np.diag(of_effects)[self.seed]
-        explained = np.where(self.seeded[self.cell], seeded, own)
+                likeliest, chosen, found = twice, seeds, effects
+        own, cross, of_effects = chosen.variances()
+        seeded = own[self.cell] + 2 * cross[self.cell, self.seed] + of_effects[self.seed]
+        explained = np.where(self.seeded[self.cell], seeded, own[self.cell])
         return (toward - both @ found) / of_cell, found, np.maximum(1 - explained * weight, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seeds:
+    """The equations of the seeds, diag(of_seed) - bothᵀ diag(of_cell)⁻¹ both, of which thousands may be.
+
+    With fewer cells than seeds they are solved by the equations of the cells, by Woodbury's identity.
+    """
+
+    of_cell: Floats  # (n_cells,)
+    of_seed: Floats  # (n_seeds,)
+    both: Floats  # (n_cells, n_seeds)
+    core: Floats  # (k, k), where k is the smaller number
+
+    @classmethod
+    def of(cls, of_cell: Floats, of_seed: Floats, both: Floats) -> "_Seeds":
+        if len(of_cell) < len(of_seed):
+            return cls(of_cell, of_seed, both, np.diag(of_cell) - (both / of_seed) @ both.T)
+        return cls(of_cell, of_seed, both, np.diag(of_seed) - both.T @ (both / of_cell[:, None]))
+
+    @property
+    def _by_cells(self) -> bool:
+        return len(self.of_cell) < len(self.of_seed)
+
+    @property
+    def log_determinant(self) -> float:
+        found = float(np.linalg.slogdet(self.core)[1])
+        return found + float(np.log(self.of_seed).sum() - np.log(self.of_cell).sum()) if self._by_cells else found
+
+    def solve(self, right: Floats) -> Floats:
+        """The effects of seeds, (n_seeds,)."""
+        if not self._by_cells:
+            return np.asarray(np.linalg.solve(self.core, right))
+        alone = right / self.of_seed
+        return np.asarray(alone + self.both.T @ np.linalg.solve(self.core, self.both @ alone) / self.of_seed)
+
+    def variances(self) -> tuple[Floats, Floats, Floats]:
+        """Of the effects of cells, (n_cells,), their covariances with those of seeds, and of those, (n_seeds,)."""
+        inverse = np.linalg.inv(self.core)
+        if self._by_cells:
+            share = self.both / self.of_seed
+            cross = -inverse @ share
+            return np.diag(inverse), cross, 1 / self.of_seed - (cross * share).sum(axis=0)
+        share = self.both / self.of_cell[:, None]
+        cross = -share @ inverse
+        return 1 / self.of_cell - (cross * share).sum(axis=1), cross, np.diag(inverse)
 
 
 def _prior_freedom(free: Floats) -> float:

@@ -19,7 +19,7 @@ from batchlaw.tables.epochs import one_row_a_run
 from batchlaw.tables.exports import FAILED, FINISHED, STATE, UNFINISHED
 from batchlaw.tables.opening import Data, open_table
 from batchlaw.tables.recognition import known_columns
-from batchlaw.tables.spelling import MISSING, REASONS, by_distinct, number, spread, typed
+from batchlaw.tables.spelling import MISSING, REASONS, by_distinct, number, plain, spread, typed
 
 # Tools that store no infinity write the largest number of their type: MLflow 1.797e308, others float32's 3.4e38.
 _LARGEST = float(np.finfo(np.float32).max)
@@ -64,6 +64,7 @@ def read_runs(data: Data, columns: Columns) -> ReadTable:
     for argument, names in wanted.items():
         for name in names:
             _check_column(table, title, argument, name)
+    table = _with_plain_numbers(table, known)
     known, table, spreads = _with_spread(known, table)
     if columns.where is not None:
         table = table[columns.where.rows(_Typed(table, title), len(table))]
@@ -135,6 +136,12 @@ def _reasons(table: pd.DataFrame, columns: KnownColumns) -> list[str]:
     if not counts:
         return []
     return ["in place of scores stand " + ", ".join(f"{text} ({n})" for text, n in counts.most_common()) + ": missing"]
+
+
+def _with_plain_numbers(table: pd.DataFrame, columns: KnownColumns) -> pd.DataFrame:
+    """With the columns of scores, rates and batch sizes as floats that hold nothing but plain numbers."""
+    found = {name: plain(table[name]) for name in (columns.lr, columns.batch_size, *columns.score)}
+    return table.assign(**{name: values for name, values in found.items() if values is not None})
 
 
 def _with_spread(columns: KnownColumns, table: pd.DataFrame) -> tuple[KnownColumns, pd.DataFrame, list[str]]:

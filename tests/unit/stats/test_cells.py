@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from batchlaw.stats.cells import Cells, Runs, common_variance
+from batchlaw.stats.cells import Cells, Runs, _Seeds, common_variance
 from batchlaw.stats.levels import Level
 from batchlaw.stats.surface import Surface
 from statsmodels.robust.scale import Huber
@@ -193,3 +193,20 @@ def test_the_common_variance_is_hubers():
     assert common_variance(np.zeros(0), np.zeros(0)) == 0.0
     loud = np.concatenate([np.ones(85), np.full(15, 25.0)]) * values[:100] ** 2
     assert common_variance(loud, np.ones(100)) < 0.5 * loud.mean()
+
+
+@pytest.mark.parametrize(("n_cells", "n_seeds"), [(5, 9), (9, 5), (6, 6), (3, 200)])
+def test_effects_of_seeds_are_those_of_the_whole_equations_whichever_are_fewer(n_cells, n_seeds):
+    generator = np.random.default_rng(n_seeds)
+    both = generator.uniform(0.5, 1.5, (n_cells, n_seeds)) * (generator.uniform(size=(n_cells, n_seeds)) < 0.7)
+    of_cell, of_seed = both.sum(axis=1) + 0.1, both.sum(axis=0) + 0.3
+    whole = np.block([[np.diag(of_cell), both], [both.T, np.diag(of_seed)]])
+    inverse, right = np.linalg.inv(whole), generator.normal(size=n_seeds)
+    seeds = _Seeds.of(of_cell, of_seed, both)
+    np.testing.assert_allclose(seeds.solve(right), inverse[n_cells:, n_cells:] @ right, rtol=1e-9, atol=1e-12)
+    expected = np.linalg.slogdet(whole)[1] - np.log(of_cell).sum()
+    assert seeds.log_determinant == pytest.approx(expected)
+    own, cross, of_effects = seeds.variances()
+    np.testing.assert_allclose(own, np.diag(inverse)[:n_cells], rtol=1e-9)
+    np.testing.assert_allclose(cross, inverse[:n_cells, n_cells:], rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(of_effects, np.diag(inverse)[n_cells:], rtol=1e-9)
