@@ -11,7 +11,6 @@ from batchlaw.tables.spelling import by_distinct, number, typed
 
 Indices = NDArray[np.intp]
 
-_STEPS = ("epoch", "training_iteration", "iteration", "iter", "global_step", "_step", "step", "round")
 _RUNS = (
     "trial_id", "run_id", "runid", "run id", "experiment_id", "run_name", "run name", "name", "id", "trial", "run",
     "trial_name", "experiment", "logdir", "path", "job_id", "uid", "uuid",
@@ -83,7 +82,7 @@ def _step_of(table: pd.DataFrame, columns: KnownColumns) -> str | None:
         for name in table.columns
         if str(name) not in taken and not names.is_input(str(name))
     }
-    for step in _STEPS:
+    for step in names.STEPS:
         name = used.get(step)
         if name is None or isinstance(table[name], pd.DataFrame):
             continue

@@ -17,9 +17,17 @@ EXPORTS = {
 
 # What Optuna, W&B, MLflow and Ray Tune write in their column `state` or `status`.
 STATE = ("state", "status")
-FINISHED = frozenset({"complete", "completed", "finished", "success", "succeeded", "terminated", "done"})
+FINISHED = frozenset({"complete", "completed", "finished", "success", "succeeded", "terminated", "done", "ok"})
 UNFINISHED = frozenset({"pruned", "running", "waiting", "scheduled", "pending", "paused", "queued", "stopped"})
-FAILED = frozenset({"fail", "failed", "crashed", "killed", "error"})
+FAILED = frozenset({
+    "fail", "failed", "failure", "crashed", "crash", "killed", "error", "oom", "out_of_memory", "timeout", "preempted",
+    "cancelled", "canceled", "aborted",
+})  # fmt: skip
+DIVERGED = frozenset({"diverged", "nan", "exploded"})
+
+# Columns that say of a run whether it diverged, and what says yes there.
+HAS_DIVERGED = ("diverged", "is_diverged", "has_diverged", "did_diverge")
+YES = frozenset({"true", "yes", "1", "1.0"})
 
 
 def check_export(table: pd.DataFrame, tool: str, title: str) -> None:

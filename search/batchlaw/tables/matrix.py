@@ -2,13 +2,14 @@
 
 import re
 
-import pandas as pd
+import numpy as np
 
 from batchlaw.tables import names
 from batchlaw.tables.formats.part import Part
 from batchlaw.tables.spelling import by_distinct, number
 
 _FEWEST = 2  # columns of scores
+_MOST_NAMED = 3  # rows that a note names
 _LEVEL = re.compile(r"(?P<name>[^\d=:]*?)\s*[=: ]?\s*(?P<value>[\d.(].*)")  # such as "lr=1e-3" or "B 64"
 _CORNER = re.compile(r"\s*(?:\\|/|×|\||vs\.?|,)\s*")
 
@@ -35,12 +36,23 @@ def unfolded(part: Part, name: str) -> Part | None:
     column = "batch_size" if row_is_rate else "lr"
     called = names.rate_rank(row) if row_is_rate else names.batch_rank(row)
     renamed = row if called else "lr" if row_is_rate else "batch_size"
-    score = next((title for title in (part.heading, re.sub(r"\.\w+", "", name)) if names.metric_of(title)), "value")
-    table = part.table.rename(columns={row: renamed})
+    titles = (row, part.heading, re.sub(r"\.\w+", "", name))
+    score = next((title for title in titles if names.metric_of(title)), "value")
+    down = by_distinct(part.table[row], _value, np.nan).astype(float)
+    table, notes = part.table.assign(**{row: down})[~np.isnan(down)].rename(columns={row: renamed}), part.notes
+    if n := int(np.isnan(down).sum()):
+        shown = ", ".join(repr(text) for text in part.table[row][np.isnan(down)][:_MOST_NAMED])
+        which = "row begins with no level and is" if n == 1 else "rows begin with no level and are"
+        notes += (f"{n} {which} left out: {shown}",)
     kept = [renamed if other == row else other for other in others]
     table = table[kept + list(levels)].melt(id_vars=kept, var_name=column, value_name=score, ignore_index=False)
     table[column] = table[column].map({header: repr(value) for header, (_, value) in levels.items()})
-    return Part(table, part.heading, part.larger)
+    return Part(table, part.heading, part.larger, notes)
+
+
+def _value(text: str) -> float:
+    found = _level(text)
+    return np.nan if found is None else found[1]
 
 
 def _level(header: str) -> tuple[str, float] | None:
@@ -71,8 +83,9 @@ def _factors(part: Part, others: list[str], levels: dict[str, tuple[str, float]]
             return name, False
         if names.rate_rank(name):
             return name, True
-    rows = by_distinct(part.table[others[0]], number, None)
-    if any(value is None or not value > 0 for value in rows):
+    rows = by_distinct(part.table[others[0]], _value, np.nan).astype(float)
+    rows = rows[~np.isnan(rows)]
+    if 2 * len(rows) <= len(part.table):
         return None
     across = [value for _, value in levels.values()]
     if max(rows) < 1 <= min(across):
@@ -80,11 +93,3 @@ def _factors(part: Part, others: list[str], levels: dict[str, tuple[str, float]]
     if max(across) < 1 <= min(rows):
         return others[0], False
     return None
-
-
-def frame_as_part(table: pd.DataFrame) -> Part:
-    """A DataFrame whose index may be a factor, as `pivot` leaves it."""
-    if any(table.index.names):
-        table = table.reset_index()
-    table.columns = pd.Index([str(name) for name in table.columns])
-    return Part(table)

@@ -72,6 +72,8 @@ _NUMBERED = re.compile(
 )
 _ERROR = (("sem",), ("stderr",), ("std", "err"), ("std", "error"), ("standard", "error"), ("se",))
 
+STEPS = ("epoch", "training_iteration", "iteration", "iter", "global_step", "_step", "step", "round")
+
 Better = Literal["smaller", "larger"]
 
 
@@ -114,6 +116,14 @@ def rate_rank(name: str) -> tuple[int, ...] | None:
         else:
             return None
         return (int(_LOGGED.match(name) is not None), kind, int(not is_input(name)))
+    return None
+
+
+def base_of_log_rate(name: str) -> int | None:
+    """The base, 2 or else 10, where a name is that of the logarithm of a learning rate; None where it is none."""
+    words = words_of(name)
+    if words[:1] in (("log",), ("log2",), ("log10",)) and rate_rank("_".join(words[1:])) is not None:
+        return 2 if words[0] == "log2" else 10
     return None
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ from batchlaw.tables.exports import EXPORTS, check_export
 from batchlaw.tables.formats.part import Part
 from batchlaw.tables.formats.registry import ENDINGS, FORMATS, parts_of
 from batchlaw.tables.matrix import unfolded
+from batchlaw.tables.packed import unpacked
 from batchlaw.tables.stores import is_store, is_tensorboard, read_folder, read_store
 
 Data: TypeAlias = pd.DataFrame | str | Path | Sequence[str | Path]  # what a table may be given as
@@ -60,12 +61,12 @@ def open_table(data: Data, columns: Columns) -> Opened:
 
 def _of_frame(table: pd.DataFrame) -> Opened:
     title = "the table"
+    if any(table.index.names) and not {*table.index.names} & {*table.columns}:
+        table = table.reset_index()
     if all(isinstance(name, str) for name in table.columns):
-        return Opened(title, table, None)
-    named = table.reset_index() if any(table.index.names) else table
-    named = named.set_axis([str(name) for name in named.columns], axis="columns")
-    matrix = unfolded(Part(named), "")
-    return Opened(title, matrix.table if matrix else named, None)
+        return Opened(title, unpacked(table), None)
+    part = _understood(Part(table.set_axis([str(name) for name in table.columns], axis="columns")), "")
+    return Opened(title, part.table, None, part.notes)
 
 
 def _of_path(path: str | Path, columns: Columns) -> Opened:
@@ -123,7 +124,7 @@ def _chosen(parts: list[Part], columns: Columns, title: str) -> tuple[Part, tupl
     Raises:
         DataError: none fits, or several do.
     """
-    read = {number: unfolded(part, title) or part for number, part in enumerate(parts, start=1)}
+    read = {number: _understood(part, title) for number, part in enumerate(parts, start=1)}
     wanted = columns.tables
     if wanted:
         unknown = [number for number in wanted if number not in read]
@@ -133,10 +134,9 @@ def _chosen(parts: list[Part], columns: Columns, title: str) -> tuple[Part, tupl
         wanted = (1,)
     else:
         wanted = tuple(number for number, part in read.items() if _fits(part.table, columns))
-        named = [f"{number}{f' ({read[number].heading})' if read[number].heading else ''}" for number in wanted or read]
-        listed = ", ".join(named[:_MOST_LISTED]) + (
-            f" and {len(named) - _MOST_LISTED} more" if named[_MOST_LISTED:] else ""
-        )
+        named = [_called(number, read[number]) for number in wanted or read]
+        more = f" and {len(named) - _MOST_LISTED} more" if named[_MOST_LISTED:] else ""
+        listed = ", ".join(named[:_MOST_LISTED]) + more
         if not wanted:
             raise DataError(
                 f"no table of {title} has a learning rate, a batch size and a score; there are {listed}",
@@ -150,10 +150,9 @@ def _chosen(parts: list[Part], columns: Columns, title: str) -> tuple[Part, tupl
     chosen = [read[number] for number in wanted]
     notes = []
     if len(parts) > 1:
-        which = " and ".join(
-            f"{number}{f' ({read[number].heading})' if read[number].heading else ''}" for number in wanted
-        )
+        which = " and ".join(_called(number, read[number]) for number in wanted)
         notes.append(f"of {len(parts)} tables of {title} this is read: {which}")
+    notes += [note for part in chosen for note in part.notes]
     if len(chosen) == 1:
         return chosen[0], tuple(notes)
     together = pd.concat(
@@ -161,6 +160,12 @@ def _chosen(parts: list[Part], columns: Columns, title: str) -> tuple[Part, tupl
     )
     larger = next((part.larger for part in chosen if part.larger), None)
     return Part(together.fillna(""), "", larger), tuple(notes)
+
+
+def _understood(part: Part, title: str) -> Part:
+    """With a column for each value, and a row for each run."""
+    part = replace(part, table=unpacked(part.table))
+    return unfolded(part, title) or part
 
 
 def _called(number: int, part: Part) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -16,10 +16,10 @@ from batchlaw.expressions import Expression
 from batchlaw.stats.surface import Floats
 from batchlaw.tables.columns import Columns, KnownColumns
 from batchlaw.tables.epochs import one_row_a_run
-from batchlaw.tables.exports import FAILED, FINISHED, STATE, UNFINISHED
+from batchlaw.tables.exports import DIVERGED, FAILED, FINISHED, HAS_DIVERGED, STATE, UNFINISHED, YES
 from batchlaw.tables.opening import Data, open_table
 from batchlaw.tables.recognition import known_columns
-from batchlaw.tables.spelling import MISSING, REASONS, by_distinct, number, plain, spread, typed
+from batchlaw.tables.spelling import MISSING, REASONS, amount, by_distinct, number, plain, spread, typed
 
 # Tools that store no infinity write the largest number of their type: MLflow 1.797e308, others float32's 3.4e38.
 _LARGEST = float(np.finfo(np.float32).max)
@@ -106,8 +106,11 @@ def _with_places(table: pd.DataFrame, title: str, columns: KnownColumns) -> tupl
     Raises:
         DataError: one is not above 0, or no row has both.
     """
-    numbers = {name: _numbers(table, title, name) for name in (columns.lr, columns.batch_size)}
-    kept, notes = np.ones(len(table), dtype=bool), []
+    raw = {columns.lr: _read(table[columns.lr]), columns.batch_size: _read(table[columns.batch_size], amount)}
+    numbers, kept, notes = {}, np.ones(len(table), dtype=bool), []
+    for name, other in ((columns.lr, columns.batch_size), (columns.batch_size, columns.lr)):
+        is_summary = _no_number(raw[name]) & (raw[other] != raw[other])  # such as a row of means
+        numbers[name] = _checked(np.where(is_summary, np.nan, raw[name]), table, title, name)
     for name, values in numbers.items():
         _check_positive(values, table, title, name, may_miss=True)
         if n := int((kept & np.isnan(values)).sum()):
@@ -123,7 +126,8 @@ def _check_positive(values: Floats, table: pd.DataFrame, title: str, name: str, 
     if may_miss:
         bad &= ~np.isnan(values)
     if bad.any():
-        raise DataError(f"column {name!r} of {title}: {_held(table, name, bad)}; must be above 0")
+        hint = f"; '10 ** {name}', if that is its logarithm" if (values[~np.isnan(values)] < 0).all() else ""
+        raise DataError(f"column {name!r} of {title}: {_held(table, name, bad)}; must be above 0{hint}")
 
 
 def _reasons(table: pd.DataFrame, columns: KnownColumns) -> list[str]:
@@ -209,14 +213,25 @@ def _numbers(table: pd.DataFrame, title: str, name: str) -> Floats:
     Raises:
         DataError: a cell is something else than a number.
     """
-    column = table[name]
+    return _checked(_read(table[name]), table, title, name)
+
+
+def _read(column: "pd.Series[Any]", of: Callable[[str], float | None] = number) -> NDArray[Any]:
+    """Floats, or objects where a cell that is no number is None."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
         return np.asarray(column.to_numpy(float, na_value=np.nan))
-    found = by_distinct(column, number, np.nan)
-    wrong = found == None  # noqa: E711  # elementwise
+    return by_distinct(column, of, np.nan)
+
+
+def _no_number(values: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray(values == None, dtype=bool)  # noqa: E711  # elementwise
+
+
+def _checked(values: NDArray[Any], table: pd.DataFrame, title: str, name: str) -> Floats:
+    wrong = _no_number(values)
     if wrong.any():
         raise DataError(f"column {name!r} of {title}: {_held(table, name, wrong)}, not a number")
-    return found.astype(float)
+    return values.astype(float)
 
 
 class _Typed(Mapping[str, NDArray[Any]]):
@@ -254,7 +269,7 @@ def _without_unfinished(
             continue
         state = by_distinct(table[name], str.lower, "").astype(object)
         distinct = set(state) - {""}
-        if not distinct & FINISHED or not distinct <= FINISHED | UNFINISHED | FAILED:
+        if not distinct & FINISHED or not distinct <= FINISHED | UNFINISHED | FAILED | DIVERGED:
             continue  # a column of something else
         left_out = np.isin(state, [*UNFINISHED])
         notes = []
@@ -298,7 +313,24 @@ def _name_diverged(
                 "last report before that is no score"
             )
     if columns.diverged_where is not None:
-        chosen = columns.diverged_where.rows(_Typed(table, title), len(table))
+        told = {"": columns.diverged_where.rows(_Typed(table, title), len(table))}
+    else:
+        told = _told_diverged(table)
+    for name, chosen in told.items():
         for values in scores.values():
             values[chosen] = np.inf
+        if name and chosen.any():
+            which = ", ".join(sorted({str(value) for value in table[name][chosen]}))
+            notes.append(f"{int(chosen.sum())} of {len(table)} rows count as diverged: {name} is {which}")
     return notes
+
+
+def _told_diverged(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """The rows of which a column of states, or one that is called so, says that the run diverged, by its name."""
+    found = {}
+    for name in table.columns:
+        says = DIVERGED if str(name).lower() in STATE else YES if str(name).lower() in HAS_DIVERGED else ()
+        if says and not isinstance(table[name], pd.DataFrame):
+            texts = by_distinct(table[name], str.lower, "").astype(object)
+            found[str(name)] = np.isin(texts, [*says])
+    return found

@@ -8,7 +8,7 @@ import pandas as pd
 from batchlaw.errors import BatchlawError, DataError
 from batchlaw.tables import names
 from batchlaw.tables.columns import Columns, KnownColumns
-from batchlaw.tables.spelling import number
+from batchlaw.tables.spelling import amount, number
 
 _MOST_NAMED = 8  # columns that a question lists
 _MOST_LOOKED_AT = 1000  # distinct cells of a column
@@ -104,41 +104,41 @@ class _Candidates:
 
     def __init__(self, table: pd.DataFrame, title: str, taken: set[str]) -> None:
         self._table, self._title, self._taken = table, title, taken
-        self._distinct: dict[str, int | None] = {}
+        self._distinct: dict[tuple[str, object], int | None] = {}
 
     @property
     def _free(self) -> list[str]:
         return [str(name) for name in dict.fromkeys(self._table.columns) if name not in self._taken]
 
-    def _levels(self, name: str) -> int | None:
+    def _levels(self, name: str, of: Callable[[str], float | None] = number) -> int | None:
         """How many numbers are among the first thousand distinct cells of a column.
 
         None where it stands twice, or most of them are something else.
         """
-        if name not in self._distinct:
+        if (name, of) not in self._distinct:
             column, found = self._table[name], None
             if isinstance(column, pd.Series):
                 known = column.drop_duplicates().head(_MOST_LOOKED_AT)
-                values = [number(str(cell).strip()) for cell in known if not pd.isna(cell)]
+                values = [of(str(cell).strip()) for cell in known if not pd.isna(cell)]
                 read = {value for value in values if value is not None and value == value}
                 found = len(read) if len(read) > len([value for value in values if value is None]) else None
-            self._distinct[name] = found
-        return self._distinct[name]
+            self._distinct[name, of] = found
+        return self._distinct[name, of]
 
     def ranked(self, argument: str, rank: Callable[[str], tuple[int, ...] | None]) -> str:
-        """The column that fits best by its name; one that varies is preferred to one that does not.
+        """The column that fits best by its name; one that varies is preferred to one that does not, and that to text.
 
         Raises:
             DataError: none does, or two do equally.
         """
         found = sorted(
-            ((self._levels(name) or 0) < 2, how, name)
+            (0 if levels > 1 else 1 if levels or self._is_twice(name) else 2, how, name)
             for name in self._free
-            if (how := rank(name)) is not None and (self._levels(name) or self._is_twice(name))
+            if (how := rank(name)) is not None and (levels := self._levels(name, amount) or 0) is not None
         )
         if not found:
             raise self._none(argument)
-        best = [name for constant, how, name in found if (constant, how) == found[0][:2]]
+        best = [name for kind, how, name in found if (kind, how) == found[0][:2]]
         if len(best) > 1:
             raise self._several(argument, best)
         return best[0]
@@ -180,9 +180,12 @@ class _Candidates:
 
     def seed(self, n_seeds: object) -> str | None:
         """The column that says that it is the seed; None where none does, or the only one is the same in all rows."""
-        found = [name for name in self._free if names.is_seed(name) and self._table[name].nunique() > 1]
+        found = [name for name in self._free if names.is_seed(name) and self._varies(name)]
         found.sort(key=lambda name: len(names.words_of(name)))
         return found[0] if found and n_seeds is None else None
+
+    def _varies(self, name: str) -> bool:
+        return self._is_twice(name) or self._table[name].nunique() > 1
 
     def error(self) -> str | None:
         """The only column that says that it is a standard error."""
@@ -193,7 +196,12 @@ class _Candidates:
         shown = [str(name) for name in self._table.columns]
         more = f" and {len(shown) - _MOST_NAMED} more" if len(shown) > _MOST_NAMED else ""
         what = f"{self._title} has no column that is called a {_NAMES[argument]}"
-        hint = "; a number, such as 0.001, says that all runs had it" if argument == "lr" else ""
+        hint = ""
+        if argument == "lr":
+            hint = "; a number, such as 0.001, says that all runs had it"
+            for name in shown:
+                if base := names.base_of_log_rate(name):
+                    hint = f"; '{base} ** {name}', if that is its logarithm"
         return DataError(f"{what}; it has {', '.join(shown[:_MOST_NAMED])}{more}{hint}", argument=argument)
 
     def _several(self, argument: str, found: Sequence[str]) -> DataError:

@@ -21,6 +21,12 @@ _DIVERGED = frozenset({"diverged", "diverges", "div", "div.", "diverge", "explod
 _NOT_FINITE = re.compile(
     r"[+-]?(?:nan(?:\(\w*\))?|inf(?:inity)?|∞|1\.#(?:inf|qnan|snan|ind)\d*)", re.IGNORECASE
 )  # 1.#INF and its like are what C programs print on Windows
+_QUOTED = re.compile(r"=?\"(?P<text>[^\"]*)\"|'(?P<bare>[^']+)")  # text to Excel: ="0.1" or '0.1
+_LETTERS = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
+_AMOUNT = re.compile(
+    r"(?P<number>[\d.,' ]*\d)\s*(?P<letter>[kmgb]?)\s*(tokens?|toks?|examples?|samples?|sequences?|seqs?|images?)?",
+    re.IGNORECASE,
+)
 _MARKS = re.compile(r"[*_`~$↓↑↘↗✓✔†‡§★⭐¹²³]+|\[\^?\w{1,3}\]")  # emphasis, arrows and footnotes around a number
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[,\u00a0\u202f' ’]\d{3})+(?:\.\d+)?")
 _POWER = re.compile(
@@ -75,6 +81,8 @@ def number(text: str) -> float | None:
 def _written(text: str) -> float | None:
     """A number that Python does not read."""
     bare = text.strip().lower()
+    if quoted := _QUOTED.fullmatch(bare):
+        return number(quoted["text"] if quoted["bare"] is None else quoted["bare"])
     if bare in MISSING or bare in REASONS:
         return np.nan
     if _NOT_FINITE.fullmatch(bare) or bare in _DIVERGED:
@@ -98,6 +106,16 @@ def _written(text: str) -> float | None:
     except (ValueError, ArithmeticError):
         pass
     return None
+
+
+def amount(text: str) -> float | None:
+    """As `number`, of batch sizes: also `32k` (32,000), `0.5M tokens` and `bs=64`."""
+    value = number(text)
+    if value is not None:
+        return value
+    found = _AMOUNT.fullmatch(re.sub(r"^[a-z_ ]+[=: ]?(?=\d)", "", text.strip(), flags=re.IGNORECASE))
+    value = number(found["number"]) if found else None
+    return None if found is None or value is None else value * _LETTERS.get(found["letter"].lower(), 1.0)
 
 
 def spread(text: str) -> float:

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from batchlaw.claims.claim import claim
+from batchlaw.claims.table_claim import claim
 from batchlaw.errors import BatchlawError, DataError
 from batchlaw.tables.columns import Columns
 from batchlaw.tables.grid import shown_cells

@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+
+from batchlaw.tables.spelling import number
+
+_LOOKED_AT = 50  # rows among which the header is
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,18 +19,20 @@ class Part:
         table: its cells with named columns; the index is the line or number of a row.
         heading: what stands over it.
         larger: whether larger scores are better and where that is said; None where nothing beside the table tells.
+        notes: what was left out.
     """
 
     table: pd.DataFrame
     heading: str = ""
     larger: tuple[bool, str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def part_of(rows: Sequence[Sequence[str]], first: int, heading: str = "") -> Part:
-    """A part from rows of text. Leading rows with one filled cell are a title; empty rows are passed over.
+    """A part from rows of text, as `headed`.
 
     Args:
-        rows: of cells; the first with several filled ones is the header.
+        rows: of cells.
         first: the number of the first row.
         heading: what stands over the table.
     """
@@ -36,20 +43,48 @@ def part_of(rows: Sequence[Sequence[str]], first: int, heading: str = "") -> Par
 
 
 def headed(cells: pd.DataFrame, heading: str = "") -> Part:
-    """A part from cells of text whose header is a row, as `part_of`."""
-    filled = (cells != "").to_numpy()
-    rows, counts = filled.any(axis=1), filled.sum(axis=1)
-    start = 0
-    if cells.shape[1] > 2:
-        while start < len(cells) - 1 and counts[start] < 2:
-            heading = " ".join(filter(None, [heading, *cells.iloc[start][filled[start]]]))
-            start += 1
+    """A part from cells of text, of which one row is the header.
+
+    The header is the first row that has more than half as many cells filled as rows have in the middle. What stands
+    before it is a title. Rows whose first cell begins with # are comments; the last of them may be the header. Empty
+    rows, and those that repeat the header, are passed over.
+
+    Args:
+        cells: text; NaN where a row is shorter than others.
+        heading: what stands over the table.
+    """
     if len(cells) == 0:
         return Part(cells, heading)
-    header, body = cells.iloc[start], cells.iloc[start + 1 :][rows[start + 1 :]]
-    kept = [
-        column for column in range(cells.shape[1]) if header.iloc[column].strip() or (body.iloc[:, column] != "").any()
-    ]
+    absent, cells = cells.isna(), cells.fillna("")
+    filled = (cells != "").to_numpy()
+    counts, comment = filled.sum(axis=1), np.array(cells.iloc[:, 0].str.startswith("#"), dtype=bool)
+    if comment.mean() > 0.5:  # numbers of runs
+        comment[:] = False
+    told = counts[:_LOOKED_AT][(counts[:_LOOKED_AT] > 1) & ~comment[:_LOOKED_AT]]
+    enough = (counts > (np.median(told) / 2 if len(told) else 0)) & ~comment
+    start = int(enough[:_LOOKED_AT].argmax())
+    if start and comment[start - 1] and counts[start - 1] == counts[start] and _is_data(cells.iloc[start]):
+        start -= 1
+    title = [text for row in range(start) if not comment[row] for text in cells.iloc[row][filled[row]]]
+    header = [text.strip() for text in cells.iloc[start]]
+    if comment[start]:
+        header[0] = header[0].lstrip("# ")
+    if absent.iloc[start, -1] and len(cells) > start + 1 and not absent.iloc[start + 1 :, -1].any():
+        header = ["", *header[:-1]]  # a column of numbers or names of the rows has no name, as R writes it
+    body = cells.iloc[start + 1 :][(counts > 0)[start + 1 :] & ~comment[start + 1 :]]
+    again = np.array(body.iloc[:, 0] == cells.iloc[start, 0], dtype=bool)
+    if again.any():
+        again[again] = (body[again] == cells.iloc[start]).all(axis=1)
+        body = body[~again]
+    kept = [column for column, name in enumerate(header) if name or (body.iloc[:, column] != "").any()]
     body = body.iloc[:, kept]
-    body.columns = pd.Index([header.iloc[column].strip() for column in kept])
-    return Part(body, heading)
+    body.columns = pd.Index([header[column] for column in kept])
+    n = int(again.sum())
+    notes = (f"{n} row{' repeats' if n == 1 else 's repeat'} the header and {'is' if n == 1 else 'are'} left out",)
+    return Part(body, " ".join(filter(None, [heading, *title])), notes=notes if n else ())
+
+
+def _is_data(row: "pd.Series[str]") -> bool:
+    """Whether most cells are numbers."""
+    values = [number(text) for text in row if text.strip()]
+    return 2 * sum(value is not None for value in values) > len(values)

@@ -9,6 +9,7 @@ import pandas as pd
 from batchlaw.tables import names
 from batchlaw.tables.formats.part import Part
 from batchlaw.tables.formats.text import decoded
+from batchlaw.tables.names import STEPS
 
 
 def is_json(text: str) -> bool:
@@ -20,7 +21,8 @@ def read_records(content: bytes) -> list[Part]:
     """The records of a file, a row each.
 
     What a record holds in another is named with a dot: `config.lr`. A list of records in a record, such as its runs or
-    its epochs, is a row each; so is a list of numbers that is called a score, and `run` counts them.
+    its epochs, is a row each; so is a list of numbers that is called a score, which are those of seeds, or of epochs
+    if the record tells its seed.
 
     Raises:
         ValueError: it is no JSON, or holds no records.
@@ -33,7 +35,10 @@ def read_records(content: bytes) -> list[Part]:
         if len(lines) < 2 or error.lineno > 2:
             raise
         data = [json.loads(line) for line in lines]
-    rows = [{key: _cell(value) for key, value in row.items()} for record in _records(data) for row in _rows(record)]
+    records = enumerate(_records(data))
+    rows = [
+        {key: _cell(value) for key, value in row.items()} for place, record in records for row in _rows(record, place)
+    ]
     if not rows:
         raise ValueError("holds no records")
     table = pd.DataFrame(rows).fillna("")
@@ -69,41 +74,46 @@ def _records(data: Any) -> list[dict[str, Any]]:
     return [data]
 
 
-def _is_column(value: Any) -> bool:
-    return isinstance(value, list) and not any(isinstance(cell, dict | list) for cell in value)
-
-
 def names_columns(keys: list[str]) -> bool:
     """Whether the keys are names of columns: a rate and a batch size are among them."""
     return any(map(names.rate_rank, keys)) and any(map(names.batch_rank, keys))
 
 
-def _flat(record: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def flat(record: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Its values; what is inside of a record in it has a dot in its name."""
     for key, value in record.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{before}{key}.")
+            yield from flat(value, f"{before}{key}.")
         else:
             yield f"{before}{key}", value
 
 
-def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
-    flat = dict(_flat(record))
-    inside = {key: value for key, value in flat.items() if isinstance(value, list) and value}
+def _rows(record: dict[str, Any], place: int) -> list[dict[str, Any]]:
+    """A row for each run in a record, or for each epoch of its run; `run` counts the runs."""
+    values = dict(flat(record))
+    inside = {key: value for key, value in values.items() if isinstance(value, list) and value}
     of_records = {key: value for key, value in inside.items() if all(isinstance(item, dict) for item in value)}
-    shared = {key: value for key, value in flat.items() if key not in of_records}
+    shared = {key: value for key, value in values.items() if key not in of_records}
     if of_records:
-        runs = max(of_records.values(), key=len)
-        return [{"run": place, **shared, **row} for place, item in enumerate(runs) for row in _rows(item)]
+        items = max(of_records.values(), key=len)
+        epochs = any(key.lower() in STEPS for key in items[0])
+        return [
+            {"run": place if epochs else number, **shared, **row}
+            for number, item in enumerate(items)
+            for row in _rows(item, number)
+        ]
     series = {
         key: value for key, value in inside.items()
         if names.metric_of(key) and all(isinstance(x, int | float | str | None) for x in value)
     }  # fmt: skip
     if not series:
         return [shared]
-    n = max(map(len, series.values()))
+    n, epochs = max(map(len, series.values())), any(map(names.is_seed, shared))  # one seed has no list of seeds
     return [
-        shared | {"run": place} | {key: value[place] for key, value in series.items() if place < len(value)}
-        for place in range(n)
+        shared
+        | ({"run": place, "epoch": number} if epochs else {"run": number})
+        | {key: value[number] for key, value in series.items() if number < len(value)}
+        for number in range(n)
     ]
 
 

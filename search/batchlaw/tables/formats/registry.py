@@ -1,8 +1,10 @@
 """The formats that are read, and how a file's is told."""
 
 import bz2
+import csv
 import gzip
 import lzma
+import re
 import zlib
 from collections.abc import Callable
 from io import BytesIO
@@ -26,6 +28,9 @@ ENDINGS = (
     ".zip", ".bz2", ".xz",
 )  # fmt: skip
 _PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ\x00": lzma.decompress}
+_UNREADABLE = (
+    ValueError, EOFError, OSError, KeyError, csv.Error, zlib.error, lzma.LZMAError, BadZipFile, RecursionError,
+)  # fmt: skip
 _LOOKED_AT = 1 << 20  # bytes
 
 
@@ -45,7 +50,7 @@ def parts_of(content: bytes, wanted: str | None, got: str) -> list[Part]:
         content = _unpacked(content)
         name = wanted or _format_of(content, got)
         found = FORMATS[name](content)
-    except (ValueError, EOFError, OSError, KeyError, zlib.error, lzma.LZMAError, BadZipFile, RecursionError) as error:
+    except _UNREADABLE as error:
         label = _LABELS.get(name, "readable")
         raise DataError(f"not a {label} file: {' '.join(str(error).split())}", argument="data", got=got) from None
     if not found:
@@ -74,6 +79,8 @@ def _format_of(content: bytes, name: str) -> str:
     if content.startswith(b"\xd0\xcf\x11\xe0"):
         raise ValueError("an old Excel file (.xls); save it as .xlsx or CSV")
     text = decoded(content[:_LOOKED_AT])
+    if re.match(r"\s*<(!doctype|html|table|div)\b", text, re.IGNORECASE):
+        raise ValueError("a page of HTML; save its table as CSV or Excel")
     if name.lower().endswith((".csv", ".tsv", ".csv.gz")):
         return "csv"
     if is_json(text):

@@ -9,6 +9,8 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, TENSORS, EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from batchlaw.tables.formats.records import flat
+
 _SESSION = "_hparams_/session_start_info"
 _YAML = ("hparams.yaml", "hparams.yml", "config.yaml")
 
@@ -46,15 +48,8 @@ def _written(folder: Path) -> dict[str, Any]:
                 found = yaml.safe_load((folder / name).read_text())
             except (yaml.YAMLError, OSError, UnicodeDecodeError):
                 return {}
-            return dict(_flat(found)) if isinstance(found, dict) else {}
+            return dict(flat(found)) if isinstance(found, dict) else {}
     return {}
-
-
-def _flat(record: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in record.items():
-        found += _flat(value, f"{before}{key}.") if isinstance(value, dict) else [(f"{before}{key}", value)]
-    return found
 
 
 def _read(folder: Path, scalars: dict[int, dict[str, str]], last: dict[str, str]) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""Columns whose cells hold several values: dictionaries, as W&B's API gives them, or key=value, as Hydra's do."""
+
+import json
+import re
+from ast import literal_eval
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from batchlaw.tables.formats.records import flat
+
+_LOOKED_AT = 20  # cells that tell what a column holds
+_PAIR = r"\+{0,2}[\w./@-]+=[^\s,;=]*"
+_PAIRS = re.compile(rf"{_PAIR}(?:[\s,;]+{_PAIR})+")
+_NO_LITERAL = re.compile(r"(?<=[\s:,\[])-?(nan|inf)(?=[\s,}\]])")  # as Python prints them
+
+
+def unpacked(table: pd.DataFrame) -> pd.DataFrame:
+    """With a column for each value inside of such columns, such as `config.lr` or `lr`, in their place."""
+    for place in range(table.shape[1]):
+        column = table.iloc[:, place]
+        known = column[column.map(lambda cell: isinstance(cell, str) and cell.strip() != "")]
+        parse = _parser(known.head(_LOOKED_AT).tolist())
+        if parse is None:
+            continue
+        name = str(table.columns[place])
+        found = [parse(name, cell) if isinstance(cell, str) and cell.strip() else {} for cell in column]
+        values = pd.DataFrame([part or {} for part in found], index=table.index, dtype=object).fillna("")
+        if None in found or not len(values.columns):
+            continue
+        values.columns = pd.Index([f"{name}.{key}" if key in table.columns else key for key in values.columns])
+        others = table.drop(columns=table.columns[place])
+        return unpacked(pd.concat([others, values], axis="columns"))
+    return table
+
+
+def _parser(cells: list[str]) -> Callable[[str, str], dict[str, str] | None] | None:
+    if cells and all(cell.lstrip().startswith("{") and cell.rstrip().endswith("}") for cell in cells):
+        return _dictionary
+    if cells and all(_PAIRS.fullmatch(cell.strip()) for cell in cells):
+        return _pairs
+    return None
+
+
+def _dictionary(name: str, cell: str) -> dict[str, str] | None:
+    """What is in a dictionary, as JSON or Python writes it; None if it is none."""
+    found: Any
+    try:
+        found = json.loads(cell)
+    except (ValueError, RecursionError):
+        try:
+            found = literal_eval(_NO_LITERAL.sub(r"'\g<0>'", cell))
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            return None
+    if not isinstance(found, dict):
+        return None
+    return {f"{name}.{key}": "" if value is None else str(value) for key, value in flat(found)}
+
+
+def _pairs(_: str, cell: str) -> dict[str, str] | None:
+    pairs = [pair.partition("=") for pair in re.split(r"[\s,;]+", cell.strip())]
+    return {key.lstrip("+"): value for key, _, value in pairs}
