@@ -27,6 +27,7 @@ objective = "{name}:train"
 devices = {devices}
 micro_batch_size = 8
 train_size = 96
+{more}
 
 [space]
 batch_size = {batch_size}
@@ -48,12 +49,16 @@ reports = 10
 """
 
 
-def study_of(folder, name, *, devices=1, batch_size=16, base_lr=0.1, trials=1, pruner="none", optimizer="adamw"):
+def study_of(
+    folder, name, *, devices=1, batch_size=16, base_lr=0.1, trials=1, pruner="none", optimizer="adamw", more=""
+):
+    folder, name, *, devices=1, batch_size=16, base_lr=0.1, trials=1, pruner="none", optimizer="adamw", more=""
+):
     folder.mkdir(exist_ok=True)
     shutil.copy(TRAINERS / f"{name}.py", folder)
     file = folder / "line.toml"
     keys = {"devices": devices, "batch_size": batch_size, "base_lr": base_lr, "trials": trials, "pruner": pruner}
-    file.write_text(STUDY.format(name=name, optimizer=optimizer, **keys))
+    file.write_text(STUDY.format(name=name, optimizer=optimizer, more=more, **keys))
     return bl.Study.create(file, f"sqlite:///{folder / 'line.db'}")
 
 
@@ -109,6 +114,18 @@ def test_two_devices_train_as_one_does(name, tmp_path, monkeypatch):
         study.run(workers=0, progress=False)
         (curves[devices],) = reports_of(study)
     assert len(curves[1]) > 4 and curves[2] == pytest.approx(curves[1], rel=1e-4)
+
+
+def test_a_trial_may_span_nodes(tmp_path, home):
+    """Two agents of torchrun, as `srun` would start them, one on each node; here both are on this machine."""
+    folder = tmp_path / "study"
+    folder.mkdir()
+    shutil.copy(TRAINERS / "nodes.sh", folder)
+    launcher = 'launcher = ["sh", "nodes.sh", "{devices / 2}"]'
+    study = study_of(folder, "with_accelerate", devices=2, optimizer="sgd", more=launcher)
+    study.run(workers=0, progress=False)
+    assert study.trials()["outcome"].tolist() == ["complete"]
+    assert len(found(home, "losses.json")) == 24
 
 
 @pytest.mark.parametrize("ending", [bl.Pruned, bl.Interrupted])

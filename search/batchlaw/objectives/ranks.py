@@ -13,10 +13,7 @@ from batchlaw.objectives.trial import Trial
 from batchlaw.spec import StudySpec
 
 _TRIAL = "trial.json"  # in the folder of a trial
-_LAUNCH = (
-    "python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node={devices}",
-    "-m", "batchlaw.objectives.rank",
-)  # fmt: skip
+_LAUNCHER = ("python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node={devices}")
 
 
 class Ranks:
@@ -30,7 +27,8 @@ class Ranks:
             folder: of its file.
         """
         self._spec = spec
-        command = (*_LAUNCH, f"{{run_dir}}/{_TRIAL}", str(folder))
+        arguments = ("-m", "batchlaw.objectives.rank", f"{{run_dir}}/{_TRIAL}", str(folder).replace("{", "{{"))
+        command = (*(spec.launcher or _LAUNCHER), *arguments)
         self._program = Command(spec.model_copy(update={"command": command}), folder)
 
     def __call__(self, trial: Trial) -> Mapping[str, float]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from batchlaw.errors import ObjectiveError
+from batchlaw.objectives.devices import held
 from batchlaw.objectives.processes import MARK, Watchdog, end_all
 
 
@@ -32,7 +33,7 @@ class Starter:
         try:
             process = subprocess.Popen(
                 [program, *arguments[1:]], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, start_new_session=True, env={**environment, MARK: self._mark},
+                stderr=subprocess.PIPE, start_new_session=True, env={**environment, MARK: self._mark}, pass_fds=held,
             )  # fmt: skip
         except (OSError, ValueError) as error:  # a null byte
             what = error.strerror if isinstance(error, OSError) else error

@@ -136,6 +136,7 @@ class ProgramKeys(Frozen):
     keep_runs: bool = True  # False: the run_dir of a trial is deleted when it has ended, unless it failed
     devices: Positive = 1  # that share a batch; also of a function, which torchrun then starts on each of them
     micro_batch_size: Positive | None = None  # the most examples that a device computes at once, also in a function
+    launcher: tuple[Text, ...] | None = None  # of a function on several devices, in place of torchrun on this machine
     diverged: Divergence | None = None
     out_of_memory: OutOfMemory | None = None
     metrics: dict[str, Listener] = Field(default={})  # what is not listed here is read from JSON lines
@@ -144,7 +145,7 @@ class ProgramKeys(Frozen):
     score_command: Command | None = None  # runs after a training that has ended well
 
 
-_ALSO_OF_FUNCTIONS = ("devices", "micro_batch_size")
+_ALSO_OF_FUNCTIONS = ("devices", "micro_batch_size", "launcher")
 # Keys that studies stored before them do not have: they are written where they are given, so that fingerprints stay.
 DEFAULTS = {name: field.default for name, field in ProgramKeys.model_fields.items() if name != "command"}
 
@@ -174,6 +175,8 @@ def templates_of(spec: "StudySpec") -> Iterator[tuple[str, str, bool]]:
                 yield f"{key}.{position}.when", part.when, True
                 for place, text in enumerate(part.args):
                     yield f"{key}.{position}.args.{place}", text, False
+    for position, text in enumerate(spec.launcher or ()):
+        yield f"launcher.{position}", text, False
     for name, text in spec.environment.items():
         yield f"environment.{name}", text, False
     for name in spec.files:
@@ -197,13 +200,14 @@ def check_program(spec: "StudySpec") -> None:
     Raises:
         PydanticCustomError: one is wrong.
     """
+    if spec.launcher is not None and (spec.objective is None or spec.devices == 1):
+        raise refuse("goes with an objective and several devices", None, "launcher")
     if spec.command is None:
         for name, default in DEFAULTS.items():
             if getattr(spec, name) != default and not (name in _ALSO_OF_FUNCTIONS and spec.objective is not None):
                 raise refuse("goes with a command", None, name)
         if spec.task is not None and OWN in extremes(spec.space.optimizer):
             raise refuse("goes with an objective or a command, whose own optimizer it is", OWN, "space.optimizer")
-        return
     for field, text, is_condition in templates_of(spec):
         names = names_in(text, field, is_condition=is_condition)
         for name in names:

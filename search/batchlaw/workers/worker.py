@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from batchlaw import sampling
 from batchlaw.dashboard.refresh import refresh
 from batchlaw.errors import Interrupted, WorkFailed
 from batchlaw.objectives.builtin import cells_together
+from batchlaw.objectives.devices import Devices
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import slot_seeds
 from batchlaw.recipe.result import Outcome
@@ -63,19 +65,23 @@ class Worker:
             stored.storage.engine, stored.study_id,
             device=device_name(self.runtime.device), threads=self.runtime.threads.now,
         )  # fmt: skip
-        with Heartbeat(
-            stored, registration, self.runtime.interrupts, self.runtime.threads, embedded=self.embedded
-        ) as self._heartbeat:
+        with (
+            closing(Devices(stored.spec)) as devices,
+            Heartbeat(
+                stored, registration, self.runtime.interrupts, self.runtime.threads, embedded=self.embedded
+            ) as self._heartbeat,
+        ):
             while not self.runtime.interrupts.stop_requested:
                 if self.deadline is not None and time.monotonic() >= self.deadline:
                     break
-                lease = stored.slots.lease()
-                if lease is not None:
-                    self._run(lease)
-                elif with_retries(stored.slots.counts).held == 0:
+                with devices.taken() as has_devices:
+                    lease = stored.slots.lease() if has_devices else None
+                    if lease is not None:
+                        self._run(lease)
+                if lease is None and has_devices and with_retries(stored.slots.counts).held == 0:
                     reap(stored)  # a worker may have died between asking for a trial and noting it in its slot
                     break
-                else:
+                if lease is None:
                     time.sleep(_IDLE_SECONDS)  # a slot is free again if its worker dies or hands it back
                 self._draw_between_trials()
                 self.between()
