@@ -12,6 +12,7 @@ from tests.acceptance.conftest import environment
 from tests.waiting import DEADLINE
 
 NOTEBOOKS = Path(__file__).parent / "notebooks"
+SHOWN = Path(__file__).parents[2] / "studies" / "notebooks"
 OWN_TRAINING = """\
 import math
 import numpy as np
@@ -31,10 +32,13 @@ def executed(tmp_path, monkeypatch):
         for key in [key for key in environment(tmp_path) if key.startswith("BATCHLAW_")]:
             monkeypatch.delenv(key)
         monkeypatch.setenv("HOME", str(tmp_path))
-        cells = (NOTEBOOKS / f"{name}.py").read_text().split("# %%\n")[1:]
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
+        if (SHOWN / f"{name}.ipynb").exists():
+            notebook = nbformat.read(SHOWN / f"{name}.ipynb", as_version=4)
+        else:
+            cells = (NOTEBOOKS / f"{name}.py").read_text().split("# %%\n")[1:]
+            notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
         NotebookClient(notebook, timeout=round(DEADLINE), resources={"metadata": {"path": str(tmp_path)}}).execute()
-        return [cell["outputs"] for cell in notebook.cells]
+        return [cell["outputs"] for cell in notebook.cells if cell["cell_type"] == "code"]
 
     return run
 
@@ -94,3 +98,12 @@ def test_a_designed_study_of_a_module_gives_the_numbers_of_the_command(executed,
     batchlaw("run", file, "--storage", "sqlite:///again.db", "--workers", 2)
     there = json.loads(batchlaw("claim", "designed", "--storage", "sqlite:///again.db", "--json").stdout)
     assert there == here
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["transformers", "lightning"])
+def test_the_notebooks_of_trainers_run_as_they_are(executed, name):
+    *_, run, best, figure = executed(name)
+    assert "8 of 8 trials" in data_of(run)[-1]["text/plain"]
+    assert "<table" in data_of(best)[0]["text/html"]
+    assert data_of(figure)[0]["application/vnd.plotly.v1+json"]["data"]

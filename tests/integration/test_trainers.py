@@ -52,8 +52,6 @@ reports = 10
 def study_of(
     folder, name, *, devices=1, batch_size=16, base_lr=0.1, trials=1, pruner="none", optimizer="adamw", more=""
 ):
-    folder, name, *, devices=1, batch_size=16, base_lr=0.1, trials=1, pruner="none", optimizer="adamw", more=""
-):
     folder.mkdir(exist_ok=True)
     shutil.copy(TRAINERS / f"{name}.py", folder)
     file = folder / "line.toml"
