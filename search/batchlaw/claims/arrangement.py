@@ -11,7 +11,7 @@ from batchlaw.stats.surface import Floats
 
 Kind = Literal[
     "grid", "grid with holes", "one setting", "one learning rate", "one batch size", "one rate a batch size",
-    "one factor at a time", "trials", "no grid",
+    "one factor at a time", "trials", "own rates", "no grid",
 ]  # fmt: skip
 
 # From these no optimum can be seen to move.
@@ -19,9 +19,7 @@ NO_SURFACE: tuple[Kind, ...] = (
     "one setting", "one learning rate", "one batch size", "one rate a batch size", "one factor at a time",
 )  # fmt: skip
 _FULL = 0.6  # share of the cells of a grid that were run, as for a fitted surface
-_DRAWN = 0.8  # share of the runs with a learning rate of their own: nobody writes down so many (assumption)
-_FEWEST_DRAWN = 8
-_MOST_LISTED = 4
+_FEWEST_OF_A_LEVEL, _FEWEST_LEVELS = 4, 3  # levels of the other factor, and how many such levels, for optima
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +27,7 @@ class Arrangement:
     """The levels of runs that have a score, or diverged."""
 
     runs: Scattered
-    sampled: bool = False  # columns say that a sampler chose the runs
+    sampled: bool = False  # a sampler chose the runs
 
     @cached_property
     def rates(self) -> Floats:
@@ -59,7 +57,7 @@ class Arrangement:
             return "one setting"
         if n_rates == 1:
             return "one learning rate"
-        if self.sampled or (n_rates >= max(_FEWEST_DRAWN, _DRAWN * len(self.runs.lr)) and n_sizes < n_rates):
+        if self.sampled:
             return "trials"
         if n_sizes == 1:
             return "one batch size"
@@ -69,7 +67,17 @@ class Arrangement:
             return "grid"
         if self.center is not None:
             return "one factor at a time"
-        return "grid with holes" if n_cells >= _FULL * n_rates * n_sizes else "no grid"
+        if n_cells >= _FULL * n_rates * n_sizes:
+            return "grid with holes"
+        return "own rates" if n_cells == n_rates else "no grid"
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether enough levels of one factor were tried at several of the other, each with or without holes."""
+        counts = [np.unique(self.cells[:, axis], return_counts=True)[1] for axis in (0, 1)]
+        return self.kind in ("grid", "grid with holes") or any(
+            (count >= _FEWEST_OF_A_LEVEL).sum() >= _FEWEST_LEVELS for count in counts
+        )
 
     @cached_property
     def center(self) -> tuple[float, float] | None:
@@ -103,7 +111,7 @@ class Arrangement:
                 *self._moved(),
             ]
         if kind == "trials":
-            return [f"{n} trials of {over}, no grid; a sampler chose them, and what it left out is not known"]
+            return [f"{n} trials of {over}, no grid; a sampler chose them, and where it tried few little is known"]
         if kind == "one factor at a time":
             assert self.center is not None
             rate, size = self.center
@@ -113,6 +121,8 @@ class Arrangement:
             ]
         if kind == "grid":
             told = [f"{runs} of {over}, a full grid"]
+        elif kind == "own rates":
+            told = [f"{runs} of {over}, each batch size with rates of its own"]
         else:
             told = [f"{runs} of {over}, in {n_cells} of {n_rates * n_sizes} cells"]
         return told + self._two_levels()

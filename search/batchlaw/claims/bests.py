@@ -1,6 +1,6 @@
 """The best level tried of one factor at each level of the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -74,23 +74,36 @@ def bests_of(runs: Scattered, given: Factor, maximize: bool) -> list[Best]:
     return found
 
 
-def edges(bests: Sequence[Best]) -> list[str]:
-    """Which bests lie at an edge of what was tried, as a sentence."""
-    told = [best for best in bests if best.best is not None and best.edge != "only"]
+def edges(bests: Sequence[tuple[Mapping[str, Any], Best]]) -> list[str]:
+    """Which bests lie at an edge of what was tried, as a sentence.
+
+    Args:
+        bests: of one given factor, with the levels of other factors that were held fixed.
+    """
+    told = [best for _, best in bests if best.best is not None and best.n_tried > 1]
     open_ = [best for best in told if best.at_edge]
     if not told:
         return []
     given, tuned = ("batch size", "rate") if told[0].given == "batch_size" else ("learning rate", "batch size")
+    if len(told) == 1:
+        best = told[0]
+        at = f"the best {tuned} at {given} {best.value:.4g}"
+        if best.at_edge:
+            return [f"{at} is the {best.edge} of {best.n_tried} tried: a better one may lie beyond"]
+        return [f"{at} lies inside the {best.n_tried} tried"]
+    fixed = " and ".join(dict.fromkeys(name for levels, _ in bests for name in levels))
+    levels = f"{given}s, over all of {fixed}" if fixed else f"{given}s"
     if not open_:
-        return [f"the best {tuned} lies inside those tried at each of {len(told)} {given}s" if len(told) > 1 else
-                f"the best {tuned} lies inside those tried"]  # fmt: skip
+        return [f"the best {tuned} lies inside those tried at each of {len(told)} {levels}"]
     parts = []
     for edge in ("lowest", "highest"):
-        values = [f"{best.value:.4g}" for best in open_ if best.edge == edge]
+        values = dict.fromkeys(f"{best.value:.4g}" for best in open_ if best.edge == edge)
         if values:
-            parts.append(f"the {edge} tried at {given} {_listed(values)}")
-    at = f"at {len(open_)} of {len(told)} {given}s" if len(told) > 1 else "at its only level"
-    return [f"the best {tuned} lies at an edge {at} ({'; '.join(parts)}): a better one may lie beyond"]
+            parts.append(f"the {edge} tried at {given} {_listed(list(values))}")
+    return [
+        f"the best {tuned} lies at an edge at {len(open_)} of {len(told)} {levels} ({'; '.join(parts)}): a better one "
+        "may lie beyond"
+    ]
 
 
 def _listed(values: list[str]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from batchlaw.claims.replicates import is_label, is_setting
 from batchlaw.stats.scattered import Scattered
@@ -19,6 +20,7 @@ _DECADES = 2.0  # over which a factor with no effect asks whether it was applied
 _ROUGH = 1.4  # von Neumann's ratio: 2 of noise, near 0 of a smooth curve
 _FEWEST_OF_A_CURVE = 4  # levels
 _FEWEST_DIFFERENCES = 9
+_BY_CHANCE = 0.1  # p of levels that do not differ
 _OUTCOMES = frozenset({
     "time", "times", "sec", "secs", "second", "seconds", "min", "mins", "minutes", "hour", "hours", "duration", "speed",
     "throughput", "runtime", "memory", "mem", "converged", "diverged", "spike", "spikes", "flops", "mfu", "params",
@@ -34,19 +36,18 @@ def moving(table: pd.DataFrame, runs: Scattered, known: Sequence[str]) -> list[s
         known: columns that have a meaning already.
     """
     factors = {"learning rate": np.log2(runs.lr), "batch size": np.log2(runs.batch_size)}
-    told: dict[str, list[str]] = {name: [] for name in factors}
+    told: dict[str, list[str]] = {}
     for name in map(str, table.columns):
         if name in known or isinstance(table[name], pd.DataFrame) or is_outcome(name):
             continue
         values = typed(table[name])
-        for factor, levels in factors.items():
-            if _moves_with(values, levels):
-                told[factor].append(name)
+        moved = [factor for factor, levels in factors.items() if _moves_with(values, levels)]
+        if moved:
+            told.setdefault(" and the ".join(moved), []).append(name)
     sentences = [
-        f"{_listed(columns)} {'moves' if len(columns) == 1 else 'move'} with the {factor}: what looks like an effect "
-        f"of one may be that of the other"
-        for factor, columns in told.items()
-        if columns
+        f"{_listed(columns)} {'moves' if len(columns) == 1 else 'move'} with the {moved}: what looks like an effect of "
+        "one may be that of another"
+        for moved, columns in told.items()
     ]
     cells = np.unique(np.stack([*factors.values()], axis=1), axis=0)
     swept = len(cells) > max(_FEWEST, len(np.unique(cells[:, 1])))  # several rates at a batch size
@@ -112,18 +113,36 @@ def without_effect(runs: Scattered) -> list[str]:
 
 
 def _is_rough(factor: Floats, other: Floats, runs: Scattered) -> bool:
-    """Whether scores along a factor scatter like noise, by von Neumann's ratio over all levels of the other one."""
-    squares = differences = 0.0
-    n = 0
-    for level in np.unique(other):
-        own = (other == level) & ~runs.diverged & np.isfinite(runs.scores)
-        values, at = np.unique(factor[own], return_inverse=True)
-        if len(values) < _FEWEST_OF_A_CURVE:
-            continue
-        means = np.bincount(at, runs.scores[own]) / np.bincount(at)
-        squares += float(((means - means.mean()) ** 2).sum() * (len(means) / (len(means) - 1)))
-        differences += float((np.diff(means) ** 2).sum() * (len(means) / (len(means) - 1)))
-        n += len(means) - 1
-    if n < _FEWEST_DIFFERENCES or runs.diverged.any():
+    """Whether scores along a factor scatter like noise.
+
+    They do if they go up and down from level to level (von Neumann's ratio, over all levels of the other factor), and
+    if no level is better than others at all of these (an F-test). Either alone errs: a cliff between two plains goes
+    up and down rarely, but it is no noise; an optimum that moves leaves no level better than others.
+    """
+    if runs.diverged.any():
         return False
-    return squares == 0.0 or differences / squares >= _ROUGH
+    curves = []
+    for level in np.unique(other):
+        own = (other == level) & np.isfinite(runs.scores)
+        values, at = np.unique(factor[own], return_inverse=True)
+        if len(values) >= _FEWEST_OF_A_CURVE:
+            curves.append((values, np.bincount(at, runs.scores[own]) / np.bincount(at)))
+    if sum(len(means) - 1 for _, means in curves) < _FEWEST_DIFFERENCES:
+        return False
+    centred = [means - means.mean() for _, means in curves]
+    weights = [len(means) / (len(means) - 1) for means in centred]
+    squares = sum(weight * float((means**2).sum()) for weight, means in zip(weights, centred, strict=True))
+    differences = sum(
+        weight * float((np.diff(means) ** 2).sum()) for weight, means in zip(weights, centred, strict=True)
+    )
+    if squares == 0.0:
+        return True
+    if differences / squares < _ROUGH:
+        return False
+    at = np.unique(np.concatenate([values for values, _ in curves]), return_inverse=True)[1]
+    scores, n = np.concatenate(centred), np.bincount(at)
+    means = np.bincount(at, scores) / n
+    left = float(((scores - means[at]) ** 2).sum())
+    freedom = len(n) - 1, len(scores) - len(curves) - len(n) + 1
+    between = float((n * means**2).sum())
+    return freedom[1] > 0 and special.fdtrc(*freedom, between / freedom[0] / (left / freedom[1])) > _BY_CHANCE

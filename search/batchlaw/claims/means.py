@@ -27,7 +27,8 @@ def replicates_of_means(
     number of seeds is not told, three stand for it.
 
     Returns:
-        The rows, what their columns mean, and what was done; None where no column tells an error.
+        The rows, with the number of their mean as index, what their columns mean, and what was done; None where no
+        column tells an error.
     """
     if len(columns.score) > 1:
         return None
@@ -41,10 +42,11 @@ def replicates_of_means(
         return None
     counts, told = _counts(table, columns)
     score = columns.score[0]
-    of = "deviation" if is_deviation and told else "standard error"
+    of = "deviation" if is_deviation else "standard error"
     notes = [f"{score} is a mean of seeds with {error} as its {of}: replicates with that mean and error stand for it"]
     if not told:
-        notes.append(f"how many seeds is not told (--seeds): {_FEWEST_KNOWN} are assumed")
+        cautious = ", and the deviation counts as the standard error, which is on the safe side" if is_deviation else ""
+        notes.append(f"how many seeds is not told (--seeds): {_FEWEST_KNOWN} are assumed{cautious}")
     usual = float(np.median(errors[np.isfinite(errors)]))
     if n := int((~np.isfinite(errors)).sum()):
         notes.append(f"{n} mean{'s have' if n > 1 else ' has'} no error: the median of the others stands for it")
@@ -59,7 +61,13 @@ def replicates_of_means(
     with np.errstate(invalid="ignore"):
         scores = means[rows] + np.where(np.isfinite(means[rows]), off * (errors * np.sqrt(shown))[rows], 0.0)
     known = replace(columns, seed=None, error=None)
-    return table.iloc[rows].assign(**{score: scores}), known, notes
+    return table.iloc[rows].assign(**{score: scores}).set_index(rows), known, notes
+
+
+def means_of(table: pd.DataFrame, score: str) -> pd.DataFrame:
+    """The rows that `replicates_of_means` made of means, a row for each mean again."""
+    means = table[score].groupby(level=0).transform("mean")
+    return table.assign(**{score: means})[~table.index.duplicated()]
 
 
 def _deviation(table: pd.DataFrame, columns: KnownColumns) -> str | None:

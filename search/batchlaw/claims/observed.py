@@ -10,7 +10,7 @@ from batchlaw.claims.arrangement import Arrangement
 from batchlaw.claims.bests import Best, bests_of, edges
 from batchlaw.claims.confounding import moving, without_effect
 from batchlaw.claims.further import Further, further_runs, n_lacking, sentence
-from batchlaw.claims.scattered import RaggedTable
+from batchlaw.claims.scattered import RaggedTable, within_blocks
 from batchlaw.claims.selection import is_sampled
 from batchlaw.stats.scattered import Scattered
 from batchlaw.tables import names
@@ -18,6 +18,7 @@ from batchlaw.tables.columns import KnownColumns
 
 _COLUMNS = ("given", "value", "best", "edge", "n_tried", "n_diverged", "score", "n_runs")
 _MOST_BLOCKS, _FEWEST_OF_A_BLOCK = 8, 4  # that are described apart, and the runs of each on average
+_MOST_LISTED = 12
 _CHEAPER = 1.05  # factor below which costs at two batch sizes are the same, for a sentence
 
 
@@ -32,6 +33,7 @@ class Observed:
         sentences: what they say and what they cannot, for people.
         further: runs that would tell more, the most telling first.
         advice: the same in words, with how many would carry a fitted surface; None where none are known.
+        unapplied: whether a factor has no effect over decades, so that it may not have been applied.
     """
 
     kind: str
@@ -40,6 +42,7 @@ class Observed:
     sentences: tuple[str, ...]
     further: tuple[Further, ...]
     advice: str | None
+    unapplied: bool = False
 
     @property
     def table(self) -> pd.DataFrame:
@@ -75,36 +78,37 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
     if not len(runs.lr) or runs.diverged.all():
         why = "every run diverged" if len(runs.lr) else "no run has a score"
         return Observed("no grid", len(runs.lr), (), (why,), (), None)
-    sampled = is_sampled(table)
-    whole = Arrangement(runs, sampled)
-    told = whole.sentences()
-    bests: list[tuple[dict[str, Any], Best]] = []
-    apart = _apart(found, runs)
-    if found.factors and not apart:
-        named = " and ".join(found.factors)
-        told.append(f"{named} {'differs' if len(found.factors) == 1 else 'differ'}, too, and nothing held them fixed")
+    sampled = is_sampled(rows, columns)
+    parts, told = _parts(found, runs)
+    tried = {number: Arrangement(own, sampled) for number, (_, own) in parts.items()}
+    # Where there are several parts, the largest is told of in full.
+    levels, _ = parts[main := max(tried, key=lambda number: len(tried[number].runs.lr))]
+    whole, of = tried[main], name_of(levels)
+    told += [f"{of}: {each}" if of else each for each in whole.sentences()]
+    bests = [
+        (levels, best) for number, (levels, _) in parts.items() for best in _bests(tried[number], columns.maximize)
+    ]
+    if whole.kind == "trials":
+        told += [_best_trial(tried[number], columns, name_of(levels)) for number, (levels, _) in parts.items()]
+    elif whole.kind != "one rate a batch size":
+        for given in ("batch_size", "lr"):
+            told += edges([(levels, best) for levels, best in bests if best.given == given])
+        told += _ratio([best for own, best in bests if own == levels and best.given == "batch_size"])
+    told += _cost(whole, columns, f" ({of})" if of else "")
+    if found.loose:
+        named, verb = " and ".join(found.loose), "differs" if len(found.loose) == 1 else "differ"
+        told.append(f"{named} {verb} from run to run, too, and nothing held that fixed: its effect counts as noise")
+    unapplied = without_effect(whole.runs)
+    told += [*moving(rows, runs, known), *unapplied]
     further: list[Further] = []
-    for number, levels in apart.items():
-        own = runs.at(runs.block == number) if apart and found.factors else runs
-        name = name_of(levels)
-        more, by_size = _described(Arrangement(own, sampled), columns)
-        told += [f"{name}: {each}" if name else each for each in more]
-        bests += [(levels, best) for best in by_size]
-    if not apart:
-        more, by_size = _described(whole, columns)
-        told += more
-        bests += [({}, best) for best in by_size]
-    main = whole
-    if apart and found.factors:  # runs are advised in the largest part
-        largest = max(apart, key=lambda number: int((runs.block == number).sum()))
-        main = Arrangement(runs.at(runs.block == largest), sampled)
-    told += _cost(main, columns, f" ({name_of(apart[largest])})" if main is not whole else "")
-    told += [*moving(rows, runs, known), *without_effect(main.runs)]
-    by_size_of_main = bests_of(main.runs, "batch_size", columns.maximize)
-    if whole.kind != "trials":
-        further = further_runs(main, by_size_of_main, columns.maximize)
-    advice = sentence(further, n_lacking(main, further)) if further else None
-    return Observed(whole.kind, len(runs.lr), tuple(bests), tuple(dict.fromkeys(told)), tuple(further), advice)
+    if whole.kind != "trials" and not unapplied:
+        further = further_runs(whole, bests_of(whole.runs, "batch_size", columns.maximize), columns.maximize)
+    advice = sentence(further, n_lacking(whole, further)) if further else None
+    if unapplied:
+        advice = "a look at whether the factor without effect is applied in training, before further runs"
+    return Observed(
+        whole.kind, len(runs.lr), tuple(bests), tuple(dict.fromkeys(told)), tuple(further), advice, bool(unapplied)
+    )  # fmt: skip
 
 
 def name_of(levels: dict[str, Any]) -> str:
@@ -112,33 +116,34 @@ def name_of(levels: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in levels.items())
 
 
-def _apart(found: RaggedTable, runs: Scattered) -> dict[int, dict[str, Any]]:
-    """The blocks that are described one by one; none where they are many or small."""
-    blocks = {number: found.blocks[number] for number in np.unique(runs.block).tolist()}
-    few = len(blocks) <= _MOST_BLOCKS and len(runs.lr) >= _FEWEST_OF_A_BLOCK * len(blocks)
-    return blocks if few else {}
+def _parts(found: RaggedTable, runs: Scattered) -> tuple[dict[int, tuple[dict[str, Any], Scattered]], list[str]]:
+    """The runs that are described by themselves, with the levels of other factors, and what was done about these.
+
+    Blocks are described one by one, or, where they are many or small, together by scores less their block's effect.
+    """
+    blocks = np.unique(runs.block).tolist()
+    if not found.factors or len(blocks) == 1:
+        return {0: ({}, runs)}, []
+    named, verb = " and ".join(found.factors), "differs" if len(found.factors) == 1 else "differ"
+    if len(blocks) <= _MOST_BLOCKS and len(runs.lr) >= _FEWEST_OF_A_BLOCK * len(blocks):
+        told = f"{len(runs.lr)} runs, in which {named} {verb}, too: described within each of {len(blocks)} combinations"
+        return {number: (found.blocks[number], runs.at(runs.block == number)) for number in blocks}, [told]
+    if (within := within_blocks(runs)) is not None:
+        told = f"{named} {verb}, too: of a score the mean effect of its one of {len(blocks)} combinations is taken"
+        return {0: ({}, within)}, [told]
+    return {0: ({}, runs)}, [f"{named} {verb}, too, and nothing held that fixed: what looks like an effect may be its"]
 
 
-def _described(tried: Arrangement, columns: KnownColumns) -> tuple[list[str], list[Best]]:
-    """The bests of runs that differ in nothing else, and where they lie."""
-    told, bests = [], []
-    if len(tried.rates) > 1 and tried.kind not in ("one rate a batch size", "trials"):
-        by_size = bests_of(tried.runs, "batch_size", columns.maximize)
-        bests += by_size
-        told += edges(by_size)
-        told += _ratio(by_size)
-    elif tried.kind in ("one rate a batch size", "one learning rate"):
-        bests += bests_of(tried.runs, "batch_size", columns.maximize)
-    if len(tried.sizes) > 1 and tried.kind not in ("one rate a batch size", "trials"):
-        by_rate = bests_of(tried.runs, "lr", columns.maximize)
-        if any(best.n_tried > 1 for best in by_rate):
-            bests += by_rate
-            told += edges([best for best in by_rate if best.n_tried > 1])
+def _bests(tried: Arrangement, maximize: bool) -> list[Best]:
+    """The bests of runs that differ in nothing else, where there is something to compare or to list."""
+    by_size = bests_of(tried.runs, "batch_size", maximize)
+    by_rate = bests_of(tried.runs, "lr", maximize)
     if tried.kind == "trials":
-        told.append(_best_trial(tried, columns))
-        if len(tried.sizes) <= _MOST_BLOCKS:
-            bests += bests_of(tried.runs, "batch_size", columns.maximize)
-    return told, bests
+        return by_size if len(tried.sizes) <= _MOST_BLOCKS else []
+    if tried.kind == "one rate a batch size":
+        return by_size
+    found = by_size if len(tried.rates) > 1 or tried.kind == "one learning rate" else []
+    return found + (by_rate if any(best.n_tried > 1 for best in by_rate) else [])
 
 
 def _ratio(by_size: list[Best]) -> list[str]:
@@ -148,36 +153,50 @@ def _ratio(by_size: list[Best]) -> list[str]:
         return []
     small, large = told
     assert small.best is not None and large.best is not None
+    times = large.best / small.best
+    if times == 1:
+        return [f"the best rate tried is the same at batch sizes {small.value:g} and {large.value:g}"]
     return [
-        f"the best rate tried at batch size {large.value:g} is {large.best / small.best:.3g} times that at "
+        f"the best rate tried at batch size {large.value:g} is {times:.3g} times that at "
         f"{small.value:g}, for {large.value / small.value:.3g} times the batch size"
     ]
 
 
-def _best_trial(tried: Arrangement, columns: KnownColumns) -> str:
+def _best_trial(tried: Arrangement, columns: KnownColumns, of: str) -> str:
     scores = np.where(tried.runs.diverged, -np.inf, tried.runs.scores)
     at = int(scores.argmax())
     score = scores[at] if columns.maximize else -scores[at]
     return (
-        f"the best trial has learning rate {tried.runs.lr[at]:.3g} and batch size {tried.runs.batch_size[at]:g}, "
-        f"{columns.score[0]} {score:.4g}"
+        f"{of}{': ' if of else ''}the best trial has learning rate {tried.runs.lr[at]:.3g} and batch size "
+        f"{tried.runs.batch_size[at]:g}, {columns.score[0]} {score:.4g}"
     )
 
 
 def _cost(tried: Arrangement, columns: KnownColumns, of: str) -> list[str]:
-    """How the score, or what it takes to converge, changes with the batch size; `of` names the part that is told."""
-    if len(tried.sizes) < 2:
+    """How the score, or what it takes to converge, changes with the batch size; `of` names the part that is told.
+
+    Batch sizes are compared at their best rates only where as many were tried at each; of one factor at a time, at the
+    one rate that they share.
+    """
+    if len(tried.sizes) < 2 or tried.kind == "trials":
         return []
-    told = [best for best in bests_of(tried.runs, "batch_size", columns.maximize) if best.score is not None]
-    if len(told) < 2 or tried.kind == "trials":
+    runs, rate = tried.runs, ""
+    if tried.center is not None and tried.kind == "one factor at a time":
+        runs, rate = runs.at(runs.lr == tried.center[0]), f" at learning rate {tried.center[0]:.4g}"
+    told = [best for best in bests_of(runs, "batch_size", columns.maximize) if best.score is not None]
+    if len(told) < 2:
         return []
-    name = columns.score[0]
-    rate = "" if all(best.n_tried == 1 for best in told) else " at the best rate tried"
+    counts = [best.n_tried for best in told]
+    if max(counts) > 1:
+        rate = " at the best rate tried" + (
+            "" if min(counts) == max(counts) else f", of {min(counts)} to {max(counts)}"
+        )
+    name = columns.score[0] if len(columns.score) == 1 else f"mean of {columns.score[0]} … {columns.score[-1]}"
     first, last = told[0], told[-1]
     assert first.score is not None and last.score is not None
-    listed = ", ".join(f"{best.score:.6g} at B = {best.value:g}" for best in told[:12])
+    listed = ", ".join(f"{best.score:.5g} at B = {best.value:g}" for best in told[:_MOST_LISTED])
     sentences = [f"{name}{rate}{of}: {listed}"]
-    words = set(names.words_of(name))
+    words = set(names.words_of(columns.score[0]))
     is_cost = bool(words & {"samples", "examples", "steps", "epochs", "tokens", "updates", "iterations", "sequences"})
     if is_cost and first.score > 0 and last.score > 0:
         times, larger = last.score / first.score, last.value / first.value

@@ -44,6 +44,10 @@ _PROVENANCE = re.compile(
 )
 
 
+class CopiesError(DataError):
+    """Scores that should be those of several seeds are copies of one another."""
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """The rows of a table as arrays."""
@@ -254,7 +258,7 @@ def check_identical(surface: Surface, names: Sequence[str], name: str) -> None:
         name: of the surface, with which messages begin.
 
     Raises:
-        DataError: in nearly all cells all scores are equal, or those of two seeds are, or each stands there twice.
+        CopiesError: in nearly all cells all scores are equal, or those of two seeds are, or each stands there twice.
     """
     known = ~np.isnan(surface.scores) & ~surface.unstable
     scores = np.where(known, surface.scores, np.nan)
@@ -265,7 +269,7 @@ def check_identical(surface: Surface, names: Sequence[str], name: str) -> None:
     tolerance = 1e-9 * float(np.nanmax(np.abs(cells)))
     equal = np.nanmax(cells, axis=1) - np.nanmin(cells, axis=1) <= tolerance
     if equal.mean() >= _NEARLY_ALL:
-        raise DataError(
+        raise CopiesError(
             f"{name}all scores of a cell are the same in {equal.sum()} of {len(cells)} cells, so that they are no "
             "replicates: was the seed used?"
         )
@@ -277,14 +281,14 @@ def check_identical(surface: Surface, names: Sequence[str], name: str) -> None:
             same = np.abs(one - other) <= tolerance
             # Coarse scores, such as the accuracy on ten examples, may well agree; many different ones do not.
             if len(same) >= _FEWEST_CELLS and same.mean() >= _NEARLY_ALL and len(np.unique(one[same])) > len(same) / 2:
-                raise DataError(
+                raise CopiesError(
                     f"{name}{names[first]} and {names[second]} have the same scores in {same.sum()} of {len(same)} "
                     "cells, so that they are no replicates"
                 )
         return
     twice = [np.unique(cell[~np.isnan(cell)], return_counts=True)[1].min() > 1 for cell in cells]
     if np.mean(twice) >= _NEARLY_ALL:
-        raise DataError(
+        raise CopiesError(
             f"{name}every score of a cell stands there twice in {sum(twice)} of {len(twice)} cells, so that rows are "
             "copies of others"
         )

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from batchlaw.claims.confounding import is_outcome
+from batchlaw.claims.replicates import is_setting
 from batchlaw.errors import BatchlawError
 from batchlaw.expressions import Expression
 from batchlaw.stats.scattered import SAME_RATE, Scattered, levels
@@ -16,8 +19,10 @@ from batchlaw.tables.spelling import typed
 if TYPE_CHECKING:
     from batchlaw.tables.columns import KnownColumns
 
+_ROUNDS = 50  # far more than the effects need to settle
 _REPEATED = 0.5  # share of the cells with several runs, for replicates
 _FEWEST_OF_A_LEVEL = 4  # rows, on average, of a column that parts the runs; one with more levels is an outcome
+_FEWEST_OF_A_SETTING = 3  # of one that is called a hyperparameter
 _LARGE, _LEVELS = 24, 4  # runs of a block with a surface of its own, and its learning rates and batch sizes
 _FULL = 0.5  # share of the cells of its grid that were run
 _MOSTLY = 0.7  # share of the runs in large blocks
@@ -30,6 +35,7 @@ class RaggedTable:
     runs: Scattered
     factors: tuple[str, ...]  # columns in which runs differ beside learning rate and batch size; they make the blocks
     blocks: tuple[dict[str, Any], ...]  # the levels of the factors in each block
+    loose: tuple[str, ...] = ()  # hyperparameters that have too many levels for blocks, as where each run drew its own
 
     @property
     def large(self) -> tuple[int, ...]:
@@ -48,7 +54,7 @@ class RaggedTable:
 
 def is_replicated(table: pd.DataFrame, columns: "KnownColumns") -> bool:
     """Whether cells have replicates: seeds, several score columns, or in half of the cells repeated rows."""
-    if columns.seed is not None or len(columns.score) > 1 or columns.average:
+    if len(columns.score) > 1 or columns.average:
         return True
     found = ragged(table, columns)
     cells = np.stack([found.runs.lr, found.runs.batch_size, found.runs.block], axis=1)
@@ -63,7 +69,7 @@ def ragged(table: pd.DataFrame, columns: "KnownColumns") -> RaggedTable:
     lr, sizes = (table[name].to_numpy(float) for name in (columns.lr, columns.batch_size))
     lr = levels(lr, SAME_RATE)
     scores = table[list(columns.score)].mean(axis=1).to_numpy(float)  # infinite where one of them diverged
-    factors = _factors(table, columns, lr, sizes)
+    factors, loose = _factors(table, columns, lr, sizes)
     block = np.zeros(len(table), dtype=np.intp)
     named: tuple[dict[str, Any], ...] = ({},)
     if factors:
@@ -75,17 +81,47 @@ def ragged(table: pd.DataFrame, columns: "KnownColumns") -> RaggedTable:
         )
     diverged = np.isinf(scores)
     signed = np.where(diverged, np.nan, scores if columns.maximize else -scores)
-    return RaggedTable(Scattered(lr, sizes, signed, diverged, block), factors, named)
+    return RaggedTable(Scattered(lr, sizes, signed, diverged, block), factors, named, loose)
 
 
-def _factors(table: pd.DataFrame, columns: "KnownColumns", lr: np.ndarray, sizes: np.ndarray) -> tuple[str, ...]:
-    """The columns in which runs differ on purpose: with few levels, and not told by the rate or the batch size."""
+def within_blocks(runs: Scattered) -> Scattered | None:
+    """The runs with scores from which the mean effect of their block is taken, so that blocks may be compared.
+
+    Example: if all rates were tried with a dropout of 0 and the better ones with 0.5 as well, the plain means of the
+    rates would differ by the dropout, too.
+
+    Returns:
+        The runs as one block; None where blocks have so few cells in common that their effects are not known.
+    """
+    used = ~runs.diverged & np.isfinite(runs.scores)
+    cell = np.unique(np.stack([runs.lr, runs.batch_size], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+    block = np.unique(runs.block, return_inverse=True)[1]
+    n_cells, n_blocks = int(cell.max()) + 1, int(block.max()) + 1
+    links = coo_array((np.ones(used.sum()), (cell[used], n_cells + block[used])), shape=(n_cells + n_blocks,) * 2)
+    _, part = connected_components(links, directed=False)
+    if len(np.unique(part[np.concatenate([cell[used], n_cells + block[used]])])) > 1:
+        return None
+    scores, effect = runs.scores[used], np.zeros(n_blocks)
+    per_cell, per_block = np.bincount(cell[used], minlength=n_cells), np.bincount(block[used], minlength=n_blocks)
+    for _ in range(_ROUNDS):  # the effects of cells and of blocks in turn, which is least squares
+        own = np.bincount(cell[used], scores - effect[block[used]], n_cells) / np.maximum(per_cell, 1)
+        effect = np.bincount(block[used], scores - own[cell[used]], n_blocks) / np.maximum(per_block, 1)
+    effect -= effect[block[used]].mean()
+    return Scattered(runs.lr, runs.batch_size, runs.scores - effect[block], runs.diverged, np.zeros_like(runs.block))
+
+
+def _factors(
+    table: pd.DataFrame, columns: "KnownColumns", lr: np.ndarray, sizes: np.ndarray
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns in which runs differ on purpose, not told by the rate or the batch size: with few levels; and with
+    many, which only what is called a hyperparameter may have.
+    """
     known = {name for names in columns.named.values() for name in names}
     for name in (columns.lr, columns.batch_size):
         with suppress(BatchlawError):  # a name that is no expression
             known |= set(Expression.parse(name, "column").columns)
     cell = [np.unique(each, return_inverse=True)[1] for each in (lr, sizes)]
-    found = []
+    found, loose = [], []
     for name in map(str, table.columns):
         if name in known or isinstance(table[name], pd.DataFrame) or is_outcome(name):
             continue
@@ -93,6 +129,9 @@ def _factors(table: pd.DataFrame, columns: "KnownColumns", lr: np.ndarray, sizes
         codes = np.unique(values.astype(str), return_inverse=True)[1]
         n = int(codes.max()) + 1
         follows = any(len(np.unique(np.stack([codes, each]), axis=1).T) == each.max() + 1 for each in cell)
-        if n > 1 and n * _FEWEST_OF_A_LEVEL <= len(codes) and not follows:
+        fewest = _FEWEST_OF_A_SETTING if is_setting(name) else _FEWEST_OF_A_LEVEL
+        if n > 1 and n * fewest <= len(codes) and not follows:
             found.append(name)
-    return tuple(found)
+        elif n > 1 and not follows and is_setting(name):
+            loose.append(name)
+    return tuple(found), tuple(loose)

@@ -16,6 +16,8 @@ _OF_TITLES = re.compile(
     re.IGNORECASE,
 )
 _RANK = re.compile(r"^(rank|place|position|#)$", re.IGNORECASE)
+# Of drawn rates (assumptions): nobody writes down so many, and their steps vary as much as they are long.
+_DRAWN, _FEWEST_DRAWN, _FEWEST_OF_A_SIZE, _IRREGULAR, _HALFWAY = 0.8, 8, 4, 0.45, 0.1
 _NEVER = "what was left out is not known, so they are never read as a grid"
 
 
@@ -59,7 +61,21 @@ def _is_rank(table: pd.DataFrame, name: str, columns: KnownColumns) -> bool:
     )
 
 
-def is_sampled(table: pd.DataFrame) -> bool:
-    """Whether columns say that a sampler chose the runs, as Optuna's `params_lr` beside `number` or `state`."""
-    called = [str(name).lower() for name in table.columns]
-    return any(name.startswith("params_") for name in called) and bool({"number", "state", "trial"} & {*called})
+def is_sampled(table: pd.DataFrame, columns: KnownColumns) -> bool:
+    """Whether a sampler chose the runs: nearly every one has a learning rate of its own, and these keep no step.
+
+    People who give each batch size its own rates, as by a rule, keep the ratio of neighbouring rates.
+    """
+    rates, sizes = (table[name].to_numpy(float) for name in (columns.lr, columns.batch_size))
+    if len(np.unique(rates)) < max(_FEWEST_DRAWN, _DRAWN * len(rates)):
+        return False
+    levels = [np.unique(rates[sizes == size]) for size in np.unique(sizes)]
+    levels = [own for own in levels if len(own) >= _FEWEST_OF_A_SIZE] or [np.unique(rates)]
+    return sum(map(_is_irregular, levels)) > len(levels) / 2
+
+
+def _is_irregular(rates: np.ndarray) -> bool:
+    """Whether the steps between rates differ, and not only because some are left out: then all are whole steps."""
+    steps = np.diff(np.log(rates))
+    whole = steps / steps.min()
+    return bool(steps.std() / steps.mean() >= _IRREGULAR and np.abs(whole - whole.round()).max() > _HALFWAY)

@@ -1,5 +1,6 @@
 """The parts of a table that are judged one by one, each at the best grade that its evidence allows."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from batchlaw.claims.arrangement import NO_SURFACE, Arrangement
-from batchlaw.claims.means import replicates_of_means
+from batchlaw.claims.arrangement import NO_SURFACE, Arrangement, Kind
+from batchlaw.claims.means import means_of, replicates_of_means
 from batchlaw.claims.observed import Observed, observe
-from batchlaw.claims.replicates import within_cells
+from batchlaw.claims.replicates import CopiesError, within_cells
 from batchlaw.claims.scattered import RaggedTable, is_replicated, ragged
 from batchlaw.claims.selection import selection_of
 from batchlaw.claims.tables import Group, cells_of, surface_of
@@ -40,7 +41,9 @@ class Stratum:
     surface: Surface | None = None  # with replicates
     smooth: FittedSurface | None = None  # through single runs
     lacks: tuple[str, ...] = ()  # why it has no better grade
+    averaged: bool = False  # its rows stand for means of seeds
     selected: bool = False  # its runs were selected by what they brought
+    copied: bool = False  # what should be its seeds are copies of one another
 
     @property
     def grade(self) -> Grade:
@@ -52,7 +55,8 @@ class Stratum:
     @cached_property
     def observed(self) -> Observed:
         """What the runs show without a model."""
-        return observe(self.table, ragged(self.table, self.columns), self.columns)
+        table = means_of(self.table, self.columns.score[0]) if self.averaged else self.table
+        return observe(table, ragged(table, self.columns), self.columns)
 
 
 def strata_of(runs: ReadTable, *, alpha: float = 0.05) -> tuple[list[Stratum], list[str]]:
@@ -93,16 +97,24 @@ def _strata(group: Group, part: pd.DataFrame, runs: ReadTable, alpha: float) -> 
         return [replace(plain, lacks=(why,), selected=True)], []
     if not np.isfinite(part[list(columns.score)].to_numpy(float)).any():
         return [replace(plain, lacks=("no score is a finite number",))], []
-    tried = Arrangement(ragged(part, columns).runs.told)
-    if tried.kind in NO_SURFACE:
-        return [replace(plain, lacks=(tried.kind.replace("a batch", "at each batch"),))], []
+    if (kind := _too_little(ragged(part, columns).runs.told)) is not None:
+        return [replace(plain, lacks=(kind.replace("a batch", "at each batch"),))], copies
     if (replicates := replicates_of_means(part, columns)) is not None:
         rows, known, told = replicates
-        strata, notes = _of_rows(Stratum(group, rows, known), alpha)
+        strata, notes = _of_rows(Stratum(group, rows, known, averaged=True), alpha)
         if any(stratum.grade == "replicated" for stratum in strata):
             return strata, [*copies, *told, *notes]
     strata, notes = _of_rows(plain, alpha)
     return strata, [*copies, *notes]
+
+
+def _too_little(runs: Scattered) -> Kind | None:
+    """How runs lie that no surface can be fitted to, in whatever else they differ; None where one may be."""
+    whole = Arrangement(runs).kind
+    if whole in NO_SURFACE:
+        return whole
+    kinds = Counter(Arrangement(runs.at(runs.block == block)).kind for block in np.unique(runs.block))
+    return kinds.most_common(1)[0][0] if set(kinds) <= set(NO_SURFACE) and kinds.total() < len(runs.lr) else None
 
 
 def _distinct(part: pd.DataFrame, columns: KnownColumns) -> tuple[pd.DataFrame, list[str]]:
@@ -135,6 +147,10 @@ def _of_rows(plain: Stratum, alpha: float) -> tuple[list[Stratum], list[str]]:
         return _of_single_runs(plain, (ONE_RUN,), alpha)
     settings = tuple(within_cells(part, columns, cells_of(part, columns)).settings)
     if not settings or columns.average:
+        tried = Arrangement(ragged(part, columns).runs.told)
+        if not tried.has_rows and not columns.average:
+            n_all = len(tried.rates) * len(tried.sizes)
+            return _of_single_runs(plain, (f"runs in {len(tried.cells)} of {n_all} cells, too few in a row",), alpha)
         return _of_replicates(plain, alpha)
     combinations = part.groupby(list(settings), sort=True, dropna=False)
     named = " and ".join(settings)
@@ -150,7 +166,7 @@ def _of_rows(plain: Stratum, alpha: float) -> tuple[list[Stratum], list[str]]:
     found: list[Stratum] = []
     for levels, own in combinations:
         named_levels = dict(zip(settings, typed_levels(levels), strict=True))
-        strata, told = _of_replicates(Stratum(group | named_levels, own, columns), alpha)
+        strata, told = _of_replicates(replace(plain, levels=group | named_levels, table=own), alpha)
         found += strata
         notes += told
     if all(stratum.grade == "observed" for stratum in found):  # together they may carry a surface
@@ -168,6 +184,8 @@ def typed_levels(levels: Any) -> list[Any]:
 def _of_replicates(stratum: Stratum, alpha: float) -> tuple[list[Stratum], list[str]]:
     try:
         surface, notes = surface_of(stratum.table, stratum.columns, "", uneven=True)
+    except CopiesError as error:
+        return _of_single_runs(replace(stratum, copied=True), (str(error),), alpha)
     except DataError as error:
         return _of_single_runs(stratum, (str(error),), alpha)
     return [replace(stratum, surface=surface)], notes
@@ -193,7 +211,14 @@ def _fitted(stratum: Stratum, runs: Scattered, lacks: tuple[str, ...], alpha: fl
     smooth = fitted_surface(_without_copies(runs), alpha=alpha)
     if isinstance(smooth, Lack):
         return replace(stratum, lacks=(*lacks, smooth.reason))
+    if stratum.copied:  # what else of it is a copy is not known
+        smooth = replace(smooth, doubt="scores that should be those of several seeds are copies of one another")
     return replace(stratum, smooth=smooth, lacks=lacks)
+
+
+def smoothed(stratum: Stratum, alpha: float) -> FittedSurface | None:
+    """A surface through all runs of a stratum, whatever else is known of it; None where they are too few."""
+    return _fitted(stratum, ragged(stratum.table, stratum.columns).runs, (), alpha).smooth
 
 
 def _without_copies(runs: Scattered) -> Scattered:

@@ -118,6 +118,7 @@ def claim(
     runs = read_runs(data, asked)
     strata, told = strata_of(runs, alpha=alpha)
     block = [(stratum.levels, _findings(stratum, name, alpha, bootstrap_seed)) for stratum in track(strata)]
+    undecided = [findings[0].verdict == "inconclusive" for _, findings in block]
     told += [
         f"{name_of(each.levels) or 'the table'} is {each.grade} and not replicated: {each.lacks[0]}"
         for each in strata
@@ -128,7 +129,11 @@ def claim(
         [block], name, "observed", title=runs.title, question="", score="score",
         direction="maximize" if runs.columns.maximize else "minimize", read=runs.columns.recognised,
         notes=counted(surfaces, runs.columns, [*runs.notes, *told]),
-        descriptions=tuple((each.levels, each.observed) for each in strata if each.grade != "replicated"),
+        descriptions=tuple(
+            (each.levels, each.observed)
+            for each, open_ in zip(strata, undecided, strict=True)
+            if open_ or each.grade != "replicated"
+        ),
     )  # fmt: skip
 
 

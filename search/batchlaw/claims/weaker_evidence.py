@@ -96,6 +96,8 @@ def _as_fitted(finding: Finding, smooth: FittedSurface, stratum: Stratum) -> Fin
         open_ = [run for run in stratum.observed.further if "is the best" in run.why]
         beyond = f"learning rate {open_[0].lr:.3g} at batch size {open_[0].batch_size:g}, and " if open_ else ""
         settle = f"{beyond}{_SEEDS} seeds of each run on a grid of learning rates and batch sizes"
+        if stratum.observed.unapplied:
+            settle = stratum.observed.advice
     return replace(
         finding, verdict=verdict, reason=reason, settle=settle, advice=None, grade="fitted", guide=smooth.guide
     )  # fmt: skip

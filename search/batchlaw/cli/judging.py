@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, bounded, errors, output, write_page
-from batchlaw.cli.observing import show_observed
+from batchlaw.cli.observing import show_described
 from batchlaw.cli.tables import (
     StudyOrFileOption,
     check_none_of_a_file,
@@ -80,8 +80,7 @@ def claim(
     else:
         for block in found.blocks:
             _show(block, found.grade)
-        for stratum, seen in found.descriptions:
-            show_observed(seen, stratum if len(found.descriptions) > 1 else {}, in_full=found.grade == "observed")
+        show_described(found)
         show_read(found.read)
         show_notes(found.notes)
     if html is not None:

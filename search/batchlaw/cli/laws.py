@@ -166,7 +166,9 @@ def _of_study(
 def _show_law(found: "Law") -> None:
     name = ", ".join(filter(None, (found.title, found.name)))
     if found.fitted is None:
-        output.print(marked("[bold]{}[/]: no law; {}", name, found.lack), soft_wrap=True)
+        output.print(marked("[bold]{}[/]: no law ({}); {}", name, found.grade, found.lack), soft_wrap=True)
+        for line in found.lines()[1:]:
+            output.print(f"   {line}", soft_wrap=True, markup=False)
         return
     grid = Table("batch size", "best rate", "interval", "by the law", "interval", box=None)
     for row in found.levels.itertuples():
@@ -178,7 +180,8 @@ def _show_law(found: "Law") -> None:
             f"[{bounds[0]}, {bounds[1]}]" if all(bounds) else f"{sign}{bounds[0] or bounds[1] or '?'}",
             f"{row.predicted:.3g}", f"[{row.predicted_low:.3g}, {row.predicted_high:.3g}]",
         )  # fmt: skip
-    output.print(marked("[bold]{}[/]: the best peak learning rate at each batch size", name))
+    title = "[bold]{}[/] ({}): the best peak learning rate at each batch size"
+    output.print(marked(title, name, found.grade), soft_wrap=True)
     output.print(grid)
     for line in found.lines():
         output.print(line, soft_wrap=True)
@@ -186,8 +189,9 @@ def _show_law(found: "Law") -> None:
 
 def _show_transfer(part: "Transfer", metric: str, *, trained: bool) -> None:
     where = f", {part.law.name}" if part.law.name else ""
-    title = "[bold]The rate tuned at batch size {}, moved to the others[/]{}: {} lost against tuning anew"
-    output.print(marked(title, f"{part.reference_batch_size:g}", where, metric.replace("_", " ")), soft_wrap=True)
+    title = "[bold]The rate tuned at batch size {}, moved to the others[/]{} ({}): {} lost against tuning anew"
+    reference, of = f"{part.reference_batch_size:g}", metric.replace("_", " ")
+    output.print(marked(title, reference, where, part.grade, of), soft_wrap=True)
     grid = Table("rule", "mean", "interval", "worst", "at batch size", "p", box=None)
     for rule in part.rules:
         regret, worst = rule.regret, rule.carried.regrets[rule.worst].mean()
@@ -198,6 +202,8 @@ def _show_transfer(part: "Transfer", metric: str, *, trained: bool) -> None:
             f"{bound}{worst:.4f}", f"{part.given[rule.worst]:g}", p,
         )  # fmt: skip
     output.print(grid)
+    if part.guide:
+        output.print(f"this is a guide and no test: {part.guide}", soft_wrap=True, markup=False)
     for name, reason in part.unmeasured.items():
         hint = "; --train measures it" if name == "sde" and not trained and part.grade == "designed" else ""
         output.print(f"{name}: not measured; {reason}{hint}", soft_wrap=True, style="dim", markup=False)

@@ -1,5 +1,6 @@
 """How the command shows what was observed in runs that are too few for a verdict."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -8,9 +9,47 @@ from batchlaw.cli.console import output
 
 if TYPE_CHECKING:
     from batchlaw.claims.bests import Best
+    from batchlaw.claims.claim import Claim
     from batchlaw.claims.observed import Observed
 
 _MOST_ROWS = 16  # of a table on the screen; --json has all
+_MOST_PARTS = 3  # of a table of runs that are told of in words
+
+
+def show_described(found: "Claim") -> None:
+    """Print what the runs show of which no verdict was found: in full where they are only observed, else in words.
+
+    Many parts are a table with a row each.
+    """
+    if len(found.descriptions) > _MOST_PARTS:
+        _show_parts(found.descriptions)
+        return
+    for levels, seen in found.descriptions:
+        show_observed(seen, levels if len(found.descriptions) > 1 else {}, in_full=found.grade == "observed")
+
+
+def _show_parts(parts: "Sequence[tuple[dict[str, Any], Observed]]") -> None:
+    names = list(dict.fromkeys(name for levels, _ in parts for name in levels))
+    grid = Table(*names, "runs", "as", "best rate inside at", "best batch size inside at", box=None)
+    for levels, seen in parts:
+        inside = [_inside([best for _, best in seen.bests if best.given == given]) for given in ("batch_size", "lr")]
+        grid.add_row(*(_told(levels.get(name, "")) for name in names), str(seen.n_runs), seen.kind, *inside)
+    output.print(grid)
+    shared = [sentence for sentence in parts[0][1].sentences if all(sentence in seen.sentences for _, seen in parts)]
+    for sentence in shared:
+        output.print(f"   seen: {sentence}", soft_wrap=True, markup=False)
+
+
+def _inside(bests: "Sequence[Best]") -> str:
+    """At how many levels the best lies inside those tried, such as "9 of 10 batch sizes"."""
+    told = [best for best in bests if best.n_tried > 1]
+    if not told:
+        return "one tried"
+    return f"{sum(best.best is not None and best.edge is None for best in told)} of {len(told)}"
+
+
+def _told(level: object) -> str:
+    return f"{level:.4g}" if isinstance(level, float) else str(level)
 
 
 def show_observed(seen: "Observed", stratum: dict[str, Any], *, in_full: bool) -> None:

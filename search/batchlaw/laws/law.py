@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,9 @@ from batchlaw.stats.surface import Surface
 if TYPE_CHECKING:
     import pandas as pd
 
-Grade = Literal["designed", "replicated", "fitted"]
+    from batchlaw.claims.observed import Observed
+    from batchlaw.claims.verdict import Grade
+
 _PREDICTED = ("predicted", "predicted_low", "predicted_high")
 
 
@@ -40,7 +42,8 @@ class Law:
         title: the name of the study or file.
         stratum: what tells it from the others, such as {"optimizer": "adam"}; empty where it is the only one.
         grade: "designed" for a designed study, "replicated" for a table of runs with several seeds, "fitted" for a
-            table of single runs or a searched study: a smooth surface stands for the replicates.
+            table of single runs or a searched study: a smooth surface stands for the replicates, "observed" for runs
+            that are too few for these.
         lack: what is missing for a law; None where there is one.
         alpha: one less the confidence of every interval.
         strata: the law of every stratum.
@@ -48,6 +51,7 @@ class Law:
         ridge: ε_opt at each batch size.
         surface: the scores, the batch size given and the learning rate tuned; None without replicates.
         smooth: the surface through the single runs of a table.
+        observed: what the runs of a table show where there is no law; may change between versions.
         pooled: the exponents of three strata or more put together.
         fitted: the curves.
         noise_scale: the gradient noise scale that was measured in training.
@@ -57,7 +61,7 @@ class Law:
 
     title: str
     stratum: dict[str, Any]
-    grade: Grade
+    grade: "Grade"
     lack: str | None
     alpha: float = 0.05
     strata: tuple["Law", ...] = ()
@@ -65,6 +69,7 @@ class Law:
     ridge: Ridge | None = None
     surface: Surface | None = None
     smooth: FittedSurface | None = None
+    observed: "Observed | None" = None
     pooled: Pooled | None = None
     fitted: FittedLaw | None = None
     noise_scale: NoiseScale | None = None
@@ -163,7 +168,10 @@ class Law:
         """What it says, for people."""
         law = self.fitted
         if law is None:
-            return [f"no law: {self.lack}"]
+            return [
+                f"no law: {self.lack}",
+                *(f"seen: {each}" for each in (self.observed.sentences if self.observed else ())),
+            ]
         exponent, bend, (low, high) = law.exponent, law.critical_batch_size, law.seen
         missed = ", ".join(f"{name} to {error:.2f} octaves" for name, error in law.errors.items())
         left_out = f"; one left out is predicted by {missed}" if missed else ""
@@ -223,6 +231,7 @@ class Law:
             "pooled": asdict(self.pooled) if self.pooled else None,
             "noise": self.smooth.noise if self.smooth else None,
             "guide": self.smooth.guide if self.smooth else None,
+            "observed": self.observed.as_dict() if self.observed else None,
         }
         told: dict[str, Any] = plain(record)
         return told | ({"strata": [law.as_dict() for law in self.strata]} if self.strata else {})

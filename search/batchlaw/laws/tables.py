@@ -1,19 +1,21 @@
 """Laws and transfers of a table of runs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from batchlaw.errors import BatchlawError, DataError
-from batchlaw.laws.fitted import laws_of_single_runs, transfers_of_single_runs
+from batchlaw.laws.fitted import law_of_stratum, transfer_of_single_runs
 from batchlaw.laws.law import Law, bending, with_strata
 from batchlaw.laws.transfer import Transfer, at_comparable, joined, transfer_of
 from batchlaw.spec.families import FAMILIES
 from batchlaw.stats.curves import Curve
 from batchlaw.stats.law import law_of
 from batchlaw.stats.optimum import ridge
+from batchlaw.stats.surface import Surface
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +52,9 @@ def law(
     """How the best learning rate moves with the batch size, from a table of runs.
 
     A grid with several seeds is judged by their deviation. Single runs, on a grid with holes or anywhere, are judged by
-    a smooth surface through them, and the grade is "fitted". Where other columns part them, such as the number of
-    parameters, large parts have laws of their own, in `strata`, and small ones levels of their own.
+    a smooth surface through them, and the grade is "fitted". Fewer runs have no law and are "observed". Where other
+    columns part them, such as the number of parameters, large parts have laws of their own, in `strata`, and small ones
+    levels of their own.
 
     Args:
         data: a DataFrame, or the path of a file; a row a run, or a row a cell with a score column a seed.
@@ -82,7 +85,7 @@ def law(
         bootstrap_seed: of the draws of optima from their sets, 0 or more; the same seed gives the same result.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, or a grid with replicates has too few levels.
+        DataError: the file cannot be read, or a column is missing.
         BatchlawError: an argument has a value that cannot be used.
 
     >>> import numpy as np, pandas as pd
@@ -167,7 +170,7 @@ def transfer(
         reference_batch_size: the batch size whose tuned learning rate is moved; None takes the middle one.
 
     Raises:
-        DataError: as `law`; or the seeds are fewer than three, or not known; or single runs are too few.
+        DataError: as `law`; or no cost can be told of the runs.
         BatchlawError: an argument has a value that cannot be used.
 
     >>> import numpy as np, pandas as pd
@@ -181,34 +184,48 @@ def transfer(
     (True, True)
     """
     laws = _laws(
-        data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
-        seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by, average=average, where=where,
-        missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
-        epochs=epochs, format=format, storage=storage, table=table,
+        data, optimizer, alpha, bootstrap_seed, costs=True, lr=lr, batch_size=batch_size, score=score,
+        direction=direction, seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by,
+        average=average, where=where, missing=missing, diverged_above=diverged_above, diverged_below=diverged_below,
+        diverged_where=diverged_where, epochs=epochs, format=format, storage=storage, table=table,
     )  # fmt: skip
-    parts = []
-    if all(found.smooth is not None or found.surface is None for found in laws):
-        parts = transfers_of_single_runs(laws, reference_batch_size)
-        return joined(parts, lambda part: _best_score(part.law))
+    parts, lacks = [], []
     for found in laws:
-        assert found.surface is not None
-        if not found.surface.paired:
-            raise DataError("is needed, or a narrower `where`, since a cell has several rows", argument="seed")
-        if found.surface.n_replicates < _FEWEST_SEEDS:
-            raise DataError(f"the table has {found.surface.n_replicates} seeds; a cost needs {_FEWEST_SEEDS}")
-        found = at_comparable(found)
-        assert found.surface is not None
-        given = found.surface.given
-        parts.append(transfer_of(found, reference_batch_size, nearest=float(given[len(given) // 2])))
+        try:
+            part = _transfer(found, reference_batch_size)
+        except DataError as error:
+            lacks.append(str(error))
+            continue
+        if part is not None:
+            parts.append(part)
+    if not parts:
+        why = [*lacks, *(found.lack for found in laws if found.lack), "rates were tried at fewer than two batch sizes"]
+        raise DataError(f"no cost can be told: {why[0]}; `batchlaw claim` tells what the runs show")
     return joined(parts, lambda part: _best_score(part.law))
 
 
+def _transfer(law: Law, reference: float | None) -> Transfer | None:
+    """The costs by the scores of the seeds, or by a surface through the runs where too few seeds are the same."""
+    surface = law.surface
+    if surface is None or not _are_comparable(surface):
+        return transfer_of_single_runs(law, reference)
+    law = at_comparable(law)
+    assert law.surface is not None
+    given = law.surface.given
+    return transfer_of(law, reference, nearest=float(given[len(given) // 2]))
+
+
 def _laws(
-    data: "pd.DataFrame | str | Path", optimizer: str, alpha: float, bootstrap_seed: int, **columns: Any
+    data: "pd.DataFrame | str | Path",
+    optimizer: str,
+    alpha: float,
+    bootstrap_seed: int,
+    costs: bool = False,
+    **columns: Any,
 ) -> list[Law]:
-    """The law of each group."""
-    from batchlaw.claims.scattered import is_replicated
-    from batchlaw.claims.tables import surfaces_of
+    """The law of each stratum; for costs also with a smooth surface where seeds are too few to be compared."""
+    from batchlaw.claims.strata import smoothed, strata_of
+    from batchlaw.claims.tables import counted
     from batchlaw.tables.columns import Columns, check_statistics
     from batchlaw.tables.reading import read_runs
 
@@ -221,24 +238,34 @@ def _laws(
         family = str(group.get("optimizer", optimizer))
         return bending(family if family in FAMILIES else optimizer)
 
-    if not is_replicated(runs.table, runs.columns):
-        return laws_of_single_runs(runs, curve_of, alpha)
-    parts, notes = surfaces_of(runs)
+    strata, told = strata_of(runs, alpha=alpha)
+    surfaces = [(stratum.levels, stratum.surface) for stratum in strata if stratum.surface is not None]
+    notes = counted(surfaces, runs.columns, [*runs.notes, *told])
     laws = []
-    for group, grid in parts:
-        # The same draws as for the slope of ε_opt(B) in `claim`.
-        _, generator = np.random.default_rng(bootstrap_seed).spawn(2)
-        surface = grid.transposed()
-        found = ridge(surface, generator, alpha=alpha)
-        lack, curve = found.lack_of_law, curve_of(group)
-        laws.append(
-            Law(
-                title=runs.title, stratum=group, grade="replicated", lack=lack, alpha=alpha, ridge=found,
-                surface=surface, fitted=None if lack else law_of(found, curve, alpha=alpha), notes=notes,
-                read=runs.columns.recognised,
-            )
-        )  # fmt: skip
+    for stratum in strata:
+        curve = curve_of(stratum.levels)
+        if stratum.surface is None:
+            law = law_of_stratum(stratum, runs.title, curve, alpha)
+        else:
+            # The same draws as for the slope of ε_opt(B) in `claim`.
+            _, generator = np.random.default_rng(bootstrap_seed).spawn(2)
+            surface = stratum.surface.transposed()
+            found = ridge(surface, generator, alpha=alpha)
+            lack = found.lack_of_law
+            law = Law(
+                title=runs.title, stratum=stratum.levels, grade="replicated", lack=lack, alpha=alpha, ridge=found,
+                surface=surface, fitted=None if lack else law_of(found, curve, alpha=alpha),
+                observed=stratum.observed if lack else None,
+            )  # fmt: skip
+            if costs and not _are_comparable(surface):
+                law = replace(law, smooth=smoothed(stratum, alpha), grade="fitted")
+        laws.append(replace(law, notes=notes, read=runs.columns.recognised))
     return laws
+
+
+def _are_comparable(surface: Surface) -> bool:
+    """Whether the seeds of a surface are the same in all cells, and enough that some tune and others are scored."""
+    return surface.paired and surface.n_replicates >= _FEWEST_SEEDS
 
 
 def _best_score(law: Law) -> float:

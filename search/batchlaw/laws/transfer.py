@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from batchlaw.errors import BatchlawError, DataError, StudyError
-from batchlaw.laws.law import Grade, Law
+from batchlaw.laws.law import Law
 from batchlaw.laws.prediction import TARGETS
 from batchlaw.laws.studies import best_score, laws_of
 from batchlaw.results.notebook import notebook_html
@@ -23,6 +23,7 @@ from batchlaw.stats.transfer import Transferred, comparable, seed_error, transfe
 if TYPE_CHECKING:
     import pandas as pd
 
+    from batchlaw.claims.verdict import Grade
     from batchlaw.storage import StoredStudy
 
 
@@ -67,9 +68,14 @@ class Transfer:
     strata: tuple["Transfer", ...] = ()
 
     @property
-    def grade(self) -> Grade:
+    def grade(self) -> "Grade":
         """As `batchlaw.Law.grade`."""
         return self.law.grade
+
+    @property
+    def guide(self) -> str | None:
+        """Why the costs are a guide and no test, as a clause; None where they are a test."""
+        return self.law.smooth.guide if self.law.smooth is not None else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -145,6 +151,7 @@ class Transfer:
                 "costs": self.costs.to_dict("records"),
                 "means": self.means.to_dict("records"),
                 "unmeasured": self.unmeasured,
+                "guide": self.guide,
                 "notes": self.notes,
                 "read": self.read,
             }
@@ -166,6 +173,7 @@ class Transfer:
     @property
     def _lines(self) -> list[str]:
         lines = [f"{rule.name}: mean cost {rule.regret}" for rule in self.rules]
+        lines += [f"this is a guide and no test: {self.guide}"] if self.guide else []
         lines += [f"{name}: not measured; {reason}" for name, reason in self.unmeasured.items()]
         lines += [part._heading for part in self.strata if part.law.stratum != self.law.stratum]
         return [*lines, *([f"read: {self.read}"] if self.read else ()), *(f"note: {note}" for note in self.notes)]

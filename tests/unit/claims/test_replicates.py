@@ -6,7 +6,7 @@ import pytest
 from batchlaw.claims.table_claim import claim
 from batchlaw.claims.tables import surfaces
 from batchlaw.errors import DataError
-from batchlaw.laws.tables import law, transfer
+from batchlaw.laws.tables import law
 from batchlaw.tables.columns import Columns
 
 from tests.unit.claims.test_tables import table_of
@@ -49,9 +49,14 @@ def test_a_setting_that_varies_within_cells_is_refused(runs, name, values):
         line = str(refusal.value)
         assert f"rows of one cell, lr = 0.00390625 and batch = 2, differ in {name!r}, which is no seed: " in line
         assert line.endswith("; see by, average or where") and "\n" not in line
-    for judge in (law, transfer) if name != "epoch" else ():  # these recognise the seed, of which it is another name
-        with pytest.raises(DataError, match=f"differ in {name!r}"):
-            judge(table.drop(columns="seed") if name == "epoch" else table, batch_size="batch", score="score")
+
+
+@pytest.mark.parametrize(("name", "values"), [case for case in SETTINGS if case[0] in ("optimizer", "x17")][:2])
+def test_each_level_of_a_setting_has_a_law_of_its_own(runs, name, values):
+    table = runs.drop(columns="seed").assign(**{name: alternating(runs, values)})
+    found = law(table, batch_size="batch", score="score")
+    assert [part.stratum for part in found.strata] == [{name: value} for value in sorted(values)]
+    assert any(f"{name} differs within cells and is no seed" in note for note in found.notes)
 
 
 def test_a_file_is_refused_as_a_frame_is(runs, tmp_path):

@@ -63,11 +63,14 @@ def test_the_middle_batch_size_is_the_reference_of_a_table(sqrt_table):
         transfer(sqrt_table, **COLUMNS, reference_batch_size=3)
 
 
-def test_a_cost_needs_three_known_seeds(sqrt_table):
-    with pytest.raises(DataError, match="seed: is needed, or a narrower `where`, since a cell has several rows"):
-        transfer(sqrt_table.drop(columns="seed"), **(COLUMNS | {"seed": None}))
-    with pytest.raises(DataError, match="the table has 2 seeds; a cost needs 3"):
-        transfer(sqrt_table, **COLUMNS, where="seed < 2")
+def test_without_three_known_seeds_a_surface_tells_the_costs(sqrt_table):
+    for table, columns in (
+        (sqrt_table.drop(columns="seed"), {"seed": None}),
+        (sqrt_table[sqrt_table["seed"] < 2], {}),
+    ):
+        found = transfer(table, **(COLUMNS | columns))
+        assert found.grade == "fitted" and found.means["rule"].iloc[0] in ("sqrt", "law")
+    assert transfer(sqrt_table, **COLUMNS).grade == "replicated"
 
 
 def test_missing_scores_take_no_part_in_costs(sqrt_table):
