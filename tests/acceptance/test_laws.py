@@ -151,7 +151,7 @@ def test_the_pages_draw(read, tmp_path, name):
         (["recommend", "tiny", "--devices", "4"], "--devices: got 4; sharing steps among devices needs a profile"),
         (["transfer", *CAR, "--train"], f"--train: goes with a study, and {CAR[0]} is a file"),
         (["law", "tiny", "--lr", "lr"], "--lr: got 'lr'; goes with a file, and 'tiny' names a study"),
-        (["transfer", *CAR[:5]], "rows of one cell, learning_rate_init = 1e-05 and batch_size = 4, differ in 'alpha'"),
+        (["transfer", *CAR[:5]], "no cost can be told: alpha and width differ within cells, in 42 combinations"),
         (["law", "runs.csv"], "STUDY_OR_FILE: got 'runs.csv'; No such file"),
         (["recommend", "tiny", "--on", "abacus"], "--on: got 'abacus'; study 'tiny' has profiles of: none"),
         (["recommend", "tiny", "--seconds", "0"], "--seconds: got 0; must be between 0.001 and"),

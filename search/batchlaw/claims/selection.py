@@ -79,3 +79,9 @@ def _is_irregular(rates: np.ndarray) -> bool:
     steps = np.diff(np.log(rates))
     whole = steps / steps.min()
     return bool(steps.std() / steps.mean() >= _IRREGULAR and np.abs(whole - whole.round()).max() > _HALFWAY)
+
+
+def of_a_sampler(table: pd.DataFrame) -> bool:
+    """Whether columns say that a search chose the runs, as Optuna's `params_lr` beside `number` or `state`."""
+    called = [str(name).lower() for name in table.columns]
+    return any(name.startswith("params_") for name in called) and bool({"number", "state", "trial"} & {*called})

@@ -14,7 +14,7 @@ from batchlaw.claims.means import means_of, replicates_of_means
 from batchlaw.claims.observed import Observed, observe
 from batchlaw.claims.replicates import CopiesError, within_cells
 from batchlaw.claims.scattered import RaggedTable, is_replicated, ragged
-from batchlaw.claims.selection import selection_of
+from batchlaw.claims.selection import of_a_sampler, selection_of
 from batchlaw.claims.tables import Group, cells_of, surface_of
 from batchlaw.claims.verdict import Grade
 from batchlaw.errors import DataError
@@ -213,6 +213,8 @@ def _fitted(stratum: Stratum, runs: Scattered, lacks: tuple[str, ...], alpha: fl
         return replace(stratum, lacks=(*lacks, smooth.reason))
     if stratum.copied:  # what else of it is a copy is not known
         smooth = replace(smooth, doubt="scores that should be those of several seeds are copies of one another")
+    elif of_a_sampler(stratum.table) and Arrangement(runs).kind != "grid":
+        smooth = replace(smooth, doubt="a sampler chose the runs")
     return replace(stratum, smooth=smooth, lacks=lacks)
 
 
