@@ -227,9 +227,9 @@ def test_a_wrong_request_is_one_line_exit_2_and_writes_nothing(batchlaw_here, tm
 
 
 def test_the_recorded_configuration_reads_back(read, finished):
-    from batchlaw.results.attributes import CONFIG
     from batchlaw.results.records import records_of
     from batchlaw.storage import load, open_storage
+    from batchlaw.storage.attributes import CONFIG
 
     storage = open_storage(f"sqlite:///{finished / 'batchlaw.db'}")
     stored = load(storage, "tiny")

@@ -23,9 +23,9 @@ import optuna
 import sqlalchemy
 import torch
 from batchlaw.objectives.runtime import Runtime
-from batchlaw.results.attributes import CONFIG, RESULT
 from batchlaw.spec import parse_spec
 from batchlaw.storage import load, open_storage, register
+from batchlaw.storage.attributes import CONFIG, RESULT
 from batchlaw.workers.worker import Worker
 from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler

@@ -27,9 +27,9 @@ from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, point_of, suggest
-from batchlaw.results.attributes import CONFIG, OUTCOME, RESULT
 from batchlaw.spec import StudySpec, parse_spec
 from batchlaw.storage import StoredStudy, open_storage, register
+from batchlaw.storage.attributes import CONFIG, OUTCOME, RESULT
 from batchlaw.storage.tables import slots
 from batchlaw.workers.trial import run_trials
 from optuna.distributions import distribution_to_json

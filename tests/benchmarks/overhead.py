@@ -45,9 +45,9 @@ from batchlaw.objectives.runtime import Runtime
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.space import suggest
-from batchlaw.results.attributes import CONFIG, RESULT
 from batchlaw.spec import StudySpec, parse_spec
 from batchlaw.storage import Slots, load, open_storage, register
+from batchlaw.storage.attributes import CONFIG, RESULT
 from batchlaw.storage.tables import slots
 from batchlaw.workers.slot_trial import SlotTrial
 from batchlaw.workers.worker import Worker

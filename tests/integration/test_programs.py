@@ -17,10 +17,10 @@ from batchlaw.objectives.runtime import Runtime
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.space import point_of
-from batchlaw.results.attributes import ARGUMENTS, OUTPUT
 from batchlaw.results.records import records_of
 from batchlaw.spec import parse_spec
 from batchlaw.storage import open_storage, register
+from batchlaw.storage.attributes import ARGUMENTS, OUTPUT
 from batchlaw.study import Study
 from batchlaw.workers.worker import Worker
 

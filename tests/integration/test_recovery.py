@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from batchlaw.results.records import records_of
+from batchlaw.results.records import briefs_of, records_of
 from batchlaw.storage import load, register
 from batchlaw.workers import recovery
 from batchlaw.workers.recovery import reap
@@ -134,4 +134,4 @@ def test_a_worker_that_died_between_telling_and_finishing_has_its_result_counted
     stored.slots.lease_seconds = 0
     stored.slots.renew(claim)
     assert reap(stored) == 0  # nothing was lost
-    assert outcomes(stored) == ["complete"] and states(stored) == (5, 0, 1)
+    assert [brief.outcome for brief in briefs_of(stored)] == ["complete"] and states(stored) == (5, 0, 1)

@@ -12,8 +12,8 @@ from jinja2 import Environment, StrictUndefined, Template
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import FrozenTrial
 
-from batchlaw.results.attributes import RESULT
 from batchlaw.results.result import CurvePoint, TrialResult
+from batchlaw.storage.attributes import RESULT
 
 # Okabe & Ito (2008), "Color universal design".
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -12,10 +12,11 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.dashboard.curves import artifacts_of
-from batchlaw.results.attributes import ARGUMENTS, CONFIG, OUTPUT, RESULT
 from batchlaw.results.result import TrialResult
 from batchlaw.spec.knobs import KNOBS
 from batchlaw.storage import trials_of
+from batchlaw.storage.attributes import ARGUMENTS, CONFIG, OUTPUT, REASON, RESULT
+from batchlaw.storage.stored_values import Unreadable
 
 # Shown of a configuration, beside the hyperparameters that are not among the suggested parameters.
 _DERIVED = (
@@ -97,8 +98,12 @@ def _shown(study_id: int, trial: FrozenTrial) -> FrozenTrial:
     """The trial with readable attributes and its curves; a trial that batchlaw did not run is left as it is."""
     if CONFIG not in trial.user_attrs:
         return trial
-    result = TrialResult.from_record(trial.user_attrs.get(RESULT, {}))
     shown = copy.copy(trial)
+    try:
+        result = TrialResult.from_record(trial.user_attrs.get(RESULT, {}))
+    except Unreadable as error:
+        shown.user_attrs = {REASON: f"cannot be read: {error}"}
+        return shown
     shown.user_attrs = _attributes(trial, result)
     shown.system_attrs = trial.system_attrs | artifacts_of(study_id, trial.number, result.curve)
     return shown
@@ -135,7 +140,12 @@ def _attributes(trial: FrozenTrial, result: TrialResult) -> dict[str, Any]:
     if OUTPUT in others:
         others[OUTPUT] = "\n".join(others[OUTPUT])
     known = {name: value for name, value in values.items() if value or (value == 0 and value is not False)}
-    known |= {name: value for name, value in config.get("parameters", {}).items() if name not in trial.params}  # fixed
+    fixed = config.get("parameters", {})
+    known |= {
+        name: value
+        for name, value in dict(fixed if isinstance(fixed, dict) else {}).items()
+        if name not in trial.params
+    }
     return others | {name: _readable(value) for name, value in known.items()}
 
 

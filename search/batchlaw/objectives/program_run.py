@@ -19,8 +19,8 @@ from batchlaw.objectives.output import Output
 from batchlaw.objectives.starter import Starter
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.arguments import arguments_of, filler
-from batchlaw.results.attributes import ARGUMENTS, OUTPUT
 from batchlaw.spec import StudySpec
+from batchlaw.storage.attributes import ARGUMENTS, OUTPUT
 
 # What PyTorch, JAX, TensorFlow, NumPy, C++, Slurm and torchrun print when memory runs out.
 _OUT_OF_MEMORY = re.compile(

@@ -80,7 +80,7 @@ class Trial:
             report: what `report` calls.
             folder: where the folder of this replicate is made.
             number: of the trial.
-            notes: gets what is stored with the trial beside its result, by the names of `results.attributes`.
+            notes: gets what is stored with the trial beside its result, by the names of `storage.attributes`.
             devices: that share a batch.
             micro_batch_size: the most examples that a device computes at once; None is no limit.
         """

@@ -4,19 +4,21 @@ import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
-from batchlaw.errors import StudyError
-from batchlaw.recipe.result import Outcome
-from batchlaw.results.attributes import CONFIG, OUTCOME, OUTPUT, REASON, RESULT, THREADS
+from batchlaw.errors import BatchlawError, StudyError
+from batchlaw.recipe.result import ENDED, Outcome
+from batchlaw.recipe.space import point_of
 from batchlaw.results.result import TrialResult
-from batchlaw.spec import TrainConfig
+from batchlaw.spec import StudySpec, TrainConfig
 from batchlaw.storage import StoredStudy, heads_of, trials_of, with_retries
+from batchlaw.storage.attributes import CONFIG, OUTCOME, OUTPUT, REASON, RESULT, THREADS, TRACEBACK
+from batchlaw.storage.stored_values import Unreadable, shown
 
 _OF_STATE = {
     TrialState.COMPLETE: Outcome.COMPLETE,
@@ -27,6 +29,9 @@ _OF_STATE = {
 }
 _OF_NAME = {str(outcome): outcome for outcome in Outcome}
 _NO_RESULT = TrialResult()
+# Fields of a configuration that are as the trial's parameters say.
+_AS_SUGGESTED = ("batch_size", "base_lr", "scaling_rule", "optimizer", "decay", "weight_decay", "parameters")
+_PARSED = (CONFIG, RESULT)  # read as text, and parsed here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +82,10 @@ def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
 
 
 def records_of(stored: StoredStudy) -> list[TrialRecord]:
-    """Every trial of a study, by number.
-
-    Raises:
-        StudyError: what is stored of a trial cannot be read.
-    """
+    """Every trial of a study, by number. What is stored of one that cannot be read is told, and it counts as failed."""
     with _collector_paused():
-        found = trials_of(stored.storage, stored.study_id, as_text=(CONFIG,), without=(OUTPUT,))
-        return [_record(trial) for trial in found]
+        found = trials_of(stored.storage, stored.study_id, as_text=_PARSED, without=(OUTPUT, TRACEBACK))
+        return [_record(stored, trial) for trial in found]
 
 
 @contextmanager
@@ -111,11 +112,7 @@ class KnownTrials:
 
 
 def known_trials(stored: StoredStudy) -> KnownTrials:
-    """Read the trials of a study.
-
-    Raises:
-        StudyError: what is stored of a trial cannot be read.
-    """
+    """Read the trials of a study."""
     ended = with_retries(stored.slots.counts).ended  # first, so that every trial of a study that has ended is read
     return KnownTrials(with_retries(lambda: records_of(stored)), ended)
 
@@ -125,44 +122,67 @@ def record_at(stored: StoredStudy, number: int) -> TrialRecord:
 
     Raises:
         KeyError: there is none of that number.
-        StudyError: what is stored of it cannot be read.
     """
-    found = trials_of(stored.storage, stored.study_id, number=number, as_text=(CONFIG,))
+    found = trials_of(stored.storage, stored.study_id, number=number, as_text=_PARSED)
     if not found:
         raise KeyError(number)
-    return _record(found[0])
+    return _record(stored, found[0])
 
 
-def _record(trial: FrozenTrial) -> TrialRecord:
+def _record(stored: StoredStudy, trial: FrozenTrial) -> TrialRecord:
     attributes = trial.user_attrs
+    outcome, reason = _outcome(trial.number, trial.state, attributes.get(OUTCOME)), attributes.get(REASON)
+    try:
+        params, config, result = trial.params, _config(trial, stored.spec), _result(attributes)
+        value, reports = trial.value if trial.state == TrialState.COMPLETE else None, trial.intermediate_values
+        if config is None and outcome in ENDED:
+            raise Unreadable(f"a trial that is {outcome} as stored has no configuration")
+        if config is not None and len(result.replicate_values) not in (0, len(config.seeds)):
+            raise Unreadable(f"{len(result.replicate_values)} scores are stored of {len(config.seeds)} seeds")
+    except Unreadable as error:
+        stored.tell(f"trial {trial.number}: {error}")
+        params, config, result, value, reports = {}, None, _NO_RESULT, None, {}
+        outcome = Outcome.FAILED if trial.state.is_finished() else outcome
+        reason = f"cannot be read: {error}"
     return TrialRecord(
-        number=trial.number,
-        outcome=_outcome(trial.number, trial.state, attributes.get(OUTCOME)),
-        value=trial.value if trial.state == TrialState.COMPLETE else None,
-        params=trial.params,
-        config=_config(trial.number, attributes.get(CONFIG)),
-        result=_result(attributes),
-        reason=attributes.get(REASON),
-        intermediate_values=trial.intermediate_values,
-        started=trial.datetime_start,
-        ended=trial.datetime_complete,
-    )
+        number=trial.number, outcome=outcome, value=value, params=params, config=config, result=result, reason=reason,
+        intermediate_values=reports, started=trial.datetime_start, ended=trial.datetime_complete,
+    )  # fmt: skip
 
 
 def _result(attributes: dict[str, Any]) -> TrialResult:
-    known = {THREADS: attributes[THREADS]} if THREADS in attributes else {}
-    return TrialResult.from_record(known | attributes.get(RESULT, {})) if known or RESULT in attributes else _NO_RESULT
+    """The result of a trial; the threads are known before it."""
+    if RESULT not in attributes:
+        return TrialResult(threads=attributes[THREADS]) if THREADS in attributes else _NO_RESULT
+    found = TrialResult.from_record(attributes[RESULT])
+    return found if found.threads is not None else replace(found, threads=attributes.get(THREADS))
 
 
-def _config(number: int, text: str | None) -> TrainConfig | None:
-    if text is None:
+def _config(trial: FrozenTrial, spec: StudySpec) -> TrainConfig | None:
+    """The configuration of a trial that has drawn one.
+
+    Raises:
+        Unreadable: it is none, or not that of the study and of the trial's parameters.
+    """
+    if CONFIG not in trial.user_attrs:
         return None
     try:
-        return TrainConfig.model_validate_json(text)
+        config = TrainConfig.model_validate_json(trial.user_attrs[CONFIG])
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, ("config", *first["loc"])))
-        raise StudyError(f"trial {number}: {place} as stored cannot be read: {first['msg']}") from None
+        raise Unreadable(f"{place} as stored cannot be read: {first['msg']}") from None
+    try:
+        point = point_of(trial.params, spec)
+    except (LookupError, TypeError, ValueError, BatchlawError) as error:
+        raise Unreadable(f"parameters as stored are none of the study: {type(error).__name__} {error}") from None
+    for name in _AS_SUGGESTED:
+        written, given = getattr(config, name), getattr(point, name)
+        if written != given:
+            raise Unreadable(
+                f"config.{name} as stored is {shown(written)}, and the trial's parameters give {shown(given)}"
+            )
+    return config
 
 
 def _outcome(number: int, state: TrialState, named: str | None) -> Outcome:

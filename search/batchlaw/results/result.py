@@ -2,8 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Any, NamedTuple, Self
+
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from batchlaw.storage.stored_values import Unreadable
+
+_Count = Annotated[int, Field(ge=0)]
+_Amount = Annotated[float, Field(ge=0)] | None  # of a time, or a number in a time
 
 
 class CurvePoint(NamedTuple):
@@ -54,16 +63,60 @@ class TrialResult:
     versions: Mapping[str, str] = field(default_factory=dict)  # of the packages that it was computed with
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Read the JSON of a trial; fields that only a newer version knows are left out."""
-        known = {name: value for name, value in record.items() if name in _FIELDS}
-        if None in known.get("replicate_values", ()):  # JSON has no NaN
-            known["replicate_values"] = [math.nan if each is None else each for each in known["replicate_values"]]
-        for name, point in (("curve", CurvePoint), ("curves", SeedCurvePoint)):
-            if known.get(name):
-                metrics = [dict(entry) for entry in known[name]]
-                known[name] = tuple(point(each.pop("progress"), each) for each in metrics)
+    def from_record(cls, record: Mapping[str, Any] | str | bytes) -> Self:
+        """Read the JSON of a trial, parsed or as text; fields that only a newer version knows are left out.
+
+        Raises:
+            Unreadable: it is none that a trial records.
+        """
+        try:
+            known: dict[str, Any] = (
+                _stored().validate_json(record, strict=True)
+                if isinstance(record, str | bytes)
+                else _stored().validate_python(record, strict=True)
+            )
+            if None in known.get("replicate_values", ()):  # JSON has no NaN
+                known["replicate_values"] = [math.nan if each is None else each for each in known["replicate_values"]]
+            for name, point in (("curve", CurvePoint), ("curves", SeedCurvePoint)):
+                if name in known:
+                    known[name] = tuple(point(each.pop("progress"), each) for each in known[name])
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, ("result", *first["loc"])))
+            raise Unreadable(f"{place} as stored cannot be read: {first['msg']}") from None
+        except KeyError:
+            raise Unreadable("result as stored cannot be read: a report without its progress") from None
         return cls(**known)
 
 
-_FIELDS = frozenset(each.name for each in fields(TrialResult))
+class _Stored(TypedDict, total=False):
+    """The fields of a `TrialResult` as JSON."""
+
+    metrics: dict[str, float]
+    replicates: list[dict[str, float]]
+    replicate_values: list[float | None]
+    validation_standard_errors: dict[str, float]
+    diverged: list[bool]
+    not_trained: _Count
+    tail_loss_variance: list[float]
+    curve: list[dict[str, float]]
+    curves: list[dict[str, Any]]
+    plateau_steps: list[float | None]
+    seconds: _Amount
+    train_seconds: _Amount
+    examples_per_second: _Amount
+    device: str | None
+    threads: _Count | None
+    stacked: bool
+    stack_size: _Count | None
+    stacked_base_lrs: list[float]
+    micro_batch_size: _Count | None
+    grad_accum_steps: _Count | None
+    peak_memory_bytes: _Count | None
+    flags: list[str]
+    versions: dict[str, str]
+
+
+@cache
+def _stored() -> TypeAdapter[Any]:
+    return TypeAdapter(_Stored)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
@@ -106,11 +107,12 @@ def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus
         seconds = (max(brief.ended for brief in ended if brief.ended) - began).total_seconds()
         rate = 60 * len(ended) / seconds if seconds > 0 else None
     ranking = best_first(briefs, stored.spec.direction)
+    records = (with_retries(partial(record_at, stored, brief.number)) for brief in ranking)
     created, former = history_of(stored)
     return StudyStatus(
         stored.spec, with_retries(stored.slots.counts), outcome_counts(briefs),
-        with_retries(lambda: record_at(stored, ranking[0].number)) if ranking else None, rate,
-        tuple(workers_of(stored.storage.engine, stored.study_id)), created, tuple(former),
+        next((record for record in records if record.outcome == Outcome.COMPLETE), None), rate,
+        tuple(workers_of(stored.storage.engine, stored.study_id, stored.spec.name)), created, tuple(former),
     )  # fmt: skip
 
 

@@ -13,10 +13,10 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.recipe.result import Outcome
-from batchlaw.results.attributes import OUTCOME
 from batchlaw.stats.draws import normal_draws
 from batchlaw.stats.gaussian_process import Kernel, Process, normal_scores, squared_exponential
 from batchlaw.stats.surface import Bools, Floats
+from batchlaw.storage.attributes import OUTCOME
 
 _WINDOW_OCTAVES = 2.0  # octaves from the best cell in which runs are chosen
 LOOKS = 3  # rounds of the first look: both ends, with which the gate compares the best cell, and the middle

@@ -60,6 +60,7 @@ def connected(engine: Engine, isolation_level: Any) -> Connection:
 
 def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     """For many short writers: 6 processes × 15 trials × 10 reports took 3.5 s, and 25.1 s by default (measured)."""
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # others may write other bytes
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
 

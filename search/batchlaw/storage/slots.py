@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, or_, select, update
 
 from batchlaw.storage.retries import RETRY_SECONDS, with_retries
+from batchlaw.storage.stored_values import is_whole
 from batchlaw.storage.tables import asynchronous_commit, is_alive, now, process_space
 from batchlaw.storage.tables import slots as _slots
 
@@ -164,7 +165,7 @@ class Slots:
                 # One statement: between two a trial could be started that the first did not name.
                 held = select(_slots.c.trial_id, expired).where(self._mine, _slots.c.state == "held")
                 rows = [tuple(row) for row in connection.execute(held)]
-            named = {trial_id for trial_id, _ in rows if trial_id is not None}
+            named = {trial_id for trial_id, _ in rows if is_whole(trial_id)}
             return named, any(trial_id is None and not gone for trial_id, gone in rows)
 
         return with_retries(work)
@@ -177,12 +178,13 @@ class Slots:
                 row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
                 if row is None:
                     return None
+                trial_id = row.trial_id if is_whole(row.trial_id) else None
                 lease = Lease(
                     slot=row.slot,
                     holder=uuid.uuid4().hex,
-                    attempts=row.attempts + 1,
-                    abandoned_trial_id=row.trial_id if row.state == "held" else None,
-                    last_trial_id=row.trial_id,
+                    attempts=1 + (row.attempts if is_whole(row.attempts) else 0),
+                    abandoned_trial_id=trial_id if row.state == "held" else None,
+                    last_trial_id=trial_id,
                 )
                 unstarted = {"trial_id": None} if row.state == "open" else {}  # the trial of a dead worker is still due
                 # The condition includes the state as read, so that one of several workers gets the slot.

@@ -1,7 +1,7 @@
 """Studies in the database: registration with their spec, loading by name, and the facts stored with them."""
 
 import contextlib
-import json
+import re
 import traceback
 import uuid
 import warnings
@@ -13,9 +13,10 @@ from typing import Any
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from sqlalchemy import Connection, func, select
 
-from batchlaw.errors import StorageError, StudyError
+from batchlaw.errors import SpecError, StorageError, StudyError
 from batchlaw.recipe.space import cells
 from batchlaw.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
 from batchlaw.storage.engine import open_storage
@@ -23,6 +24,7 @@ from batchlaw.storage.one_transaction import one_transaction
 from batchlaw.storage.optuna_internals import keep_brackets, study_storage
 from batchlaw.storage.retries import with_retries
 from batchlaw.storage.slots import Slots
+from batchlaw.storage.stored_values import Unreadable, check_mapping, check_text, json_of, shown, tell
 from batchlaw.storage.study_page import StudyPage
 from batchlaw.storage.tables import SCHEMA, check_known, pages, schema_version, slots
 from batchlaw.storage.workers import live_workers
@@ -45,6 +47,10 @@ class StoredStudy:
     storage: RDBStorage
     slots: Slots
     page: StudyPage
+
+    def tell(self, what: str) -> None:
+        """Log a line about what is stored of the study and cannot be read, once in a process."""
+        tell(self.storage.engine.url, self.spec.name, what)
 
 
 def register(
@@ -122,7 +128,7 @@ def _formerly_named(connection: Connection, storage: RDBStorage, name: str) -> i
         return None
     for study_id in connection.scalars(select(pages.c.study_id)).all():
         with contextlib.suppress(KeyError):  # Optuna's command has deleted it
-            lost[study_id] = storage.get_study_user_attrs(study_id).get(FORMERLY + name, "")
+            lost[study_id] = str(storage.get_study_user_attrs(study_id).get(FORMERLY + name, ""))
     latest = max(lost, key=lambda study_id: lost[study_id], default=None)
     return latest if latest is not None and lost[latest] else None
 
@@ -215,15 +221,34 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
     if text is None:
         raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was interrupted")
     check_tables(storage)
-    table = json.loads(text)
-    spec = parse_spec(table | {"name": present}, f"stored study {present!r}")
+    try:
+        table = _table(text)
+        spec = parse_spec(table | {"name": present}, f"stored study {present!r}")
+        if table.get("name") != present:  # the first name, of which a folder is named
+            parse_spec(table, "its first name")
+    except (Unreadable, SpecError) as error:
+        raise StudyError(f"study {shown(present)} cannot be read: {error}") from None
+    if storage.get_study_directions(study_id) != [StudyDirection[spec.direction.upper()]]:
+        raise StudyError(f"study {shown(present)} cannot be read: its direction as stored is not {spec.direction}")
     keep_brackets(study, table["name"])
     slots, page = Slots(storage.engine, study_id), StudyPage(storage.engine, study_id)
     return StoredStudy(spec, study, study_id, storage, slots, page)
 
 
+def _table(text: object) -> dict[str, Any]:
+    """The spec of a study as it is stored.
+
+    Raises:
+        Unreadable: it is no table.
+    """
+    table = json_of(text, "spec")
+    check_mapping(table, "spec")
+    found: dict[str, Any] = table
+    return found
+
+
 def load_all(storage: RDBStorage) -> list[StoredStudy]:
-    """The studies of batchlaw in a database, in the order in which they were made."""
+    """The studies of batchlaw in a database that can be read, in the order in which they were made."""
     check_tables(storage)
 
     def names() -> list[str]:
@@ -235,16 +260,27 @@ def load_all(storage: RDBStorage) -> list[StoredStudy]:
                 found.append(storage.get_study_name_from_id(study_id))
         return found
 
-    return [load(storage, name) for name in with_retries(names)]
+    studies = []
+    for name in with_retries(names):
+        try:
+            studies.append(load(storage, name))
+        except StudyError as error:
+            tell(storage.engine.url, name, str(error))
+    return studies
 
 
 def history_of(stored: StoredStudy) -> tuple[datetime | None, list[str]]:
     """When a study was made, UTC, and its former names. Studies from before version 0.2 have no time."""
     attributes = with_retries(lambda: stored.study.user_attrs)
-    made = attributes.get(_CREATED)
     former = [key.removeprefix(FORMERLY) for key in attributes if key.startswith(FORMERLY)]
     former = [name for name in former if name != stored.spec.name]
-    return made and datetime.fromisoformat(made), sorted(former)
+    try:
+        check_text(attributes.get(_CREATED, ""), "creation")
+        made = datetime.fromisoformat(attributes[_CREATED]) if _CREATED in attributes else None
+    except ValueError:
+        stored.tell(f"the time of its creation as stored cannot be read: {shown(attributes[_CREATED])}")
+        made = None
+    return made, sorted(former)
 
 
 def folder_name(stored: StoredStudy) -> str:
@@ -253,9 +289,9 @@ def folder_name(stored: StoredStudy) -> str:
     A study that is renamed keeps its folder. A study that is deleted and made again gets another one.
     """
     attributes = with_retries(lambda: stored.study.user_attrs)
-    identity = attributes.get(_ID)  # None in studies from before version 0.2
-    first = json.loads(attributes[_SPEC])["name"]
-    return f"{first}-{identity or fingerprint(stored.spec)}"
+    identity = str(attributes.get(_ID, ""))  # none in studies from before version 0.2
+    known = identity if re.fullmatch("[0-9a-f]{8}", identity) else fingerprint(stored.spec)  # no path elsewhere
+    return f"{_table(attributes[_SPEC])['name']}-{known}"
 
 
 def note_run(stored: StoredStudy, key: str, facts: dict[str, Any]) -> None:

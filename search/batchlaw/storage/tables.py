@@ -141,7 +141,7 @@ def is_alive(pid: int) -> bool:
     """Whether a process of this process space exists."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (OverflowError, ProcessLookupError, TypeError):  # of a number that no process can have
         return False
     except PermissionError:
         pass

@@ -4,19 +4,29 @@ import os
 import socket
 import uuid
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Engine, func, insert, select, update
 
 from batchlaw.errors import StorageError
 from batchlaw.interrupts import StopRequest
 from batchlaw.storage.retries import with_retries
+from batchlaw.storage.stored_values import (
+    Unreadable,
+    check_real,
+    check_text,
+    check_whole,
+    check_word,
+    shown,
+    tell,
+)
 from batchlaw.storage.tables import UNKNOWN_BOOT, is_alive, now, process_space, schema_version, workers
 
 BEAT_SECONDS = 5.0  # from one heartbeat to the next
 _STALE_BEATS = 6  # a worker that missed so many heartbeats is shown as stale
 
 WorkerState = Literal["idle", "training", "ended"]
+_STATES = get_args(WorkerState)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,32 +86,49 @@ class Registration:
         return with_retries(work, seconds=BEAT_SECONDS)
 
 
-def workers_of(engine: Engine, study_id: int | None = None) -> list[WorkerRecord]:
-    """All workers of a study, or of the database, past and present, the latest first."""
+def workers_of(engine: Engine, study_id: int | None = None, name: str | None = None) -> list[WorkerRecord]:
+    """All workers of a study, or of the database, past and present, the latest first.
+
+    Args:
+        engine: the database.
+        study_id: of the study; None reads those of all.
+        name: of the study, for a line about a worker whose row cannot be read.
+    """
     here = process_space()
 
-    def state_of(row: object) -> str:
-        state, silent = str(row.state), row.now - row.last_seen  # type: ignore[attr-defined]
-        gone = row.process_space == here and not is_alive(row.pid)  # type: ignore[attr-defined]
-        return "stale" if state != "ended" and (gone or silent > _STALE_BEATS * BEAT_SECONDS) else state
-
     def work() -> list[WorkerRecord]:
-        # The columns of version 2, so that an upgrade can ask who is at work.
-        query = select(*(column for column in workers.c if column.name != "stop"), now(engine).label("now"))
+        query = select(workers, now(engine).label("now"))
         if study_id is not None:
             query = query.where(workers.c.study_id == study_id)
         with engine.connect() as connection:
             rows = connection.execute(query.order_by(workers.c.started.desc())).all()
-        return [
-            WorkerRecord(
-                worker=row.worker, host=row.host, pid=row.pid, device=row.device, threads=row.threads,
-                state=state_of(row), trial=row.trial, trials_done=row.trials_done,
-                seconds=float(row.last_seen - row.started), silent_seconds=float(row.now - row.last_seen),
-            )
-            for row in rows
-        ]  # fmt: skip
+        return [record for row in rows if (record := _record(engine, row, here, name)) is not None]
 
     return with_retries(work)
+
+
+def _record(engine: Engine, row: Any, here: str, name: str | None) -> WorkerRecord | None:
+    """A worker from its row; None if that cannot be read."""
+    try:
+        for name in ("pid", "threads", "trials_done"):
+            check_whole(getattr(row, name), name)
+        for name in ("started", "last_seen"):
+            check_real(getattr(row, name), name)
+        for name in ("worker", "host", "device"):
+            check_text(getattr(row, name), name)
+        check_word(row.state, "state", _STATES)
+        if row.trial is not None:
+            check_whole(row.trial, "trial")
+    except Unreadable as error:
+        tell(engine.url, name or row.study_id, f"worker {shown(row.worker)}: {error}")
+        return None
+    silent, gone = row.now - row.last_seen, row.process_space == here and not is_alive(row.pid)
+    stale = row.state != "ended" and (gone or silent > _STALE_BEATS * BEAT_SECONDS)
+    return WorkerRecord(
+        worker=row.worker, host=row.host, pid=row.pid, device=row.device, threads=row.threads,
+        state="stale" if stale else row.state, trial=row.trial, trials_done=row.trials_done,
+        seconds=float(row.last_seen - row.started), silent_seconds=float(silent),
+    )  # fmt: skip
 
 
 def other_pids(engine: Engine) -> set[int]:

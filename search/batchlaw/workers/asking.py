@@ -19,9 +19,9 @@ from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive, slot_seeds
 from batchlaw.recipe.result import Report
 from batchlaw.recipe.space import suggest
-from batchlaw.results.attributes import CONFIG, THREADS
 from batchlaw.spec import TrainConfig
 from batchlaw.storage import Lease, Registration, StoredStudy, batched_writes, folder_name, with_retries
+from batchlaw.storage.attributes import CONFIG, THREADS
 from batchlaw.train import device_name
 from batchlaw.workers.heartbeat import Heartbeat, Running
 from batchlaw.workers.recovery import reap

@@ -4,6 +4,7 @@ A slot is taken over if its lease ran out or its process is gone. Its trial is n
 to run again, at most `max_retries` times. In a designed arm the slot is the cell, which is simply opened again.
 """
 
+from contextlib import suppress
 from functools import partial
 
 import optuna
@@ -12,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.errors import StudyError
 from batchlaw.recipe.result import Outcome
-from batchlaw.results.attributes import OUTCOME, REASON, RETRIES, RETRY_OF, THREADS
 from batchlaw.storage import Lease, StoredStudy, with_retries
+from batchlaw.storage.attributes import OUTCOME, REASON, RETRIES, RETRY_OF, THREADS
 
 
 def reap(stored: StoredStudy) -> int:
@@ -45,7 +46,7 @@ def reap(stored: StoredStudy) -> int:
                 continue  # it has a slot, or another process was faster
             lost += 1
             if RETRY_OF in orphan.user_attrs:  # the repeat that it was is still due
-                _enqueue(stored, orphan, orphan.user_attrs[RETRIES])
+                _enqueue(stored, orphan, orphan.user_attrs.get(RETRIES, 0))
     return lost
 
 
@@ -54,7 +55,10 @@ def clear_up(stored: StoredStudy, lease: Lease) -> bool:
     trial_id = lease.abandoned_trial_id
     if trial_id is None:
         return False
-    frozen = with_retries(lambda: stored.storage.get_trial(trial_id))
+    try:
+        frozen = with_retries(lambda: stored.storage.get_trial(trial_id))
+    except KeyError:  # somebody deleted it
+        return False
     if frozen.state == TrialState.RUNNING and not _lose(stored, trial_id):
         return clear_up(stored, lease)  # its worker ended it just now: read it again
     ended = frozen.state in (TrialState.COMPLETE, TrialState.PRUNED)  # the worker died between tell and finish
@@ -85,7 +89,7 @@ def run_again(stored: StoredStudy, trial: FrozenTrial, attempts: int) -> bool:
 def first_attempt(stored: StoredStudy, trial: optuna.Trial) -> int:
     """The number of the trial that this one repeats, through all repeats in between; its own if it repeats none."""
     number, attributes = trial.number, trial.user_attrs
-    while RETRY_OF in attributes:
+    while attributes.get(RETRY_OF, number) < number:
         number = attributes[RETRY_OF]
         attributes = with_retries(partial(_numbered, stored, number)).user_attrs
     return number
@@ -100,7 +104,9 @@ def _id_of(stored: StoredStudy, number: int) -> int:
 
 
 def _runs(stored: StoredStudy, trial_id: int) -> bool:
-    return bool(with_retries(lambda: stored.storage.get_trial(trial_id)).state == TrialState.RUNNING)
+    with suppress(KeyError):  # somebody deleted it
+        return bool(with_retries(lambda: stored.storage.get_trial(trial_id)).state == TrialState.RUNNING)
+    return False
 
 
 def _lose(stored: StoredStudy, trial_id: int) -> bool:

@@ -14,8 +14,8 @@ from optuna.trial import TrialState
 from batchlaw import sampling
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
-from batchlaw.results.attributes import OUTCOME, REASON, RESULT, THREADS, TRACEBACK
 from batchlaw.storage import Lease, StoredStudy, batched_writes, cached_reads, with_retries
+from batchlaw.storage.attributes import OUTCOME, REASON, RESULT, THREADS, TRACEBACK
 from batchlaw.workers.recovery import clear_up, first_attempt, run_again
 from batchlaw.workers.trial import TrialOutcome
 

@@ -20,10 +20,10 @@ from batchlaw.objectives.score import Score, finite_metric, number_of, score_of
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
-from batchlaw.results.attributes import CONFIG, THREADS
 from batchlaw.sampling import PRUNABLE, rungs
 from batchlaw.spec import StudySpec
 from batchlaw.storage import batched_writes, with_retries
+from batchlaw.storage.attributes import CONFIG, THREADS
 from batchlaw.train import Checkpoint, train_together
 
 _ROUNDING = 1e-6  # of a sum of shares
@@ -38,7 +38,7 @@ class TrialOutcome:
     value: float | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
     reason: str | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)  # by the names of `results.attributes`
+    attributes: Mapping[str, Any] = field(default_factory=dict)  # by the names of `storage.attributes`
     unwritten: Sequence[tuple[float, int]] = ()  # value and number of the reports that are not in the database yet
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import optuna
 import pytest
 from batchlaw.recipe.result import Outcome
-from batchlaw.results.attributes import OUTCOME
 from batchlaw.sampling.ridge import LOOKS, Design, Posterior, RidgeSampler
+from batchlaw.storage.attributes import OUTCOME
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.testing.pytest_samplers import BasicSamplerTestCase
 from optuna.trial import TrialState

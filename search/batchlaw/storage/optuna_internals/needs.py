@@ -71,6 +71,13 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     # Trials are read and written by statements of SQL; TrialCache keeps them in order.
     "storage": (
         _columns(f"{_MODELS}:StudyModel", "study_id study_name"),
+        _columns(f"{_MODELS}:StudyDirectionModel", "study_direction_id direction study_id objective"),
+        _columns(f"{_MODELS}:StudyUserAttributeModel", "study_user_attribute_id study_id key value_json"),
+        _columns(f"{_MODELS}:StudySystemAttributeModel", "study_system_attribute_id study_id key value_json"),
+        _takes(
+            "optuna.study._frozen:FrozenStudy", "study_name direction user_attrs system_attrs study_id directions"
+        ),
+        _takes("optuna.distributions:CategoricalDistribution._contains", "self param_value_in_internal_repr"),
         _columns(f"{_MODELS}:TrialModel", "trial_id number study_id state datetime_start datetime_complete"),
         _columns(f"{_MODELS}:TrialValueModel", "trial_value_id trial_id objective value value_type"),
         _columns(f"{_MODELS}:TrialParamModel", "param_id trial_id param_name param_value distribution_json"),

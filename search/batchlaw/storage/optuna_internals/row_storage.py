@@ -22,6 +22,8 @@ from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _VersionManager
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Engine, bindparam, column, create_engine, insert, inspect, or_, select, table, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -30,6 +32,7 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 from batchlaw.storage.connections import connected
 from batchlaw.storage.optuna_internals.cache import cached_reads
 from batchlaw.storage.optuna_internals.rows import UNFINISHED, NotApplied, Row, insert_rows
+from batchlaw.storage.optuna_internals.studies import all_studies, attributes_of, directions_of
 from batchlaw.storage.optuna_internals.trials import TRIALS, read_trials
 from batchlaw.storage.retries import ValueRefused, with_retries
 
@@ -90,6 +93,26 @@ class RowStorage(RDBStorage):
         with _as_optuna_errors(), self._autocommit() as connection:
             study_id: int | None = connection.scalar(_STUDY_BY_NAME, {"name": study_name})
         return super().get_study_id_from_name(study_name) if study_id is None else study_id
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """The attributes of a study that can be read."""
+        with _as_optuna_errors(), self._autocommit() as connection:
+            return attributes_of(connection, models.StudyUserAttributeModel, study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Optuna's own attributes of a study, and the dashboard's, as far as they can be read."""
+        with _as_optuna_errors(), self._autocommit() as connection:
+            return attributes_of(connection, models.StudySystemAttributeModel, study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """The directions of a study."""
+        with _as_optuna_errors(), self._autocommit() as connection:
+            return directions_of(connection, study_id)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """The studies that can be read."""
+        with _as_optuna_errors(), self.engine.connect() as connection:
+            return all_studies(connection)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """One trial."""

@@ -4,19 +4,17 @@ Optuna's ORM makes an object of every row and takes 3.1 s of processor time for 
 0.4 s (measured: `tests/benchmarks/reading_speed.py`). `open_storage` has checked the version of the tables.
 """
 
-import json
-import math
 from collections import defaultdict
 from collections.abc import Callable, Container
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
-from operator import itemgetter
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
@@ -29,38 +27,51 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
+    type_coerce,
     union_all,
 )
 
+from batchlaw.recipe.result import Outcome
+from batchlaw.storage.attributes import OUTCOME, REASON, check_attribute
 from batchlaw.storage.optuna_internals.plain import TrialHead
+from batchlaw.storage.stored_values import (
+    Unreadable,
+    check_whole,
+    check_word,
+    json_of,
+    moment_of,
+    number_of,
+    shown,
+    tell,
+)
 
-ByTrial = defaultdict[int, dict[Any, Any]]  # by the trial's id
 TRIALS = models.TrialModel.__table__
+# As they are stored: SQLAlchemy's own types refuse a whole answer for one wrong word or time in it.
+_HEAD = (
+    TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.study_id, cast(TRIALS.c.state, String(8)).label("state"),
+    type_coerce(TRIALS.c.datetime_start, String), type_coerce(TRIALS.c.datetime_complete, String),
+)  # fmt: skip
+_STATES = tuple(TrialState.__members__)
 _FEW = 100  # up to so many trials a query lists their ids
 _COLUMNS = ("key", "step", "number", "kind", "text")  # of the rows of all tables, see `_rows`
-_NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}  # Optuna's names
+
+
+def name_of(connection: Connection, study_id: int) -> str:
+    """The name of a study, for a line about it."""
+    return str(connection.scalar(select(models.StudyModel.study_name).where(models.StudyModel.study_id == study_id)))
 
 
 def heads_of(storage: RDBStorage, study_id: int, key: str) -> list[TrialHead]:
     """Every trial of a study in the order of its number; `attribute` is its user attribute `key`, or None."""
-    trials, values = models.TrialModel.__table__, models.TrialValueModel.__table__
-    attributes = models.TrialUserAttributeModel.__table__
-    rows = trials.outerjoin(values, values.c.trial_id == trials.c.trial_id).outerjoin(
-        attributes, and_(attributes.c.trial_id == trials.c.trial_id, attributes.c.key == key)
+    values, attributes = models.TrialValueModel.__table__, models.TrialUserAttributeModel.__table__
+    rows = TRIALS.outerjoin(values, values.c.trial_id == TRIALS.c.trial_id).outerjoin(
+        attributes, and_(attributes.c.trial_id == TRIALS.c.trial_id, attributes.c.key == key)
     )
-    query = select(
-        trials.c.number, trials.c.state, values.c.value, values.c.value_type, attributes.c.value_json,
-        trials.c.datetime_start, trials.c.datetime_complete,
-    ).select_from(rows)  # fmt: skip
+    query = select(*_HEAD, values.c.value, cast(values.c.value_type, String(8)), attributes.c.value_json)
     with storage.engine.connect() as connection:
-        found = connection.execute(query.where(trials.c.study_id == study_id).order_by(trials.c.number))
-        return [
-            TrialHead(
-                number=number, state=state, value=kind and models.TrialValueModel.stored_repr_to_value(value, kind),
-                attribute=text and json.loads(text), started=_local(started), ended=_local(ended),
-            )
-            for number, state, value, kind, text, started, ended in found
-        ]  # fmt: skip
+        found = connection.execute(query.select_from(rows).where(TRIALS.c.study_id == study_id)).all()
+        heads = [_head(connection, _Stored(*row[:6]), key, *row[6:]) for row in found]
+    return sorted((head for head in heads if head is not None), key=attrgetter("number"))
 
 
 def trials_of(
@@ -94,41 +105,136 @@ def read_trials(
     without: tuple[str, ...] = (),
 ) -> list[FrozenTrial]:
     """The trials that meet the conditions on Optuna's table of trials, in the order of creation."""
-    own = TRIALS.c
-    query = select(own.trial_id, own.number, own.state, own.datetime_start, own.datetime_complete)
     # The states are read first: everything else of a finished trial was written before its state.
-    heads = connection.execute(query.where(*where).order_by(own.trial_id)).all()
+    heads = [_Stored(*row) for row in connection.execute(select(*_HEAD).where(*where).order_by(TRIALS.c.trial_id))]
     if not heads:
         return []
     if len(heads) <= _FEW:
         rows = connection.execute(_rows_of_few(without), {"few": [head.trial_id for head in heads]})
     else:
         rows = connection.execute(_rows_of_many(*where, without=without))
-    values, params, distributions, reports, user_attributes, system_attributes = (ByTrial(dict) for _ in range(6))
+    parts: defaultdict[int, list[Any]] = defaultdict(list)  # by the trial's id
     # Sorted by the rows' own ids, so that parameters are in the order of writing.
-    for part, trial_id, _, key, step, number, kind, text in sorted(rows, key=itemgetter(2)):
+    for row in sorted(rows, key=itemgetter(2)):
+        parts[row[1]].append(row)
+    found = (_trial(connection, head, parts[head.trial_id], as_text) for head in heads)
+    return [trial for trial in found if trial is not None]
+
+
+class _Stored(NamedTuple):
+    """A row of Optuna's table of trials, whose values may be anything."""
+
+    trial_id: int
+    number: Any
+    study_id: int
+    state: Any
+    started: Any
+    ended: Any
+
+    def read(self) -> tuple[TrialState, datetime | None, datetime | None]:
+        """The state, and when the trial started and ended."""
+        check_word(self.state, "state", _STATES)
+        return TrialState[self.state], moment_of(self.started, "start"), moment_of(self.ended, "end")
+
+    def counts_as(self) -> TrialState:
+        """The state of a trial that cannot be read: failed, unless it may still be at work."""
+        known = TrialState[self.state] if self.state in _STATES else TrialState.FAIL
+        return TrialState.FAIL if known.is_finished() else known
+
+    def told(self, connection: Connection, error: Unreadable) -> str:
+        """Tell that the trial cannot be read, and return the reason."""
+        name = name_of(connection, self.study_id)
+        tell(connection.engine.url, name, f"trial {shown(self.number)}: {error}")
+        return str(error)
+
+
+def _head(
+    connection: Connection, stored: _Stored, key: str, value: Any, kind: str | None, text: str | None
+) -> TrialHead | None:
+    """A trial as `heads_of` gives it; None if not even its number can be read."""
+    try:
+        check_whole(stored.number, "number")
+        try:
+            state, started, ended = stored.read()
+            score = None if kind is None else number_of(value, kind, "value")
+            attribute = None if text is None else json_of(text, key)
+            if text is not None:
+                check_attribute(key, attribute)
+        except Unreadable as error:
+            stored.told(connection, error)
+            state, score, attribute, started, ended = stored.counts_as(), None, None, None, None
+    except Unreadable as error:
+        stored.told(connection, error)
+        return None
+    return TrialHead(number=stored.number, state=state, value=score, attribute=attribute, started=started, ended=ended)
+
+
+def _trial(connection: Connection, stored: _Stored, rows: list[Any], as_text: Container[str]) -> FrozenTrial | None:
+    """A trial of its rows; a failed one without any if they cannot be read, None if not even its number can be."""
+    try:
+        check_whole(stored.number, "number")
+        try:
+            return _assembled(stored, rows, as_text)
+        except Unreadable as error:
+            reason = f"cannot be read: {stored.told(connection, error)}"
+    except Unreadable as error:
+        stored.told(connection, error)
+        return None
+    return FrozenTrial(
+        number=stored.number, state=stored.counts_as(), value=None, trial_id=stored.trial_id,
+        datetime_start=None, datetime_complete=None, params={}, distributions={}, intermediate_values={},
+        user_attrs={OUTCOME: str(Outcome.FAILED), REASON: reason}, system_attrs={},
+    )  # fmt: skip
+
+
+def _assembled(stored: _Stored, rows: list[Any], as_text: Container[str]) -> FrozenTrial:
+    """A trial of its rows.
+
+    Raises:
+        Unreadable: a value is none that was written by Optuna or batchlaw.
+    """
+    state, started, ended = stored.read()
+    values: dict[Any, float] = {}
+    params: dict[str, Any] = {}
+    distributions: dict[str, BaseDistribution] = {}
+    reports: dict[Any, float] = {}
+    user_attributes: dict[str, Any] = {}
+    system_attributes: dict[str, Any] = {}
+    for part, _, _, key, step, number, kind, text in rows:
         match part:
             case "value":
-                values[trial_id][step] = _NOT_FINITE.get(kind, number)
+                check_whole(step, "objective")
+                values[step] = number_of(number, kind, "value")
             case "param":
-                distribution = distributions[trial_id][key] = _distribution(text)
-                params[trial_id][key] = distribution.to_external_repr(number)
+                params[key], distributions[key] = _param(key, number, text)
             case "report":
-                reports[trial_id][step] = _NOT_FINITE.get(kind, number)
+                check_whole(step, "step")
+                reports[step] = number_of(number, kind, f"report {step}")
+            case "user" if key in as_text:
+                user_attributes[key] = text
             case "user":
-                user_attributes[trial_id][key] = text if key in as_text else json.loads(text)
+                user_attributes[key] = json_of(text, key)
+                check_attribute(key, user_attributes[key])
             case _:
-                system_attributes[trial_id][key] = json.loads(text)
-    return [
-        FrozenTrial(
-            number=number, state=state, value=None, trial_id=trial_id,
-            values=[value for _, value in sorted(values[trial_id].items())] or None,
-            datetime_start=_local(started), datetime_complete=_local(ended),
-            params=params[trial_id], distributions=distributions[trial_id], intermediate_values=reports[trial_id],
-            user_attrs=user_attributes[trial_id], system_attrs=system_attributes[trial_id],
-        )
-        for trial_id, number, state, started, ended in heads
-    ]  # fmt: skip
+                system_attributes[key] = json_of(text, key)
+    if state == TrialState.COMPLETE and 0 not in values:
+        raise Unreadable("a complete trial as stored has no value")
+    return FrozenTrial(
+        number=stored.number, state=state, value=None, trial_id=stored.trial_id,
+        values=[value for _, value in sorted(values.items())] or None,
+        datetime_start=started, datetime_complete=ended,
+        params=params, distributions=distributions, intermediate_values=reports,
+        user_attrs=user_attributes, system_attrs=system_attributes,
+    )  # fmt: skip
+
+
+def _param(name: str, number: Any, text: str) -> tuple[Any, BaseDistribution]:
+    """The value of a parameter, and its distribution."""
+    distribution = _distribution(text)
+    internal = number_of(number, "", f"parameter {shown(name)}")
+    if isinstance(distribution, CategoricalDistribution) and not distribution._contains(internal):
+        raise Unreadable(f"parameter {shown(name)} as stored is {shown(number)}, which is none of its choices")
+    return distribution.to_external_repr(internal), distribution
 
 
 @cache
@@ -170,9 +276,7 @@ def _rows(restrict: Callable[[Select[Any], Any], Select[Any]], without: tuple[st
 
 @cache
 def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)
-
-
-def _local(stored: datetime | None) -> datetime | None:
-    """Optuna stores naive UTC times and returns naive local times."""
-    return stored and stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+    try:
+        return json_to_distribution(text)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        raise Unreadable(f"a range of a parameter as stored is none of Optuna's: {shown(text)}") from None

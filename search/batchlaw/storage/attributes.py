@@ -1,0 +1,32 @@
+"""The user attributes that workers write to a trial: their names, and what each must be."""
+
+from collections.abc import Callable
+
+from batchlaw.recipe.result import Outcome
+from batchlaw.storage.stored_values import check_list, check_mapping, check_text, check_whole, check_word
+
+CONFIG = "config"  # its TrainConfig
+RESULT = "result"  # its TrialResult
+THREADS = "threads"  # of the CPU: fixed when it starts, and taken again wherever it or a repeat of it runs on
+OUTCOME = "outcome"  # where Optuna's state of the trial does not tell it: every one but complete and pruned
+REASON = "reason"  # of the outcome, one line
+TRACEBACK = "traceback"  # of a failed trial
+RETRY_OF, RETRIES = "retry_of", "retries"  # the number of the trial that it repeats, and how many repeats that makes
+ARGUMENTS = "arguments"  # of a program, as it was run: a list of texts
+OUTPUT = "output"  # of a program: its last lines, at most 200 of both outputs together
+
+_CHECKS: dict[str, Callable[[object, str], None]] = {
+    CONFIG: check_mapping, RESULT: check_mapping, REASON: check_text, TRACEBACK: check_text, ARGUMENTS: check_list,
+    OUTPUT: check_list, RETRY_OF: check_whole, RETRIES: check_whole, THREADS: check_whole,
+    OUTCOME: lambda value, name: check_word(value, name, tuple(Outcome)),
+}  # fmt: skip
+
+
+def check_attribute(name: str, value: object) -> None:
+    """Check an attribute of a trial.
+
+    Raises:
+        Unreadable: it is none that a worker writes.
+    """
+    if check := _CHECKS.get(name):
+        check(value, name)
