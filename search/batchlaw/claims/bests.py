@@ -92,7 +92,7 @@ def edges(bests: Sequence[tuple[Mapping[str, Any], Best]]) -> list[str]:
             return [f"{at} is the {best.edge} of {best.n_tried} tried: a better one may lie beyond"]
         return [f"{at} lies inside the {best.n_tried} tried"]
     fixed = " and ".join(dict.fromkeys(name for levels, _ in bests for name in levels))
-    levels = f"{given}s, over all of {fixed}" if fixed else f"{given}s"
+    levels = f"{given}s, counted within each {fixed}" if fixed else f"{given}s"
     if not open_:
         return [f"the best {tuned} lies inside those tried at each of {len(told)} {levels}"]
     parts = []

@@ -249,7 +249,7 @@ def _row(found: "Finding | PooledFinding") -> dict[str, Any]:
     return {
         "hypothesis": found.hypothesis.name,
         "verdict": found.verdict,
-        "slope": slope.slope if slope else None,
+        "slope": slope.slope if slope and not getattr(slope, "undetermined", False) else None,
         "low": slope.ci_low if slope else None,
         "high": slope.ci_high if slope else None,
         "p_value": found.p_value,

@@ -23,7 +23,7 @@ _FEWEST_DIFFERENCES = 9
 _BY_CHANCE = 0.1  # p of levels that do not differ
 _OUTCOMES = frozenset({
     "time", "times", "sec", "secs", "second", "seconds", "min", "mins", "minutes", "hour", "hours", "duration", "speed",
-    "throughput", "runtime", "memory", "mem", "converged", "diverged", "spike", "spikes", "flops", "mfu", "params",
+    "throughput", "runtime", "memory", "mem", "converged", "diverged", "spike", "spikes", "flops", "mfu",
 })  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def is_outcome(name: str) -> bool:
         return False
     words = set(names.words_of(name))
     brought = bool(words & _OUTCOMES) or {"grad", "norm"} <= words or {"best", "epoch"} <= words
-    return is_label(name) or names.metric_of(name) is not None or names.is_cost(name) or brought
+    return is_label(name) or names.metric_of(name) is not None or brought
 
 
 def _moves_with(values: np.ndarray, levels: Floats) -> bool:

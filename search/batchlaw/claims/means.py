@@ -61,7 +61,7 @@ def replicates_of_means(
     with np.errstate(invalid="ignore"):
         scores = means[rows] + np.where(np.isfinite(means[rows]), off * (errors * np.sqrt(shown))[rows], 0.0)
     known = replace(columns, seed=None, error=None)
-    return table.iloc[rows].assign(**{score: scores}).set_index(rows), known, notes
+    return table.drop(columns=error).iloc[rows].assign(**{score: scores}).set_index(rows), known, notes
 
 
 def means_of(table: pd.DataFrame, score: str) -> pd.DataFrame:

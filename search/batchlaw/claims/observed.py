@@ -9,6 +9,7 @@ import pandas as pd
 from batchlaw.claims.arrangement import Arrangement
 from batchlaw.claims.bests import Best, bests_of, edges
 from batchlaw.claims.confounding import moving, without_effect
+from batchlaw.claims.course import course
 from batchlaw.claims.further import Further, further_runs, n_lacking, sentence
 from batchlaw.claims.scattered import RaggedTable, within_blocks
 from batchlaw.claims.selection import is_sampled
@@ -94,7 +95,13 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
         for given in ("batch_size", "lr"):
             told += edges([(levels, best) for levels, best in bests if best.given == given])
         told += _ratio([best for own, best in bests if own == levels and best.given == "batch_size"])
-    told += _cost(whole, columns, f" ({of})" if of else "")
+        told += course(
+            [(tried[number], bests_of(tried[number].runs, "batch_size", columns.maximize)) for number in parts]
+        )
+    told_of = [main] if whole.kind not in ("one rate a batch size", "one learning rate") else list(parts)
+    for number in told_of:
+        named = name_of(parts[number][0])
+        told += _cost(tried[number], columns, f" ({named})" if named else "")
     if found.loose:
         named, verb = " and ".join(found.loose), "differs" if len(found.loose) == 1 else "differ"
         told.append(f"{named} {verb} from run to run, too, and nothing held that fixed: its effect counts as noise")
@@ -131,7 +138,9 @@ def _parts(found: RaggedTable, runs: Scattered) -> tuple[dict[int, tuple[dict[st
     if (within := within_blocks(runs)) is not None:
         told = f"{named} {verb}, too: of a score the mean effect of its one of {len(blocks)} combinations is taken"
         return {0: ({}, within)}, [told]
-    return {0: ({}, runs)}, [f"{named} {verb}, too, and nothing held that fixed: what looks like an effect may be its"]
+    return {0: ({}, runs)}, [
+        f"{named} {verb}, too, and nothing held that fixed: what looks like an effect may be that of {named}"
+    ]
 
 
 def _bests(tried: Arrangement, maximize: bool) -> list[Best]:
@@ -194,7 +203,7 @@ def _cost(tried: Arrangement, columns: KnownColumns, of: str) -> list[str]:
     name = columns.score[0] if len(columns.score) == 1 else f"mean of {columns.score[0]} … {columns.score[-1]}"
     first, last = told[0], told[-1]
     assert first.score is not None and last.score is not None
-    listed = ", ".join(f"{best.score:.5g} at B = {best.value:g}" for best in told[:_MOST_LISTED])
+    listed = ", ".join(f"{_shown(best.score)} at B = {_shown(best.value)}" for best in told[:_MOST_LISTED])
     sentences = [f"{name}{rate}{of}: {listed}"]
     words = set(names.words_of(columns.score[0]))
     is_cost = bool(words & {"samples", "examples", "steps", "epochs", "tokens", "updates", "iterations", "sequences"})
@@ -209,6 +218,12 @@ def _cost(tried: Arrangement, columns: KnownColumns, of: str) -> list[str]:
         elif words & {"steps", "updates", "iterations"}:
             sentences.append(f"in examples it takes {times * larger:.2g} times as many")
     return sentences
+
+
+def _shown(value: float | None) -> str:
+    """A number in at most five digits, or as many as stand before its point."""
+    assert value is not None
+    return f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
 
 
 def _growth(times: float, larger: float) -> str:

@@ -14,6 +14,7 @@ from batchlaw.claims.replicates import is_setting
 from batchlaw.errors import BatchlawError
 from batchlaw.expressions import Expression
 from batchlaw.stats.scattered import SAME_RATE, Scattered, levels
+from batchlaw.tables import names
 from batchlaw.tables.spelling import typed
 
 if TYPE_CHECKING:
@@ -116,12 +117,13 @@ def _factors(
     """The columns in which runs differ on purpose, not told by the rate or the batch size: with few levels; and with
     many, which only what is called a hyperparameter may have.
     """
-    known = {name for names in columns.named.values() for name in names}
+    known = {name for several in columns.named.values() for name in several}
     for name in (columns.lr, columns.batch_size):
         with suppress(BatchlawError):  # a name that is no expression
             known |= set(Expression.parse(name, "column").columns)
     cell = [np.unique(each, return_inverse=True)[1] for each in (lr, sizes)]
     found, loose = [], []
+    n_cells = len(np.unique(np.stack(cell), axis=1).T)
     for name in map(str, table.columns):
         if name in known or isinstance(table[name], pd.DataFrame) or is_outcome(name):
             continue
@@ -130,6 +132,8 @@ def _factors(
         n = int(codes.max()) + 1
         follows = any(len(np.unique(np.stack([codes, each]), axis=1).T) == each.max() + 1 for each in cell)
         fewest = _FEWEST_OF_A_SETTING if is_setting(name) else _FEWEST_OF_A_LEVEL
+        if names.is_cost(name) and n * _FEWEST_OF_A_LEVEL > n_cells:
+            continue  # epochs that a run took, not those that it was given
         if n > 1 and n * fewest <= len(codes) and not follows:
             found.append(name)
         elif n > 1 and not follows and is_setting(name):

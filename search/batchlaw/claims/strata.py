@@ -215,12 +215,18 @@ def _fitted(stratum: Stratum, runs: Scattered, lacks: tuple[str, ...], alpha: fl
         smooth = replace(smooth, doubt="scores that should be those of several seeds are copies of one another")
     elif of_a_sampler(stratum.table) and Arrangement(runs).kind != "grid":
         smooth = replace(smooth, doubt="a sampler chose the runs")
+    if smooth.guide is not None and not smooth.has_slope:
+        return replace(stratum, lacks=(*lacks, f"a surface through {len(runs.lr)} runs shows no slope"))
     return replace(stratum, smooth=smooth, lacks=lacks)
 
 
 def smoothed(stratum: Stratum, alpha: float) -> FittedSurface | None:
-    """A surface through all runs of a stratum, whatever else is known of it; None where they are too few."""
-    return _fitted(stratum, ragged(stratum.table, stratum.columns).runs, (), alpha).smooth
+    """A surface through the runs of a stratum, whether or not it shows a slope; None where they are too few."""
+    runs = ragged(stratum.table, stratum.columns).runs
+    if stratum.selected or len(runs.lr) > _MOST_RUNS or _too_little(runs.told) is not None:
+        return None
+    smooth = fitted_surface(_without_copies(runs), alpha=alpha)
+    return None if isinstance(smooth, Lack) else smooth
 
 
 def _without_copies(runs: Scattered) -> Scattered:

@@ -82,7 +82,7 @@ def fitted_findings(stratum: Stratum, hypotheses: list[str], alpha: float) -> li
 def _as_fitted(finding: Finding, smooth: FittedSurface, stratum: Stratum) -> Finding:
     verdict, reason = finding.verdict, finding.reason
     other = finding.evidence.reverse if finding.evidence and not finding.hypothesis.reverse else None
-    if other is not None and other.slope is not None:
+    if other is not None and other.slope is not None and not other.slope.undetermined:
         found = other.slope
         reason += (
             f"; the best learning rate moves with the batch size by a slope of {found.slope:.2f} "

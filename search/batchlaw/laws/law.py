@@ -85,9 +85,10 @@ class Law:
     def exponent(self) -> float | None:
         """The slope of log ε_opt on log B, of a straight line; None where there is no law.
 
-        Where only its interval is known this is the middle.
+        Where only its interval is known this is the middle, or None where that is more than 2 wide.
         """
-        return self.fitted.exponent.slope if self.fitted else None
+        found = self.fitted.exponent if self.fitted else None
+        return None if found is None or found.undetermined else found.slope
 
     @property
     def low(self) -> float | None:
@@ -176,7 +177,10 @@ class Law:
         missed = ", ".join(f"{name} to {error:.2f} octaves" for name, error in law.errors.items())
         left_out = f"; one left out is predicted by {missed}" if missed else ""
         lines = [f"{law.fit.curve.formula}, seen from batch size {low:g} to {high:g}{left_out}"]
-        if exponent.bounded:
+        if exponent.undetermined:
+            ends = f"{exponent.ci_low:.2f} to {exponent.ci_high:.2f}"
+            lines.append(f"the exponent is not determined: the sets in which the best rates lie allow {ends}")
+        elif exponent.bounded:
             why = "the curves of the batch sizes differ in shape" if self._reshaped else "few best rates are known"
             lines.append(
                 f"exponent of a straight line between {exponent.ci_low:.2f} and {exponent.ci_high:.2f}: {why}, and it "

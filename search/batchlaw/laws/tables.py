@@ -246,6 +246,8 @@ def _laws(
         curve = curve_of(stratum.levels)
         if stratum.surface is None:
             law = law_of_stratum(stratum, runs.title, curve, alpha)
+            if costs and law.smooth is None and (smooth := smoothed(stratum, alpha)) is not None:
+                law = replace(law, smooth=smooth, grade="fitted")
         else:
             # The same draws as for the slope of ε_opt(B) in `claim`.
             _, generator = np.random.default_rng(bootstrap_seed).spawn(2)

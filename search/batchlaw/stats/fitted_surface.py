@@ -118,6 +118,12 @@ class FittedSurface:
         return slope_of(fit(found, LINE), self.alpha)
 
     @property
+    def has_slope(self) -> bool:
+        """Whether the best level of one factor is seen to move, or to stay, with the other."""
+        slopes = [self.slope(given) for given in ("lr", "batch_size")]
+        return any(slope is not None and not slope.undetermined for slope in slopes)
+
+    @property
     def lack_of_fit(self) -> str | None:
         """What the surface shows that its model does not have, as a sentence; None where nothing is seen."""
         if self.ridge("batch_size").slope is not None and not self.ridge("batch_size").copies:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+_WIDEST = 2.0  # from no relation to twice the linear rule (assumption)
+
 
 @dataclass(frozen=True)
 class Slope:
@@ -16,6 +18,11 @@ class Slope:
     standard_error: float
     degrees_of_freedom: float
     bounded: bool = False  # only the ends are known: nothing says where between them the slope is likely to lie
+
+    @property
+    def undetermined(self) -> bool:
+        """Whether it is only bounded, by ends so far apart that its middle tells nothing."""
+        return self.bounded and self.ci_high - self.ci_low > _WIDEST
 
     @classmethod
     def of(cls, slope: float, standard_error: float, degrees_of_freedom: float, alpha: float) -> "Slope":
