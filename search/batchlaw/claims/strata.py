@@ -124,8 +124,8 @@ def _distinct(part: pd.DataFrame, columns: KnownColumns) -> tuple[pd.DataFrame, 
     says that it is the same run.
     """
     names = [name for name in dict.fromkeys(part.columns) if not isinstance(part[name], pd.DataFrame)]
-    text = part[names].astype(str)
-    copied = text.duplicated().to_numpy()
+    hashable = part[names].astype({name: str for name in names if part[name].dtype == object})
+    copied = hashable.duplicated().to_numpy()
     scores = part[list(columns.score)].to_numpy(float)
     if not copied.any() or (columns.seed is None and not _are_fine(scores[np.isfinite(scores)])):
         return part, []

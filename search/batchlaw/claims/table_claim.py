@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # pandas and SciPy, which `import batchlaw` does without
 
 
 def claim(
-    data: "pd.DataFrame | str | Path",
+    data: "pd.DataFrame | str | Path | Sequence[str | Path]",
     *,
     score: str | Sequence[str] | None = None,
     lr: str | None = None,
@@ -56,7 +56,9 @@ def claim(
     where a column `state` or `status` tells.
 
     Args:
-        data: a DataFrame, or the path of a file; a row a run, or a row a cell with a score column a seed.
+        data: a DataFrame; the path of a file in any of the formats of `batchlaw.tables`, or of several; "-" for
+            standard input; a folder of files or of TensorBoard runs; "optuna:STUDY" or "mlflow:EXPERIMENT". It has a
+            row a run, a row a cell with a score column a seed, or is a matrix of scores.
         score: the column of the score, or several, a seed each (a list, or "a,b"); None: recognised by its name.
         lr: the column of the learning rate, or an expression over columns, such as "base_lr * sqrt(batch_size / 128)";
             None: recognised. Rates that agree to 2 % are one level.

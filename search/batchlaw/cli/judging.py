@@ -30,9 +30,17 @@ if TYPE_CHECKING:
     from batchlaw.stats.slope import Slope
 
 
+_EXAMPLES = (
+    "claim-batch-per-lr --html report.html",
+    "runs.csv --show-cells",
+    "- --score val_loss < runs.jsonl",
+    "optuna:my-study --storage sqlite:///optuna.db",
+)
+
+
 def add_commands(app: typer.Typer) -> None:
     """Register the commands of this module."""
-    app.command(epilog="Example: batchlaw claim claim-batch-per-lr --html report.html")(claim)
+    app.command(epilog="\n\n".join(f"Example: batchlaw claim {example}" for example in _EXAMPLES))(claim)
     app.command(epilog="Example: batchlaw cost studies/claim-batch-per-lr.toml")(cost)
 
 

@@ -114,10 +114,10 @@ def is_file(data: Sequence[str]) -> bool:
     if len(data) > 1:
         return True
     (name,) = data
-    if name == "-" or name.startswith(_STORES) or name.lower().endswith(_ENDINGS):
+    if name == "-" or name.startswith(_STORES) or name.lower().endswith((*_ENDINGS, os.sep)):
         return True
     with suppress(OSError, ValueError):  # a name that no file can have
-        return Path(name).is_file() or (os.sep in name and Path(name).is_dir())
+        return Path(name).is_file()
     return False
 
 

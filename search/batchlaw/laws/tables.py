@@ -24,7 +24,7 @@ _FEWEST_SEEDS = 3  # one is scored, and those left have a deviation
 
 
 def law(
-    data: "pd.DataFrame | str | Path",
+    data: "pd.DataFrame | str | Path | Sequence[str | Path]",
     *,
     score: str | Sequence[str] | None = None,
     lr: str | None = None,
@@ -57,7 +57,9 @@ def law(
     levels of their own.
 
     Args:
-        data: a DataFrame, or the path of a file; a row a run, or a row a cell with a score column a seed.
+        data: a DataFrame; the path of a file in any of the formats of `batchlaw.tables`, or of several; "-" for
+            standard input; a folder of files or of TensorBoard runs; "optuna:STUDY" or "mlflow:EXPERIMENT". It has a
+            row a run, a row a cell with a score column a seed, or is a matrix of scores.
         score: the column of the score, or several, a seed each (a list, or "a,b"). What counts as missing and what as
             diverged, and how columns that are None are recognised, is said at `batchlaw.claim`.
         lr: the column of the learning rate, or an expression over columns.
@@ -110,7 +112,7 @@ def law(
 
 
 def transfer(
-    data: "pd.DataFrame | str | Path",
+    data: "pd.DataFrame | str | Path | Sequence[str | Path]",
     *,
     score: str | Sequence[str] | None = None,
     lr: str | None = None,
@@ -216,7 +218,7 @@ def _transfer(law: Law, reference: float | None) -> Transfer | None:
 
 
 def _laws(
-    data: "pd.DataFrame | str | Path",
+    data: "pd.DataFrame | str | Path | Sequence[str | Path]",
     optimizer: str,
     alpha: float,
     bootstrap_seed: int,

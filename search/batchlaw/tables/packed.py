@@ -4,6 +4,7 @@ import json
 import re
 from ast import literal_eval
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -20,8 +21,8 @@ def unpacked(table: pd.DataFrame) -> pd.DataFrame:
     """With a column for each value inside of such columns, such as `config.lr` or `lr`, in their place."""
     for place in range(table.shape[1]):
         column = table.iloc[:, place]
-        known = column[column.map(lambda cell: isinstance(cell, str) and cell.strip() != "")]
-        parse = _parser(known.head(_LOOKED_AT).tolist())
+        known = (cell for cell in column if isinstance(cell, str) and cell.strip())
+        parse = _parser(list(islice(known, _LOOKED_AT)))
         if parse is None:
             continue
         name = str(table.columns[place])

@@ -40,6 +40,7 @@ _BRACKETED = re.compile(r"(?P<mean>[^(]+?)\s*\(\s*(?:±|\+/-)?\s*(?P<spread>[\d.
 # A number with a decimal comma, perhaps with points between thousands.
 _COMMA = re.compile(r"\s*[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:e[+-]?\d+)?\s*%?\s*", re.IGNORECASE)
 
+_WHOLE = re.compile(r"\s*[+-]?[1-9]\d{0,2}(?:\.\d{3})+\s*")
 _PERHAPS_THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(?:,\d{3})+\s*")
 _POINT = re.compile(r"\s*[+-]?(?:\d*\.\d{1,2}|\d*\.\d{4,}|0\.\d+|\d{4,}\.\d+)(?:e[+-]?\d+)?\s*%?\s*", re.IGNORECASE)
 
@@ -130,13 +131,14 @@ def with_points(cells: pd.DataFrame) -> pd.DataFrame:
     """Cells of text whose decimal commas are points.
 
     A comma is taken for a decimal one if some number that has one could not have it between thousands, and no number of
-    the table has a decimal point.
+    the table has a decimal point. Then a point stands between thousands: 32.000 is 32000.
     """
     distinct = {text for _, column in cells.items() for text in column.unique()}
     numbers = {text for text in distinct if "," in text and _COMMA.fullmatch(text)}
     if all(_PERHAPS_THOUSANDS.fullmatch(text) for text in numbers) or any(map(_POINT.fullmatch, distinct)):
         return cells
-    pointed = {text: text.replace(".", "").replace(",", ".") for text in numbers}
+    whole = {text for text in distinct if _WHOLE.fullmatch(text)}
+    pointed = {text: text.replace(".", "").replace(",", ".") for text in numbers | whole}
     return cells.map(lambda text: pointed.get(text, text))
 
 

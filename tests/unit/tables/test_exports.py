@@ -79,6 +79,7 @@ def test_a_study_of_optuna_is_read_from_its_database(tmp_path):
         return size / rate
 
     study.optimize(objective, n_trials=9)
+    (tmp_path / "empty.db").touch()
     found = read_runs("optuna:theirs", Columns.of(storage=url))
     assert found.columns.maximize and "larger is better, by the study" in found.columns.recognised
     assert found.notes == ("1 row is left out: state is PRUNED",)
@@ -88,11 +89,30 @@ def test_a_study_of_optuna_is_read_from_its_database(tmp_path):
     for name, storage, line in (
         ("optuna:nobody", url, "there is no such study"),
         ("optuna:theirs", None, "storage: is needed"),
-        ("optuna:theirs", "sqlite:////no/such/x.db", "storage: got 'sqlite:////no/such/x.db'; cannot be read"),
+        ("optuna:theirs", f"sqlite:///{tmp_path}/x.db", "storage: got 'sqlite:////.*/x.db'; there is no such file"),
+        ("optuna:theirs", str(tmp_path / "x.log"), "storage: got '/.*/x.log'; there is no such file"),
+        ("optuna:theirs", f"sqlite:///{tmp_path}/empty.db", "storage: got 'sqlite:////.*/empty.db'; cannot be read: "),
+        ("optuna:x", "postgresql://me:secret@127.0.0.1:1/x", r"got 'postgresql://me:\*\*\*@127.0.0.1:1/x'; cannot be"),
     ):
         with pytest.raises(DataError, match=line) as refusal:
             read_runs(name, Columns.of(storage=storage))
-        assert "\n" not in str(refusal.value)
+        assert "\n" not in str(refusal.value) and "secret" not in str(refusal.value)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["empty.db", "theirs.db"]
+    assert (tmp_path / "empty.db").stat().st_size == 0
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_study_of_optuna_is_read_from_its_journal(tmp_path):
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    path = str(tmp_path / "journal.log")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(study_name="theirs", storage=JournalStorage(JournalFileBackend(path)))
+    study.optimize(lambda trial: trial.suggest_float("lr", 0.1, 0.4) * trial.suggest_int("bs", 8, 32), n_trials=3)
+    found = read_runs("optuna:theirs", Columns.of(storage=path))
+    assert len(found.table) == 3 and not found.columns.maximize
 
 
 def test_a_folder_of_tensorboard_runs_is_read_with_its_hyperparameters(tmp_path):
@@ -138,3 +158,6 @@ def test_an_experiment_of_mlflow_is_read_where_mlflow_is_installed(tmp_path):
     assert math.isnan(scores[0.1, 8]) and scores[0.4, 8] == math.inf and scores[0.2, 16] == pytest.approx(3.2)
     with pytest.raises(DataError, match="there is no such experiment"):
         read_runs("mlflow:nobody", Columns.of(storage=uri))
+    with pytest.raises(DataError, match=r"storage: got 'sqlite:.*x.db'; there is no such file"):
+        read_runs("mlflow:theirs", Columns.of(storage=f"sqlite:///{tmp_path / 'x.db'}"))
+    assert not (tmp_path / "x.db").exists()

@@ -1,11 +1,13 @@
 """An experiment of MLflow."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
+from mlflow.tracking import MlflowClient, get_tracking_uri
 
 from batchlaw.errors import DataError
 
@@ -22,22 +24,25 @@ def read_experiment(name: str, storage: str | None) -> pd.DataFrame:
     Raises:
         DataError: there is no such experiment, or no such server.
     """
+    uri = storage or get_tracking_uri()
+    file = uri.removeprefix("sqlite:///").removeprefix("file://")
+    if "://" not in file and not Path(file).exists():  # MLflow would make it
+        raise DataError("there is no such file", argument="storage", got=uri)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # by default it tries for minutes
     try:
-        client = MlflowClient(tracking_uri=storage)
+        client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(name) or (client.get_experiment(name) if name.isdigit() else None)
         if experiment is None:
             raise DataError("there is no such experiment", argument="data", got=f"mlflow:{name}")
         rows: list[dict[str, Any]] = []
-        token: str | None = None
-        while token is not None or not rows:
+        token = None
+        while token != "":
             page = client.search_runs([experiment.experiment_id], "", ViewType.ACTIVE_ONLY, _PAGE, page_token=token)
             rows += [_row(run) for run in page]
-            token = page.token or None
-            if token is None:
-                break
+            token = page.token or ""
     except MlflowException as error:
         line = " ".join(str(error).split())[:200]
-        raise DataError(f"cannot be read: {line}", argument="storage", got=storage) from None
+        raise DataError(f"cannot be read: {line}", argument="storage", got=uri) from None
     return pd.DataFrame(rows)
 
 
