@@ -1,9 +1,6 @@
 """A fleet whose workers have all left: whether that is an end or a failure, with real processes."""
 
-import os
 import re
-import signal
-import subprocess
 
 import pytest
 import tomli_w
@@ -13,8 +10,6 @@ from batchlaw.storage import open_storage, register
 from batchlaw.workers.fleet import check_finished
 from batchlaw.workers.launch import LocalFleet
 
-from tests.acceptance.conftest import command, environment
-from tests.acceptance.test_main_job import until_begun
 from tests.conftest import tiny_study
 from tests.waiting import DEADLINE
 
@@ -66,16 +61,18 @@ def test_a_study_with_a_score_has_succeeded(batchlaw, study):
 
 
 @pytest.mark.slow
-def test_workers_that_are_killed_are_a_failure_with_the_last_words_of_one(popen, study, tmp_path):
-    run = popen(
-        command("run", study(ENDLESS), "--workers", 2, "--plain"),
-        cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    for worker in until_begun(tmp_path, 2):
-        os.kill(worker, signal.SIGKILL)
-    output, errors = run.communicate(timeout=DEADLINE)
-    assert run.returncode == 1, output
-    assert "trials are left and every worker has ended: worker 0 ended with exit code -9: no output" in errors
+def test_a_worker_that_is_killed_is_replaced_and_its_trial_named(batchlaw, study):
+    file = study("if trial.number == 0: os.kill(os.getpid(), 9)", trials=2)
+    said = batchlaw("run", file, "--workers", 1, "--plain").stdout
+    assert "worker 0 was killed by SIGKILL in trial 0: no output; another takes its place" in said
+    assert "2 of 2 trials · 2 complete · 1 lost" in said
+
+
+@pytest.mark.slow
+def test_code_that_ends_its_process_is_a_failure(batchlaw, study):
+    done = batchlaw("run", study("os._exit(0)", trials=1), "--workers", 1, "--plain", code=1)
+    assert "every trial failed; the last, 4: its worker died or was cut off; batchlaw retry STUDY" in done.stderr
+    assert "export" not in done.stdout
 
 
 @pytest.mark.slow

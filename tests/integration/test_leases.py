@@ -56,7 +56,7 @@ def test_a_study_changes_only_its_own_slots(engine):
     assert slots.n_open(range(5)) == 0
     assert slots.lease_more(first, range(5), 5) == []
     assert other.started(elsewhere, 9) and slots.running() == (set(), True)
-    assert slots.release(first, count_attempt=False) and slots.lease() is not None
+    assert slots.release(first, attempts=0) and slots.lease() is not None
     assert states(other) == (4, 1, 0)
     assert other.finish(elsewhere) and states(other) == (4, 0, 1)
 
@@ -64,7 +64,7 @@ def test_a_study_changes_only_its_own_slots(engine):
 def test_a_smaller_budget_keeps_the_lowest_open_slots_and_all_that_are_held(engine):
     slots = slots_of(engine, 1, 4)
     leases = [slots.lease() for _ in range(4)]
-    assert all(slots.release(lease, count_attempt=True) for lease in leases[:3])
+    assert all(slots.release(lease, attempts=1) for lease in leases[:3])
     slots.resize(2)
     assert states(slots) == (1, 1, 0)
     assert slots.lease().slot == 0
@@ -80,7 +80,7 @@ def test_one_more_slot_is_the_lowest_whatever_was_written_last(engine):
     slots = slots_of(engine, 1, 4)
     held = [slots.lease() for _ in range(4)]
     for lease in (held[3], held[1], held[2]):  # the rows of a server move when they are written
-        assert slots.release(lease, count_attempt=True)
+        assert slots.release(lease, attempts=1)
     assert [lease.slot for lease in slots.lease_more(held[0], range(4), 1)] == [1]
     assert [lease.slot for lease in slots.lease_more(held[0], range(4), 2)] == [1, 2, 3]
 
@@ -107,7 +107,7 @@ def test_a_finished_slot_is_not_leased_again_when_its_lease_runs_out_or_its_proc
     slots.lease_seconds = -1.0
     assert slots.renew(lease) and slots.renew(released)
     change(engine, lease, pid=dead_pid())
-    assert slots.finish(lease) and slots.release(released, count_attempt=True)
+    assert slots.finish(lease) and slots.release(released, attempts=1)
     assert slots.lease_expired() is None
     assert slots.lease().slot == released.slot and states(slots) == (0, 1, 1)
 
@@ -120,7 +120,7 @@ def test_a_held_slot_runs_its_trial_and_an_abandoned_one_can_be_leased_before_th
     assert slots.lease_expired() is None
     change(engine, lease, pid=dead_pid())
     found = slots.lease_expired()
-    assert (found.slot, found.abandoned_trial_id, found.attempts) == (0, 77, 2)
+    assert (found.slot, found.abandoned_trial_id, found.attempts) == (0, 77, 1)
     assert not slots.holds(lease) and not slots.started(lease, 78)
     change(engine, found, trial_id=None, pid=dead_pid())
     assert slots.running() == (set(), False)  # nobody is about to start it
@@ -143,7 +143,7 @@ def test_a_trial_that_is_named_while_running_slots_are_read_is_never_taken_for_a
 def test_a_released_slot_has_no_holder_and_no_trial(engine):
     slots = slots_of(engine, 1, 1)
     lease = slots.lease()
-    assert slots.started(lease, 77) and slots.release(lease, count_attempt=False)
+    assert slots.started(lease, 77) and slots.release(lease, attempts=0)
     assert not slots.finish(lease) and not slots.renew(lease)
     again = slots.lease()
     assert again.abandoned_trial_id is None and slots.running() == (set(), True)
@@ -155,7 +155,7 @@ def test_a_renewed_lease_runs_out_as_well(engine):
     lease = slots.lease()
     slots.lease_seconds = 0.05
     assert slots.renew(lease)
-    assert wait_for(slots.lease, seconds=30).attempts == 2
+    assert wait_for(slots.lease, seconds=30).attempts == 1
 
 
 def test_a_lease_is_renewed_at_half_of_its_time_and_not_before(engine):

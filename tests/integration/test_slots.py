@@ -76,7 +76,7 @@ def test_further_open_slots_are_leased_to_the_same_holder(engine):
     assert slots.lease_more(other, [], 3) == slots.lease_more(other, [7], 0) == []
     assert all(slots.renew(lease) and slots.started(lease, 70 + lease.slot) for lease in more)
     assert slots.finish(more[0]) and not slots.finish(more[0])  # independent of the other leases
-    assert slots.release(more[1], count_attempt=True)
+    assert slots.release(more[1], attempts=1)
     assert states(slots) == (2, 5, 1)
     again = slots.lease()
     assert (again.slot, again.attempts) == (3, 2)
@@ -102,10 +102,10 @@ def test_no_slot_goes_to_two_holders(storage_url, engine):
 def test_a_released_slot_is_open_again_and_counts_the_attempt_on_request(slots):
     lease = slots.lease()
     assert lease.attempts == 1
-    assert slots.release(lease, count_attempt=False)
+    assert slots.release(lease, attempts=0)
     lease = slots.lease()
     assert (lease.slot, lease.attempts) == (0, 1)
-    assert slots.release(lease, count_attempt=True)
+    assert slots.release(lease, attempts=1)
     lease = slots.lease()
     assert (lease.slot, lease.attempts, lease.abandoned_trial_id) == (0, 2, None)
 
@@ -118,10 +118,10 @@ def test_after_a_lease_ran_out_another_worker_has_the_slot_and_the_first_cannot_
     assert slots.lease() is None  # the lease is still valid
     expire(slow, first)
     second = slots.lease()
-    assert (second.slot, second.attempts, second.abandoned_trial_id) == (first.slot, 2, 77)
+    assert (second.slot, second.attempts, second.abandoned_trial_id) == (first.slot, 1, 77)
     assert not slow.renew(first)
     assert not slow.finish(first)
-    assert not slow.release(first, count_attempt=False)
+    assert not slow.release(first, attempts=0)
     assert slots.finish(second)
     assert all(slots.finish(lease) for lease in others)
 

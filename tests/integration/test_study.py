@@ -190,7 +190,9 @@ class TestRunHere:
         def broken(trial):
             raise ValueError("no such luck")
 
-        with pytest.raises(bl.WorkFailed, match=r"3 trials in a row failed.*ValueError: no such luck"):
+        with pytest.raises(
+            bl.WorkFailed, match=r"3 configurations failed here and none.*; trial 4: ValueError: no such luck"
+        ):
             own(url, objective=broken).run(workers=0, progress=False)
 
     def test_options_that_are_wrong(self, url):

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from batchlaw.objectives.threads import Threads
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.space import point_of
 from batchlaw.results.records import records_of
+from batchlaw.results.status import status_of
 from batchlaw.storage import Registration, load, open_storage, register
 from batchlaw.workers.heartbeat import Heartbeat, Running
+from batchlaw.workers.recovery import retry
 from batchlaw.workers.worker import Worker
 from optuna.trial import TrialState
 
@@ -161,19 +164,102 @@ def test_a_failing_trial_is_tried_again_a_bounded_number_of_times(sqlite):
 
     def train(trial):
         calls.append(trial.config.base_lr)
-        if len(calls) in (1, 2, 3, 5):
+        if calls[-1] == calls[0] or (calls[-1] == calls[1] and calls.count(calls[1]) == 1):
             raise RuntimeError("a fault\nwith details")
         return {"validation_loss": 1.0}
 
-    with pytest.raises(WorkFailed, match=r"3 trials in a row failed, the last, 2, with RuntimeError: a fault$"):
-        work(sqlite, own_spec(trials=3, max_retries=2), train)
-    stored = work(sqlite, own_spec(trials=3, max_retries=2), train)
-    assert calls[0] == calls[1] == calls[2]
-    assert calls[4] == calls[5]  # the fifth failed and was run again as the sixth
-    assert stored.slots.counts().done == 3
-    assert sorted(outcomes(stored)) == ["complete"] * 2 + ["failed"] * 4
+    stored = work(sqlite, own_spec(trials=6, max_retries=2, sampler="random"), train)
+    assert calls.count(calls[0]) == 3 and calls.count(calls[1]) == 2 and len(set(calls)) == 6
+    assert stored.slots.counts().done == 6
+    assert sorted(outcomes(stored)) == ["complete"] * 5 + ["failed"] * 4
     failed = records_of(stored)[0]
     assert failed.reason == "RuntimeError: a fault"
+
+
+def test_code_that_fails_everywhere_ends_its_worker_and_uses_nothing_up(sqlite):
+    """At three different configurations; the repeats of one do not count as several."""
+    calls = []
+
+    def broken(trial):
+        calls.append(trial.config.base_lr)
+        raise RuntimeError("a typo\nwith details")
+
+    spec = own_spec(trials=4, max_retries=2, sampler="random")
+    for _ in range(5):
+        calls.clear()
+        with pytest.raises(
+            WorkFailed,
+            match=r"^3 configurations failed here and none succeeded; trial \d+: RuntimeError: a typo$",
+        ):
+            work(sqlite, spec, broken)
+        assert len(calls) == len(set(calls)) == 3
+    stored = work(sqlite, spec, lambda trial: {"validation_loss": 1.0})
+    assert outcomes(stored).count("complete") == 4 and stored.slots.counts().done == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (ValueError("an odd size"), "failed"),
+        (torch.OutOfMemoryError("pretended"), "out-of-memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "out-of-memory"),
+        (MemoryError(), "out-of-memory"),
+    ],
+)
+def test_one_configuration_that_always_fails_does_not_end_the_search(sqlite, error, outcome):
+    """It failed together with its own two repeats, which were taken for three trials in a row."""
+
+    def train(trial):
+        if trial.config.base_lr > 0.1:
+            raise error
+        return {"validation_loss": 1.0}
+
+    stored = work(sqlite, own_spec(trials=16, sampler="random"), train)
+    assert stored.slots.counts().done == 16
+    spent = outcomes(stored)
+    n_failing = len({record.params["base_lr"] for record in records_of(stored) if record.params["base_lr"] > 0.1})
+    assert n_failing > 1 and spent.count("complete") == 16 - n_failing
+    assert spent.count(outcome) == n_failing * (3 if outcome == "failed" else 1)
+
+
+def test_a_bad_worker_that_is_restarted_for_ever_leaves_every_trial_to_a_good_one(sqlite, tmp_path):
+    """With the default number of retries; also the last trials, which failed on the bad one before."""
+    spec, stop = own_spec(trials=12, sampler="random"), threading.Event()
+    stored = register(sqlite, spec, trials=None, version="test")
+
+    def broken(trial):
+        raise OSError("no space left on device")
+
+    def bad():
+        storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+        while not stop.is_set() and not stored.slots.counts().ended:
+            other = load(storage, "tiny")
+            with suppress(WorkFailed):
+                Worker(other, Runtime(CPU, Path("unused"), broken, Interrupts()), study_seed=1, embedded=True).work()
+
+    def good(trial):
+        time.sleep(0.1)
+        return {"validation_loss": 1.0}
+
+    thread = threading.Thread(target=bad)
+    thread.start()
+    try:
+        work(sqlite, spec, good)
+    finally:
+        stop.set()
+        thread.join()
+    assert outcomes(stored).count("complete") == 12 and outcomes(stored).count("failed") > 2
+
+
+def test_what_failed_in_every_attempt_can_be_run_again(sqlite):
+    spec = own_spec(trials=4, max_retries=0, sampler="random")
+    stored = work(sqlite, spec, lambda trial: {"validation_loss": 1.0 if trial.number != 2 else "a typo"})
+    params = records_of(stored)[2].params
+    assert outcomes(stored).count("failed") == 1 and status_of(stored).without_result == 1
+    assert (retry(stored), retry(stored)) == (1, 0) and stored.slots.counts().open == 1
+    stored = work(sqlite, spec, lambda trial: {"validation_loss": 1.0})
+    assert outcomes(stored) == ["complete", "complete", "failed", "complete", "complete"]
+    assert records_of(stored)[4].params == params and status_of(stored).without_result == 0
 
 
 def test_a_function_that_exits_fails_its_trial_and_not_the_worker(sqlite):
@@ -192,7 +278,7 @@ def test_a_function_that_exits_fails_its_trial_and_not_the_worker(sqlite):
 
 def test_a_missing_metric_fails_the_trial_with_its_name(sqlite):
     with pytest.raises(WorkFailed, match="'validation_loss' is not among the metrics: loss"):
-        work(sqlite, own_spec(trials=2), lambda trial: {"loss": 1.0})
+        work(sqlite, own_spec(trials=3, sampler="random"), lambda trial: {"loss": 1.0})
 
 
 def test_a_stop_hands_the_trial_back_and_the_next_worker_runs_the_same_one(storage):
@@ -240,10 +326,10 @@ def attempts_of(storage, spec, folder, n_failing):
 
 def test_a_trial_that_runs_again_finds_its_folder_and_no_other_trial_does(sqlite, tmp_path):
     folders = attempts_of(sqlite, own_spec(trials=3, max_retries=2), tmp_path / "runs", n_failing=2)
-    assert folders[0] == folders[1] == folders[2]  # the second repeat as well
-    assert len(set(folders)) == 3
+    assert len(folders) == 5 and len(set(folders)) == 3  # the repeats as well
+    assert {folders.count(folder) for folder in folders[:2]} == {2}
     assert all(folder.parents[2] == tmp_path / "runs" and folder.parents[1].name[:5] == "tiny-" for folder in folders)
-    assert [folder.parent.name for folder in folders[1:]] == ["trial-0", "trial-0", "trial-3", "trial-4"]
+    assert sorted({folder.parent.name for folder in folders}) == ["trial-0", "trial-2", "trial-4"]
 
 
 def test_two_trials_of_one_configuration_have_each_their_folder(sqlite, tmp_path):

@@ -29,6 +29,7 @@ _ADVICE = {  # what the command says where the library names a remedy
     "by, average or where": "judge its levels apart by --by, average over them by --average, or keep one by --where",
     "profile": "batchlaw profile STUDY.toml measures one",
     "download": "run again with --download, or set --data-dir",
+    "Study.retry": "batchlaw retry STUDY has them run again, once the cause is mended",
     "Study.run": "go on with batchlaw run",
     "Study.create": "batchlaw run STUDY.toml makes one",
     "batchlaw storage upgrade": "run batchlaw storage upgrade",

@@ -47,6 +47,7 @@ def add_commands(app: typer.Typer) -> None:
     )(create)
     app.command(epilog="Example: batchlaw worker digits-joint --device cuda")(worker)
     app.command(epilog="Example: batchlaw stop digits-joint --finish")(stop)
+    app.command(epilog="Example: batchlaw retry digits-joint")(retry)
 
 
 def run(
@@ -63,6 +64,9 @@ def run(
     fork: ForkOption = None,
     data_dir: DataDirOption = None,
     download: DownloadOption = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="First have run again what has no result, as retry does.")
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Print plain lines instead of the live display.")] = False,
 ) -> int:
     """Run a study: register or continue it, start workers, show progress, print the best configurations."""
@@ -77,6 +81,8 @@ def run(
     _say_renamed(study, file, fork)
     _show_preregistration(study)
     _hint(study)
+    if retry_failed:
+        _say_retried(study)
     gpus = gpus_for(device)
     count = workers or n_workers(gpus, study.spec.devices)
     kind = f"{len(gpus)} GPU{'s' * (len(gpus) != 1)}" if gpus else "CPU" if device == "auto" else device
@@ -115,6 +121,13 @@ def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
     else:
         output.print("No trial ended with a score.")
     option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"
+    if status.without_result:
+        n = status.without_result
+        output.print(
+            f"{n} trial{'s have' if n != 1 else ' has'} no result, since every attempt failed; have "
+            f"{'them' if n != 1 else 'it'} run again with: batchlaw retry {study.name}{option}",
+            soft_wrap=True,
+        )
     if status.slots.done < status.slots.total:
         left = status.slots.total - status.slots.done
         output.print(
@@ -122,6 +135,8 @@ def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
             soft_wrap=True,
         )
     name = study.name
+    if not best:
+        return
     if study.spec.claim is not None:
         output.print(f"Judge it:      batchlaw claim {name} --html {name}.html{option}", soft_wrap=True)
     output.print(f"Take it away:  batchlaw export {name} --format {usual_format(study.spec)}{option}", soft_wrap=True)
@@ -245,6 +260,16 @@ def worker(
     stored.slots.lease_seconds = lease_seconds
     worker.work()
     output.print(f"{worker.trials_done} trials done.")
+
+
+def retry(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
+    """Have run again what has no result since every attempt at it failed, such as after a bug was mended."""
+    _say_retried(Study.open(study, storage))
+
+
+def _say_retried(study: Study) -> None:
+    n = study.retry()
+    output.print(f"{n} trial{'s' * (n != 1)} without a result will run again.")
 
 
 def stop(

@@ -10,7 +10,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from batchlaw.errors import Diverged, ObjectiveError
+from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError
+from batchlaw.objectives.memory import tells_lack_of_memory
 from batchlaw.objectives.program import Command
 from batchlaw.objectives.ranks import Ranks
 from batchlaw.objectives.runtime import Runtime
@@ -142,12 +143,17 @@ def _metrics(function: TrainFunction, trial: Trial, spec: StudySpec) -> Mapping[
 
     Raises:
         Diverged: the study's metric is NaN or infinite.
+        DeviceMemoryError: memory ran out.
         ObjectiveError: the function breaks its contract.
     """
     try:
         metrics = function(trial)
     except SystemExit as error:  # which would end the worker
         raise ObjectiveError(f"{spec.user_code} called sys.exit({error.code!r}) and returned nothing") from error
+    except (RuntimeError, MemoryError) as error:  # those of PyTorch and JAX are RuntimeErrors
+        if tells_lack_of_memory(f"{type(error).__name__}: {error}"):
+            raise DeviceMemoryError(_line(error)) from error
+        raise
     if not isinstance(metrics, Mapping):
         raise ObjectiveError(f"{spec.user_code} returned {type(metrics).__name__}, not a mapping of metrics")
     finite_metric(metrics, spec)

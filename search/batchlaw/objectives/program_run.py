@@ -15,6 +15,7 @@ import torch
 from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError
 from batchlaw.objectives.listeners import Hearing, counted_up_to, missing_line
 from batchlaw.objectives.log_files import Missing, read_metric
+from batchlaw.objectives.memory import tells_lack_of_memory
 from batchlaw.objectives.output import Output
 from batchlaw.objectives.starter import Starter
 from batchlaw.objectives.trial import Trial
@@ -22,12 +23,6 @@ from batchlaw.recipe.arguments import arguments_of, filler
 from batchlaw.spec import StudySpec
 from batchlaw.storage.attributes import ARGUMENTS, OUTPUT
 
-# What PyTorch, JAX, TensorFlow, NumPy, C++, Slurm and torchrun print when memory runs out.
-_OUT_OF_MEMORY = re.compile(
-    r"out of memory|OutOfMemoryError|RESOURCE_EXHAUSTED|can't allocate memory|\bMemoryError\b|ALLOC_FAILED"
-    r"|Unable to allocate|std::bad_alloc|oom[-_]kill|exitcode *: -9\b",
-    re.IGNORECASE,
-)
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)  # as the kernel does where memory runs out
 # The last line of a traceback, but of torchrun's own, which says that another process has failed.
 _ERROR = re.compile(r"^(?!.*ChildFailedError)(\w+\.)*\w*(Error|Exception|Interrupt|Exit)\b")
@@ -99,8 +94,10 @@ class ProgramRun:
         if spec.diverged is not None and code in spec.diverged.exit_codes:
             raise Diverged
         how = f"ended by {_signal(-code)}" if code < 0 else f"exit code {code}"
-        patterns = [_OUT_OF_MEMORY, *([re.compile(spec.out_of_memory.pattern)] if spec.out_of_memory else [])]
-        full = next((line for line in reversed(lines) if any(pattern.search(line) for pattern in patterns)), None)
+        own = re.compile(spec.out_of_memory.pattern) if spec.out_of_memory else None
+        full = next(
+            (line for line in reversed(lines) if tells_lack_of_memory(line) or (own and own.search(line))), None
+        )
         if full is not None or code in _KILLED:
             raise DeviceMemoryError(f"{key}: {how}: {(full or 'killed, as where memory runs out').strip()}")
         error = next((line for line in reversed(lines) if _ERROR.match(line)), None)

@@ -35,6 +35,11 @@ class StudyStatus:
         return "running" if any(worker.state in ("idle", "training") for worker in self.workers) else "waiting"
 
     @property
+    def without_result(self) -> int:
+        """How many trials of the budget have no result, since every attempt at them failed; `retry` runs them again."""
+        return max(self.slots.done - sum(self.outcomes.get(outcome, 0) for outcome in ENDED), 0)
+
+    @property
     def at_work(self) -> list[WorkerRecord]:
         """The workers that have not ended, including those that have stopped to send heartbeats."""
         return [worker for worker in self.workers if worker.state != "ended"]
@@ -82,6 +87,7 @@ class StudyStatus:
             "done": self.slots.done,
             "running": self.slots.held,
             "waiting": self.slots.open,
+            "without_result": self.without_result,
             "outcomes": {outcome: self.outcomes.get(outcome, 0) for outcome in ENDINGS},
             "trials_a_minute": self.trials_a_minute,
             "seconds_left": self.seconds_left,

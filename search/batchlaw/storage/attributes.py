@@ -11,13 +11,14 @@ THREADS = "threads"  # of the CPU: fixed when it starts, and taken again whereve
 OUTCOME = "outcome"  # where Optuna's state of the trial does not tell it: every one but complete and pruned
 REASON = "reason"  # of the outcome, one line
 TRACEBACK = "traceback"  # of a failed trial
-RETRY_OF, RETRIES = "retry_of", "retries"  # the number of the trial that it repeats, and how many repeats that makes
+RETRY_OF = "retry_of"  # the number of the trial that it repeats
+RETRIES, LOSSES = "retries", "losses"  # how many failures and how many dead workers of its parameters came before
 ARGUMENTS = "arguments"  # of a program, as it was run: a list of texts
 OUTPUT = "output"  # of a program: its last lines, at most 200 of both outputs together
 
 _CHECKS: dict[str, Callable[[object, str], None]] = {
     CONFIG: check_mapping, RESULT: check_mapping, REASON: check_text, TRACEBACK: check_text, ARGUMENTS: check_list,
-    OUTPUT: check_list, RETRY_OF: check_whole, RETRIES: check_whole, THREADS: check_whole,
+    OUTPUT: check_list, RETRY_OF: check_whole, RETRIES: check_whole, LOSSES: check_whole, THREADS: check_whole,
     OUTCOME: lambda value, name: check_word(value, name, tuple(Outcome)),
 }  # fmt: skip
 

@@ -6,14 +6,15 @@ A study of n trials has n slots, whatever the number of workers, restarts and ki
       ▲              │
       └──release─────┘   handed back by its worker, or its lease ran out
 
-A slot is done once a trial has ended in it, so n slots are n trials. Leasing a slot reads one indexed row.
+A slot is done once a trial has ended in it, so n slots are n trials. One without a result can be opened again. Leasing
+a slot reads one indexed row.
 """
 
 import math
 import os
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ class Lease:
 
     slot: int
     holder: str  # a random id of this lease
-    attempts: int  # including this one
+    attempts: int  # including this one; those that were handed back, or whose worker died, do not count
     abandoned_trial_id: int | None  # the trial of the last holder, if its worker died
     last_trial_id: int | None = None  # the trial that ran in the slot last
 
@@ -113,17 +114,23 @@ class Slots:
         with self._engine.connect() as connection:
             return int(connection.scalar(query) or 0)
 
-    def lease(self) -> Lease | None:
+    def lease(self, last: Collection[int] = ()) -> Lease | None:
         """Lease an open slot, or else one whose lease ran out or whose process on this machine has gone.
+
+        Args:
+            last: slots that are taken only if there is no other.
 
         Returns:
             None if there is neither.
         """
-        return with_retries(self._lease)
 
-    def _lease(self) -> Lease | None:
-        # Open slots first: for an expired one the worker has to clear up after the last holder.
-        return self._take(_slots.c.state == "open") or self._take(self._expired())
+        def work() -> Lease | None:
+            # Open slots first: for an expired one the worker has to clear up after the last holder.
+            free = _slots.c.state == "open"
+            others = self._take(and_(free, _slots.c.slot.not_in(last))) if last else None
+            return others or self._take(free) or self._take(self._expired())
+
+        return with_retries(work)
 
     def lease_more(self, lease: Lease, among: Sequence[int], most: int) -> list[Lease]:
         """Lease further open slots for the holder of `lease`, the lowest first: at most `most` of the slots `among`."""
@@ -182,7 +189,7 @@ class Slots:
                 lease = Lease(
                     slot=row.slot,
                     holder=uuid.uuid4().hex,
-                    attempts=1 + (row.attempts if is_whole(row.attempts) else 0),
+                    attempts=(row.state == "open") + (row.attempts if is_whole(row.attempts) else 0),
                     abandoned_trial_id=trial_id if row.state == "held" else None,
                     last_trial_id=trial_id,
                 )
@@ -227,14 +234,38 @@ class Slots:
         """Mark a slot as done after its trial has ended; False if another worker has the slot."""
         return self._write(lease, state="done", holder=None)
 
-    def release(self, lease: Lease, *, count_attempt: bool) -> bool:
+    def release(self, lease: Lease, *, attempts: int) -> bool:
         """Open a slot again; False if another worker has it.
 
         Args:
             lease: of the slot.
-            count_attempt: False if the worker was asked to stop, so that the trial does not use up a retry.
+            attempts: that it has used up; 0 if the worker was asked to stop or has died, or may be at fault itself.
         """
-        return self._write(lease, state="open", holder=None, attempts=lease.attempts - (not count_attempt))
+        return self._write(lease, state="open", holder=None, attempts=lease.attempts - 1 + attempts)
+
+    def reopen(self, trial_ids: Collection[int]) -> list[int]:
+        """Open the done slots again in which these trials ran last, and return these trials."""
+
+        def work() -> list[int]:
+            with self._engine.begin() as connection:
+                done = (self._mine, _slots.c.state == "done", _slots.c.trial_id.in_(trial_ids))
+                found = list(connection.scalars(select(_slots.c.trial_id).where(*done).with_for_update()))
+                connection.execute(update(_slots).where(*done).values(state="open", attempts=0))
+            return found
+
+        return with_retries(work)
+
+    def held_by(self, pid: int) -> list[int]:
+        """The ids of the trials that a process of this machine holds."""
+        mine = (_slots.c.state == "held", _slots.c.process_space == process_space(), _slots.c.pid == pid)
+
+        def work() -> list[int]:
+            with self._engine.connect() as connection:
+                return [
+                    found for found in connection.scalars(select(_slots.c.trial_id).where(self._mine, *mine)) if found
+                ]
+
+        return with_retries(work)
 
     def _write(self, lease: Lease, seconds: float = RETRY_SECONDS, /, **values: object) -> bool:
         def work() -> bool:

@@ -38,7 +38,7 @@ slots = Table(
     Column("slot", Integer, primary_key=True, autoincrement=False),
     Column("state", String(8), nullable=False),  # open | held | done
     Column("trial_id", Integer),  # the trial that runs or ran in the slot
-    Column("attempts", Integer, nullable=False),  # leases that were not handed back
+    Column("attempts", Integer, nullable=False),  # leases that were neither handed back nor lost
     Column("holder", String(32)),  # a random id of the lease
     Column("process_space", String(255)),  # see `process_space`
     Column("pid", Integer),

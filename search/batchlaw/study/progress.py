@@ -1,6 +1,7 @@
 """Progress of a run: a live display on a terminal, a bar in a notebook, plain lines elsewhere."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from html import escape
 from types import TracebackType
@@ -110,9 +111,17 @@ class RunProgress:
             self._display.show(status_of(self._stored, self._since))
             self._next_look = time.monotonic() + _LOOK_SECONDS
 
-    def follow(self, fleet: Fleet) -> None:
-        """Return when no worker is left."""
-        while fleet.running:
+    def say(self, line: str) -> None:
+        """Print a line above the display."""
+        if self._display:
+            self._console.print(line, soft_wrap=True, markup=False)
+
+    def follow(self, fleet: Fleet, tend: Callable[[], None] = lambda: None) -> None:
+        """Return when no worker is left; `tend` looks after them in between."""
+        while True:
+            tend()
+            if not fleet.running:
+                return
             self.look()
             time.sleep(0.1)
 

@@ -16,7 +16,7 @@ from batchlaw.study.code import Code
 from batchlaw.study.progress import RunProgress, Shown
 from batchlaw.study.registration import check_budget
 from batchlaw.study.threads import check_threads, threads_kept
-from batchlaw.workers.fleet import check_finished, check_scores, n_stops
+from batchlaw.workers.fleet import check_finished, check_scores, death_of, n_stops
 from batchlaw.workers.launch import LocalFleet, local_devices, shares
 
 
@@ -115,6 +115,11 @@ def _run_processes(
         WorkFailed: the workers ended with trials left, or every trial failed.
     """
     stops = n_stops(stored)
+
+    def replace_dead() -> None:
+        for end in fleet.replace_dead(lambda pid: death_of(stored, pid) if n_stops(stored) == stops else None):
+            progress.say(f"{end}; another takes its place")
+
     spread = shares(
         gpus_for(options.device), workers, gpus_per_worker=None, workers_per_gpu=None, devices=stored.spec.devices
     )
@@ -130,7 +135,7 @@ def _run_processes(
         progress,
     ):
         try:
-            progress.follow(fleet)
+            progress.follow(fleet, replace_dead)
         except KeyboardInterrupt:
             fleet.stop()
             progress.follow(fleet)
@@ -143,7 +148,7 @@ def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunPr
 
     Raises:
         KeyboardInterrupt: after the trial in progress was handed back, or the study was stopped.
-        WorkFailed: several trials in a row failed, every trial failed, or the database is out of reach.
+        WorkFailed: configurations failed and none succeeded, or the database is out of reach.
     """
     from batchlaw.train.checkpoint import default_checkpoint_dir
     from batchlaw.workers.worker import Worker

@@ -272,6 +272,16 @@ class Study(StudyResults):
 
         return stop_study(self.stored, "finish" if finish else "now", wait=wait)
 
+    def retry(self) -> int:
+        """Have what has no result run again, since every attempt at it failed; the next `run` does it.
+
+        Returns:
+            The number of trials, or of cells of a designed study, that are to run again.
+        """
+        from batchlaw.workers.recovery import retry
+
+        return retry(self.stored)
+
     def rename(self, name: str) -> None:
         """Give the study another name, also while workers are at work on it.
 

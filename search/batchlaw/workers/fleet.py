@@ -1,14 +1,16 @@
 """The workers of one run together, and whether they did what the run asked for."""
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from batchlaw.errors import WorkFailed
-from batchlaw.recipe.result import ENDED, Outcome
+from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
 from batchlaw.results.records import records_of
-from batchlaw.storage import StoredStudy, n_asked_to_stop, with_retries
+from batchlaw.storage import StoredStudy, n_asked_to_stop, with_retries, workers_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +20,40 @@ class WorkerEnd:
     worker: int
     exit_code: int  # of a process that a signal ended, minus the signal's number
     last_line: str  # of its output
+    trial: int | None = None  # that it left behind
 
     def __str__(self) -> str:
-        return f"worker {self.worker} ended with exit code {self.exit_code}: {self.last_line}"
+        how = (
+            f"was killed by {_signal(-self.exit_code)}"
+            if self.exit_code < 0
+            else f"ended with exit code {self.exit_code}"
+        )
+        where = "" if self.trial is None else f" in trial {self.trial}"
+        return f"worker {self.worker} {how}{where}: {self.last_line}"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@dataclass(frozen=True)
+class Death:
+    """That a worker process ended before it had left its study."""
+
+    trial: int | None  # that it left behind
+
+
+def death_of(stored: StoredStudy, pid: int) -> Death | None:
+    """What a worker process that has ended left behind; None if it ended by itself, or did not begin."""
+    row = next((row for row in workers_of(stored.storage.engine, stored.study_id) if row.pid == pid), None)
+    if row is None or row.state == "ended":
+        return None
+    held = stored.slots.held_by(pid)
+    found = with_retries(partial(stored.storage.get_trial, held[0])).number if held else row.trial
+    return Death(found)
 
 
 class Fleet(Protocol):
@@ -76,15 +109,20 @@ def check_finished(stored: StoredStudy, fleet: Fleet, timeout: float | None, *, 
 
 
 def check_scores(stored: StoredStudy) -> None:
-    """Check that not every trial of a study failed.
+    """Check that a trial of a study succeeded; in a claim divergence is a result.
 
     Raises:
-        WorkFailed: every trial failed; with the reason of the last.
+        WorkFailed: none did; with the reason of the last.
     """
-    records = with_retries(lambda: records_of(stored))
-    failed = [record for record in records if record.outcome in (Outcome.FAILED, Outcome.LOST)]
-    if failed and not any(record.outcome in ENDED for record in records):
-        raise WorkFailed(f"every trial failed; the last, {failed[-1].number}: {failed[-1].reason}")
+    records = [record for record in with_retries(lambda: records_of(stored)) if record.outcome in ENDINGS]
+    succeeded = ENDED if stored.spec.claim is not None else (Outcome.COMPLETE, Outcome.PRUNED)
+    if not records or any(record.outcome in succeeded for record in records):
+        return
+    last, kinds = records[-1], {record.outcome for record in records}
+    if not kinds & set(ENDED):
+        raise WorkFailed(f"every trial failed; the last, {last.number}: {last.reason}", remedy="Study.retry")
+    why = f": {last.reason}" if last.reason else ""
+    raise WorkFailed(f"no trial succeeded; the last, {last.number}, is {last.outcome}{why}")
 
 
 def _reason(stored: StoredStudy, since: datetime, ends: Sequence[WorkerEnd]) -> str:

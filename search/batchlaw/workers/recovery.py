@@ -1,7 +1,8 @@
 """Clearing up after a worker that died; any process can do it.
 
 A slot is taken over if its lease ran out or its process is gone. Its trial is named lost, and its parameters are queued
-to run again, at most `max_retries` times. In a designed arm the slot is the cell, which is simply opened again.
+to run again. In a designed arm the slot is the cell, which is simply opened again. The death of a worker is no attempt
+at them; a search gives parameters up that have ended so many workers that chance does not explain it.
 """
 
 from contextlib import suppress
@@ -14,7 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 from batchlaw.errors import StudyError
 from batchlaw.recipe.result import Outcome
 from batchlaw.storage import Lease, StoredStudy, with_retries
-from batchlaw.storage.attributes import OUTCOME, REASON, RETRIES, RETRY_OF, THREADS
+from batchlaw.storage.attributes import LOSSES, OUTCOME, REASON, RETRIES, RETRY_OF, THREADS
+
+_MOST_LOSSES = 5  # assumption: workers that die by chance seldom die so often in one trial
 
 
 def reap(stored: StoredStudy) -> int:
@@ -32,7 +35,7 @@ def reap(stored: StoredStudy) -> int:
     while (lease := stored.slots.lease_expired()) is not None:
         was_running = lease.abandoned_trial_id is not None and _runs(stored, lease.abandoned_trial_id)
         if not clear_up(stored, lease):
-            stored.slots.release(lease, count_attempt=False)  # the dead worker's attempt is counted already
+            stored.slots.release(lease, attempts=0)
         lost += was_running
     # Trials are read before slots, so that a trial asked for in between is not among them.
     running = with_retries(
@@ -46,7 +49,7 @@ def reap(stored: StoredStudy) -> int:
                 continue  # it has a slot, or another process was faster
             lost += 1
             if RETRY_OF in orphan.user_attrs:  # the repeat that it was is still due
-                _enqueue(stored, orphan, orphan.user_attrs.get(RETRIES, 0))
+                _enqueue(stored, orphan)
     return lost
 
 
@@ -62,28 +65,52 @@ def clear_up(stored: StoredStudy, lease: Lease) -> bool:
     if frozen.state == TrialState.RUNNING and not _lose(stored, trial_id):
         return clear_up(stored, lease)  # its worker ended it just now: read it again
     ended = frozen.state in (TrialState.COMPLETE, TrialState.PRUNED)  # the worker died between tell and finish
-    if ended or (frozen.state == TrialState.RUNNING and not run_again(stored, frozen, lease.attempts - 1)):
+    if ended or (frozen.state == TrialState.RUNNING and not _run_again(stored, frozen)):
         stored.slots.finish(lease)
         return True
     return False
 
 
-def run_again(stored: StoredStudy, trial: FrozenTrial, attempts: int) -> bool:
-    """Have a lost or failed trial run once more; False if it has run often enough.
+def _run_again(stored: StoredStudy, trial: FrozenTrial) -> bool:
+    """Have a lost trial run once more; False if its parameters have ended too many workers."""
+    if stored.spec.search is None:
+        return True
+    losses: int = trial.user_attrs.get(LOSSES, 0) + 1
+    if losses < _MOST_LOSSES and (trial.params or RETRY_OF in trial.user_attrs):
+        _enqueue(stored, trial, losses=losses)
+    return losses < _MOST_LOSSES
+
+
+def try_again(stored: StoredStudy, trial: FrozenTrial, lease: Lease, attempts: int) -> bool:
+    """Have a failed trial run once more; False if it has failed often enough.
 
     Args:
         stored: its study.
-        trial: the lost or failed one.
-        attempts: in its slot. A search counts by trial instead, since a repeat may run in any slot.
+        trial: the failed one.
+        lease: of its slot. A search counts by parameters instead, since a repeat may run in any slot.
+        attempts: that its failure has used up.
     """
-    if stored.spec.search is None:
-        return attempts <= stored.spec.arm.max_retries
-    retries = trial.user_attrs.get(RETRIES, 0)
-    if retries >= stored.spec.arm.max_retries:
-        return False
-    if trial.params or RETRY_OF in trial.user_attrs:
-        _enqueue(stored, trial, retries + 1)
-    return True
+    most = stored.spec.arm.max_retries
+    if stored.spec.search is None or not (trial.params or RETRY_OF in trial.user_attrs):  # nothing to repeat
+        return lease.attempts - 1 + attempts <= most
+    retries: int = trial.user_attrs.get(RETRIES, 0) + attempts
+    if retries <= most:
+        _enqueue(stored, trial, retries=retries)
+    return retries <= most
+
+
+def retry(stored: StoredStudy) -> int:
+    """Open the slots again that have no result since every attempt failed, and return how many."""
+    failed = with_retries(
+        lambda: stored.storage.get_all_trials(stored.study_id, deepcopy=False, states=(TrialState.FAIL,))
+    )
+    by_id = {with_retries(partial(_id_of, stored, trial.number)): trial for trial in failed}
+    reopened = stored.slots.reopen(by_id.keys())
+    if stored.spec.search is not None:
+        for trial in (by_id[trial_id] for trial_id in reopened):
+            if trial.params or RETRY_OF in trial.user_attrs:
+                _enqueue(stored, trial, retries=0, losses=0)
+    return len(reopened)
 
 
 def first_attempt(stored: StoredStudy, trial: optuna.Trial) -> int:
@@ -120,13 +147,20 @@ def _lose(stored: StoredStudy, trial_id: int) -> bool:
     return True
 
 
-def _enqueue(stored: StoredStudy, trial: FrozenTrial, retries: int) -> None:
-    """Queue the parameters of a trial. A repeat that died before it drew them has those of the trial it repeats."""
+def _enqueue(stored: StoredStudy, trial: FrozenTrial, *, retries: int | None = None, losses: int | None = None) -> None:
+    """Queue the parameters of a trial. A repeat that died before it drew them has those of the trial it repeats.
+
+    The numbers of failures and losses are the trial's, if they are not given.
+    """
     number, params = trial.number, trial.params
     if not params:
         number = trial.user_attrs[RETRY_OF]
         params = with_retries(partial(_numbered, stored, number)).params
-    attributes = {RETRY_OF: number, RETRIES: retries}
+    attributes = {
+        RETRY_OF: number,
+        RETRIES: trial.user_attrs.get(RETRIES, 0) if retries is None else retries,
+        LOSSES: trial.user_attrs.get(LOSSES, 0) if losses is None else losses,
+    }
     if THREADS in trial.user_attrs:
         attributes[THREADS] = trial.user_attrs[THREADS]
     with_retries(lambda: stored.study.enqueue_trial(params, user_attrs=attributes))

@@ -2,7 +2,7 @@
 
 import math
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from batchlaw import sampling
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
 from batchlaw.storage import Lease, StoredStudy, batched_writes, cached_reads, with_retries
-from batchlaw.storage.attributes import OUTCOME, REASON, RESULT, THREADS, TRACEBACK
-from batchlaw.workers.recovery import clear_up, first_attempt, run_again
+from batchlaw.storage.attributes import OUTCOME, REASON, RESULT, RETRY_OF, THREADS, TRACEBACK
+from batchlaw.workers.recovery import clear_up, first_attempt, try_again
 from batchlaw.workers.trial import TrialOutcome
 
 _HAND_BACK_SECONDS = 4.0  # to give a trial back after a request to stop; if the database is away, its lease runs out
@@ -31,16 +31,24 @@ class SlotTrial:
     trial: optuna.Trial
 
     @classmethod
-    def ask(cls, stored: StoredStudy, study_seed: int, lease: Lease) -> "SlotTrial | None":
-        """Ask for the trial of a slot, after clearing up what a dead worker left in it; None if none is to run."""
+    def ask(
+        cls, stored: StoredStudy, study_seed: int, lease: Lease, postponed: Collection[int] = ()
+    ) -> "SlotTrial | None":
+        """Ask for the trial of a slot, after clearing up what a dead worker left in it; None if none is to run.
+
+        Args:
+            stored: the study.
+            study_seed: of its samplers.
+            lease: of the slot.
+            postponed: of a search, the first attempts whose repeats are left to later slots, as far as there are any.
+        """
         if clear_up(stored, lease):
-            return None
-        if lease.attempts > 1 + stored.spec.arm.max_retries:
-            stored.slots.finish(lease)
             return None
         stored.study.sampler = sampling.sampler(stored.spec, study_seed, lease.slot, stored.study)
         with cached_reads():
             trial = with_retries(stored.study.ask)
+        if RETRY_OF in trial.user_attrs and postponed and first_attempt(stored, trial) in postponed:
+            trial = _another(stored, trial)
         asked = cls(stored, lease, trial)
         if not stored.slots.started(lease, asked.trial_id):
             asked._end(TrialOutcome(outcome=Outcome.LOST, reason="its slot was lost to another worker"))
@@ -82,7 +90,7 @@ class SlotTrial:
         self.stored.slots.finish(self.lease)
         return True
 
-    def hand_back(self) -> None:
+    def hand_back(self, reason: str = "its worker was asked to stop") -> None:
         """Give the trial to the next worker, with its parameters; the cell of a designed arm is simply run again."""
         if not self.stored.slots.renew(self.lease, seconds=_HAND_BACK_SECONDS):
             return
@@ -90,19 +98,25 @@ class SlotTrial:
             wait = partial(self.stored.storage.set_trial_state_values, self.trial_id, TrialState.WAITING)
             with_retries(wait, seconds=_HAND_BACK_SECONDS)
         else:
-            self._end(TrialOutcome(outcome=Outcome.LOST, reason="its worker was asked to stop"))
-        self.stored.slots.release(self.lease, count_attempt=False)
+            self._end(TrialOutcome(outcome=Outcome.LOST, reason=reason))
+        self.stored.slots.release(self.lease, attempts=0)
 
-    def fail(self, reason: str, attributes: Mapping[str, str]) -> bool:
-        """Record an error, and have the parameters run again, a bounded number of times; False if the slot was lost."""
+    def fail(self, reason: str, attributes: Mapping[str, str], *, attempts: int = 1) -> bool:
+        """Record an error, and have the parameters run again, a bounded number of times; False if the slot was lost.
+
+        Args:
+            reason: one line.
+            attributes: that say where it happened.
+            attempts: that the failure has used up.
+        """
         if not self.stored.slots.renew(self.lease):
             return False
         for key, value in attributes.items():
             with_retries(partial(self.trial.set_user_attr, key, value))
         self._end(TrialOutcome(outcome=Outcome.FAILED, reason=reason))
         frozen = with_retries(partial(self.stored.storage.get_trial, self.trial_id))
-        if run_again(self.stored, frozen, self.lease.attempts):
-            self.stored.slots.release(self.lease, count_attempt=True)
+        if try_again(self.stored, frozen, self.lease, attempts):
+            self.stored.slots.release(self.lease, attempts=attempts)
         else:
             self.stored.slots.finish(self.lease)
         return True
@@ -142,6 +156,20 @@ class SlotTrial:
         reported = {step: value for value, step in ended.unwritten} | stored
         last = reported[max(reported)] if reported else math.nan
         return None if math.isnan(last) else [last]
+
+
+def _another(stored: StoredStudy, trial: optuna.Trial) -> optuna.Trial:
+    """A new trial in place of one that was queued, which goes back; the same if no later slot is left for it."""
+    waiting = with_retries(
+        lambda: stored.storage.get_all_trials(stored.study_id, deepcopy=False, states=(TrialState.WAITING,))
+    )
+    if len(waiting) >= with_retries(stored.slots.counts).open:
+        return trial
+    storage = trial.storage  # with the cache of the study
+    queued = storage.get_trial_id_from_study_id_trial_number(stored.study_id, trial.number)
+    trial_id = with_retries(partial(storage.create_new_trial, stored.study_id))
+    with_retries(partial(storage.set_trial_state_values, queued, TrialState.WAITING))
+    return optuna.Trial(stored.study, trial_id)
 
 
 def reason_of(error: BaseException) -> str:

@@ -7,6 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
+
+from optuna.trial import TrialState
 
 from batchlaw import sampling
 from batchlaw.dashboard.refresh import refresh
@@ -29,12 +32,13 @@ from batchlaw.storage import (
 )
 from batchlaw.train import device_name
 from batchlaw.workers.heartbeat import Heartbeat, Running, hard_limit
-from batchlaw.workers.recovery import reap
+from batchlaw.workers.recovery import first_attempt, reap
 from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
 from batchlaw.workers.trial import TrialOutcome, run_trials
 
 _IDLE_SECONDS = 0.5  # between looks at slots that other workers hold
-_FAILURES_IN_A_ROW = 3  # then the cause is not the trial
+_MOST_FAILED = 2  # points that may fail on a worker before any trial has ended on it; with one more it is at fault
+Point = frozenset[tuple[str, Any]]  # the parameters of a trial
 
 
 @dataclass
@@ -50,14 +54,18 @@ class Worker:
     embedded: bool = False  # in somebody else's process, which is never ended by force
     trials_done: int = 0
     _next_refresh: float = 0.0  # time.monotonic() from which it looks again whether it is its turn
-    _failures: int = 0
+    # The points that failed here, and how many attempts these failures may yet turn out to be.
+    _failed: dict[Point, int] = field(default_factory=dict)
+    # What failed here is run here last: these slots, and of a search the repeats of these trials.
+    _failed_slots: set[int] = field(default_factory=set)
+    _failed_trials: set[int] = field(default_factory=set)
     _heartbeat: Heartbeat = field(init=False, repr=False)
 
     def work(self) -> None:
         """Run trials until the budget is spent, the deadline is past or a stop is requested.
 
         Raises:
-            WorkFailed: several trials in a row failed, or the database is out of reach.
+            WorkFailed: several points failed and none succeeded, or the database is out of reach.
         """
         stored = self.stored
         stored.study.pruner = sampling.pruner(stored.spec)
@@ -75,7 +83,7 @@ class Worker:
                 if self.deadline is not None and time.monotonic() >= self.deadline:
                     break
                 with devices.taken() as has_devices:
-                    lease = stored.slots.lease() if has_devices else None
+                    lease = stored.slots.lease(self._failed_slots) if has_devices else None
                     if lease is not None:
                         self._run(lease)
                 if lease is None and has_devices and with_retries(stored.slots.counts).held == 0:
@@ -102,10 +110,15 @@ class Worker:
 
     def _run(self, first: Lease) -> None:
         spec = self.stored.spec
-        asked = [SlotTrial.ask(self.stored, self.study_seed, lease) for lease in (first, *self._companions(first))]
+        if spec.search is None and first.slot in self._failed_slots:
+            self._leave_to_others([first])
+        leases = (first, *self._companions(first))
+        asked = [SlotTrial.ask(self.stored, self.study_seed, lease, self._failed_trials) for lease in leases]
         trials = [trial for trial in asked if trial is not None]
         if not trials:
             return
+        if self._failed_trials and first_attempt(self.stored, trials[0].trial) in self._failed_trials:
+            self._leave_to_others(trials)
         trial_seconds = spec.search.trial_seconds if spec.search else None
         running = Running(
             leases=[trial.lease for trial in trials],
@@ -128,7 +141,6 @@ class Worker:
         except Exception as error:
             self._record_failure(trials, error)
         else:
-            self._failures = 0
             for trial, outcome in zip(trials, outcomes, strict=True):
                 self._tell(trial, outcome)
 
@@ -160,9 +172,9 @@ class Worker:
             self._record_failure([trial], error)
         self._heartbeat.trials_done = self.trials_done
 
-    def _hand_back(self, trials: Sequence[SlotTrial]) -> None:
+    def _hand_back(self, trials: Sequence[SlotTrial], reason: str = "its worker was asked to stop") -> None:
         for trial in trials:
-            trial.hand_back()
+            trial.hand_back(reason)
 
     def _record_timeout(self, trials: Sequence[SlotTrial], trial_seconds: float | None) -> None:
         """Record the end of trials that did not react to their time limit."""
@@ -173,12 +185,42 @@ class Worker:
     def _record_failure(self, trials: Sequence[SlotTrial], error: Exception) -> None:
         """Record an error of the trials.
 
+        While no trial has ended well here, the worker may be at fault: then the first failure of a point is no attempt
+        at it, and the third point is given back.
+
         Raises:
-            WorkFailed: several trials in a row failed.
+            WorkFailed: as many points failed here, and none succeeded.
         """
+        number = trials[0].trial.number
+        point: Point = frozenset(trials[0].trial.params.items()) or frozenset({("number", number)})
+        if not self.trials_done and point not in self._failed and len(self._failed) == _MOST_FAILED:
+            self._hand_back(trials, "its worker is at fault")
+            told = f"{_MOST_FAILED + 1} configurations failed here and none succeeded"
+            raise WorkFailed(f"{told}; trial {number}: {reason_of(error)}")
+        attempts = self._failed.get(point, 0) + 1
+        if not self.trials_done and point not in self._failed and self.stored.spec.arm.max_retries:
+            attempts = 0
+        self._failed[point] = 1 - min(attempts, 1)
         for trial in trials:
-            trial.fail(reason_of(error), traceback_of(error))
-        self._failures += 1
-        if self._failures >= _FAILURES_IN_A_ROW:
-            number = trials[0].trial.number
-            raise WorkFailed(f"{self._failures} trials in a row failed, the last, {number}, with {reason_of(error)}")
+            self._failed_slots.add(trial.lease.slot)
+            if self.stored.spec.search is not None:
+                self._failed_trials.add(first_attempt(self.stored, trial.trial))
+            trial.fail(reason_of(error), traceback_of(error), attempts=attempts)
+
+    def _leave_to_others(self, given: Sequence[SlotTrial | Lease]) -> None:
+        """Leave what failed here to other workers, if there are any and trials have ended well, but none here.
+
+        Raises:
+            WorkFailed: the worker is to end.
+        """
+        stored, ended = self.stored, (TrialState.COMPLETE, TrialState.PRUNED)
+        if self.trials_done or len(live_workers(stored.storage.engine, stored.study_id)) == 1:
+            return
+        if not with_retries(lambda: stored.storage.get_all_trials(stored.study_id, deepcopy=False, states=ended)):
+            return
+        for each in given:
+            if isinstance(each, Lease):
+                stored.slots.release(each, attempts=0)
+            else:
+                each.hand_back()
+        raise WorkFailed(f"{len(self._failed)} configurations failed here and none succeeded; others are to run them")
