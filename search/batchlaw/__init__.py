@@ -6,9 +6,10 @@ The names in `__all__` are public. All else may change between versions.
     studies                                 the state of every study of a database
     Trial                                   what a training function of your own gets
     claim, law, transfer                    the same results from a table of runs
+    plan                                    batch size and learning rate for a run that nobody has tried
     init                                    a first study file for a training script
     copy_studies                            from one database to another
-    Claim, Law, Transfer                    what they return, from a study as well
+    Claim, Law, Transfer, Plan              what they return, from a study as well
     Ranking, Recommendation, Configuration, Interval        other results, and their parts
     BatchlawError and others                what is raised on purpose; see `batchlaw.errors`
 """
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from batchlaw.claims.claim import Claim
     from batchlaw.claims.table_claim import claim
     from batchlaw.laws.law import Law
+    from batchlaw.laws.plan import Plan, plan
     from batchlaw.laws.recommendation import Recommendation
     from batchlaw.laws.tables import law, transfer
     from batchlaw.laws.transfer import Transfer
@@ -62,6 +64,7 @@ __all__ = [
     "Interval",
     "Law",
     "ObjectiveError",
+    "Plan",
     "Pruned",
     "Ranking",
     "Recommendation",
@@ -78,6 +81,7 @@ __all__ = [
     "copy_studies",
     "init",
     "law",
+    "plan",
     "studies",
     "transfer",
 ]
@@ -87,6 +91,7 @@ _MODULES = {
     "Configuration": "batchlaw.results.configuration",
     "Interval": "batchlaw.results.interval",
     "Law": "batchlaw.laws.law",
+    "Plan": "batchlaw.laws.plan",
     "Ranking": "batchlaw.results.ranking",
     "Recommendation": "batchlaw.laws.recommendation",
     "Study": "batchlaw.study",
@@ -96,6 +101,7 @@ _MODULES = {
     "copy_studies": "batchlaw.study.copying",
     "init": "batchlaw.study.draft",
     "law": "batchlaw.laws.tables",
+    "plan": "batchlaw.laws.plan",
     "studies": "batchlaw.study.listing",
     "transfer": "batchlaw.laws.tables",
 }

@@ -1,0 +1,421 @@
+"""The batch size and the learning rate of a run longer or larger than any that was tried, from smaller runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from batchlaw.errors import BatchlawError, DataError
+from batchlaw.results.interval import Interval
+from batchlaw.results.notebook import notebook_html
+from batchlaw.results.plain import plain
+from batchlaw.stats.forecast import BatchForecast, Forecast, Group, Predicted, batch_forecast, forecast
+from batchlaw.stats.surface import Floats
+from batchlaw.stats.valleys import valleys
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from batchlaw.tables.reading import ReadTable
+
+AXES = ("examples", "tokens", "parameters")
+_FEWEST_GROUPS = 3
+_FAR = 2.0  # octaves beyond what was seen, or as far as what was seen reaches: further is refused (assumption)
+_FAR_IN_BATCH = 1.0  # octaves beyond the batch sizes that were tried
+_DRAWS = 4000
+_AFFORDABLE = 0.1  # of the run asked for, for a further small run
+_SIMPLE = {"constant": 0.0, "√batch size": 0.5, "linear": 1.0}  # rules that move the nearest group's best rate
+
+
+class Axis(NamedTuple):
+    """One of the quantities in which groups differ."""
+
+    name: str  # of AXES
+    values: Floats  # (n_groups,) ascending or not, as the groups are
+
+    @property
+    def seen(self) -> tuple[float, float]:
+        """The least and the largest value of a group."""
+        return float(self.values.min()), float(self.values.max())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """The batch size and the learning rate for a run that was not tried, with prediction intervals.
+
+    An interval is for the optimum of one new run's setting, not for the mean of many: it has the law's uncertainty and
+    the differences between groups of runs. Of 95 % intervals about 95 of 100 held the optimum in simulations with
+    planted laws (`tests/benchmarks/plan_calibration.py`).
+
+    Attributes:
+        title: of the runs.
+        at: what the run asked for has: "examples" or "tokens", and "parameters".
+        axes: what the groups of runs have.
+        fitted: the law of the best rate.
+        of_batch_size: the law of the best batch size; None where too few groups show one.
+        notes: sentences on what was left out.
+        read: what was recognised in a table, in one line.
+    """
+
+    title: str
+    at: Mapping[str, float]
+    axes: tuple[Axis, ...]
+    fitted: Forecast
+    of_batch_size: BatchForecast | None
+    tried: tuple[float, float]  # the smallest and the largest batch size
+    alpha: float
+    extrapolate: bool
+    notes: tuple[str, ...]
+    read: str
+
+    @property
+    def grade(self) -> Literal["fitted"]:
+        """How strong the evidence is: a law through single runs, whose forecast nobody has tested yet."""
+        return "fitted"
+
+    @property
+    def batch_size(self) -> Interval | None:
+        """The best batch size, in the unit of the runs; None where too few groups show one among those tried."""
+        if self.of_batch_size is None:
+            return None
+        return self._interval(self.of_batch_size.predict(self._place))
+
+    @property
+    def lr(self) -> Interval | None:
+        """The best learning rate at the best batch size; None where that is not known."""
+        best = self.batch_size
+        return None if best is None else self._interval(self._rate(best.value))
+
+    def lr_at(self, batch_size: float) -> Interval:
+        """The best learning rate at a batch size.
+
+        Args:
+            batch_size: in the unit of the runs.
+
+        Raises:
+            BatchlawError: it lies far outside those tried.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, Real) or not 0 < batch_size < np.inf:
+            raise BatchlawError("must be a number above 0", argument="batch_size", got=batch_size)
+        low, high = self.tried
+        if not self.extrapolate and not low / 2**_FAR_IN_BATCH <= batch_size <= high * 2**_FAR_IN_BATCH:
+            ends = f"{low / 2**_FAR_IN_BATCH:g} to {high * 2**_FAR_IN_BATCH:g}"
+            raise BatchlawError(
+                f"must be from {ends}; {low:g} to {high:g} were tried",
+                argument="batch_size", got=batch_size, remedy="extrapolate",
+            )  # fmt: skip
+        return self._interval(self._rate(float(batch_size)))
+
+    def shown_sizes(self, further: float | None = None) -> list[float]:
+        """Powers of two among the batch sizes that were tried, for a table, and a further one."""
+        low, high = np.log2(self.tried)
+        powers = np.arange(np.ceil(low - 1e-9), np.floor(high + 1e-9) + 1)
+        found = {float(2**power) for power in powers[:: max(1, len(powers) // 6)]}
+        return sorted(found | ({further} if further is not None else set()))
+
+    @property
+    def exponents(self) -> "pd.DataFrame":
+        """The law's exponents, a row each, with intervals of the law.
+
+        Columns: of, what moves; on, with what; exponent; low; high.
+        """
+        import pandas as pd
+
+        rows = []
+        told = self.fitted.parameters
+        reach = float(Predicted(np.zeros(1), np.ones(1), self.fitted.degrees_of_freedom).interval(self.alpha)[1][0])
+        named = [("best rate, large batches", axis.name, f"axis {n}") for n, axis in enumerate(self.axes)]
+        named += [("critical batch size", axis.name, f"kink {n}") for n, axis in enumerate(self.axes)]
+        for of, on, name in (*named, ("best rate, small batches", "batch size", "rise")):
+            mean, deviation = told[name]
+            rows.append(
+                {
+                    "of": of,
+                    "on": on,
+                    "exponent": mean,
+                    "low": mean - reach * deviation,
+                    "high": mean + reach * deviation,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    @property
+    def regret(self) -> "pd.DataFrame":
+        """What each rule is expected to cost in score at the planned batch size, the least costly first.
+
+        The rules move the best pair of the nearest group; "law" is the plan. "Step Law" is ε = 1.79 N^-0.713 D^0.307
+        (arXiv 2503.04715), where tokens and parameters are known. The planned batch size, or the nearest group's.
+
+        Columns: rule; lr; mean, the expected loss of score against the best rate; low; high, its interval.
+        """
+        import pandas as pd
+
+        batch_size, nearest_lr, nearest_size = self._nearest
+        if self.batch_size is not None:
+            batch_size = self.batch_size.value
+        rates = {"law": self._rate(batch_size).mean[0]}
+        rates |= {
+            name: np.log2(nearest_lr) + slope * np.log2(batch_size / nearest_size) for name, slope in _SIMPLE.items()
+        }
+        if {"tokens", "parameters"} <= self.at.keys():
+            rates["Step Law"] = np.log2(1.79 * self.at["parameters"] ** -0.713 * self.at["tokens"] ** 0.307)
+        found = self._rate(batch_size)
+        log_curvature, asymmetry = self.fitted.curvature(self._place, np.log2([batch_size]))
+        shape = self.fitted.groups[0].optima.shape._replace(
+            log_curvature=float(log_curvature[0]), asymmetry=asymmetry, tilt=0.0
+        )
+        drawn = np.random.default_rng(0).standard_t(found.degrees_of_freedom, _DRAWS) * found.deviation + found.mean
+        rows = []
+        for name, rate in rates.items():
+            cost = shape.height(rate - drawn, np.zeros(_DRAWS))
+            low, high = np.quantile(cost, [self.alpha / 2, 1 - self.alpha / 2])
+            # Without the largest hundredth: of a Student's t what grows exponentially has no mean.
+            mean = float(np.sort(cost)[: -_DRAWS // 100].mean())
+            rows.append({"rule": name, "lr": 2**rate, "mean": mean, "low": low, "high": high})
+        return pd.DataFrame(rows).sort_values("mean", ignore_index=True)
+
+    @property
+    def next_run(self) -> str | None:
+        """Which small set of runs would narrow the plan most, as a sentence; None where none does.
+
+        Sets of three batch sizes at horizons and sizes seen, and at half the least and twice the largest of them, are
+        weighed, if they cost at most a tenth of the run asked for (cost as the product of the axes: assumption).
+        """
+        batch_size = self.batch_size.value if self.batch_size is not None else self._nearest[0]
+        now = float(self._rate(batch_size).deviation[0])
+        levels = [sorted({*axis.values, axis.seen[0] / 2, axis.seen[1] * 2}) for axis in self.axes]
+        cost_of_asked = float(np.prod([self.at[axis.name] for axis in self.axes]))
+        sizes = np.log2(np.geomspace(*self.tried, 3))
+        options = []
+        for values in product(*levels):
+            cost = float(np.prod(values)) / cost_of_asked
+            if cost <= _AFFORDABLE:
+                after = self.fitted.narrowed(self._place, np.log2(batch_size), self._centred(values), sizes)
+                options.append((after, cost, values))
+        if not options:
+            return None
+        after, cost, values = min(options)
+        if after > 0.97 * now:
+            return None
+        where = " and ".join(f"{axis.name} {value:.3g}" for axis, value in zip(self.axes, values, strict=True))
+        at = ", ".join(f"{2**size:.0f}" for size in sizes)
+        return (
+            f"a sweep of the rate at batch sizes {at} with {where}, each run for {cost:.2g} of the cost of the run "
+            f"asked for, would narrow the rate's interval by {1 - after / now:.0%}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {
+            "title": self.title, "grade": self.grade, "at": dict(self.at), "alpha": self.alpha,
+            "batch_size": plain(_mapping(self.batch_size)), "lr": plain(_mapping(self.lr)),
+            "exponents": plain(self.exponents.to_dict("records")), "regret": plain(self.regret.to_dict("records")),
+            "groups": len(self.fitted.groups), "seen": {axis.name: plain(list(axis.seen)) for axis in self.axes},
+            "tried": plain(list(self.tried)), "next_run": self.next_run, "notes": list(self.notes), "read": self.read,
+        }  # fmt: skip
+
+    def __repr__(self) -> str:
+        where = ", ".join(f"{name}={value:g}" for name, value in self.at.items())
+        return f"Plan({where}: batch_size={self.batch_size}, lr={self.lr})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), self.lines(), self.regret, self.exponents)
+
+    def lines(self) -> list[str]:
+        """What stands below the plan, as sentences."""
+        seen = "; ".join(f"{axis.name} {axis.seen[0]:.3g} to {axis.seen[1]:.3g}" for axis in self.axes)
+        found = [f"from {len(self.fitted.groups)} groups of runs with {seen}; a guide, as nothing was run there"]
+        beyond = [
+            f"{self.at[axis.name] / axis.seen[1]:.3g} times the largest {axis.name}"
+            for axis in self.axes
+            if self.at[axis.name] > axis.seen[1]
+        ]
+        if beyond:
+            found.append(f"this is {' and '.join(beyond)} seen")
+        if self.of_batch_size is None:
+            found.append("the best batch size lies among those tried in fewer than 3 groups, so none is planned")
+        if (told := self.next_run) is not None:
+            found.append(told)
+        return found
+
+    @property
+    def _place(self) -> Floats:
+        return self._centred([self.at[axis.name] for axis in self.axes])
+
+    def _centred(self, values: Sequence[float]) -> Floats:
+        middles = [np.log2(axis.values).mean() for axis in self.axes]
+        return np.asarray(np.log2(np.asarray(values, dtype=float)) - middles)
+
+    def _rate(self, batch_size: float) -> Predicted:
+        return self.rates(np.array([batch_size]))
+
+    def rates(self, batch_sizes: Floats) -> Predicted:
+        """log₂ of the best rate of the run asked for at batch sizes (n,)."""
+        return self.fitted.rate(self._place, np.log2(batch_sizes))
+
+    def name_of(self, group: Group) -> str:
+        """What a group has, such as "tokens 4e+09, parameters 2.1e+08"."""
+        middles = [np.log2(axis.values).mean() for axis in self.axes]
+        values = 2 ** (group.at + middles)
+        return ", ".join(f"{axis.name} {value:.2g}" for axis, value in zip(self.axes, values, strict=True))
+
+    def _interval(self, predicted: Predicted) -> Interval:
+        low, high = predicted.interval(self.alpha)
+        return Interval(float(2 ** predicted.mean[0]), float(2 ** low[0]), float(2 ** high[0]))
+
+    @property
+    def _nearest(self) -> tuple[float, float, float]:
+        """A batch size to tell costs at, and the best pair (rate, batch size) of the nearest group."""
+        nearest = min(self.fitted.groups, key=lambda group: float(np.abs(group.at - self._place).sum())).optima
+        best = int(nearest.lowest.argmin())
+        size = float(2 ** nearest.batch_size[best])
+        return size, float(2 ** nearest.best[best]), size
+
+
+def plan(
+    data: "pd.DataFrame | str | Path | Sequence[Any]",
+    *,
+    at: Mapping[str, float],
+    examples: str | None = None,
+    tokens: str | None = None,
+    parameters: str | None = None,
+    extrapolate: bool = False,
+    alpha: float = 0.05,
+    **columns: Any,
+) -> Plan:
+    """The batch size and the learning rate of a run longer or larger than any that was tried.
+
+    Args:
+        data: a DataFrame or the path of a file, a row a run, as for `batchlaw.law`; or a list of studies, whose
+            budgets differ.
+        at: the run asked for: "examples" or "tokens", and "parameters" where the runs differ in them.
+        examples: the column of the examples that a run saw; of studies it is known.
+        tokens: the column of the tokens, in place of examples.
+        parameters: the column of the size of the model.
+        extrapolate: plan further outside of what was seen than it reaches, or than four times.
+        alpha: one less the confidence of every interval.
+        columns: further arguments of `batchlaw.law`, such as `lr`, `batch_size`, `score`, `direction` and `where`.
+
+    Raises:
+        DataError: the file cannot be read, or fewer than three groups of runs have a best rate at some batch sizes.
+        BatchlawError: an argument has a value that cannot be used, or the run lies too far outside.
+    """
+    from batchlaw.tables.columns import Columns, check_statistics
+    from batchlaw.tables.reading import read_runs
+
+    check_statistics(alpha, 0)
+    given = {"examples": examples, "tokens": tokens, "parameters": parameters}
+    if isinstance(data, Sequence) and not isinstance(data, str) and all(hasattr(each, "trials") for each in data):
+        data, of_studies = _of_studies(data)
+        given["examples"] = examples or "examples"
+        columns = of_studies | columns
+    named = {axis: column for axis, column in given.items() if column is not None}
+    wanted = _asked(at, named)
+    runs = read_runs(data, Columns.of(**columns, by=tuple(named.values())))
+    groups, notes = _groups(runs, named)
+    axes = tuple(Axis(name, np.array([values[name] for values, _ in groups])) for name in named)
+    varying = tuple(axis for axis in axes if axis.seen[0] < axis.seen[1])
+    for axis in axes:
+        _check_reach(axis, wanted[axis.name], extrapolate=extrapolate)
+    if len(groups) < _FEWEST_GROUPS:
+        raise DataError(
+            f"{len(groups)} group{'s' * (len(groups) != 1)} of runs with a best rate at some batch sizes; "
+            f"a plan needs {_FEWEST_GROUPS} that differ in {' or '.join(named)}"
+        )
+    middles = [np.log2(axis.values).mean() for axis in varying]
+    placed = [Group(np.log2([values[axis.name] for axis in varying]) - middles, optima) for values, optima in groups]
+    sizes = np.concatenate([2**group.optima.batch_size for group in placed])
+    return Plan(
+        title=runs.title, at=wanted, axes=varying, fitted=forecast(placed), of_batch_size=batch_forecast(placed),
+        tried=(float(sizes.min()), float(sizes.max())), alpha=alpha, extrapolate=extrapolate,
+        notes=(*runs.notes, *notes), read=runs.columns.recognised,
+    )  # fmt: skip
+
+
+def _asked(at: Mapping[str, float], named: Mapping[str, str]) -> dict[str, float]:
+    """The run asked for.
+
+    Raises:
+        BatchlawError: it lacks an axis of the runs, or has one that they lack, or a value that is none.
+    """
+    if not named:
+        raise BatchlawError("is needed, or examples or parameters: a column that tells groups apart", argument="tokens")
+    if {"examples", "tokens"} <= named.keys():
+        raise BatchlawError("goes without examples: both tell the horizon", argument="tokens", got=named["tokens"])
+    for name, value in at.items():
+        if name not in named:
+            raise BatchlawError(f"{name} must be one of {', '.join(named)}, whose columns are named", argument="at")
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < np.inf:
+            raise BatchlawError(f"{name} must be a number above 0", argument="at", got=value)
+    for name in named:
+        if name not in at:
+            raise BatchlawError(f"lacks {name}, in which the runs differ, such as {name}=1e9", argument="at")
+    return {name: float(at[name]) for name in named}
+
+
+def _groups(runs: "ReadTable", named: Mapping[str, str]) -> tuple[list[tuple[dict[str, float], Any]], list[str]]:
+    """The axes and the optima of each group, and sentences on what was left out."""
+    from batchlaw.claims.scattered import ragged
+    from batchlaw.tables.spelling import number
+
+    found, notes, poor = [], list[str](), 0
+    for key, part in runs.table.groupby(list(named.values()), sort=True):
+        values = {}
+        for (axis, column), text in zip(named.items(), key, strict=True):
+            value = number(str(text))
+            if value is None or not 0 < value < np.inf:
+                raise DataError(f"column {column!r}: got {text!r}; must be a number above 0")
+            values[axis] = value
+        told = ragged(part, runs.columns)
+        if told.factors:
+            what = " and ".join(told.factors)
+            notes.append(
+                f"{what} {'varies' if len(told.factors) == 1 else 'vary'}, too: each level is a group of its own"
+            )
+        for block in np.unique(told.runs.block):
+            optima = valleys(told.runs.at(told.runs.block == block))
+            poor += optima is None
+            if optima is not None:
+                found.append((values, optima))
+    if poor:
+        notes.append(f"{poor} group{'s have' if poor > 1 else ' has'} too few runs near the best rates, and no optimum")
+    return found, list(dict.fromkeys(notes))
+
+
+def _check_reach(axis: Axis, value: float, *, extrapolate: bool) -> None:
+    low, high = np.log2(axis.seen)
+    if low == high and not np.isclose(np.log2(value), low, atol=0.01):
+        told = f"{axis.name}: all runs have {axis.seen[0]:g}, and nothing tells of others"
+        raise BatchlawError(told, argument="at", got=value)
+    far = max(_FAR, high - low)
+    if not extrapolate and not low - far <= np.log2(value) <= high + far:
+        raise BatchlawError(
+            f"{axis.name} must be from {2 ** (low - far):.3g} to {2 ** (high + far):.3g}; {axis.seen[0]:.3g} to "
+            f"{axis.seen[1]:.3g} were seen",
+            argument="at", got=value, remedy="extrapolate",
+        )  # fmt: skip
+
+
+def _of_studies(studies: Sequence[Any]) -> tuple["pd.DataFrame", dict[str, Any]]:
+    """The trials of several studies of one metric, a row each, and what their columns mean."""
+    import pandas as pd
+
+    metrics = {(study.spec.arm.metric, study.spec.direction) for study in studies}
+    if len(metrics) > 1:
+        told = ", ".join(sorted(metric for metric, _ in metrics))
+        raise BatchlawError("must be studies of one metric and direction", argument="data", got=told)
+    ((metric, direction),) = metrics
+    table = pd.concat([study.trials() for study in studies], ignore_index=True)
+    table = table[table["outcome"].isin(["complete", "diverged"])]
+    worst = np.inf if direction == "minimize" else -np.inf
+    table[metric] = table["value"].where(table["outcome"] == "complete", worst)
+    chosen = table[["peak_lr", "batch_size", "examples", "optimizer", metric]]
+    return chosen, {"lr": "peak_lr", "batch_size": "batch_size", "score": metric, "direction": direction}
+
+
+def _mapping(interval: Interval | None) -> dict[str, float] | None:
+    return None if interval is None else dict(zip(("value", "low", "high"), interval, strict=True))
