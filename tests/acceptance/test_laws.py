@@ -52,7 +52,7 @@ def test_the_law_for_people_and_programs(read, judged):
     assert told["exponent"] > 0.2  # a larger batch takes a larger rate, on digits as elsewhere
     assert told["grade"] == "designed" and told["noise_scale"]["value"] > 0
     words = read("law", "tiny").stdout
-    assert "exponent" in words and "gradient noise scale in training" in words
+    assert "exponent of a straight line" in words and "gradient noise scale in training" in words
 
 
 def test_a_file_has_a_law_and_costs_like_a_study(read, tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchlaw.results.notebook import notebook_html
-from batchlaw.results.plain import plain
+from batchlaw.results.plain import name_of, plain
 from batchlaw.spec.arms import Direction
 
 if TYPE_CHECKING:  # pandas, SciPy and the database, which `import batchlaw` does without
@@ -143,7 +143,7 @@ class Claim:
         several = len(self.descriptions) > 1
         told = []
         for levels, seen in self.descriptions:
-            named = f"{', '.join(f'{key} {value}' for key, value in levels.items())}: " if several and levels else ""
+            named = f"{name_of(levels)}: " if several and levels else ""
             told += [f"{named}{sentence}" for sentence in seen.sentences]
         return tuple(told)
 

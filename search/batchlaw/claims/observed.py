@@ -13,6 +13,7 @@ from batchlaw.claims.course import course
 from batchlaw.claims.further import Further, further_runs, n_lacking, sentence
 from batchlaw.claims.scattered import RaggedTable, within_blocks
 from batchlaw.claims.selection import is_sampled
+from batchlaw.results.plain import name_of
 from batchlaw.stats.scattered import Scattered
 from batchlaw.tables import names
 from batchlaw.tables.columns import KnownColumns
@@ -112,15 +113,13 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
         further = further_runs(whole, bests_of(whole.runs, "batch_size", columns.maximize), columns.maximize)
     advice = sentence(further, n_lacking(whole, further)) if further else None
     if unapplied:
-        advice = "a look at whether the factor without effect is applied in training, before further runs"
+        advice = (
+            "no effect shows that any sensible number of runs would settle: first a look at whether the factor is "
+            "applied in training"
+        )
     return Observed(
         whole.kind, len(runs.lr), tuple(bests), tuple(dict.fromkeys(told)), tuple(further), advice, bool(unapplied)
     )  # fmt: skip
-
-
-def name_of(levels: dict[str, Any]) -> str:
-    """Such as "optimizer adam, depth 2"."""
-    return ", ".join(f"{key} {value}" for key, value in levels.items())
 
 
 def _parts(found: RaggedTable, runs: Scattered) -> tuple[dict[int, tuple[dict[str, Any], Scattered]], list[str]]:

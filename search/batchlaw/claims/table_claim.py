@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from batchlaw.claims.claim import Claim, claim_of
 from batchlaw.errors import BatchlawError
+from batchlaw.results.plain import name_of
 
 if TYPE_CHECKING:  # pandas and SciPy, which `import batchlaw` does without
     import pandas as pd
@@ -101,7 +102,6 @@ def claim(
     ('supported', 1.0)
     """
     from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
-    from batchlaw.claims.observed import name_of
     from batchlaw.claims.strata import ONE_RUN, strata_of
     from batchlaw.claims.tables import counted
     from batchlaw.tables.columns import Columns, check_statistics
@@ -150,4 +150,7 @@ def _findings(stratum: "Stratum", name: str, alpha: float, seed: int) -> "list[F
     if stratum.surface is None:
         return observed_findings(stratum, [name])
     found = judge(gather(stratum.surface, seed=seed, alpha=alpha), [name], alpha=alpha)
-    return [replace(finding, grade="replicated") for finding in found]
+    found = [replace(finding, grade="replicated") for finding in found]
+    if found[0].verdict == "inconclusive" and stratum.observed.unapplied:  # no sensible number of runs would show it
+        found = [replace(finding, settle=stratum.observed.advice, advice=None) for finding in found]
+    return found

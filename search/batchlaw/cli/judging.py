@@ -21,6 +21,7 @@ from batchlaw.cli.tables import (
 )
 from batchlaw.consoles import marked
 from batchlaw.errors import BatchlawError
+from batchlaw.results.plain import name_of
 from batchlaw.study import Study
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _show_groups(block: "Block", grade: "Grade") -> None:
     for column in zip(*(findings for _, findings in block), strict=True):
         grid = Table("", "verdict", "evidence", "slope", "identified", box=None)
         for (name, _), finding in zip(block, column, strict=True):
-            slope, label = finding.slope, ", ".join(f"{key} {value}" for key, value in name.items())
+            slope, label = finding.slope, name_of(name)
             shown = "" if slope is None else _slope(slope)
             identified = str(finding.side.ridge.identified.sum()) if finding.evidence else ""
             grid.add_row(label, finding.verdict, finding.grade or grade, shown, identified)

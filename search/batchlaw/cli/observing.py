@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from batchlaw.cli.console import output
+from batchlaw.results.plain import name_of, shown
 
 if TYPE_CHECKING:
     from batchlaw.claims.bests import Best
@@ -33,7 +34,7 @@ def _show_parts(parts: "Sequence[tuple[dict[str, Any], Observed]]") -> None:
     grid = Table(*names, "runs", "as", "best rate inside at", "best batch size inside at", box=None)
     for levels, seen in parts:
         inside = [_inside([best for _, best in seen.bests if best.given == given]) for given in ("batch_size", "lr")]
-        grid.add_row(*(_told(levels.get(name, "")) for name in names), str(seen.n_runs), seen.kind, *inside)
+        grid.add_row(*(shown(levels.get(name, "")) for name in names), str(seen.n_runs), seen.kind, *inside)
     output.print(grid)
     shared = [sentence for sentence in parts[0][1].sentences if all(sentence in seen.sentences for _, seen in parts)]
     for sentence in shared:
@@ -48,10 +49,6 @@ def _inside(bests: "Sequence[Best]") -> str:
     return f"{sum(best.best is not None and best.edge is None for best in told)} of {len(told)}"
 
 
-def _told(level: object) -> str:
-    return f"{level:.4g}" if isinstance(level, float) else str(level)
-
-
 def show_observed(seen: "Observed", stratum: dict[str, Any], *, in_full: bool) -> None:
     """Print what the runs of one part of a table show.
 
@@ -61,7 +58,7 @@ def show_observed(seen: "Observed", stratum: dict[str, Any], *, in_full: bool) -
         in_full: with the table of bests; else in sentences alone, as beside a verdict.
     """
     if stratum:
-        output.print(", ".join(f"{key} {value}" for key, value in stratum.items()), style="bold", markup=False)
+        output.print(name_of(stratum), style="bold", markup=False)
     for sentence in seen.sentences:
         output.print(f"   seen: {sentence}", soft_wrap=True, markup=False)
     if not in_full or not seen.bests:

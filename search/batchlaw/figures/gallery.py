@@ -13,7 +13,8 @@ from batchlaw.figures.labels import labels_of
 from batchlaw.figures.parameters import parameter_figures
 from batchlaw.figures.ridges import figures
 from batchlaw.figures.trials import history, score_map
-from batchlaw.figures.verdicts import stratum_name, verdict_table
+from batchlaw.figures.verdicts import verdict_table
+from batchlaw.results.plain import name_of
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
@@ -78,6 +79,6 @@ def surface_figures(spec: StudySpec, judged: "list[Block]") -> dict[str, go.Figu
         for name, figure in figures(evidence, labels_of(spec)).items():
             if stratum:
                 title, line, subtitle = figure.layout.title.text.partition("<br>")
-                figure.update_layout(title={"text": f"{title} ({stratum_name(stratum)}){line}{subtitle}"})
+                figure.update_layout(title={"text": f"{title} ({name_of(stratum)}){line}{subtitle}"})
             drawn[f"{evidence.given}-{name}{suffix}"] = figure
     return drawn

@@ -6,7 +6,7 @@ from batchlaw.claims.designed import Block
 from batchlaw.claims.hypotheses import GIVEN_LABELS
 from batchlaw.claims.pooled import PooledFinding, pool_findings
 from batchlaw.claims.verdict import Finding
-from batchlaw.figures.verdicts import stratum_name
+from batchlaw.results.plain import name_of
 
 
 def pooled(judged: list[Block]) -> list[PooledFinding]:
@@ -28,7 +28,7 @@ def verdict_of_each(judged: list[Block]) -> dict[str, str]:
 def part_of(stratum: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
     """The content of a page for one surface, or for the hypotheses about all runs, without figures."""
     evidence = findings[0].evidence
-    part: dict[str, Any] = {"name": stratum_name(stratum), "findings": findings, "evidence": None}
+    part: dict[str, Any] = {"name": name_of(stratum), "findings": findings, "evidence": None}
     if evidence is not None:
         record = evidence.as_dict()
         part |= {

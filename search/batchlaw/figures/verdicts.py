@@ -1,11 +1,12 @@
 """The verdicts of a designed study as a table."""
 
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from batchlaw.figures.style import BLACK, GREEN, ORANGE, VERMILLION, finish
+from batchlaw.results.plain import name_of
 
 if TYPE_CHECKING:  # imports statsmodels, which a search does not need
     from batchlaw.claims.designed import Block
@@ -15,15 +16,10 @@ _COLUMNS = (2, 4, 7)  # relative widths
 _LINE = 48  # characters of a reason on a line of a table 680 px wide (measured); on a phone the table scrolls
 
 
-def stratum_name(stratum: dict[str, Any]) -> str:
-    """The name of a stratum, such as `optimizer adam, momentum 0.9`; empty for a study of one surface."""
-    return ", ".join(f"{key} {value}" for key, value in stratum.items())
-
-
 def verdict_table(judged: "list[Block]") -> go.Figure:
     """A row for each hypothesis and stratum: its verdict and the reason."""
     rows = [
-        (" ".join([finding.hypothesis.name, stratum_name(stratum)]).strip(), finding.verdict, finding.reason)
+        (" ".join([finding.hypothesis.name, name_of(stratum)]).strip(), finding.verdict, finding.reason)
         for block in judged
         for stratum, findings in block
         for finding in findings

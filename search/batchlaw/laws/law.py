@@ -11,7 +11,7 @@ import numpy as np
 from batchlaw.errors import BatchlawError
 from batchlaw.results.interval import Interval
 from batchlaw.results.notebook import notebook_html
-from batchlaw.results.plain import plain
+from batchlaw.results.plain import name_of, plain
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec.families import FAMILIES
 from batchlaw.stats.curves import MCCANDLISH, SURGE, Curve
@@ -79,7 +79,7 @@ class Law:
     @property
     def name(self) -> str:
         """The stratum, for people; empty where there is one only."""
-        return ", ".join(f"{key} {value}" for key, value in self.stratum.items())
+        return name_of(self.stratum)
 
     @property
     def exponent(self) -> float | None:

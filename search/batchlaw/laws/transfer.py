@@ -272,7 +272,7 @@ def row_of(given: Floats, reference: float | None, *, nearest: float) -> int:
     Raises:
         BatchlawError: the reference is none of the batch sizes.
     """
-    if reference is not None and reference not in given:
+    if reference is not None and not np.isclose(given, reference).any():
         raise BatchlawError(
             f"must be one of {', '.join(f'{size:g}' for size in given)}",
             argument="reference_batch_size", got=reference,

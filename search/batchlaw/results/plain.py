@@ -1,11 +1,13 @@
-"""Public results as plain values, for JSON."""
+"""Public results as plain values, for JSON, and the names of their parts."""
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
 _PUBLIC = {"ci_low": "low", "ci_high": "high"}  # what the statistics call the ends of an interval
+_LARGE = 1e5
 
 
 def plain(value: Any) -> Any:
@@ -17,3 +19,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return plain(value.tolist())
     return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def name_of(levels: Mapping[str, Any]) -> str:
+    """What tells a part of the runs from others, such as "optimizer adam, depth 2"; large numbers have four digits."""
+    return ", ".join(f"{key} {shown(value)}" for key, value in levels.items())
+
+
+def shown(value: Any) -> str:
+    """A level for people: large numbers have four digits."""
+    return f"{value:.4g}" if isinstance(value, int | float) and abs(value) >= _LARGE else str(value)

@@ -50,6 +50,7 @@ _NEGATED = frozenset({"neg", "negative", "minus"})
 _LOSSES = frozenset({"loss", "losses", "nll", "xent", "crossentropy", "entropy", "logloss", "bpb", "bpc"})
 _HELD_OUT = frozenset({"val", "valid", "validation", "dev", "eval", "evaluation", "heldout", "holdout"})
 _FINAL, _BEST = frozenset({"final", "last", "end"}), frozenset({"best", "min", "max", "minimum", "maximum"})
+_SMOOTHED = frozenset({"smooth", "smoothed", "ema"})  # over the last steps, so that it varies less
 _PLAIN = frozenset({"mean", "avg", "average", "of", "epoch", "value", "values", "the", "metrics", "metric", "summary"})
 _NO_SCORE = frozenset({
     "std", "sd", "stdev", "stddev", "stderr", "sem", "se", "ci", "low", "high", "lower", "upper", "rank", "time",
@@ -158,7 +159,8 @@ def _without(words: tuple[str, ...], pattern: tuple[str, ...]) -> set[str] | Non
 def metric_of(name: str) -> Metric | None:
     """What a name tells of a score; None where it is that of something else.
 
-    Ranks: held-out data before test data, no word, and training data; the final value before the best; losses before
+    Ranks: held-out data before test data, no word, and training data; the final value, or one smoothed over the last
+    steps, before the best; losses before
     other metrics, since they are smooth; names with fewer further words.
     """
     if is_input(name):
@@ -178,8 +180,8 @@ def metric_of(name: str) -> Metric | None:
     if told & _NEGATED:
         better = "larger" if better == "smaller" else "smaller"
     split = 0 if told & _HELD_OUT else 1 if "test" in told else 3 if told & {"train", "training"} else 2
-    stage = 0 if told & _FINAL else 2 if told & _BEST else 1
-    kinds = known | _HELD_OUT | _FINAL | _BEST | _PLAIN | _GROUPS | _NEGATED | {"test", "train", "to"}
+    stage = 0 if told & (_FINAL | _SMOOTHED) else 2 if told & _BEST else 1
+    kinds = known | _HELD_OUT | _FINAL | _SMOOTHED | _BEST | _PLAIN | _GROUPS | _NEGATED | {"test", "train", "to"}
     return Metric(better, (split, 0 if metric in _LOSSES else 1, len(told - kinds), stage))
 
 

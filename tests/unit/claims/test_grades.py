@@ -100,7 +100,7 @@ def test_a_law_of_a_table_holds_the_planted_exponent_or_is_none(name):
 
 def test_where_a_factor_had_no_effect_more_runs_are_not_advised():
     found = claim(TABLES / "rate_not_applied.csv")
-    assert "whether the factor without effect is applied" in found.settles and found.further.empty
+    assert "whether the factor is applied" in found.settles and found.further.empty
 
 
 def test_what_differs_within_cells_is_described_within_its_levels():
