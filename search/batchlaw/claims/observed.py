@@ -35,6 +35,10 @@ class Observed:
         sentences: what they say and what they cannot, for people.
         further: runs that would tell more, the most telling first.
         advice: the same in words, with how many would carry a fitted surface; None where none are known.
+        score: the name of the score.
+        runs: those of the part that is told of in full; None where none has a score.
+        of: what tells that part from others, in brackets; empty where it is the only one.
+        drawn: the best rate tried at each of its batch sizes.
         unapplied: whether a factor has no effect over decades, so that it may not have been applied.
     """
 
@@ -45,6 +49,10 @@ class Observed:
     further: tuple[Further, ...]
     advice: str | None
     unapplied: bool = False
+    score: str = "score"
+    runs: Scattered | None = None
+    of: str = ""
+    drawn: tuple[Best, ...] = ()
 
     @property
     def table(self) -> pd.DataFrame:
@@ -118,7 +126,9 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
             "applied in training"
         )
     return Observed(
-        whole.kind, len(runs.lr), tuple(bests), tuple(dict.fromkeys(told)), tuple(further), advice, bool(unapplied)
+        whole.kind, len(runs.lr), tuple(bests), tuple(dict.fromkeys(told)), tuple(further), advice, bool(unapplied),
+        columns.score[0], whole.runs, f" ({of})" if of else "",
+        tuple(bests_of(whole.runs, "batch_size", columns.maximize)),
     )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def claim(
         from batchlaw.figures.report import claim_report
 
         labels = Labels(found.title, found.question, found.score, found.direction == "maximize")
-        write_page(html, claim_report(list(found.blocks), labels, found.notes))
+        write_page(html, claim_report(list(found.blocks), labels, found.notes, found.descriptions))
 
 
 def _list() -> None:

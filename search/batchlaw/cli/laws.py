@@ -87,7 +87,14 @@ def law(
         from batchlaw.figures.laws import law_figure
 
         surfaces = {f"surface-{number}": surface_figure(part) for number, part in enumerate(found.strata)}
-        write_figures(html, found.title, question, "law", {"law": law_figure(found.strata)} | surfaces, found.notes)
+        write_figures(
+            html,
+            found.title,
+            question,
+            f"law ({found.grade})",
+            {"law": law_figure(found.strata)} | surfaces,
+            found.notes,
+        )
 
 
 @reads_runs
@@ -138,7 +145,7 @@ def transfer(
         from batchlaw.figures.laws import transfer_figure
 
         figures = {f"transfer-{number}": transfer_figure(metric, part) for number, part in enumerate(found.strata)}
-        write_figures(html, found.law.title, question, "what a rule costs", dict(figures), found.notes)
+        write_figures(html, found.law.title, question, f"what a rule costs ({found.grade})", dict(figures), found.notes)
 
 
 def _of_study(

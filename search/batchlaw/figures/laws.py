@@ -127,6 +127,8 @@ def transfer_figure(metric: str, transfer: Transfer) -> go.Figure:
     if others and worst > _FAR * others[-1] > 0:
         axis["range"] = [-2 * float(transfer.errors.max()), 1.5 * others[-1]]
         subtitle += f"; the worst goes up to {worst:.3g}"
+    if transfer.guide:
+        subtitle += "; a guide and no test"
     return finish(figure, f"What does a rule cost?{where}", subtitle, xaxis=batch_axis(sizes), yaxis=axis)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchlaw.claims.designed import Block
+from batchlaw.claims.observed import Observed
 from batchlaw.export.provenance import interval_of
 from batchlaw.figures.accounts import Account
 from batchlaw.figures.batches import outcomes_by_batch_size
@@ -11,6 +12,7 @@ from batchlaw.figures.comparison import comparison
 from batchlaw.figures.facts import facts_of
 from batchlaw.figures.gallery import trial_figures
 from batchlaw.figures.labels import Labels, labels_of
+from batchlaw.figures.observed import observed_figure
 from batchlaw.figures.pages import drawings, page
 from batchlaw.figures.parts import part_of, pooled, verdict_of_each
 from batchlaw.figures.ridges import figures
@@ -18,6 +20,7 @@ from batchlaw.figures.style import words
 from batchlaw.recipe.result import ENDINGS
 from batchlaw.results.columns import columns_of, heading_of, sentence_of, text_of
 from batchlaw.results.configuration import Configuration
+from batchlaw.results.plain import name_of
 from batchlaw.results.status import counts_line
 from batchlaw.spec import fingerprint, toml_of
 
@@ -30,8 +33,10 @@ _SOURCES = {
 _COURSE = ("outcomes", "history", "timeline")  # figures of the course of the trials, shown after the results
 
 
-def claim_report(judged: list[Block], labels: Labels, notes: Sequence[str]) -> str:
-    """The page of the verdicts on a study or a file, with their evidence."""
+def claim_report(
+    judged: list[Block], labels: Labels, notes: Sequence[str], described: Sequence[tuple[dict[str, Any], Observed]] = ()
+) -> str:
+    """The page of the verdicts on a study or a file, with their evidence, and of what runs without a verdict show."""
     return page(
         "claim.html",
         title=labels.title,
@@ -39,7 +44,15 @@ def claim_report(judged: list[Block], labels: Labels, notes: Sequence[str]) -> s
         parts=_parts(judged, labels, "claim"),
         pooled=pooled(judged),
         notes=notes,
+        described=[_description(number, *part) for number, part in enumerate(described)],
+        judged_at_all=any(findings[0].evidence is not None for block in judged for _, findings in block),
     )
+
+
+def _description(number: int, levels: dict[str, Any], seen: Observed) -> dict[str, Any]:
+    drawn = observed_figure(seen)
+    shown = drawings({"observed": drawn}, f"observed-{number}") if drawn is not None else {}
+    return {"name": name_of(levels), "sentences": seen.sentences, "figures": shown}
 
 
 def study_report(accounts: Sequence[Account], *, written: str) -> str:

@@ -196,7 +196,7 @@ PREFERRED = [
     ({"val_loss": range(12), "train_loss": range(12), "test_loss": range(12)}, "val_loss"),
     ({"test_acc": range(12), "train_acc": range(12)}, "test_acc"),
     ({"val_acc": range(12), "val_loss": range(12)}, "val_loss"),
-    ({"smooth_loss": range(12)}, "loss"),
+    ({"smooth_loss": range(12)}, "smooth_loss"),
     ({"final_val_loss": range(12), "best_val_loss": range(12)}, "final_val_loss"),
     ({"val_loss": 3.0}, "loss"),  # the same in all rows
 ]
