@@ -39,6 +39,8 @@ def unfolded(part: Part, name: str) -> Part | None:
     titles = (row, part.heading, re.sub(r"\.\w+", "", name))
     score = next((title for title in titles if names.metric_of(title)), "value")
     down = by_distinct(part.table[row], _value, np.nan).astype(float)
+    if 2 * np.isnan(down).sum() > len(down):
+        return None
     table, notes = part.table.assign(**{row: down})[~np.isnan(down)].rename(columns={row: renamed}), part.notes
     if n := int(np.isnan(down).sum()):
         shown = ", ".join(repr(text) for text in part.table[row][np.isnan(down)][:_MOST_NAMED])

@@ -21,7 +21,7 @@ from batchlaw.tables.stores import is_store, is_tensorboard, read_folder, read_s
 Data: TypeAlias = pd.DataFrame | str | Path | Sequence[str | Path]  # what a table may be given as
 
 STDIN = "-"
-_MOST_LISTED = 12  # tables of a page that a question names
+_MOST_LISTED = 6  # tables of a page that a line names
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ def open_table(data: Data, columns: Columns) -> Opened:
         columns: what is asked for: the format, the number of the table, names that tell which table is meant.
 
     Raises:
-        DataError: it cannot be read, or several tables of a page fit; one line.
+        DataError: it cannot be read, or no table of a page fits; one line.
         BatchlawError: there is no such format.
     """
     if columns.format is not None and columns.format not in (*FORMATS, *EXPORTS):
@@ -119,39 +119,30 @@ def _all_text(tables: list[pd.DataFrame]) -> bool:
 
 
 def _chosen(parts: list[Part], columns: Columns, title: str) -> tuple[Part, tuple[str, ...]]:
-    """The tables that were asked for, or the only one with a learning rate, a batch size and a score.
+    """The tables that were asked for, or the largest with a learning rate, a batch size and a score.
 
     Raises:
-        DataError: none fits, or several do.
+        DataError: none fits, or there is no such table.
     """
     read = {number: _understood(part, title) for number, part in enumerate(parts, start=1)}
-    wanted = columns.tables
-    if wanted:
-        unknown = [number for number in wanted if number not in read]
-        if unknown:
-            raise DataError(f"{title} has {len(parts)} tables", argument="table", got=unknown[0])
-    elif len(read) == 1:
-        wanted = (1,)
-    else:
-        wanted = tuple(number for number, part in read.items() if _fits(part.table, columns))
-        named = [_called(number, read[number]) for number in wanted or read]
-        more = f" and {len(named) - _MOST_LISTED} more" if named[_MOST_LISTED:] else ""
-        listed = ", ".join(named[:_MOST_LISTED]) + more
-        if not wanted:
-            raise DataError(
-                f"no table of {title} has a learning rate, a batch size and a score; there are {listed}",
-                argument="table",
-            )
-        if len(wanted) > 1:
-            raise DataError(
-                f"several tables of {title} have a learning rate and a batch size; name one, or several with commas: "
-                f"{listed}", argument="table",
-            )  # fmt: skip
-    chosen = [read[number] for number in wanted]
-    notes = []
-    if len(parts) > 1:
+    wanted = columns.tables or tuple(read)
+    if not {*wanted} <= {*read}:
+        unknown = next(number for number in wanted if number not in read)
+        raise DataError(f"{title} has {len(parts)} tables", argument="table", got=unknown)
+    fitting, notes = list(wanted), []
+    if not columns.tables and len(read) > 1:
+        fitting = [number for number in read if _fits(read[number].table, columns)]
+        if not fitting:
+            line = f"no table of {title} has a learning rate, a batch size and a score; there are {_listed(read)}"
+            raise DataError(line, argument="table")
+        fitting.sort(key=lambda number: -len(read[number].table))
+        wanted = tuple(fitting[:1])
+    if len(read) > 1:
         which = " and ".join(_called(number, read[number]) for number in wanted)
-        notes.append(f"of {len(parts)} tables of {title} this is read: {which}")
+        notes.append(f"of {len(read)} tables of {title} this is read: {which}")
+        if others := {number: read[number] for number in sorted(fitting) if number not in wanted}:
+            notes[0] += f"; --table reads another that fits, or several with commas: {_listed(others)}"
+    chosen = [read[number] for number in wanted]
     notes += [note for part in chosen for note in part.notes]
     if len(chosen) == 1:
         return chosen[0], tuple(notes)
@@ -160,6 +151,12 @@ def _chosen(parts: list[Part], columns: Columns, title: str) -> tuple[Part, tupl
     )
     larger = next((part.larger for part in chosen if part.larger), None)
     return Part(together.fillna(""), "", larger), tuple(notes)
+
+
+def _listed(parts: dict[int, Part]) -> str:
+    named = [_called(number, part) for number, part in parts.items()]
+    more = f" and {len(named) - _MOST_LISTED} more" if named[_MOST_LISTED:] else ""
+    return ", ".join(named[:_MOST_LISTED]) + more
 
 
 def _understood(part: Part, title: str) -> Part:

@@ -75,7 +75,7 @@ def known_columns(table: pd.DataFrame, title: str, asked: Columns, better: tuple
 
 
 def _several(score: Sequence[str]) -> str:
-    return score[0] if len(score) == 1 else f"{score[0]} … {score[-1]}, {len(score)} seeds,"
+    return score[0] if len(score) == 1 else f"{score[0]} … {score[-1]} of {len(score)} seeds"
 
 
 def _direction(score: Sequence[str], asked: Columns, better: tuple[bool, str] | None) -> tuple[bool, str]:

@@ -247,12 +247,11 @@ def test_of_a_page_the_table_with_a_rate_and_a_batch_size_is_read_and_said(tmp_p
     assert "smaller is better, by the word 'loss' before the table" in read(tmp_path / "plain.md").columns.recognised
 
 
-def test_of_several_tables_that_fit_one_is_asked_for(tmp_path):
+def test_of_several_tables_that_fit_the_largest_is_read_and_the_others_are_named(tmp_path):
     (tmp_path / "page.md").write_text(PAGE + LARGE)
-    line = "table: several tables of page.md have a learning rate and a batch size; name one, or several with commas: "
-    with pytest.raises(DataError) as refusal:
-        read(tmp_path / "page.md")
-    assert str(refusal.value) == line + "2 (Small), 3 (Large)"
+    found = read(tmp_path / "page.md")
+    line = "of 3 tables of page.md this is read: 2 (Small); --table reads another that fits, or several with commas: "
+    assert len(found.table) == 9 and found.notes[0] == line + "3 (Large)"
     assert len(read(tmp_path / "page.md", table=3).table) == 4
     both = read(tmp_path / "page.md", table="2,3")
     assert both.table["table"].value_counts().to_dict() == {"Small": 9, "Large": 4}

@@ -192,6 +192,11 @@ def test_logarithms_of_rates_are_read_by_an_expression(tmp_path):
     assert sorted(set(read(tmp_path, csv(table), lr="2 ** log2_lr").table["2 ** log2_lr"])) == RATES
 
 
+def test_a_table_whose_rows_are_no_levels_is_no_matrix(tmp_path):
+    with pytest.raises(BatchlawError, match="lr: runs has no column that is called a learning rate; it has tier, bs64"):
+        read(tmp_path, "tier,bs64,bs128\n60m,4.03,4.01\n125m,3.73,3.68\n")
+
+
 STATES = [
     # the last column, its value in the first row, what becomes of the score there, and what is said
     ("status", "oom", math.isnan, "the score of 1 row counts as missing: status is oom, and the last report before"),
@@ -255,10 +260,14 @@ def test_a_sheet_with_merged_cells_or_away_from_the_corner_is_read(tmp_path, fil
     pd.testing.assert_frame_equal(read_back, RUNS.astype(float), check_column_type=False)
 
 
-def test_of_two_sheets_one_is_asked_for(tmp_path):
+def test_of_two_sheets_the_first_is_read_and_the_other_is_named(tmp_path):
     (tmp_path / "runs.xlsx").write_bytes(workbook(merged, aside))
-    with pytest.raises(BatchlawError, match=r"table: several tables of runs.xlsx .* 1 \(sheet 0 Sweep of March\), 2"):
-        read_runs(tmp_path / "runs.xlsx", Columns.of())
+    found = read_runs(tmp_path / "runs.xlsx", Columns.of())
+    assert len(found.table) == 40 and found.notes == (
+        "of 2 tables of runs.xlsx this is read: 1 (sheet 0 Sweep of March); --table reads another that fits, or "
+        "several with commas: 2 (sheet 1)",
+    )
+    assert read_runs(tmp_path / "runs.xlsx", Columns.of(table=2)).notes[0].endswith("this is read: 2 (sheet 1)")
 
 
 def test_the_grid_that_was_understood_is_shown(tmp_path):
