@@ -71,6 +71,9 @@ _NUMBERED = re.compile(
     r"(?P<stem>.*?)(?P<mark>(?:^|[\s._/-]+)(?:seed|run|rep|repeat|replicate|trial|s|r)[\s._=#-]*|[\s._/-]+)\d+",
     re.IGNORECASE,
 )
+_NUMBERED_INSIDE = re.compile(  # such as "run 1 loss" or "acc (seed 0)"
+    r"(?P<before>|.*[^a-z])(?:seed|run|rep|repeat|replicate)[\s._=#-]*\d+(?P<after>\D*)", re.IGNORECASE
+)
 _ERROR = (("sem",), ("stderr",), ("std", "err"), ("std", "error"), ("standard", "error"), ("se",))
 
 STEPS = ("epoch", "training_iteration", "iteration", "iter", "global_step", "_step", "step", "round")
@@ -213,7 +216,10 @@ def is_error(name: str) -> bool:
 
 
 def _stem(name: str) -> str | None:
+    """A name without the number of a seed; None where it has none."""
     found = _NUMBERED.fullmatch(name)
+    if found is None and (inside := _NUMBERED_INSIDE.fullmatch(name)):
+        return inside["before"] + inside["after"]
     if found is None or name.lower() in _LARGER or words_of(found["stem"])[-1:] in (("top",), ("hit",), ("hits",)):
         return None
     return found["stem"] or found["mark"]

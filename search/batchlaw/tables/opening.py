@@ -21,6 +21,7 @@ from batchlaw.tables.stores import is_store, is_tensorboard, read_folder, read_s
 Data: TypeAlias = pd.DataFrame | str | Path | Sequence[str | Path]  # what a table may be given as
 
 STDIN = "-"
+_FRAME = "the table"  # what a DataFrame is called
 _MOST_LISTED = 6  # tables of a page that a line names
 
 
@@ -60,13 +61,16 @@ def open_table(data: Data, columns: Columns) -> Opened:
 
 
 def _of_frame(table: pd.DataFrame) -> Opened:
-    title = "the table"
+    title = _FRAME
+    while table.columns.nlevels > 1 and table.columns.get_level_values(0).nunique() == 1:
+        title, table = str(table.columns[0][0]), table.droplevel(0, axis="columns")  # the name of the metric
     if any(table.index.names) and not {*table.index.names} & {*table.columns}:
         table = table.reset_index()
     if all(isinstance(name, str) for name in table.columns):
-        return Opened(title, unpacked(table), None)
-    part = _understood(Part(table.set_axis([str(name) for name in table.columns], axis="columns")), "")
-    return Opened(title, part.table, None, part.notes)
+        return Opened(_FRAME, unpacked(table), None)
+    heading = "" if title == _FRAME else title
+    part = _understood(Part(table.set_axis([str(name) for name in table.columns], axis="columns"), heading), "")
+    return Opened(_FRAME, part.table, None, part.notes)
 
 
 def _of_path(path: str | Path, columns: Columns) -> Opened:

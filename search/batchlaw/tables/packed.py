@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from batchlaw.tables import names
 from batchlaw.tables.formats.records import flat
 
 _LOOKED_AT = 20  # cells that tell what a column holds
@@ -18,7 +19,13 @@ _NO_LITERAL = re.compile(r"(?<=[\s:,\[])-?(nan|inf)(?=[\s,}\]])")  # as Python p
 
 
 def unpacked(table: pd.DataFrame) -> pd.DataFrame:
-    """With a column for each value inside of such columns, such as `config.lr` or `lr`, in their place."""
+    """With a column for each value inside of such columns, such as `config.lr` or `lr`, in their place.
+
+    A table that has a rate, a batch size and a score beside them is left as it is.
+    """
+    headers = [str(name) for name in table.columns]
+    if all(any(map(is_one, headers)) for is_one in (names.rate_rank, names.batch_rank, names.metric_of)):
+        return table
     for place in range(table.shape[1]):
         column = table.iloc[:, place]
         known = (cell for cell in column if isinstance(cell, str) and cell.strip())

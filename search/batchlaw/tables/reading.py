@@ -24,6 +24,7 @@ from batchlaw.tables.spelling import MISSING, REASONS, amount, by_distinct, numb
 # Tools that store no infinity write the largest number of their type: MLflow 1.797e308, others float32's 3.4e38.
 _LARGEST = float(np.finfo(np.float32).max)
 
+_FEW = 0.2  # of the rows, at most, are text that is no run
 _EXPRESSION = re.compile(r"[-+*/()]|^[\d.]+(e[-+]?\d+)?$")  # what has signs, or is a number, is no name
 
 
@@ -109,8 +110,12 @@ def _with_places(table: pd.DataFrame, title: str, columns: KnownColumns) -> tupl
     raw = {columns.lr: _read(table[columns.lr]), columns.batch_size: _read(table[columns.batch_size], amount)}
     numbers, kept, notes = {}, np.ones(len(table), dtype=bool), []
     for name, other in ((columns.lr, columns.batch_size), (columns.batch_size, columns.lr)):
-        is_summary = _no_number(raw[name]) & (raw[other] != raw[other])  # such as a row of means
-        numbers[name] = _checked(np.where(is_summary, np.nan, raw[name]), table, title, name)
+        no_run = _no_number(raw[name]) & (
+            (raw[other] != raw[other]) | _no_number(raw[other])
+        )  # such as means, or notes
+        if no_run.mean() > _FEW:
+            no_run[:] = False
+        numbers[name] = _checked(np.where(no_run, np.nan, raw[name]), table, title, name)
     for name, values in numbers.items():
         _check_positive(values, table, title, name, may_miss=True)
         if n := int((kept & np.isnan(values)).sum()):

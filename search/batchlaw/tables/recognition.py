@@ -158,6 +158,7 @@ class _Candidates:
         if not found:
             raise self._none("score")
         best = [several for rank, several in found if rank == found[0][0]]
+        best = [several for several in best if len(several) > 1] or best  # the seeds rather than their mean
         if len(best) > 1:
             raise self._several("score", [several[0] for several in best])
         return best[0], tuple(several[0] for rank, several in found if several != best[0])[:_MOST_NAMED]

@@ -27,6 +27,8 @@ _AMOUNT = re.compile(
     r"(?P<number>[\d.,' ]*\d)\s*(?P<letter>[kmgb]?)\s*(tokens?|toks?|examples?|samples?|sequences?|seqs?|images?)?",
     re.IGNORECASE,
 )
+_TEX = re.compile(r"\\(?:math|text)(?:bf|it|rm|tt)|\\(?:underline|emph|boldsymbol|bm)")
+_REMARK = re.compile(r"\s*\((?:n\s*=\s*\d+|[a-z][^()]*|\d+\s*[a-z][^()]*)\)")  # such as "(default)" or "(n=5)"
 _MARKS = re.compile(r"[*_`~$↓↑↘↗✓✔†‡§★⭐¹²³]+|\[\^?\w{1,3}\]")  # emphasis, arrows and footnotes around a number
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[,\u00a0\u202f' ’]\d{3})+(?:\.\d+)?")
 _POWER = re.compile(
@@ -84,8 +86,13 @@ def _written(text: str) -> float | None:
     bare = text.strip().lower()
     if quoted := _QUOTED.fullmatch(bare):
         return number(quoted["text"] if quoted["bare"] is None else quoted["bare"])
+    if "\\" in bare:
+        bare = _TEX.sub("", bare).replace("\\times", "×").replace("\\cdot", "·").replace("\\pm", "±")
+        return number(re.sub(r"[{}$]", "", bare)) if "\\" not in bare else None
     if bare in MISSING or bare in REASONS:
         return np.nan
+    if (remark := _REMARK.search(bare)) and remark.end() == len(bare) and remark.start():
+        return number(bare[: remark.start()])
     if _NOT_FINITE.fullmatch(bare) or bare in _DIVERGED:
         return np.inf
     if spread := _SPREAD.fullmatch(bare) or _BRACKETED.fullmatch(bare):
@@ -121,7 +128,8 @@ def amount(text: str) -> float | None:
 
 def spread(text: str) -> float:
     """What stands behind ± in a cell, NaN where nothing does."""
-    found = _SPREAD.fullmatch(bare := text.strip("*_` ")) or _BRACKETED.fullmatch(bare)
+    bare = _REMARK.sub("", re.sub(r"[{}$]", "", _TEX.sub("", text))).strip("*_` ")
+    found = _SPREAD.fullmatch(bare) or _BRACKETED.fullmatch(bare)
     if found is None or number(found["mean"].strip()) is None:
         return np.nan
     return float(number(found["spread"]) or np.nan)

@@ -80,6 +80,7 @@ READ = {
     "a header that is a comment": "# " + csv(),
     "repeated headers": csv(RUNS[:20]) + csv(RUNS[20:]),
     "summary rows": csv() + "mean,,,1.5\nbest,-,-,1.0\n",
+    "notes below": csv() + "\n\nNotes: OOM, or out of memory, is missing\n",
     "summary rows and an index": RUNS.to_csv() + "mean,,,,1.5\nstd,,,,0.1\n",
     "an index": RUNS.to_csv(),
     "an index without a name, as R writes it": RUNS.to_csv().removeprefix(","),
@@ -103,9 +104,12 @@ READ = {
     "a matrix whose corner names the score": matrix(),
     "a matrix with names in its levels": matrix(across="bs={}".format, down="lr={}".format),
     "a matrix with a title": "val_loss,batch size,,,\n" + matrix("lr"),
+    "a matrix as pandas pivots it": MATRIX.stack().rename("val_loss").reset_index()
+    .pivot_table(index="lr", columns="batch_size", values=["val_loss"]).to_csv(),
     "a matrix with a row of bests": matrix() + "best,1,1,1,1\n",
     "curves of records": curves(lambda value: {"history": [{"epoch": e, "val_loss": value + 2 - e} for e in (1, 2)]}),
     "curves of numbers": curves(lambda value: {"val_loss": [value + 2, value + 1, value]}),
+    "the JSON of pandas with its schema": RUNS.to_json(orient="table"),
     "results within results": json.dumps({
         "runs": [
             {
@@ -118,6 +122,7 @@ READ = {
     }),
 }  # fmt: skip
 SAID = {
+    "notes below": "1 row without lr is left out",
     "repeated headers": "1 row repeats the header and is left out",
     "summary rows": "2 rows without lr are left out",
     "summary rows and an index": "2 rows without lr are left out",
@@ -161,6 +166,57 @@ def test_a_batch_size_is_read_as_people_write_it(tmp_path, written, factor):
     )
     expected = [(size + 0.5) * 1e6 if factor is None else size * factor for size in RUNS["batch_size"]]
     assert found.table["batch_size"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "spread"),
+    [
+        ("{} ± 0.02 (n=5)", 0.02), ("{} (best)", None), (r"$\mathbf{{{}}} \pm 0.02$", 0.02), (r"\textbf{{{}}}", None),
+        (r"${} \times 10^{{0}}$", None),
+    ],
+)  # fmt: skip
+def test_a_score_is_read_as_papers_write_it(tmp_path, written, spread):
+    single = RUNS[RUNS["seed"] == 0].drop(columns="seed")
+    found = read(tmp_path, csv(single.assign(val_loss=single["val_loss"].map(written.format))))
+    assert found.table["val_loss"].tolist() == single["val_loss"].tolist()
+    assert found.error is None if spread is None else found.table[found.error].tolist() == [spread] * 20
+
+
+def test_a_remark_behind_a_word_leaves_its_meaning(tmp_path):
+    text = csv().replace("1.225\n", "NaN (too high)\n", 1).replace("1.235\n", "OOM (24GB)\n", 1)
+    values = read(tmp_path, text).table["val_loss"].tolist()
+    assert values[0] == math.inf and math.isnan(values[1])
+
+
+@pytest.mark.parametrize("names", [("acc (seed 0)", "acc (seed 1)"), ("Run 1 acc", "Run 2 acc"), ("acc_0", "acc_1")])
+def test_columns_that_differ_by_the_number_of_a_seed_are_seeds_and_their_mean_is_none(tmp_path, names):
+    table = RUNS[RUNS["seed"] == 0][["lr", "batch_size"]].assign(**{names[0]: 0.5, names[1]: 0.6, "acc_mean": 0.55})
+    assert read(tmp_path, csv(table)).columns.score == names
+
+
+def test_results_of_a_search_of_scikit_learn_are_read(tmp_path):
+    rows = [
+        {
+            "mean_fit_time": 1.0, "param_batch_size": row.batch_size, "param_learning_rate_init": row.lr,
+            "params": str({"batch_size": row.batch_size, "learning_rate_init": row.lr}),
+            "split0_test_score": row.val_loss, "split1_test_score": row.val_loss, "mean_test_score": -row.val_loss,
+            "std_test_score": 0.1, "rank_test_score": 1,
+        }
+        for row in RUNS.itertuples()
+    ]  # fmt: skip
+    columns = read(tmp_path, csv(pd.DataFrame(rows))).columns
+    assert (columns.lr, columns.score, columns.maximize) == ("param_learning_rate_init", ("mean_test_score",), True)
+
+
+def test_a_frame_pivoted_with_its_metric_is_a_matrix():
+    pivoted = RUNS.pivot_table(index="lr", columns="batch_size", values=["val_loss"])
+    columns = read_runs(pivoted, Columns.of()).columns
+    assert (columns.lr, columns.batch_size, columns.score, columns.maximize) == (
+        "lr",
+        "batch_size",
+        ("val_loss",),
+        False,
+    )
 
 
 REFUSED = {

@@ -63,12 +63,19 @@ def headed(cells: pd.DataFrame, heading: str = "") -> Part:
     told = counts[:_LOOKED_AT][(counts[:_LOOKED_AT] > 1) & ~comment[:_LOOKED_AT]]
     enough = (counts > (np.median(told) / 2 if len(told) else 0)) & ~comment
     start = int(enough[:_LOOKED_AT].argmax())
+    names_of_index = False
+    if start + 2 < len(cells) and _repeats_one_name(cells.iloc[start]):  # as pandas writes a pivot
+        start += 1
+        names_of_index = counts[start + 1] == 1
     if start and comment[start - 1] and counts[start - 1] == counts[start] and _is_data(cells.iloc[start]):
         start -= 1
     title = [text for row in range(start) if not comment[row] for text in cells.iloc[row][filled[row]]]
     header = [text.strip() for text in cells.iloc[start]]
     if comment[start]:
         header[0] = header[0].lstrip("# ")
+    if names_of_index:
+        header[0] = cells.iloc[start + 1, 0].strip()
+        counts[start + 1] = 0
     if absent.iloc[start, -1] and len(cells) > start + 1 and not absent.iloc[start + 1 :, -1].any():
         header = ["", *header[:-1]]  # a column of numbers or names of the rows has no name, as R writes it
     body = cells.iloc[start + 1 :][(counts > 0)[start + 1 :] & ~comment[start + 1 :]]
@@ -81,7 +88,12 @@ def headed(cells: pd.DataFrame, heading: str = "") -> Part:
     body.columns = pd.Index([header[column] for column in kept])
     n = int(again.sum())
     notes = (f"{n} row{' repeats' if n == 1 else 's repeat'} the header and {'is' if n == 1 else 'are'} left out",)
-    return Part(body, " ".join(filter(None, [heading, *title])), notes=notes if n else ())
+    return Part(body, " ".join(filter(None, dict.fromkeys([heading, *title]))), notes=notes if n else ())
+
+
+def _repeats_one_name(row: "pd.Series[str]") -> bool:
+    """Whether the first cell is empty and all others are the same text."""
+    return len(row) > 2 and not row.iloc[0] and len(set(row.iloc[1:])) == 1 and number(row.iloc[1]) is None
 
 
 def _is_data(row: "pd.Series[str]") -> bool:

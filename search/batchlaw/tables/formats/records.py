@@ -69,7 +69,8 @@ def _records(data: Any) -> list[dict[str, Any]]:
         return [{"name": name, **record} for name, record in data.items()]
     lists = [key for key, value in data.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if len(lists) == 1:
-        shared = {key: value for key, value in data.items() if key != lists[0] and not isinstance(value, list)}
+        others = {key: value for key, value in data.items() if key != lists[0]}
+        shared = {key: value for key, value in flat(others) if not isinstance(value, list)}
         return [shared | record for record in data[lists[0]]]
     return [data]
 
