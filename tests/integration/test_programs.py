@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 import torch
-from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned, SpecError
+from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned, SpecError, StudyError, WorkFailed
 from batchlaw.objectives.output import KEPT_LINES
 from batchlaw.objectives.program import Command
 from batchlaw.objectives.runtime import Runtime
@@ -22,6 +22,7 @@ from batchlaw.spec import parse_spec
 from batchlaw.storage import open_storage, register
 from batchlaw.storage.attributes import ARGUMENTS, OUTPUT
 from batchlaw.study import Study
+from batchlaw.study.tryout import try_out
 from batchlaw.workers.worker import Worker
 
 from tests.waiting import wait_for
@@ -341,3 +342,69 @@ def test_an_export_is_a_command_line_to_paste(tmp_path):
     assert text.splitlines()[-1] == "env 'A=x y' python script.py --lr=0.5 'a b; $HOME'"
     done = subprocess.run(["sh", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"loss": 1.0, "n": 3}
+
+
+TALKS = """
+print("arguments", sys.argv[1:])
+for step in range(1, 5):
+    print(f"step {step}: val loss {float(sys.argv[1]) / step:.4f}")
+if "fail" in sys.argv: sys.exit("no such file: data.bin")
+"""
+
+
+def written(folder, *arguments, **keys):
+    study = study_of(*script(folder, TALKS), "{lr}", *arguments, **{"metrics": LOSS} | keys)
+    (folder / "study.toml").write_text(tomli_w.dumps(study))
+    return folder / "study.toml"
+
+
+def test_a_trial_is_shown_with_its_arguments_outcome_curve_and_output(tmp_path):
+    progress = {"regex": r"step (\d+)", "of": "4"}
+    study = Study.create(written(tmp_path, progress=progress), f"sqlite:///{tmp_path / 'study.db'}")
+    study.run(workers=0, progress=False)
+    told = str(study.show(1))
+    for words in (
+        "trial 1 of program: complete, val_loss 0.125", "command    python script.py 0.5", "at  25.0%  val_loss 0.5",
+        "arguments ['0.5']", "step 4: val loss 0.1250",
+    ):  # fmt: skip
+        assert words in told
+    found = study.show(1).as_dict()
+    assert json.loads(json.dumps(found)) == found
+    assert found["arguments"] == ["python", "script.py", "0.5"] and len(found["curve"]) == 4 and found["value"] == 0.125
+    with pytest.raises(StudyError, match="study 'program' has no trial 7"):
+        study.show(7)
+
+
+def test_a_failed_trial_is_shown_with_its_reason(tmp_path):
+    study = Study.create(written(tmp_path, "fail", search={"max_retries": 0}), f"sqlite:///{tmp_path / 'study.db'}")
+    with pytest.raises(WorkFailed):
+        study.run(workers=0, progress=False)
+    told = str(study.show(0))
+    assert "trial 0 of program: failed" in told and "no such file: data.bin" in told and "command    python" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys", "words"),
+    [
+        ((), {}, ["$ python script.py 0.5", "  step 4: val loss 0.1250", "ended by itself", "metric val_loss: 0.125",
+                  "told 4 times", "? progress: was not heard"]),
+        ((), {"progress": {"regex": r"step (\d+)", "of": "4"}}, ["progress: 100.0% of the budget"]),
+        (("fail",), {}, ["failed: command: exit code 1: no such file: data.bin"]),
+        ((), {"metrics": LOSS | {"top1": {"regex": "top1 (.*)"}}}, ["? metric top1: was not heard; no line has"]),
+        ((), {"metrics": LOSS | {"top1": {"csv": "x.csv", "column": "t"}}}, ["? metric top1: was not heard; x.csv"]),
+    ],
+)  # fmt: skip
+def test_one_configuration_is_tried(tmp_path, arguments, keys, words):
+    file, said = written(tmp_path, *arguments, **{"metrics": LOSS} | keys), []
+    before = sorted(tmp_path.iterdir())
+    found = try_out(file, seconds=30, say=said.append)
+    told = "\n".join([*said, *found.lines()])
+    assert all(each in told for each in words), told
+    assert found.heard_metric and sorted(tmp_path.iterdir()) == before
+
+
+def test_a_configuration_that_takes_long_is_tried_for_a_moment(tmp_path):
+    study = study_of(*script(tmp_path, "print('val loss 0.5', flush=True)\ntime.sleep(60)"), "{lr}", metrics=LOSS)
+    (tmp_path / "study.toml").write_text(tomli_w.dumps(study))
+    found = try_out(tmp_path / "study.toml", seconds=2, say=lambda line: None)
+    assert found.ending == "ended after 2 s, as --seconds says" and found.values == {"val_loss": 0.5}

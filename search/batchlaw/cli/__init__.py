@@ -23,6 +23,7 @@ from batchlaw.cli import (
     reporting,
     running,
     serving,
+    showing,
     storing,
 )
 from batchlaw.cli.console import errors, line_of
@@ -69,7 +70,7 @@ def options(
 
 _MODULES = (
     initial, running, launching, profiling, judging, laws, planning, recommending, reading, replaying, exporting,
-    reporting, serving, storing, keeping,
+    reporting, showing, serving, storing, keeping,
 )  # fmt: skip
 for module in _MODULES:
     module.add_commands(app)

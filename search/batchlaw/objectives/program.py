@@ -5,6 +5,7 @@ the share of the budget used (above 0 and at most 1), is a report. The last line
 means that the run diverged. Other output is ignored. The command is a list without a shell: each part is one argument.
 """
 
+import copy
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from typing import Any
 from batchlaw.errors import BatchlawError, DeviceMemoryError, Diverged, ObjectiveError, Pruned, TimeLimit
 from batchlaw.expressions import Template
 from batchlaw.objectives.log_files import check_tensorboard
-from batchlaw.objectives.program_run import ProgramRun
+from batchlaw.objectives.program_run import ProgramRun, Watch
 from batchlaw.objectives.starter import Starter
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.arguments import filler, values_of
@@ -44,6 +45,7 @@ class Command:
         self._folder = folder / Path(spec.folder or ".").expanduser()
         if not self._folder.is_dir():
             raise ObjectiveError(f"folder: {self._folder} is no folder")
+        self._watch: Watch | None = None
         self._contents = {target: _content(self._folder / source, target) for target, source in spec.files.items()}
         texts = [text for _, text, is_condition in templates_of(spec) if not is_condition] + self.contents
         self._uses_run_dir = any("run_dir" in Template.parse(text).names for text in texts)
@@ -57,6 +59,16 @@ class Command:
     def contents(self) -> list[str]:
         """Of the templates of files."""
         return list(self._contents.values())
+
+    def close(self) -> None:
+        """End what it keeps running between programs."""
+        self._starter.close()
+
+    def watched(self, watch: Watch) -> "Command":
+        """The same, with somebody who is shown what it runs and hears."""
+        other = copy.copy(self)
+        other._watch = watch
+        return other
 
     def __call__(self, trial: Trial) -> Mapping[str, float]:
         """Run the program once.
@@ -72,7 +84,7 @@ class Command:
                 values = values_of(trial.config, self._spec, trial=trial.number, run_dir=str(run_dir or ""))
                 if run_dir is not None:
                     self._write_files(values, run_dir)
-                return ProgramRun(self._spec, self._starter, trial, values, run_dir).metrics()
+                return ProgramRun(self._spec, self._starter, trial, values, run_dir, self._watch).metrics()
             except ObjectiveError:
                 raise
             except BatchlawError as error:  # of a template

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -30,13 +30,32 @@ _REPORTS = 100  # of a program that tells its progress more often, so many are p
 _MOST_CHARACTERS = 8_000  # of the arguments that are stored
 
 
+class Watch(Protocol):
+    """Who is shown what a program runs and prints."""
+
+    def started(self, arguments: Sequence[str]) -> None:
+        """A program was started."""
+        ...
+
+    def hear(self, line: str, metrics: Mapping[str, float], progress: float | None) -> None:
+        """It has printed a line, in which these metrics were heard; the progress is the last one told."""
+        ...
+
+
 class ProgramRun:
     """One run of the program of a study."""
 
     def __init__(
-        self, spec: StudySpec, starter: Starter, trial: Trial, values: Mapping[str, Any], run_dir: Path | None
+        self,
+        spec: StudySpec,
+        starter: Starter,
+        trial: Trial,
+        values: Mapping[str, Any],
+        run_dir: Path | None,
+        watch: Watch | None = None,
     ) -> None:
         """Prepare a run with the values of the placeholders."""
+        self._watch = watch
         self._spec, self._starter, self._trial, self._run_dir = spec, starter, trial, run_dir
         self._values, self._fill = values, filler(values, spec)
         of = spec.progress.of if spec.progress else None
@@ -79,6 +98,8 @@ class ProgramRun:
         }  # fmt: skip
         if key == "command":
             self._trial.notes[ARGUMENTS] = _bounded(arguments)
+        if self._watch is not None:
+            self._watch.started(arguments)
         process = self._starter.start(arguments, environment)
         try:
             code = self._output.follow(process)
@@ -107,7 +128,11 @@ class ProgramRun:
     def _hear(self, line: str) -> None:
         if self._diverged is not None and self._diverged.search(line):
             raise Diverged
-        if self._spec.arm.metric in self._hearing.hear(line):
+        found = self._hearing.hear(line)
+        if self._watch is not None:
+            metrics = self._hearing.metrics if found else {}
+            self._watch.hear(line, {name: metrics[name] for name in found}, self._hearing.progress)
+        if self._spec.arm.metric in found:
             self._report()
 
     def _look(self) -> None:

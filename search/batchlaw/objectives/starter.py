@@ -4,7 +4,7 @@ import subprocess
 import sys
 import uuid
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from batchlaw.errors import ObjectiveError
@@ -19,6 +19,7 @@ class Starter:
         self.folder = folder
         self._mark = uuid.uuid4().hex
         self._watchdog: Watchdog | None = None
+        self._close: Callable[[], None] = lambda: None
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         """Start a program.
@@ -28,7 +29,7 @@ class Starter:
         """
         if self._watchdog is None:
             self._watchdog = Watchdog(self._mark)
-            weakref.finalize(self, self._watchdog.close)
+            self._close = weakref.finalize(self, self._watchdog.close)
         program = sys.executable if arguments[0] == "python" else arguments[0]
         try:
             process = subprocess.Popen(
@@ -40,6 +41,11 @@ class Starter:
             raise ObjectiveError(f"command: {arguments[0]!r} cannot be started: {what}") from None
         self._watchdog.watch(process.pid)
         return process
+
+    def close(self) -> None:
+        """Let the watchdog end, which otherwise ends with this object."""
+        self._close()
+        self._watchdog = None
 
     def end(self, process: "subprocess.Popen[bytes]") -> None:
         """End a program and all that it has started."""

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchlaw.errors import BatchlawError, WorkFailed, check_whole
+from batchlaw.errors import BatchlawError, StudyError, WorkFailed, check_whole
 from batchlaw.study.files import StrPath, path_of, write_text
 from batchlaw.study.threads import check_threads, threads_kept
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from batchlaw.laws.recommendation import Recommendation
     from batchlaw.laws.transfer import Transfer
     from batchlaw.measure.replay import Comparison
+    from batchlaw.results.details import TrialDetails
     from batchlaw.results.ranking import Ranking
     from batchlaw.results.records import TrialRecord
     from batchlaw.results.status import StudyStatus
@@ -160,6 +161,19 @@ class StudyResults:
                 self.spec, device, path_of(data_dir), threads=check_threads(threads), stored=self.stored
             )
             return trained(self.spec, found, runtime, done=lambda: tick(next(done), total))
+
+    def show(self, number: int) -> "TrialDetails":
+        """All that is stored of one trial; printed, it tells how the trial ended and why, its curve and its output.
+
+        Raises:
+            StudyError: there is no trial of that number.
+        """
+        from batchlaw.results.details import details_of
+
+        try:
+            return details_of(self.stored, number)
+        except KeyError:
+            raise StudyError(f"study {self.name!r} has no trial {number}") from None
 
     def recommend(self, *, seconds: float | None = None, devices: int = 1, on: str | None = None) -> "Recommendation":
         """The fastest configuration whose score is within one standard error of the best.

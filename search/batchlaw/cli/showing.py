@@ -1,0 +1,60 @@
+"""Commands on one trial: show, and try, which makes one and registers nothing."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from batchlaw.cli.console import (
+    DEFAULT_URL,
+    DeviceOption,
+    JsonOption,
+    SpecArgument,
+    StorageOption,
+    StudyArgument,
+    bounded,
+    output,
+)
+from batchlaw.study import Study
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command(epilog="Example: batchlaw show digits-joint 17")(show)
+    app.command("try", epilog="Example: batchlaw try study.toml --seconds 60")(try_)
+
+
+def show(
+    study: StudyArgument,
+    trial: Annotated[int, typer.Argument(help="Number of a trial.")],
+    storage: StorageOption = DEFAULT_URL,
+    json_: JsonOption = False,
+) -> None:
+    """Show one trial: its configuration, how it ended and why, its curve, and a program's arguments and output."""
+    found = Study.open(study, storage).show(trial)
+    if json_:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+        return
+    for line in found.lines():
+        output.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def try_(
+    file: SpecArgument,
+    seconds: Annotated[float, bounded("--seconds", 0.1, 86_400, "How long to train.")] = 30.0,
+    device: DeviceOption = "auto",
+) -> int:
+    """Train one configuration of a study of your own code for a moment, and show what is understood of it.
+
+    Nothing is registered. The exit code is 1 if the study's metric was not heard.
+    """
+    from batchlaw.study.tryout import try_out
+
+    found = try_out(file, seconds=seconds, device=device, say=_say)
+    for line in found.lines():
+        _say(line)
+    return 0 if found.heard_metric else 1
+
+
+def _say(line: str) -> None:
+    output.print(line, soft_wrap=True, markup=False, highlight=False)
