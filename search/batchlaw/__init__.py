@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from batchlaw.claims.claim import Claim
     from batchlaw.claims.table_claim import claim
     from batchlaw.laws.law import Law
-    from batchlaw.laws.plan import Plan, plan
+    from batchlaw.laws.plan import Plan
+    from batchlaw.laws.planning import plan
     from batchlaw.laws.recommendation import Recommendation
     from batchlaw.laws.tables import law, transfer
     from batchlaw.laws.transfer import Transfer
@@ -101,7 +102,7 @@ _MODULES = {
     "copy_studies": "batchlaw.study.copying",
     "init": "batchlaw.study.draft",
     "law": "batchlaw.laws.tables",
-    "plan": "batchlaw.laws.plan",
+    "plan": "batchlaw.laws.planning",
     "studies": "batchlaw.study.listing",
     "transfer": "batchlaw.laws.tables",
 }

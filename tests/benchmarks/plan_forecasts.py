@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from batchlaw.laws.plan import plan
+from batchlaw.laws.planning import plan
 from rich.console import Console
 from rich.table import Table
 
@@ -96,7 +96,7 @@ def measured(studies: int) -> Iterator[dict[str, object]]:
 
 
 def left_out(table: Path, columns: dict[str, str]) -> Iterator[dict[str, object]]:
-    from batchlaw.laws.plan import _groups
+    from batchlaw.laws.planning import _groups
     from batchlaw.tables.columns import Columns
     from batchlaw.tables.reading import read_runs
 

@@ -49,7 +49,7 @@ def plan(
     json_: JsonOption = False,
 ) -> None:
     """Batch size and learning rate for a run longer or larger than any tried, with prediction intervals."""
-    from batchlaw.laws.plan import plan as plan_of
+    from batchlaw.laws.planning import plan as plan_of
 
     asked = _asked(at)
     axes = {"examples": examples, "tokens": tokens, "parameters": parameters}
