@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from batchlaw.errors import Interrupted, Stop, TimeLimit
+from batchlaw.errors import Interrupted, ObjectiveError, Stop, TimeLimit
 
 # Requests to stop. Slurm can send SIGUSR1 before the end of a job (`sbatch --signal`), and submitit uses SIGUSR2.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -26,6 +26,7 @@ class Interrupts:
         self.asked: StopRequest | None = None  # by `stop`
         self._installed = self._armed = False
         self._pending: Stop | None = None
+        self._rings_at: float | None = None  # time.monotonic() of the alarm that was set here
         self._deadline: float | None = None  # time.monotonic(), where no alarm can be set
 
     @property
@@ -37,7 +38,7 @@ class Interrupts:
         """Handle the signals of this process; call it in the main thread."""
         for number in STOPPING:
             signal.signal(number, self._stop)
-        signal.signal(signal.SIGALRM, lambda *_: self._arrive(Interrupted() if self.asked == "now" else TimeLimit()))
+        signal.signal(signal.SIGALRM, self._ring)
         self._installed = True
 
     @contextmanager
@@ -73,6 +74,15 @@ class Interrupts:
         self.stopped_by = number
         self._arrive(Interrupted())
 
+    def _ring(self, *_: object) -> None:
+        """An alarm: of `stop`, of the time limit, or else one that the training function set."""
+        if self.asked == "now":
+            self._arrive(Interrupted())
+        elif self._rings_at is not None and time.monotonic() >= self._rings_at - 0.01:
+            self._arrive(TimeLimit())
+        elif self._armed:
+            raise ObjectiveError("the training function set an alarm, and did not handle it (SIGALRM)")
+
     def _arrive(self, stop: Stop) -> None:
         if self._armed:
             self._armed = False
@@ -85,7 +95,9 @@ class Interrupts:
         self._pending = self._deadline = None
         if self.stop_requested:
             raise Interrupted
+        self._rings_at = None
         if seconds is not None and self._installed:
+            self._rings_at = time.monotonic() + seconds
             signal.setitimer(signal.ITIMER_REAL, seconds)
         elif seconds is not None:
             self._deadline = time.monotonic() + seconds

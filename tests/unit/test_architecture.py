@@ -12,7 +12,7 @@ from optuna.storages._rdb.models import BaseModel
 ROOT = Path(__file__).parents[2] / "search" / "batchlaw"
 # From the ground up. A room imports from lower floors and from itself, never from a neighbour or from above.
 FLOORS = (
-    ("errors",), ("consoles", "cores", "expressions", "interrupts", "stats"), ("spec",),
+    ("errors",), ("consoles", "cores", "expressions", "interrupts", "shared_files", "stats"), ("spec",),
     ("recipe", "scripts"),
     ("train", "storage"), ("results", "tables"), ("sampling",),
     ("export", "claims"), ("objectives",), ("laws",), ("measure",), ("figures",), ("dashboard",), ("workers",),

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from batchlaw.errors import Interrupted, TimeLimit
+from batchlaw.errors import Interrupted, ObjectiveError, TimeLimit
 from batchlaw.interrupts import STOPPING, Interrupts
 
 
@@ -127,11 +127,18 @@ def test_a_stop_that_arrives_during_a_write_that_fails_is_not_lost(interrupts):
 
 
 def test_a_time_limit_that_is_reached_during_a_write_that_fails_is_not_lost(interrupts):
-    with pytest.raises(TimeLimit), interrupts.armed(3600):
+    with pytest.raises(TimeLimit), interrupts.armed(0.01):
         with contextlib.suppress(OSError), interrupts.shielded():
-            send(signal.SIGALRM)
+            time.sleep(0.1)
             raise OSError("the disk is full")
         pytest.fail("training went on")
+
+
+def test_an_alarm_that_somebody_else_set_is_no_time_limit(interrupts):
+    with pytest.raises(ObjectiveError, match="set an alarm"), interrupts.armed(3600):
+        send(signal.SIGALRM)
+        pytest.fail("training went on")
+    send(signal.SIGALRM)  # between trials it does nothing
 
 
 def test_a_write_outside_of_training_raises_its_own_error(interrupts):

@@ -15,7 +15,8 @@ from batchlaw.objectives.memory import tells_lack_of_memory
 from batchlaw.objectives.program import Command
 from batchlaw.objectives.ranks import Ranks
 from batchlaw.objectives.runtime import Runtime
-from batchlaw.objectives.score import Score, finite_metric, score_of_replicates
+from batchlaw.objectives.score import Score, finite_metric, is_mapping, numbers_of, score_of_replicates
+from batchlaw.objectives.surroundings import kept
 from batchlaw.objectives.trial import TrainFunction, Trial
 from batchlaw.recipe.result import Report
 from batchlaw.spec import StudySpec, TrainConfig
@@ -147,17 +148,18 @@ def _metrics(function: TrainFunction, trial: Trial, spec: StudySpec) -> Mapping[
         ObjectiveError: the function breaks its contract.
     """
     try:
-        metrics = function(trial)
+        with kept():
+            metrics = function(trial)
     except SystemExit as error:  # which would end the worker
         raise ObjectiveError(f"{spec.user_code} called sys.exit({error.code!r}) and returned nothing") from error
     except (RuntimeError, MemoryError) as error:  # those of PyTorch and JAX are RuntimeErrors
         if tells_lack_of_memory(f"{type(error).__name__}: {error}"):
             raise DeviceMemoryError(_line(error)) from error
         raise
-    if not isinstance(metrics, Mapping):
+    if not is_mapping(metrics):
         raise ObjectiveError(f"{spec.user_code} returned {type(metrics).__name__}, not a mapping of metrics")
     finite_metric(metrics, spec)
-    return metrics
+    return numbers_of(metrics)
 
 
 def _check(spec: StudySpec, progress: float, metrics: Mapping[str, float]) -> None:

@@ -77,7 +77,7 @@ def _numbers(told: Mapping[str, float] | Diverged, spec: StudySpec) -> dict[str,
     if isinstance(told, Diverged):
         untrained = {name: number_of(value, name) for name, value in told.untrained.items()}
         return {name: value for name, value in untrained.items() if math.isfinite(value)}
-    numbers = {name: number_of(value, name) for name, value in told.items()}
+    numbers = numbers_of(told)
     return numbers if math.isfinite(numbers[spec.arm.metric]) else {}
 
 
@@ -100,21 +100,36 @@ def metric_of(metrics: Mapping[str, float], spec: StudySpec) -> float:
     Raises:
         ObjectiveError: it is missing or no number, or the metrics are no mapping.
     """
-    if not isinstance(metrics, Mapping):
+    if not is_mapping(metrics):
         raise ObjectiveError("must be a mapping of names to numbers", argument="metrics", got=metrics)
     if spec.arm.metric not in metrics:
-        names = ", ".join(map(str, metrics)) or "none"
+        names = ", ".join(map(str, metrics.keys())) or "none"
         raise ObjectiveError(f"metric: {spec.arm.metric!r} is not among the metrics: {names}")
     return number_of(metrics[spec.arm.metric], spec.arm.metric)
 
 
+def is_mapping(metrics: object) -> bool:
+    """Whether it gives values by names: a dict, a Series of pandas, a TensorDict."""
+    return isinstance(metrics, Mapping) or (hasattr(metrics, "keys") and hasattr(metrics, "__getitem__"))
+
+
+def numbers_of(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics as numbers of Python, which JSON can hold.
+
+    Raises:
+        ObjectiveError: one is no number; the message names it.
+    """
+    return {str(name): number_of(metrics[name], str(name)) for name in metrics.keys()}  # noqa: SIM118
+
+
 def number_of(value: Any, name: str) -> float:
-    """A number that the user's code gave.
+    """A number that the user's code gave: of Python, of NumPy, or a tensor of one element.
 
     Raises:
         ObjectiveError: it is none; the message names it.
     """
     try:
         return float(value)
-    except (TypeError, ValueError):
-        raise ObjectiveError("must be a number", argument=name, got=value) from None
+    except Exception:  # of whatever the value is made of, such as a tensor of two elements
+        got = value if isinstance(value, str) and len(value) < 100 else None if value is None else type(value)
+        raise ObjectiveError("must be a number", argument=name, got=got) from None

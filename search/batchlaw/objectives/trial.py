@@ -9,6 +9,7 @@ from batchlaw.errors import ConfigError
 from batchlaw.recipe.arguments import equal_parts
 from batchlaw.recipe.result import Report
 from batchlaw.recipe.schedule import lr_multiplier
+from batchlaw.shared_files import check_link
 from batchlaw.spec import TrainConfig
 
 if TYPE_CHECKING:  # PyTorch takes a second to import, and `import batchlaw` must not
@@ -153,6 +154,7 @@ class Trial:
         """
         configuration = hashlib.sha256(self._config.model_dump_json().encode()).hexdigest()[:12]
         folder = self._folder / f"{configuration}-{self.seed}"
+        check_link(folder)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from batchlaw.errors import StorageError
+from batchlaw.errors import BatchlawError, StorageError
+from batchlaw.shared_files import check_link
 
 # By backend: SQLAlchemy's name of the driver, its module, and the extra of this distribution that installs it.
 _DRIVERS = {
@@ -79,6 +80,10 @@ def check_sqlite_file(url: URL, *, create: bool) -> None:
             argument="storage", got=got,
         )  # fmt: skip
     file = Path(url.database)
+    try:
+        check_link(file)
+    except BatchlawError as error:
+        raise StorageError(error.message, argument="storage", got=got) from None
     if not create and not file.is_file():
         raise StorageError("there is no such database", argument="storage", got=got, remedy="Study.create")
     if not file.parent.is_dir():

@@ -38,7 +38,7 @@ def watch(engine: Engine) -> None:
     """Replace the connections of an engine that broke, and those to a server that takes no writes any more."""
     event.listen(engine, "checkin", _note_checkin)
     event.listen(engine, "checkout", partial(_ping_if_idle, engine.dialect))
-    event.listen(engine, "handle_error", _leave_if_read_only)
+    event.listen(engine, "handle_error", _leave_if_useless)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _tune_sqlite)
 
@@ -84,7 +84,11 @@ def _ping_if_idle(dialect: Dialect, connection: Any, record: ConnectionPoolEntry
         raise DisconnectionError
 
 
-def _leave_if_read_only(context: ExceptionContext) -> None:
-    """After a failover the connections lead to the old server, which is a replica now."""
-    if is_read_only(context.original_exception):
+def _leave_if_useless(context: ExceptionContext) -> None:
+    """After a failover the connections lead to the old server, which is a replica now.
+
+    A SQLite connection that cannot read or write may have had its descriptor closed by a training function.
+    """
+    error = context.original_exception
+    if is_read_only(error) or getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
         context.is_disconnect = True

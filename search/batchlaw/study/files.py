@@ -4,6 +4,7 @@ from os import PathLike
 from pathlib import Path
 
 from batchlaw.errors import BatchlawError
+from batchlaw.shared_files import write_whole
 
 StrPath = str | PathLike[str]
 
@@ -17,7 +18,7 @@ def write_text(path: StrPath, text: str, *, argument: str = "path") -> None:
     """Write a text file.
 
     Args:
-        path: of the file; an existing one is replaced.
+        path: of the file; an existing one is replaced, as a whole.
         text: to write, in UTF-8.
         argument: by which the user named the file, for the error.
 
@@ -25,6 +26,6 @@ def write_text(path: StrPath, text: str, *, argument: str = "path") -> None:
         BatchlawError: it cannot be written.
     """
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        write_whole(Path(path), text)
     except OSError as error:
         raise BatchlawError(error.strerror or str(error), argument=argument, got=str(path)) from None

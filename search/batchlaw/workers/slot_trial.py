@@ -173,8 +173,12 @@ def _another(stored: StoredStudy, trial: optuna.Trial) -> optuna.Trial:
 
 
 def reason_of(error: BaseException) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    """An error in one line, whatever the error is made of."""
+    try:
+        text = str(error)
+    except Exception as worse:
+        text = f"its text cannot be had, {type(worse).__name__}"
+    return f"{type(error).__name__}: {text}".splitlines()[0][:1000].encode(errors="replace").decode()
 
 
 def traceback_of(error: BaseException) -> dict[str, str]:

@@ -16,7 +16,7 @@ from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned,
 from batchlaw.interrupts import Interrupts
 from batchlaw.objectives.function import train_function
 from batchlaw.objectives.runtime import Runtime, versions
-from batchlaw.objectives.score import Score, finite_metric, number_of, score_of
+from batchlaw.objectives.score import Score, finite_metric, number_of, numbers_of, score_of
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
@@ -28,6 +28,7 @@ from batchlaw.train import Checkpoint, train_together
 
 _ROUNDING = 1e-6  # of a sum of shares
 _WRITE_SECONDS = 0.5  # between two writes of reports
+_MOST_NUMBERS = 20_000  # of a curve, some 400 KB of JSON
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,8 @@ class Reporter:
     curve: list[dict[str, float]] = field(default_factory=list)
     unwritten: list[tuple[float, int]] = field(default_factory=list)
     _last: tuple[float, float] | None = None  # progress and value, as told
+    every: int = 1  # of the reports, this one and its multiples are in the curve
+    _heard: int = 0
     _last_write: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -74,7 +77,7 @@ class Reporter:
         if not 0 <= number_of(progress, "progress") <= 1 + _ROUNDING:
             raise ObjectiveError("must be above 0 and at most 1", argument="progress", got=progress)
         value = finite_metric(metrics, self.spec)  # a built-in run notices divergence itself
-        self.curve.append({"progress": progress, **metrics})
+        self._add({"progress": float(progress), **numbers_of(metrics)})
         due = min(math.floor(progress * self.spec.arm.reports + 1e-9), self.spec.arm.reports)
         new = self._between(range(self.reported + 1, due + 1), progress, value)
         self._last = (progress, value)
@@ -109,6 +112,16 @@ class Reporter:
                 before, last = self._last
                 known.append((last + (value - last) * (share - before) / (progress - before), number))
         return [(value, number) for value, number in known if number not in self._written]
+
+    def _add(self, point: dict[str, float]) -> None:
+        """Add a point to the curve, of which every second is dropped where it grows too long."""
+        self._heard += 1
+        if self._heard % self.every:
+            return
+        self.curve.append(point)
+        if len(self.curve) > 2 and len(self.curve) * len(point) > _MOST_NUMBERS:
+            self.every *= 2
+            del self.curve[::2]
 
 
 def run_trials(
@@ -208,6 +221,8 @@ def outcome_of(ended: Score | Diverged | Pruned | TimeLimit, spec: StudySpec) ->
 def with_facts(outcome: TrialOutcome, reporter: Reporter, seconds: float, replicates: int) -> TrialOutcome:
     """Add what is recorded of every trial, however it ended."""
     record = {**outcome.record, "curve": reporter.curve, "seconds": seconds, "versions": versions()}
+    if reporter.every > 1:
+        record["flags"] = [*record.get("flags", ()), f"curve: one of {reporter.every} reports"]
     if outcome.value is not None:
         record.setdefault("replicate_values", [outcome.value] * replicates)
     return replace(outcome, record=record, unwritten=reporter.unwritten)
