@@ -25,9 +25,13 @@ def kept() -> Iterator[None]:
     and of Python, NumPy and PyTorch the state of random numbers and the defaults.
 
     A process that was forked inside ends here, since only this one runs trials. Threads that were left behind are told;
-    nothing can end them.
+    nothing can end them. In another thread than the main one nothing is put back: the process is somebody else's, whose
+    other threads may be changing the same things.
     """
     process, threads = os.getpid(), set(threading.enumerate())
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     with contextlib.ExitStack() as stack:
         stack.enter_context(_numbers())
         stack.enter_context(_descriptors())
@@ -94,10 +98,7 @@ def _is_open(number: int) -> bool:
 
 @contextlib.contextmanager
 def _handlers() -> Iterator[None]:
-    """The handlers of signals; in the main thread, where they can be set."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """The handlers of signals."""
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
     try:
         yield
