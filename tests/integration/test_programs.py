@@ -17,6 +17,7 @@ from batchlaw.objectives.runtime import Runtime
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.space import point_of
+from batchlaw.results.code_changes import code_changes
 from batchlaw.results.records import records_of
 from batchlaw.spec import parse_spec
 from batchlaw.storage import open_storage, register
@@ -408,3 +409,13 @@ def test_a_configuration_that_takes_long_is_tried_for_a_moment(tmp_path):
     (tmp_path / "study.toml").write_text(tomli_w.dumps(study))
     found = try_out(tmp_path / "study.toml", seconds=2, say=lambda line: None)
     assert found.ending == "ended after 2 s, as --seconds says" and found.values == {"val_loss": 0.5}
+
+
+def test_a_change_of_the_code_during_a_study_is_said(tmp_path):
+    study = Study.create(written(tmp_path, search={"trials": 4}), f"sqlite:///{tmp_path / 'study.db'}")
+    study.run(workers=0, progress=False, trials=2)
+    (tmp_path / "notes.txt").touch()
+    assert code_changes(study.stored) is None
+    (tmp_path / "script.py").write_text((tmp_path / "script.py").read_text() + "# another\n")
+    study.run(workers=0, progress=False, trials=4)
+    assert code_changes(study.stored).startswith("the code was changed during this study, before trial 2;")

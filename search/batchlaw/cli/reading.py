@@ -33,11 +33,15 @@ def status(
     json_: JsonOption = False,
 ) -> None:
     """Show the progress of a study and its workers; trials of dead workers are released."""
+    from batchlaw.results.code_changes import code_changes
+
     found = Study.open(study, storage)
     now = found.status()
     if json_:
         typer.echo(json.dumps(now.as_dict(), indent=2))
         return
+    if note := code_changes(found.stored):
+        output.print(f"note: {note}", soft_wrap=True)
     if not watch:
         output.print(_overview(now))
         return

@@ -111,10 +111,13 @@ def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
     """Print the outcome and the next commands."""
     from batchlaw.export import usual_format
     from batchlaw.export.table import footnote, table
+    from batchlaw.results.code_changes import code_changes
     from batchlaw.results.status import counts_line
 
     status, best = study.status(), list(study.best(5))
     output.print(counts_line(status))
+    if note := code_changes(study.stored):
+        output.print(f"note: {note}", soft_wrap=True)
     if best:
         output.print(table(study.spec, best))
         output.print(footnote(study.spec, best), style="dim", soft_wrap=True)

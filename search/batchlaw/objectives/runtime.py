@@ -1,7 +1,7 @@
 """Where and how this process trains, and with which versions."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -31,6 +31,8 @@ class Runtime:
     checkpoint_seconds: float = 10.0  # of training, at least, between two checkpoints on the disk
     threads: Threads = field(default_factory=Threads)
     runs_dir: Path = field(default_factory=default_runs_dir)  # where `Trial.run_dir` of a training function lies
+
+    code_hash: Callable[[], str | None] = lambda: None  # of the user's code, if it lies in files
 
     def choose_threads(self, configs: Sequence[TrainConfig]) -> int:
         """The number of CPU threads for configurations that train together from now on; see `Threads.choose`."""

@@ -14,11 +14,13 @@ TRACEBACK = "traceback"  # of a failed trial
 RETRY_OF = "retry_of"  # the number of the trial that it repeats
 RETRIES, LOSSES = "retries", "losses"  # how many failures and how many dead workers of its parameters came before
 ARGUMENTS = "arguments"  # of a program, as it was run: a list of texts
+CODE = "code"  # a hash of the user's code that it ran
 OUTPUT = "output"  # of a program: its last lines, at most 200 of both outputs together
 
 _CHECKS: dict[str, Callable[[object, str], None]] = {
     CONFIG: check_mapping, RESULT: check_mapping, REASON: check_text, TRACEBACK: check_text, ARGUMENTS: check_list,
-    OUTPUT: check_list, RETRY_OF: check_whole, RETRIES: check_whole, LOSSES: check_whole, THREADS: check_whole,
+    OUTPUT: check_list, CODE: check_text, RETRY_OF: check_whole, RETRIES: check_whole, LOSSES: check_whole,
+    THREADS: check_whole,
     OUTCOME: lambda value, name: check_word(value, name, tuple(Outcome)),
 }  # fmt: skip
 

@@ -87,6 +87,7 @@ class Code:
             BatchlawError: this machine has no such device.
             ObjectiveError: the code cannot be found on this machine.
         """
+        from batchlaw.objectives.code_hash import hash_of_code
         from batchlaw.objectives.runtime import Runtime
         from batchlaw.objectives.threads import Threads
         from batchlaw.storage import other_pids
@@ -96,7 +97,13 @@ class Code:
         of_process = Threads() if threads is None else Threads(threads)
         if stored is not None:
             of_process.others = partial(other_pids, stored.storage.engine)
-        return Runtime(device_named(device), data_dir or default_data_dir(), self.load(spec), threads=of_process)
+        found = Runtime(device_named(device), data_dir or default_data_dir(), self.load(spec), threads=of_process)
+        if spec.user_code is None or self.folder is None:
+            return found
+        if spec.command is not None:  # which starts its script anew for each trial
+            return replace(found, code_hash=partial(hash_of_code, spec, self.folder))
+        loaded = hash_of_code(spec, self.folder)
+        return replace(found, code_hash=lambda: loaded)
 
     @contextmanager
     def worker_arguments(self, spec: StudySpec) -> Iterator[list[str]]:

@@ -1,19 +1,20 @@
 """One configuration of a study trained for a moment, to see what is understood of the user's code."""
 
+import math
 import shlex
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 from batchlaw.errors import BatchlawError, DeviceMemoryError, Diverged, TimeLimit
 from batchlaw.study.files import StrPath
 
 if TYPE_CHECKING:
     from batchlaw.spec import StudySpec
-    from batchlaw.spec.knobs import Point
 
 
 @dataclass
@@ -99,6 +100,7 @@ def try_out(file: StrPath, *, seconds: float, device: str = "auto", say: Callabl
     from batchlaw.objectives.program import Command
     from batchlaw.objectives.trial import Trial
     from batchlaw.recipe.derive import derive, run_seeds
+    from batchlaw.recipe.space import suggest
     from batchlaw.spec import read_spec
     from batchlaw.study.code import code_of
 
@@ -110,7 +112,8 @@ def try_out(file: StrPath, *, seconds: float, device: str = "auto", say: Callabl
     code.check(spec)
     runtime = code.runtime(spec, device, None)
     found, interrupts = TryOut(spec, say), Interrupts()
-    config = derive(spec, _drawn(spec), run_seeds(spec.arm.seed, 1))
+    drawn = suggest(_Draw(Random(spec.arm.seed)), spec)  # noqa: S311
+    config = derive(spec, drawn, run_seeds(spec.arm.seed, 1))
 
     def report(progress: float, metrics: Mapping[str, float]) -> None:
         if spec.command is None:  # the lines of a program are heard one by one
@@ -145,11 +148,18 @@ def try_out(file: StrPath, *, seconds: float, device: str = "auto", say: Callabl
     return found
 
 
-def _drawn(spec: "StudySpec") -> "Point":
-    """A point of the space, the same at every call."""
-    import optuna
+@dataclass(frozen=True)
+class _Draw:
+    """A point of a space at random."""
 
-    from batchlaw.recipe.space import suggest
+    random: Random
 
-    sampler = optuna.samplers.RandomSampler(seed=spec.arm.seed)
-    return suggest(optuna.create_study(sampler=sampler).ask(), spec)
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        drawn = self.random.uniform(math.log(low), math.log(high)) if log else self.random.uniform(low, high)
+        return min(max(math.exp(drawn), low), high) if log else drawn
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        return round(self.suggest_float(name, low, high, log=log))
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        return self.random.choice(choices)

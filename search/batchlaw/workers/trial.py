@@ -23,7 +23,7 @@ from batchlaw.recipe.space import suggest
 from batchlaw.sampling import PRUNABLE, rungs
 from batchlaw.spec import StudySpec
 from batchlaw.storage import batched_writes, with_retries
-from batchlaw.storage.attributes import CONFIG, THREADS
+from batchlaw.storage.attributes import CODE, CONFIG, THREADS
 from batchlaw.train import Checkpoint, train_together
 
 _ROUNDING = 1e-6  # of a sum of shares
@@ -153,6 +153,8 @@ def run_trials(
                     threads = runtime.choose_threads([config] * len(trials))
             trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
             trial.set_user_attr(THREADS, threads)
+            if (code := runtime.code_hash()) is not None:
+                trial.set_user_attr(CODE, code)
         configs.append(config)
     assert threads is not None
     runtime.threads.use(threads)
