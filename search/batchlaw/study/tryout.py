@@ -155,11 +155,18 @@ class _Draw:
     random: Random
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        drawn = self.random.uniform(math.log(low), math.log(high)) if log else self.random.uniform(low, high)
-        return min(max(math.exp(drawn), low), high) if log else drawn
+        """A number of a range."""
+        return self._between(low, high, log)
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        return round(self.suggest_float(name, low, high, log=log))
+        """A whole number of a range."""
+        return round(self._between(low, high, log))
+
+    def _between(self, low: float, high: float, log: bool) -> float:
+        if not log:
+            return self.random.uniform(low, high)
+        return min(max(math.exp(self.random.uniform(math.log(low), math.log(high))), low), high)
 
     def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """One of some choices."""
         return self.random.choice(choices)
