@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from batchlaw.results.plain import number
 from batchlaw.stats.scattered import Factor, Scattered
 
 Edge = Literal["lowest", "highest", "only"]
@@ -87,7 +88,7 @@ def edges(bests: Sequence[tuple[Mapping[str, Any], Best]]) -> list[str]:
     given, tuned = ("batch size", "rate") if told[0].given == "batch_size" else ("learning rate", "batch size")
     if len(told) == 1:
         best = told[0]
-        at = f"the best {tuned} at {given} {best.value:.4g}"
+        at = f"the best {tuned} at {given} {number(best.value)}"
         if best.at_edge:
             return [f"{at} is the {best.edge} of {best.n_tried} tried: a better one may lie beyond"]
         return [f"{at} lies inside the {best.n_tried} tried"]
@@ -97,7 +98,7 @@ def edges(bests: Sequence[tuple[Mapping[str, Any], Best]]) -> list[str]:
         return [f"the best {tuned} lies inside those tried at each of {len(told)} {levels}"]
     parts = []
     for edge in ("lowest", "highest"):
-        values = dict.fromkeys(f"{best.value:.4g}" for best in open_ if best.edge == edge)
+        values = dict.fromkeys(f"{number(best.value)}" for best in open_ if best.edge == edge)
         if values:
             parts.append(f"the {edge} tried at {given} {_listed(list(values))}")
     return [

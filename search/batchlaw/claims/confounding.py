@@ -24,6 +24,7 @@ _BY_CHANCE = 0.1  # p of levels that do not differ
 _OUTCOMES = frozenset({
     "time", "times", "sec", "secs", "second", "seconds", "min", "mins", "minutes", "hour", "hours", "duration", "speed",
     "throughput", "runtime", "memory", "mem", "converged", "diverged", "spike", "spikes", "flops", "mfu",
+    "std", "sem", "stderr", "stdev", "ci", "rank",
 })  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from batchlaw.claims.bests import Best, bests_of, edges
 from batchlaw.claims.confounding import moving, without_effect
 from batchlaw.claims.course import course
 from batchlaw.claims.further import Further, further_runs, n_lacking, sentence
-from batchlaw.claims.scattered import RaggedTable, within_blocks
+from batchlaw.claims.scattered import RaggedTable, known_names, within_blocks
 from batchlaw.claims.selection import is_sampled
 from batchlaw.results.plain import name_of
 from batchlaw.stats.scattered import Scattered
@@ -82,7 +82,7 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
         found: the same rows as arrays, with the factors that part them.
         columns: what the columns mean.
     """
-    known = [name for several in columns.named.values() for name in several]
+    known = sorted(known_names(columns))
     there = found.runs.diverged | np.isfinite(found.runs.scores)
     runs, rows = found.runs.at(there), table[there]
     if not len(runs.lr) or runs.diverged.all():

@@ -111,16 +111,22 @@ def within_blocks(runs: Scattered) -> Scattered | None:
     return Scattered(runs.lr, runs.batch_size, runs.scores - effect[block], runs.diverged, np.zeros_like(runs.block))
 
 
+def known_names(columns: "KnownColumns") -> set[str]:
+    """The columns that have a meaning already, those in expressions included."""
+    known = {name for several in columns.named.values() for name in several}
+    for name in (columns.lr, columns.batch_size):
+        with suppress(BatchlawError):  # a name that is no expression
+            known |= set(Expression.parse(name, "column").columns)
+    return known
+
+
 def _factors(
     table: pd.DataFrame, columns: "KnownColumns", lr: np.ndarray, sizes: np.ndarray
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The columns in which runs differ on purpose, not told by the rate or the batch size: with few levels; and with
     many, which only what is called a hyperparameter may have.
     """
-    known = {name for several in columns.named.values() for name in several}
-    for name in (columns.lr, columns.batch_size):
-        with suppress(BatchlawError):  # a name that is no expression
-            known |= set(Expression.parse(name, "column").columns)
+    known = known_names(columns)
     cell = [np.unique(each, return_inverse=True)[1] for each in (lr, sizes)]
     found, loose = [], []
     n_cells = len(np.unique(np.stack(cell), axis=1).T)
@@ -130,7 +136,9 @@ def _factors(
         values = typed(table[name])
         codes = np.unique(values.astype(str), return_inverse=True)[1]
         n = int(codes.max()) + 1
-        follows = any(len(np.unique(np.stack([codes, each]), axis=1).T) == each.max() + 1 for each in cell)
+        # Optimizers that have rates of their own are a factor still; a warmup that is told by the rate is none.
+        axes = cell[1:] if values.dtype == object and is_setting(name) else cell
+        follows = any(len(np.unique(np.stack([codes, each]), axis=1).T) == each.max() + 1 for each in axes)
         fewest = _FEWEST_OF_A_SETTING if is_setting(name) else _FEWEST_OF_A_LEVEL
         if names.is_cost(name) and n * _FEWEST_OF_A_LEVEL > n_cells:
             continue  # epochs that a run took, not those that it was given

@@ -17,7 +17,7 @@ _OF_TITLES = re.compile(
 )
 _RANK = re.compile(r"^(rank|place|position|#)$", re.IGNORECASE)
 # Of drawn rates (assumptions): nobody writes down so many, and their steps vary as much as they are long.
-_DRAWN, _FEWEST_DRAWN, _FEWEST_OF_A_SIZE, _IRREGULAR, _HALFWAY = 0.8, 8, 4, 0.45, 0.1
+_DRAWN, _FEWEST_DRAWN, _FEWEST_DIGITS, _FEWEST_OF_A_SIZE, _IRREGULAR, _HALFWAY = 0.8, 8, 3, 4, 0.45, 0.1
 _NEVER = "what was left out is not known, so they are never read as a grid"
 
 
@@ -62,12 +62,14 @@ def _is_rank(table: pd.DataFrame, name: str, columns: KnownColumns) -> bool:
 
 
 def is_sampled(table: pd.DataFrame, columns: KnownColumns) -> bool:
-    """Whether a sampler chose the runs: nearly every one has a learning rate of its own, and these keep no step.
+    """Whether a sampler chose the runs: nearly every one has a learning rate of its own, of many digits and of no step.
 
-    People who give each batch size its own rates, as by a rule, keep the ratio of neighbouring rates.
+    People who give each batch size its own rates, as by a rule, keep the ratio of neighbouring rates, or round them.
     """
     rates, sizes = (table[name].to_numpy(float) for name in (columns.lr, columns.batch_size))
     if len(np.unique(rates)) < max(_FEWEST_DRAWN, _DRAWN * len(rates)):
+        return False
+    if np.median([len(f"{rate:.5e}".split("e")[0].rstrip("0").replace(".", "")) for rate in rates]) < _FEWEST_DIGITS:
         return False
     levels = [np.unique(rates[sizes == size]) for size in np.unique(sizes)]
     levels = [own for own in levels if len(own) >= _FEWEST_OF_A_SIZE] or [np.unique(rates)]

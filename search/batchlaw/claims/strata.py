@@ -28,7 +28,7 @@ from batchlaw.tables.spelling import typed
 ONE_RUN = "one run a cell"
 MOST_STRATA = 24  # combinations of other factors that are judged apart (assumption: more are no comparison to read)
 _DIGITS = 5  # of scores that do not agree by chance (assumption)
-_MOST_RUNS = 1500  # that a surface is fitted to: its cost grows with their cube (measured: about half a minute)
+_MOST_RUNS = 400  # that a surface is fitted to: its cost grows with their cube
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,12 +205,12 @@ def _of_single_runs(stratum: Stratum, lacks: tuple[str, ...], alpha: float) -> t
 
 
 def _fitted(stratum: Stratum, runs: Scattered, lacks: tuple[str, ...], alpha: float) -> Stratum:
-    if len(runs.lr) > _MOST_RUNS:
-        why = f"{len(runs.lr)} single runs are more than a surface is fitted to, {_MOST_RUNS}; --where chooses some"
-        return replace(stratum, lacks=(*lacks, why))
+    n, runs = len(runs.lr), _fewer(runs)
     smooth = fitted_surface(_without_copies(runs), alpha=alpha)
     if isinstance(smooth, Lack):
         return replace(stratum, lacks=(*lacks, smooth.reason))
+    if len(runs.lr) < n:
+        smooth = replace(smooth, doubt=f"{len(runs.lr)} of {n} single runs, drawn at random, have a part in it")
     if stratum.copied:  # what else of it is a copy is not known
         smooth = replace(smooth, doubt="scores that should be those of several seeds are copies of one another")
     elif of_a_sampler(stratum.table) and Arrangement(runs).kind != "grid":
@@ -223,10 +223,19 @@ def _fitted(stratum: Stratum, runs: Scattered, lacks: tuple[str, ...], alpha: fl
 def smoothed(stratum: Stratum, alpha: float) -> FittedSurface | None:
     """A surface through the runs of a stratum, whether or not it shows a slope; None where they are too few."""
     runs = ragged(stratum.table, stratum.columns).runs
-    if stratum.selected or len(runs.lr) > _MOST_RUNS or _too_little(runs.told) is not None:
+    if stratum.selected or _too_little(runs.told) is not None:
         return None
-    smooth = fitted_surface(_without_copies(runs), alpha=alpha)
+    smooth = fitted_surface(_without_copies(_fewer(runs)), alpha=alpha)
     return None if isinstance(smooth, Lack) else smooth
+
+
+def _fewer(runs: Scattered) -> Scattered:
+    """The runs, or as many as a surface is fitted to, drawn at random."""
+    if len(runs.lr) <= _MOST_RUNS:
+        return runs
+    kept = np.zeros(len(runs.lr), dtype=bool)
+    kept[np.random.default_rng(0).choice(len(kept), _MOST_RUNS, replace=False)] = True
+    return runs.at(kept)
 
 
 def _without_copies(runs: Scattered) -> Scattered:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from batchlaw.cli.console import output
-from batchlaw.results.plain import name_of, shown
+from batchlaw.results.plain import name_of, number, shown
 
 if TYPE_CHECKING:
     from batchlaw.claims.bests import Best
@@ -73,9 +73,11 @@ def show_observed(seen: "Observed", stratum: dict[str, Any], *, in_full: bool) -
             continue
         grid = Table(*fixed, *titles, "", "score", box=None)
         for levels, best in rows[:_MOST_ROWS]:
-            told = "" if best.best is None else f"{best.best:.4g}"
+            told = "" if best.best is None else number(best.best)
             score = "" if best.score is None else f"{best.score:.6g}"
-            grid.add_row(*(str(levels.get(name, "")) for name in fixed), f"{best.value:.4g}", told, _where(best), score)
+            grid.add_row(
+                *(shown(levels.get(name, "")) for name in fixed), number(best.value), told, _where(best), score
+            )
         output.print(grid)
         if len(rows) > _MOST_ROWS:
             output.print(f"   and {len(rows) - _MOST_ROWS} rows more (--json)", style="dim", markup=False)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 _PUBLIC = {"ci_low": "low", "ci_high": "high"}  # what the statistics call the ends of an interval
-_LARGE = 1e5
+_LARGE, _LONG = 1e5, 1e9
 
 
 def plain(value: Any) -> Any:
@@ -29,3 +29,8 @@ def name_of(levels: Mapping[str, Any]) -> str:
 def shown(value: Any) -> str:
     """A level for people: large numbers have four digits."""
     return f"{value:.4g}" if isinstance(value, int | float) and abs(value) >= _LARGE else str(value)
+
+
+def number(value: float) -> str:
+    """A learning rate or batch size for people: in four digits, but whole numbers in full."""
+    return f"{value:.0f}" if value == int(value) and abs(value) < _LONG else f"{value:.4g}"

@@ -30,6 +30,7 @@ _NO_RATE = frozenset({
 _BATCH = (("batch", "size"), ("batchsize",), ("bsz",), ("bs",), ("minibatch",), ("batch",), ("b",))
 _WHOLE = frozenset({"global", "total", "effective", "overall"})
 _PART = frozenset({"per", "device", "devices", "gpu", "local", "rank", "worker", "micro", "core", "replica"})
+_BATCHES = ({"gpus"}, {"devices"}, {"gpu"}, {"world", "size"}, {"tpus"}, {"workers"}, {"replicas"})
 _OF_BATCH = _WHOLE | _PART | {
     "train", "mini", "n", "size", "in", "tokens", "examples", "samples", "sequences", "images", "seqs",
 }  # fmt: skip
@@ -144,6 +145,12 @@ def batch_rank(name: str) -> tuple[int, ...] | None:
         kind = 3 if others & _PART else 0 if others & _WHOLE else 1 if pattern != ("batch",) or not others else 2
         return (kind, int(_LOGGED.match(name) is not None), int(not is_input(name)))
     return None
+
+
+def is_number_of_batches(name: str) -> bool:
+    """Whether a column counts devices, or steps whose gradients are accumulated."""
+    words = set(words_of(name)) - _GROUPS - {"n", "num", "number", "of", "count"}
+    return words in _BATCHES or (bool(words & {"accumulation", "accum"}) and not words & {"type", "dtype", "mode"})
 
 
 def is_per_device(name: str) -> bool:

@@ -41,8 +41,15 @@ def known_columns(table: pd.DataFrame, title: str, asked: Columns, better: tuple
     batch_size = asked.batch_size
     if batch_size is None:
         batch_size = candidates.ranked("batch_size", names.batch_rank)
+        parts = candidates.batches() if names.is_per_device(batch_size) else []
         per_device = " (of one device; an expression such as 'per_device * devices' tells the whole batch)"
-        said("batch_size", batch_size, per_device if names.is_per_device(batch_size) else "")
+        said(
+            "batch_size",
+            " × ".join([batch_size, *parts]),
+            per_device if names.is_per_device(batch_size) and not parts else "",
+        )
+        if parts:
+            batch_size = " * ".join(f"`{name}`" for name in (batch_size, *parts))
     score, others = (asked.score, ()) if asked.score else candidates.scores()
     maximize = asked.maximize
     if maximize is None:
@@ -142,6 +149,10 @@ class _Candidates:
         if len(best) > 1:
             raise self._several(argument, best)
         return best[0]
+
+    def batches(self) -> list[str]:
+        """The columns that say how many batches, of devices or of steps that are accumulated, make the whole."""
+        return [name for name in self._free if names.is_number_of_batches(name) and self._levels(name)]
 
     def _is_twice(self, name: str) -> bool:
         return isinstance(self._table[name], pd.DataFrame)  # refused later, with its name

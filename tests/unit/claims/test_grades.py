@@ -148,3 +148,34 @@ def test_copies_of_single_runs_are_no_replicates(extra, kept):
     table = pd.read_csv(TABLES / "two_levels.csv")
     table = pd.concat([table.assign(loss=table["loss"] + 1e-5)] * (1 + 2 * extra))
     assert claim(table).grade == kept
+
+
+def test_optimizers_with_rates_of_their_own_are_a_factor_and_no_sampler():
+    rows = [("sgd", size, size / 2560, top) for size, top in ((256, 76.1), (1024, 76.0), (4096, 75.6), (16384, 73.4))]
+    rows += [("lamb", size, rate / 20, top - 0.5) for _, size, rate, top in rows]
+    found = claim(pd.DataFrame(rows, columns=["optimizer", "batch_size", "lr", "top1"]))
+    assert found.grade == "observed" and "sampler" not in said(found)
+    assert "the rate was chosen, not swept" in said(found)
+    assert set(found.observed["optimizer"]) == {"sgd", "lamb"} and (found.observed["edge"] == "only").all()
+
+
+def test_a_batch_of_one_device_is_multiplied_by_the_steps_that_are_accumulated():
+    rows = [
+        (4, steps, rate, abs(np.log10(rate) + 3) + 0.1 * steps) for steps in (1, 2, 4, 8) for rate in (1e-4, 1e-3, 1e-2)
+    ]
+    columns = ["per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "eval_loss"]
+    found = claim(pd.DataFrame(rows, columns=columns))
+    assert "batch size is per_device_train_batch_size × gradient_accumulation_steps" in found.read
+    assert set(found.observed.query("given == 'batch_size'")["value"]) == {4, 8, 16, 32}
+    assert "steps moves with" not in said(found)
+
+
+@pytest.mark.slow
+def test_of_very_many_single_runs_some_are_fitted_as_a_guide():
+    generator = np.random.default_rng(5)
+    size, rate = 2.0 ** generator.integers(3, 9, 700), 10 ** generator.uniform(-4, -1, 700)
+    off = np.log2(rate) - 0.5 * np.log2(size) + 8
+    table = pd.DataFrame({"batch_size": size, "lr": rate, "loss": 1 + 0.1 * off**2 + 0.05 * generator.normal(size=700)})
+    found = law(table)
+    assert found.grade == "fitted" and found.low <= 0.5 <= found.high
+    assert "400 of 700 single runs, drawn at random" in found.as_dict()["guide"]
