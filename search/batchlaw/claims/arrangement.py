@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from batchlaw.stats.scattered import Factor, Scattered
 from batchlaw.stats.surface import Floats
@@ -42,7 +43,8 @@ class Arrangement:
     @cached_property
     def cells(self) -> Floats:
         """The combinations that were run, (n_cells, 2): learning rate and batch size."""
-        return np.unique(np.stack([self.runs.lr, self.runs.batch_size], axis=1), axis=0)
+        cells = pd.DataFrame({"lr": self.runs.lr, "size": self.runs.batch_size}).drop_duplicates()
+        return np.asarray(cells.sort_values(["lr", "size"]).to_numpy(float))
 
     def levels_at(self, given: Factor, value: float) -> Floats:
         """The levels of the other factor that were tried at a level of the given one, ascending."""

@@ -61,7 +61,7 @@ def is_replicated(table: pd.DataFrame, columns: "KnownColumns") -> bool:
     cells = np.stack([found.runs.lr, found.runs.batch_size, found.runs.block], axis=1)
     for name in columns.by:
         cells = np.column_stack([cells, np.unique(typed(table[name]).astype(str), return_inverse=True)[1]])
-    counts = np.unique(cells, axis=0, return_counts=True)[1]
+    counts = pd.DataFrame(cells).value_counts(sort=False)
     return bool((counts > 1).mean() >= _REPEATED)
 
 
@@ -129,7 +129,7 @@ def _factors(
     known = known_names(columns)
     cell = [np.unique(each, return_inverse=True)[1] for each in (lr, sizes)]
     found, loose = [], []
-    n_cells = len(np.unique(np.stack(cell), axis=1).T)
+    n_cells = len(np.unique(cell[0] * len(sizes) + cell[1]))
     for name in map(str, table.columns):
         if name in known or isinstance(table[name], pd.DataFrame) or is_outcome(name):
             continue
@@ -138,7 +138,7 @@ def _factors(
         n = int(codes.max()) + 1
         # Optimizers that have rates of their own are a factor still; a warmup that is told by the rate is none.
         axes = cell[1:] if values.dtype == object and is_setting(name) else cell
-        follows = any(len(np.unique(np.stack([codes, each]), axis=1).T) == each.max() + 1 for each in axes)
+        follows = any(len(np.unique(codes * len(sizes) + each)) == each.max() + 1 for each in axes)
         fewest = _FEWEST_OF_A_SETTING if is_setting(name) else _FEWEST_OF_A_LEVEL
         if names.is_cost(name) and n * _FEWEST_OF_A_LEVEL > n_cells:
             continue  # epochs that a run took, not those that it was given

@@ -67,7 +67,9 @@ class Cells:
         """
         given, level = np.unique(runs.given, return_inverse=True)
         place = np.log2(runs.tuned)
-        keys, cell = np.unique(np.stack([level, place], axis=1), axis=0, return_inverse=True)
+        places, at = np.unique(place, return_inverse=True)
+        codes, cell = np.unique(level * len(places) + at, return_inverse=True)
+        keys = np.stack([codes // len(places), places[codes % len(places)]], axis=1)
         seed = np.unique(runs.seeds, return_inverse=True)[1]
         count, n_unstable = np.bincount(cell), np.bincount(cell, runs.unstable)
         usable = n_unstable == 0

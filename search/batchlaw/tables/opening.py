@@ -132,7 +132,8 @@ def _chosen(parts: list[Part], columns: Columns, title: str) -> tuple[Part, tupl
     wanted = columns.tables or tuple(read)
     if not {*wanted} <= {*read}:
         unknown = next(number for number in wanted if number not in read)
-        raise DataError(f"{title} has {len(parts)} tables", argument="table", got=unknown)
+        n = f"{len(parts)} table" + ("s" if len(parts) > 1 else "")
+        raise DataError(f"{title} has {n}", argument="table", got=unknown)
     fitting, notes = list(wanted), []
     if not columns.tables and len(read) > 1:
         fitting = [number for number in read if _fits(read[number].table, columns)]
