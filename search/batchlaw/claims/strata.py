@@ -188,6 +188,8 @@ def _of_replicates(stratum: Stratum, alpha: float) -> tuple[list[Stratum], list[
         return _of_single_runs(replace(stratum, copied=True), (str(error),), alpha)
     except DataError as error:
         return _of_single_runs(stratum, (str(error),), alpha)
+    if stratum.columns.seed is None and len(stratum.columns.score) == 1 and not stratum.averaged:
+        notes = [*notes, "repeated rows of a cell count as independent runs: no column names their seeds"]
     return [replace(stratum, surface=surface)], notes
 
 
