@@ -97,7 +97,8 @@ def workers_of(engine: Engine, study_id: int | None = None, name: str | None = N
     here = process_space()
 
     def work() -> list[WorkerRecord]:
-        query = select(workers, now(engine).label("now"))
+        # The columns of version 2, so that an upgrade can ask who is at work.
+        query = select(*(column for column in workers.c if column.name != "stop"), now(engine).label("now"))
         if study_id is not None:
             query = query.where(workers.c.study_id == study_id)
         with engine.connect() as connection:
