@@ -1,5 +1,6 @@
 """Programs as they are: what is heard of them, why they fail, and that nothing of them is left behind."""
 
+import gc
 import json
 import os
 import signal
@@ -10,7 +11,16 @@ from pathlib import Path
 import pytest
 import tomli_w
 import torch
-from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned, SpecError, StudyError, WorkFailed
+from batchlaw.errors import (
+    BatchlawError,
+    DeviceMemoryError,
+    Diverged,
+    ObjectiveError,
+    Pruned,
+    SpecError,
+    StudyError,
+    WorkFailed,
+)
 from batchlaw.objectives.output import KEPT_LINES
 from batchlaw.objectives.program import Command
 from batchlaw.objectives.runtime import Runtime
@@ -419,3 +429,36 @@ def test_a_change_of_the_code_during_a_study_is_said(tmp_path):
     (tmp_path / "script.py").write_text((tmp_path / "script.py").read_text() + "# another\n")
     study.run(workers=0, progress=False, trials=4)
     assert code_changes(study.stored).startswith("the code was changed during this study, before trial 2;")
+
+
+QUADRATIC = """
+import random
+rate, size, seed = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+random.seed(NOISE)
+off = math.log2(size) - math.log2(64 * rate)
+print(f"val loss {1 + off * off / 10 + random.gauss(0, 0.05)}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("noise", "deterministic"), [("seed * 7 + size + int(1e4 * rate)", False), ("size", True)])
+def test_a_claim_on_a_program_is_judged_and_a_program_that_ignores_its_seed_is_caught(tmp_path, noise, deterministic):
+    (tmp_path / "script.py").write_text("import math, sys\n" + QUADRATIC.replace("NOISE", noise))
+    study = study_of("python", "-S", "-E", "script.py", "{lr}", "{batch_size}", "{seed}", metrics=LOSS)
+    del study["search"]
+    sizes = {"low": 1, "high": 128, "log2": True}
+    study["space"] = {"batch_size": sizes, "base_lr": [2.0**-n for n in range(6)], "optimizer": "sgd"}
+    study["claim"] = {"hypotheses": ["H9"], "metric": "val_loss", "direction": "minimize", "reports": 1}
+    study["train_size"] = 128
+    (tmp_path / "study.toml").write_text(tomli_w.dumps(study))
+    made = Study.create(tmp_path / "study.toml", f"sqlite:///{tmp_path / 'study.db'}")
+    made.run(workers=0, progress=False)
+    if deterministic:
+        with pytest.raises(BatchlawError, match=r"are the same in 48 of 48 cells.*was the seed used\?"):
+            made.claim()
+    else:
+        claim = made.claim()
+        assert claim.verdict in ("supported", "inconclusive") and claim.grade == "designed"
+        assert claim.slope is None or claim.low <= 1 <= claim.high
+    del made
+    gc.collect()  # what the study kept for its next program ends with it

@@ -11,6 +11,7 @@ from batchlaw.claims.evidence import gather, gather_adaptive
 from batchlaw.claims.hypotheses import CATALOGUE, Given
 from batchlaw.claims.overall import JUDGES, OF_EVERY_CELL
 from batchlaw.claims.planned import varied_factors
+from batchlaw.claims.replicates import check_identical
 from batchlaw.claims.runs import adaptive_runs_of, runs_of
 from batchlaw.claims.training_curves import oscillation_above
 from batchlaw.claims.verdict import Finding, judge
@@ -89,11 +90,18 @@ def _of_all_runs(spec: StudySpec, runs: pd.DataFrame, names: list[str], seed: in
 
 
 def _of_ridges(spec: StudySpec, runs: pd.DataFrame, given: Given, names: list[str], seed: int) -> Block:
-    """Hypotheses about the ridge of each surface with a given factor."""
+    """Hypotheses about the ridge of each surface with a given factor.
+
+    Raises:
+        CopiesError: the user's code gives the same scores with every seed.
+    """
     claim = spec.claim
     assert claim is not None
     block: Block = []
+    seeds = [f"replicate {replicate}" for replicate in range(claim.replicates)]
     for stratum, surface in surfaces_of(spec, runs, given):
+        if spec.user_code is not None:
+            check_identical(surface, seeds, f"study {spec.name}: ")
         evidence = gather(surface, given, seed=seed, alpha=claim.alpha)
         if spec.is_staggered:  # which tells nothing of the best learning rate at one batch size
             evidence = replace(evidence, reverse=None)
