@@ -4,9 +4,11 @@ import json
 import random
 import shutil
 import sqlite3
+import sys
 
 import pytest
 from batchlaw.storage import stored_values
+from batchlaw.workers import recovery
 
 from tests.planted_values import CLAIM, SEARCH, ask, corpus, faults
 
@@ -84,3 +86,17 @@ def test_other_studies_are_listed(finished, tmp_path):
     stored_values.forget()
     code, said, complained = ask(["list", "--storage", f"sqlite:///{copy}"])
     assert code == 0 and "tiny" in said and "study 'worse'" in complained
+
+
+def test_status_shows_what_it_read_before_it_clears_up(finished, monkeypatch):
+    said = []
+    monkeypatch.setattr(recovery, "reap", lambda stored: said.append(sys.stdout.getvalue()) or 2)
+    code, whole, _ = ask(["status", "tiny", "--storage", f"sqlite:///{finished / 'batchlaw.db'}"])
+    assert code == 0 and "10 of 10 trials" in said[0]
+    assert whole == said[0] + "2 trials of dead workers found lost, to be run again\n"
+
+
+def test_a_name_of_the_database_does_not_steer_the_terminal(caplog):
+    stored_values.forget()
+    stored_values.tell("here", "a\x1b[2J", "trial 1: \x1b[31m as stored is no number")
+    assert caplog.records[0].getMessage().isprintable()

@@ -9,6 +9,7 @@ import typer
 
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, StudyArgument, output
 from batchlaw.consoles import marked
+from batchlaw.errors import WorkFailed
 from batchlaw.study import Study
 
 if TYPE_CHECKING:
@@ -34,16 +35,21 @@ def status(
 ) -> None:
     """Show the progress of a study and its workers; trials of dead workers are released."""
     from batchlaw.results.code_changes import code_changes
+    from batchlaw.results.status import status_of
+    from batchlaw.workers import recovery
 
     found = Study.open(study, storage)
-    now = found.status()
     if json_:
-        typer.echo(json.dumps(now.as_dict(), indent=2))
+        typer.echo(json.dumps(found.status().as_dict(), indent=2))
         return
     if note := code_changes(found.stored):
         output.print(f"note: {note}", soft_wrap=True)
+    now = status_of(found.stored)
     if not watch:
-        output.print(_overview(now))
+        output.print(_overview(now))  # first, since clearing up may have to wait for the database
+        with suppress(WorkFailed):  # of a database that may only be read
+            if lost := recovery.reap(found.stored):
+                output.print(f"{lost} trial{'s' * (lost != 1)} of dead workers found lost, to be run again")
         return
     from rich.live import Live
 

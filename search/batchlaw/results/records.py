@@ -4,7 +4,7 @@ import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -152,10 +152,10 @@ def _record(stored: StoredStudy, trial: FrozenTrial) -> TrialRecord:
 
 def _result(attributes: dict[str, Any]) -> TrialResult:
     """The result of a trial; the threads are known before it."""
-    if RESULT not in attributes:
-        return TrialResult(threads=attributes[THREADS]) if THREADS in attributes else _NO_RESULT
-    found = TrialResult.from_record(attributes[RESULT])
-    return found if found.threads is not None else replace(found, threads=attributes.get(THREADS))
+    threads = attributes.get(THREADS)
+    if RESULT in attributes:
+        return TrialResult.from_record(attributes[RESULT], threads=threads)
+    return _NO_RESULT if threads is None else TrialResult(threads=threads)
 
 
 def _config(trial: FrozenTrial, spec: StudySpec) -> TrainConfig | None:

@@ -63,8 +63,12 @@ class TrialResult:
     versions: Mapping[str, str] = field(default_factory=dict)  # of the packages that it was computed with
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any] | str | bytes) -> Self:
+    def from_record(cls, record: Mapping[str, Any] | str | bytes, *, threads: int | None = None) -> Self:
         """Read the JSON of a trial, parsed or as text; fields that only a newer version knows are left out.
+
+        Args:
+            record: the JSON.
+            threads: those of the trial, where the record does not tell them.
 
         Raises:
             Unreadable: it is none that a trial records.
@@ -86,7 +90,7 @@ class TrialResult:
             raise Unreadable(f"{place} as stored cannot be read: {first['msg']}") from None
         except KeyError:
             raise Unreadable("result as stored cannot be read: a report without its progress") from None
-        return cls(**known)
+        return cls(**{"threads": threads, **known})
 
 
 class _Stored(TypedDict, total=False):

@@ -33,6 +33,8 @@ def tell(database: object, study: str | int, what: str) -> None:
         what: cannot be read.
     """
     place, line = (str(database), str(study)), " ".join(what.split())
+    if not line.isprintable():  # names are those of the database, too
+        line = line.encode("unicode_escape").decode("ascii")
     if (*place, line) in _lines:
         return
     _lines.add((*place, line))

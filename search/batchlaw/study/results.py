@@ -197,9 +197,11 @@ class StudyResults:
         from batchlaw.results.status import status_of
         from batchlaw.workers.recovery import reap
 
+        found = status_of(self.stored)
         with contextlib.suppress(WorkFailed):  # a database that may only be read can still show its state
-            reap(self.stored)
-        return status_of(self.stored)
+            if reap(self.stored):
+                found = status_of(self.stored)
+        return found
 
     def export(
         self,

@@ -231,7 +231,7 @@ def _assembled(stored: _Stored, rows: list[Any], as_text: Container[str]) -> Fro
 def _param(name: str, number: Any, text: str) -> tuple[Any, BaseDistribution]:
     """The value of a parameter, and its distribution."""
     distribution = _distribution(text)
-    internal = number_of(number, "", f"parameter {shown(name)}")
+    internal = number_of(number, "", name)
     if isinstance(distribution, CategoricalDistribution) and not distribution._contains(internal):
         raise Unreadable(f"parameter {shown(name)} as stored is {shown(number)}, which is none of its choices")
     return distribution.to_external_repr(internal), distribution
