@@ -225,7 +225,8 @@ def _fitted(stratum: Stratum, runs: Scattered, lacks: tuple[str, ...], alpha: fl
 def smoothed(stratum: Stratum, alpha: float) -> FittedSurface | None:
     """A surface through the runs of a stratum, whether or not it shows a slope; None where they are too few."""
     runs = ragged(stratum.table, stratum.columns).runs
-    if stratum.selected or _too_little(runs.told) is not None:
+    pooled = stratum.surface is None and len(runs.lr) > _MOST_RUNS  # levels of other factors, too many to judge apart
+    if stratum.selected or pooled or _too_little(runs.told) is not None:
         return None
     smooth = fitted_surface(_without_copies(_fewer(runs)), alpha=alpha)
     return None if isinstance(smooth, Lack) else smooth
