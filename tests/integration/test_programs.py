@@ -21,6 +21,7 @@ from batchlaw.errors import (
     StudyError,
     WorkFailed,
 )
+from batchlaw.objectives.log_files import read_metric
 from batchlaw.objectives.output import KEPT_LINES
 from batchlaw.objectives.program import Command
 from batchlaw.objectives.runtime import Runtime
@@ -30,6 +31,7 @@ from batchlaw.recipe.space import point_of
 from batchlaw.results.code_changes import code_changes
 from batchlaw.results.records import records_of
 from batchlaw.spec import parse_spec
+from batchlaw.spec.program import Listener
 from batchlaw.storage import open_storage, register
 from batchlaw.storage.attributes import ARGUMENTS, OUTPUT
 from batchlaw.study import Study
@@ -462,3 +464,9 @@ def test_a_claim_on_a_program_is_judged_and_a_program_that_ignores_its_seed_is_c
         assert claim.slope is None or claim.low <= 1 <= claim.high
     del made
     gc.collect()  # what the study kept for its next program ends with it
+
+
+def test_a_table_that_a_second_attempt_went_on_with_has_its_head_twice(tmp_path):
+    (tmp_path / "summary.csv").write_text("epoch,top1\n0,50.0\nepoch,top1\n0,60.0\n")
+    listener = Listener(csv="summary.csv", column="top1")
+    assert read_metric(listener, tmp_path / "summary.csv", direction="maximize", since=None) == 60.0

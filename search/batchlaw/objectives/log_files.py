@@ -69,7 +69,8 @@ def _column(file: Path, column: str) -> list[float]:
         names = rows.fieldnames or []
         if column not in names:
             raise Missing(f"{file} has no column {column!r}; it has {', '.join(names) or 'none'}")
-        cells = [row[column] for row in rows if row[column] not in (None, "")]
+        # A program that goes on in its folder may write the head of the table again.
+        cells = [row[column] for row in rows if row[column] not in (None, "", column)]
     if not cells:
         raise Missing(f"{file} has no value in column {column!r}")
     return [_number(cell, f"{file}, column {column!r}") for cell in cells]
