@@ -1,16 +1,20 @@
-"""How far curves are shifted from one to the next, if they are copies of one curve of which only the turn is known.
+"""How far curves are shifted from one to the next, if they are copies of one curve.
 
 Row i of a surface is a curve of the loss over y = log₂ of the tuned level, at x_i = log₂ of a given level. The rows are
 taken as copies of one curve f, moved by s octaves an octave of x:
 
     asinh(height_ij / κ) = f(y_j - s·x_i) + a_i + error
 
-Heights are above the row's best cell; asinh brings a wall and the plain beside it to one scale. Of f nothing is assumed
-but that it falls and then rises, so that neither its asymmetry nor a cliff between two cells can move the slope s. For
-each s the closest such f (isotonic regression) misses the cells by some amount; the slopes and turning points whose
-misfit is not far above the least are the confidence sets. If even the least is large, the rows are no copies of one
-curve, and no slope is to be read from their alignment. A flank that grows steeper little by little mimics a shift and
-is not told from one so; what it could hide is added to the interval (`_Rows.with_changing_shape`).
+Heights are above the row's best cell; asinh brings a wall and the plain beside it to one scale. Three things are found.
+
+1. Of f nothing is assumed but that it falls and then rises. For each s the closest such f (isotonic regression) misses
+   the cells by some amount; the slopes and turning points whose misfit is not far above the least are kept. If even the
+   least is large, the rows are no copies of one curve, and no slope is to be read from their alignment.
+2. Such an f may be a staircase with the period of the grid, and then any s within about one spacing over all rows fits.
+   Real curves are smoother. With a Gaussian process as f the interval is narrower (`shifted_process`), and it is known
+   how probable it is that the curves change their shape from row to row.
+3. A flank that grows steeper little by little mimics a shift. Its foot does not (`feet`). So the slope is that of the
+   smooth f if the shape is kept, and near that of a foot otherwise; the interval has the quantiles of this mixture.
 """
 
 from dataclasses import dataclass
@@ -19,26 +23,23 @@ import numpy as np
 from scipy import special
 
 from batchlaw.stats.cells import Cells
+from batchlaw.stats.feet import Foot, feet
+from batchlaw.stats.rows import Rows
+from batchlaw.stats.shifted_process import Shift, evened, shift
 from batchlaw.stats.surface import Floats
 from batchlaw.stats.unimodal import fitted, misfits
 
 # Constants, set by simulation (`tests/benchmarks/claim_calibration.py`) and fixed before the runs that they judge.
-_MODEL_ERROR = 0.04  # of the range of transformed heights: no curves are closer copies than this
-_OFFSET_DEVIATION = 0.3  # of the rows' offsets a_i, in standard deviations of the transformed heights
 _ENOUGH = 9.0  # misfit above the least at which a slope or a turn is excluded with 95 % confidence
 _UNLIKE = 2.0  # by how much this grows with the part of the least misfit that the noise does not explain
 _MISFIT_P = 0.01  # the rows are no copies of one curve if the p-value of the least misfit is below this
 _STEPS, _FINE_STEPS = 61, 41  # slopes tried
-_LOWER, _HIGHER = 0.2, (0.8, 0.65, 0.5, 0.4)  # heights of a flank, of the rows' usual range
-_FEWEST_FLANKS, _FLANKS_OCTAVES = 5, 3.0  # rows whose flank reaches both heights
-_CHANGE = 1.5  # a change of a flank's width counts half where it is √1.5 of its standard errors
-_USUAL_CHANGE = 0.1  # by how much the slope of feet usually differs from that of the curves, where shapes change
-_FURTHEST_INWARDS = 2.0  # widths of a flank from its lower height to its foot, at most
+_BIAS = 2.0  # of the slope, for each unit of γ (`shifted_process`)
+_HALVINGS = 40
 _TINY = float(np.finfo(float).tiny)
-_FOOT_ERRORS = 1.8  # standard errors of the slope of feet
 _SWEEPS = 8  # between curve and offsets, at most
 _SETTLED = 1e-3  # change of an offset
-_SLOPES_OF_TURNS = 9  # slopes for which turning points are sought
+_SLOPES_OF_TURNS = 4  # slopes for which turning points are sought, beside the best
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,29 +69,72 @@ def align(cells: Cells, x: Floats, allowed: tuple[float, float], alpha: float) -
         allowed: the lowest and the highest slope to try.
         alpha: 1 minus the confidence of the sets.
     """
-    rows = _Rows.of(cells, x)
+    rows = Rows.of(cells, x)
+    copies = _Unimodal(rows)
     # The limit grows where variances are known less well, as that of an F ratio does.
-    enough = _ENOUGH * float(special.chdtri(1, alpha) / special.chdtri(1, 0.05)) * _inflation(cells.degrees_of_freedom)
+    quantile = float(special.chdtri(1, alpha)) * _inflation(cells.degrees_of_freedom)
+    enough = _ENOUGH / float(special.chdtri(1, 0.05)) * quantile
     slopes = np.linspace(*allowed, _STEPS)
-    missed = np.array([rows.fit(slope).misfit for slope in slopes])
+    missed = np.array([copies.fit(slope).misfit for slope in slopes])
     # What the noise does not explain is a difference between the curves. It is much the same for neighbouring cells, so
     # that it weighs more than independent errors do.
     limit = enough + _UNLIKE * max(float(missed.min()) - rows.noise, 0.0)
     step = slopes[1] - slopes[0]
     inside = slopes[missed <= missed.min() + limit]
     finer = np.linspace(max(inside[0] - step, allowed[0]), min(inside[-1] + step, allowed[1]), _FINE_STEPS)
-    missed = np.concatenate([missed, [rows.fit(slope).misfit for slope in finer]])
+    missed = np.concatenate([missed, [copies.fit(slope).misfit for slope in finer]])
     slopes, first = np.unique(np.concatenate([slopes, finer]), return_index=True)
     missed = missed[first]
     least = float(missed.min())
     limit = enough + _UNLIKE * max(least - rows.noise, 0.0)
     kept = np.flatnonzero(missed <= least + limit)
     ends = float(slopes[max(kept[0] - 1, 0)]), float(slopes[min(kept[-1] + 1, len(slopes) - 1)])
-    chosen = np.unique(kept[np.linspace(0, len(kept) - 1, _SLOPES_OF_TURNS).round().astype(int)])
-    turns = [(float(slopes[at]), *rows.turns(slopes[at], least + limit)) for at in chosen]
-    interval = rows.with_changing_shape(*ends, turns)
+    smooth = shift(evened(rows, *ends), *ends, quantile)
+    at_best = copies.turns(smooth.best, least + limit)
+    moved = feet(rows, smooth.best, sum(at_best) / 2 if np.isfinite(at_best).all() else None)
+    interval = _with_drift(smooth, moved, alpha)
+    # Where unimodality contradicts it, what lies between them is possible as well.
+    interval = min(interval[0], ends[1]), max(interval[1], ends[0])
+    first, last = np.clip(interval, slopes[kept[0]], slopes[kept[-1]]).tolist()
+    within = np.unique(np.linspace(first, last, _SLOPES_OF_TURNS))
+    turns = [(smooth.best, *at_best), *((float(slope), *copies.turns(slope, least + limit)) for slope in within)]
+    turns.sort()
     turns = [(interval[0], *turns[0][1:]), *turns, (interval[1], *turns[-1][1:])]
     return Alignment(slopes, missed - least, least, len(cells.means) - len(x), limit, tuple(turns), interval)
+
+
+def _with_drift(smooth: Shift, moved: list[Foot], alpha: float) -> tuple[float, float]:
+    """The interval of the slope, if the curves keep their shape, or change it with some probability.
+
+    A drift γ moves the alignment away from the optima by an amount that is unknown to within about `_BIAS`·γ; the feet
+    say more of it.
+
+    Args:
+        smooth: of curves that keep their shape.
+        moved: the feet. Each is believed in turn.
+        alpha: 1 minus the confidence.
+    """
+    low, high, probabilities = smooth.low, smooth.high, np.array(smooth.probabilities)
+    if probabilities.sum() <= alpha / 2:
+        return low, high
+    prior = (_BIAS * np.array(smooth.drifts)) ** 2
+    for foot in moved or [Foot(smooth.best, np.inf)]:
+        share = prior / (prior + foot.error**2)
+        middle = smooth.best + share * (foot.slope - smooth.best)
+        error = np.sqrt(prior * (1 - share))
+        ends = [_quantile(side * middle, error, probabilities, 1 - alpha / 2) for side in (-1, 1)]
+        low, high = min(low, -ends[0]), max(high, ends[1])
+    return low, high
+
+
+def _quantile(means: Floats, deviations: Floats, probabilities: Floats, level: float) -> float:
+    """Above which a normal mixture, whose probabilities (n,) may sum to less than 1, has 1 - level."""
+    low, high = float((means - 10 * deviations).min()), float((means + 10 * deviations).max())
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        above = float(probabilities @ special.ndtr((means - middle) / np.maximum(deviations, _TINY)))
+        low, high = (middle, high) if above > 1 - level else (low, middle)
+    return high
 
 
 def _inflation(degrees_of_freedom: float) -> float:
@@ -107,45 +151,20 @@ class _Fit:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """The cells of rows on one scale."""
+class _Unimodal:
+    """The rows as copies of a curve of which nothing is assumed but that it falls and then rises."""
 
-    row: np.ndarray  # (n,)
-    x: Floats  # (n,) octaves from the middle given level
-    y: Floats  # (n,) log₂ of the tuned level
-    heights: Floats  # (n,) transformed
-    weights: Floats  # (n,) inverse variances of the transformed heights
-    offset_weight: float  # inverse variance of an offset
-    noise: float  # misfit that the noise of the cells explains, at most
-
-    @classmethod
-    def of(cls, cells: Cells, x: Floats) -> "_Rows":
-        best = np.full(len(x), -np.inf)
-        np.maximum.at(best, cells.level, cells.means)
-        height = best[cells.level] - cells.means
-        variance = cells.own_variances
-        # κ is the height beside the best cell, on the side that is less steep: below it the scale is linear.
-        beside = [_beside_the_best(height[cells.level == row]) for row in np.unique(cells.level)]
-        kappa = max(float(np.median(beside)), 2 * float(np.sqrt(np.median(variance))), np.finfo(float).tiny)
-        transformed = np.arcsinh(height / kappa)
-        error = _MODEL_ERROR * max(float(np.ptp(transformed)), np.finfo(float).tiny ** 0.25)
-        variance = variance / (kappa**2 + height**2)
-        weights = 1 / (variance + error**2)
-        return cls(
-            row=cells.level, x=(x - x.mean())[cells.level], y=cells.place, heights=transformed, weights=weights,
-            noise=float(weights @ variance),
-            offset_weight=1 / (_OFFSET_DEVIATION * max(float(transformed.std()), error)) ** 2,
-        )  # fmt: skip
+    rows: Rows
 
     def fit(self, slope: float) -> _Fit:
         """The closest curve, and the offsets with which it is closest."""
-        u = self.y - slope * self.x
+        u = self.rows.y - slope * self.rows.x
         order = np.argsort(u, kind="stable")
-        return self._fit(order, np.zeros(self.row.max() + 1), None)
+        return self._fit(order, np.zeros(self.rows.row.max() + 1), None)
 
     def turns(self, slope: float, limit: float) -> tuple[float, float]:
         """The lowest and the highest place of the turn with which a curve misses the cells by `limit` at most."""
-        u = self.y - slope * self.x
+        u = self.rows.y - slope * self.rows.x
         order = np.argsort(u, kind="stable")
         best, places = self.fit(slope), np.sort(u)
         low = high = best.turn
@@ -161,89 +180,17 @@ class _Rows:
             float(places[high]) if high < len(u) else np.inf,
         )
 
-    def with_changing_shape(
-        self, low: float, high: float, turns: list[tuple[float, float, float]]
-    ) -> tuple[float, float]:
-        """The interval of the slope, extended where the curves' flanks grow steeper or flatter from row to row.
-
-        A flank that does so mimics a shift, which no fit of one curve can tell from a shift of the optimum. Its foot
-        does not take part in it: the place that lies as far inwards of a low height, in widths of the flank, as the
-        turning point does on average. So the interval is extended towards the slope of the feet of each flank, the
-        further the clearer the change, and the better the slope of the feet is known.
-
-        Args:
-            low: the lower end of the interval without that.
-            high: the upper end.
-            turns: as in `Alignment`.
-        """
-        middle, ends = (low + high) / 2, [low, high]
-        bounded = np.array([turn for turn in turns if np.isfinite(turn).all()])
-        turn = float(bounded[:, 1:].mean()) if len(bounded) else None
-        for side in (-1, 1):
-            flank = self._flank(side)
-            if flank is None:
-                continue
-            x, lower, widths = flank
-            inwards = _LOWER / (_HIGHER[0] - _LOWER)
-            if turn is not None:
-                inwards = abs(float((lower - turn - middle * x).mean())) / max(abs(float(widths.mean())), _TINY)
-            foot, error = _line(x, lower - min(inwards, _FURTHEST_INWARDS) * widths)
-            change, its_error = _line(x, widths)
-            share = max(
-                change**2 / max(change**2 + _CHANGE * its_error**2, _TINY),
-                _USUAL_CHANGE**2 / (_USUAL_CHANGE**2 + error**2),
-            )
-            ends += [middle + share * (foot + sign * _FOOT_ERRORS * error - middle) for sign in (-1, 1)]
-        return min(ends), max(ends)
-
-    def _flank(self, side: int) -> tuple[Floats, Floats, Floats] | None:
-        """The rows x whose flank on a side reaches two heights, the place of the lower and the way to the higher.
-
-        Places are log₂ of the tuned level. None if few rows do.
-        """
-        flanks = []
-        for row in range(int(self.row.max()) + 1):
-            own = np.flatnonzero(self.row == row)
-            best = int(self.heights[own].argmin())
-            outwards = own[best:] if side > 0 else own[best::-1]
-            flanks.append((self.x[own[0]], np.maximum.accumulate(self.heights[outwards]), self.y[outwards]))
-        top = float(np.median([max(self.heights[self.row == row]) for row in range(len(flanks))]))
-        for share in _HIGHER:
-            reach = [flank for flank in flanks if flank[1][-1] >= share * top]
-            x = np.array([flank[0] for flank in reach])
-            if len(x) >= _FEWEST_FLANKS and np.ptp(x) >= _FLANKS_OCTAVES:
-                lower, higher = (
-                    np.array([np.interp(height * top, heights, places) for _, heights, places in reach])
-                    for height in (_LOWER, share)
-                )
-                return x, lower, higher - lower
-        return None
-
     def _fit(self, order: np.ndarray, offsets: Floats, turn: int | None) -> _Fit:
-        weights = self.weights[order]
-        total = np.bincount(self.row, self.weights) + self.offset_weight
+        rows, weights = self.rows, self.rows.weights[order]
+        total = np.bincount(rows.row, rows.weights) + rows.offset_weight
         curve = np.empty(len(order))
         for _ in range(_SWEEPS):
-            values = (self.heights - offsets[self.row])[order]
+            values = (rows.heights - offsets[rows.row])[order]
             at = int(np.add(*misfits(values.tolist(), weights.tolist())).argmin()) if turn is None else turn
             curve[order] = fitted(values, weights, at)
-            before, offsets = offsets, np.bincount(self.row, self.weights * (self.heights - curve)) / total
+            before, offsets = offsets, np.bincount(rows.row, rows.weights * (rows.heights - curve)) / total
             if np.abs(offsets - before).max() < _SETTLED:
                 break
-        left = self.heights - curve - offsets[self.row]
-        misfit = float(self.weights @ left**2 + self.offset_weight * (offsets**2).sum())
+        left = rows.heights - curve - offsets[rows.row]
+        misfit = float(rows.weights @ left**2 + rows.offset_weight * (offsets**2).sum())
         return _Fit(misfit, at, offsets)
-
-
-def _line(x: Floats, y: Floats) -> tuple[float, float]:
-    """The least-squares slope through points (n,), and its standard error."""
-    away = x - x.mean()
-    slope = float(away @ y / (away @ away))
-    left = y - y.mean() - slope * away
-    return slope, float(np.sqrt(left @ left / (len(x) - 2) / (away @ away)))
-
-
-def _beside_the_best(height: Floats) -> float:
-    """The smaller height of the neighbours of the best cell."""
-    best = int(height.argmin())
-    return float(min((height[near] for near in (best - 1, best + 1) if 0 <= near < len(height)), default=0.0))

@@ -85,7 +85,7 @@ def test_a_steep_wall_asks_for_a_finer_spacing_and_not_for_seeds():
     def wall(off):
         return np.where(off < 0, -8.0, -np.abs(off) / 2)
 
-    finding = finding_on(1.02, noise=0.25, n_given=5, middle=5.3, curve=wall)
+    finding = finding_on(1.2, noise=0.25, n_given=5, middle=5.3, curve=wall)
     assert finding.verdict == "inconclusive" and finding.advice.spacing == 0.5 and finding.advice.seeds is None
     assert "batch sizes half an octave apart" in finding.settle
 
@@ -138,7 +138,7 @@ def test_almost_four_octaves_are_four():
 
 
 def test_an_adaptive_design_asks_for_runs():
-    surface, _ = planted(0.8, noise=0.3)
+    surface, _ = planted(0.76, noise=0.3)
     evidence = gather_adaptive(Runs.of(surface), surface.tuned)
     finding = judge(evidence, ["H9", "H8"])[0]
     assert finding.verdict == "inconclusive" and finding.advice.runs > surface.scores.size

@@ -71,7 +71,6 @@ def test_less_confidence_keeps_fewer_slopes(curve):
 def test_the_misfits_are_least_at_slopes_that_are_kept(curve):
     found = aligned(planted(0.5, noise=0.2, curve=curve)[0])
     assert np.all(np.diff(found.slopes) > 0) and found.misfits.min() == 0.0 and found.least > 0
-    assert found.interval[0] <= found.slopes[found.misfits.argmin()] <= found.interval[1]
     assert ALLOWED[0] == found.slopes[0] and ALLOWED[1] == found.slopes[-1]
     assert found.misfits[[0, -1]].min() > found.limit
 
@@ -146,20 +145,18 @@ def test_a_change_of_shape_is_refused_or_the_interval_covers(noise):
 
 @pytest.mark.slow
 def test_a_flank_that_grows_steeper_extends_the_interval_to_the_planted_slope():
-    covered, widened = 0, []
+    covered, widths = 0, []
     for seed in range(12):
         found = aligned(drifting(seed))
         covered += found.interval[0] <= 0.7 <= found.interval[1] or not found.copies
-        kept = found.slopes[found.misfits <= found.limit]
-        widened.append(np.ptp(found.interval) - np.ptp(kept))
+        widths.append(np.ptp(found.interval))
     assert covered >= 11
     still = []
     for seed in range(12):
         found = aligned(drifting(seed, steepening=1.0))
-        kept = found.slopes[found.misfits <= found.limit]
-        still.append(np.ptp(found.interval) - np.ptp(kept))
+        still.append(np.ptp(found.interval))
         assert found.interval[0] <= 0.7 <= found.interval[1]
-    assert np.median(widened) > 2 * np.median(still)  # where shapes do not change, hardly
+    assert np.median(widths) > 2 * np.median(still)  # where shapes do not change, hardly
 
 
 def test_a_scale_of_zero_noise_and_equal_rows_are_no_faults():
