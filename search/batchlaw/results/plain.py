@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-import numpy as np
-
 _PUBLIC = {"ci_low": "low", "ci_high": "high"}  # what the statistics call the ends of an interval
 _LARGE, _LONG = 1e5, 1e9
 
@@ -16,7 +14,7 @@ def plain(value: Any) -> Any:
         return {_PUBLIC.get(key, key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, np.generic | np.ndarray):
+    if hasattr(value, "tolist"):  # of NumPy, which reading commands do not load
         return plain(value.tolist())
     return None if isinstance(value, float) and not isfinite(value) else value
 
