@@ -222,6 +222,7 @@ def test_one_configuration_that_always_fails_does_not_end_the_search(sqlite, err
     assert spent.count(outcome) == n_failing * (3 if outcome == "failed" else 1)
 
 
+@pytest.mark.slow
 def test_a_bad_worker_that_is_restarted_for_ever_leaves_every_trial_to_a_good_one(sqlite, tmp_path):
     """With the default number of retries; also the last trials, which failed on the bad one before."""
     spec, stop = own_spec(trials=12, sampler="random"), threading.Event()
@@ -236,6 +237,7 @@ def test_a_bad_worker_that_is_restarted_for_ever_leaves_every_trial_to_a_good_on
             other = load(storage, "tiny")
             with suppress(WorkFailed):
                 Worker(other, Runtime(CPU, Path("unused"), broken, Interrupts()), study_seed=1, embedded=True).work()
+            stop.wait(0.5)  # a process takes as long to start again
 
     def good(trial):
         time.sleep(0.1)
