@@ -1,6 +1,5 @@
 """Programs as they are: what is heard of them, why they fail, and that nothing of them is left behind."""
 
-import gc
 import json
 import os
 import signal
@@ -462,8 +461,6 @@ def test_a_claim_on_a_program_is_judged_and_a_program_that_ignores_its_seed_is_c
         claim = made.claim()
         assert claim.verdict in ("supported", "inconclusive") and claim.grade == "designed"
         assert claim.slope is None or claim.low <= 1 <= claim.high
-    del made
-    gc.collect()  # what the study kept for its next program ends with it
 
 
 def test_a_table_that_a_second_attempt_went_on_with_has_its_head_twice(tmp_path):

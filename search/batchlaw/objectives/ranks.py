@@ -31,6 +31,10 @@ class Ranks:
         command = (*(spec.launcher or _LAUNCHER), *arguments)
         self._program = Command(spec.model_copy(update={"command": command}), folder)
 
+    def close(self) -> None:
+        """See `Command.close`."""
+        self._program.close()
+
     def __call__(self, trial: Trial) -> Mapping[str, float]:
         """Train once; raises what `Command` raises."""
         known = {"spec": self._spec.model_dump_json(), "config": trial.config.model_dump_json()}

@@ -13,6 +13,8 @@ import torch
 from batchlaw import __version__
 from batchlaw.interrupts import Interrupts
 from batchlaw.objectives.folders import default_runs_dir
+from batchlaw.objectives.program import Command
+from batchlaw.objectives.ranks import Ranks
 from batchlaw.objectives.threads import Threads
 from batchlaw.objectives.trial import TrainFunction
 from batchlaw.spec import TrainConfig
@@ -37,6 +39,11 @@ class Runtime:
     def choose_threads(self, configs: Sequence[TrainConfig]) -> int:
         """The number of CPU threads for configurations that train together from now on; see `Threads.choose`."""
         return self.threads.choose(configs, self.device, self.data_dir)
+
+    def close(self) -> None:
+        """End what programs keep running between trials; a further trial starts it again."""
+        if isinstance(self.objective, Command | Ranks):
+            self.objective.close()
 
 
 @cache

@@ -74,6 +74,7 @@ class Worker:
             device=device_name(self.runtime.device), threads=self.runtime.threads.now,
         )  # fmt: skip
         with (
+            closing(self.runtime),
             closing(Devices(stored.spec)) as devices,
             Heartbeat(
                 stored, registration, self.runtime.interrupts, self.runtime.threads, embedded=self.embedded
