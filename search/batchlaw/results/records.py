@@ -72,7 +72,7 @@ def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
     return [
         TrialBrief(
             number=head.number,
-            outcome=_outcome(head.number, head.state, head.attribute),
+            outcome=_outcome(stored, head.number, head.state, head.attribute),
             value=head.value if head.state == TrialState.COMPLETE else None,
             started=head.started,
             ended=head.ended,
@@ -131,7 +131,7 @@ def record_at(stored: StoredStudy, number: int) -> TrialRecord:
 
 def _record(stored: StoredStudy, trial: FrozenTrial) -> TrialRecord:
     attributes = trial.user_attrs
-    outcome, reason = _outcome(trial.number, trial.state, attributes.get(OUTCOME)), attributes.get(REASON)
+    outcome, reason = _outcome(stored, trial.number, trial.state, attributes.get(OUTCOME)), attributes.get(REASON)
     try:
         params, config, result = trial.params, _config(trial, stored.spec), _result(attributes)
         value, reports = trial.value if trial.state == TrialState.COMPLETE else None, trial.intermediate_values
@@ -185,14 +185,18 @@ def _config(trial: FrozenTrial, spec: StudySpec) -> TrainConfig | None:
     return config
 
 
-def _outcome(number: int, state: TrialState, named: str | None) -> Outcome:
-    """The outcome that the worker named, once the trial has ended; otherwise what the state tells."""
+def _outcome(stored: StoredStudy, number: int, state: TrialState, named: str | None) -> Outcome:
+    """The outcome that the worker named, once the trial has ended; otherwise what the state tells.
+
+    One that is none is told, and the trial counts as failed.
+    """
     if not (named and state.is_finished()):
         return _OF_STATE[state]
     try:
         return _OF_NAME[named]
     except KeyError:
-        raise StudyError(f"trial {number}: outcome as stored is {named!r}; known are {', '.join(Outcome)}") from None
+        stored.tell(f"trial {number}: outcome as stored is {named!r}; known are {', '.join(Outcome)}")
+        return Outcome.FAILED
 
 
 def outcome_counts(records: Iterable[TrialBrief]) -> dict[Outcome, int]:
