@@ -1,6 +1,7 @@
 """The command plan: batch size and learning rate for a run that nobody has tried."""
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,15 +58,16 @@ def plan(
     if studies:
         if len(studies) < len(data):
             raise BatchlawError(f"{studies[0]!r} is no file; give files alone, or studies alone", argument="data")
-        check_none_of_a_file(studies[0], **{key: value for key, value in columns.items() if key != "alpha"}, **axes)
-        alpha = columns["alpha"] or 0.05
-        found = plan_of([Study.open(name, storage) for name in studies], at=asked, extrapolate=extrapolate, alpha=alpha)
+        given = {name: columns.pop(name) for name in ("alpha", "where")}
+        check_none_of_a_file(studies[0], **columns, **axes)
+        given = {name: value for name, value in given.items() if value is not None}
+        found = plan_of([Study.open(name, storage) for name in studies], at=asked, extrapolate=extrapolate, **given)
     else:
         found = plan_of(**of_files(data, storage, **columns, **axes), at=asked, extrapolate=extrapolate)
     if json_:
         told = found.as_dict()
         if for_batch_size is not None:
-            told["lr_at"] = {"batch_size": for_batch_size, **_ends(found.lr_at(for_batch_size))}
+            told["lr_at"] = {"batch_size": for_batch_size, **asdict(found.lr_at(for_batch_size))}
         typer.echo(json.dumps(told, indent=2))
     else:
         _show(found, for_batch_size)
@@ -87,19 +89,15 @@ def _asked(pairs: list[str]) -> dict[str, float]:
     return found
 
 
-def _ends(interval: Any) -> dict[str, float]:
-    return dict(zip(("value", "low", "high"), interval, strict=True))
-
-
 def _show(found: "Plan", for_batch_size: float | None) -> None:
+    rates = {size: found.lr_at(size) for size in found.shown_sizes(for_batch_size)}
     where = ", ".join(f"{name} {value:.3g}" for name, value in found.at.items())
     output.print(marked("[bold]{}[/] for {} ({})", found.title, where, found.grade), soft_wrap=True)
     best, lr = found.batch_size, found.lr
     if best is not None and lr is not None:
         output.print(marked("   batch size [bold]{}[/], learning rate [bold]{}[/]", f"{best}", f"{lr}"), soft_wrap=True)
     grid = Table("batch size", "best rate", "interval", box=None)
-    for size in found.shown_sizes(for_batch_size):
-        at_size = found.lr_at(size)
+    for size, at_size in rates.items():
         style = "bold" if size == for_batch_size else None
         grid.add_row(f"{size:g}", f"{at_size.value:.3g}", f"[{at_size.low:.3g}, {at_size.high:.3g}]", style=style)
     output.print(grid)

@@ -1,7 +1,7 @@
 """The batch size and the learning rate of a run longer or larger than any that was tried, from smaller runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -34,6 +34,11 @@ class Axis(NamedTuple):
     def seen(self) -> tuple[float, float]:
         """The least and the largest value of a group."""
         return float(self.values.min()), float(self.values.max())
+
+    @property
+    def middle(self) -> float:
+        """The mean of log₂ over the groups."""
+        return float(np.log2(self.values).mean())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,16 +129,8 @@ class Plan:
         named = [("best rate, large batches", axis.name, f"axis {n}") for n, axis in enumerate(self.axes)]
         named += [("critical batch size", axis.name, f"kink {n}") for n, axis in enumerate(self.axes)]
         for of, on, name in (*named, ("best rate, small batches", "batch size", "rise")):
-            mean, deviation = told[name]
-            rows.append(
-                {
-                    "of": of,
-                    "on": on,
-                    "exponent": mean,
-                    "low": mean - reach * deviation,
-                    "high": mean + reach * deviation,
-                }
-            )
+            mean, half = told[name][0], reach * told[name][1]
+            rows.append({"of": of, "on": on, "exponent": mean, "low": mean - half, "high": mean + half})
         return pd.DataFrame(rows)
 
     @property
@@ -157,14 +154,11 @@ class Plan:
         if {"tokens", "parameters"} <= self.at.keys():
             rates["Step Law"] = np.log2(1.79 * self.at["parameters"] ** -0.713 * self.at["tokens"] ** 0.307)
         found = self._rate(batch_size)
-        log_curvature, asymmetry = self.fitted.curvature(self._place, np.log2([batch_size]))
-        shape = self.fitted.groups[0].optima.shape._replace(
-            log_curvature=float(log_curvature[0]), asymmetry=asymmetry, tilt=0.0
-        )
+        shape = self.fitted.shape(self._place, float(np.log2(batch_size)))
         drawn = np.random.default_rng(0).standard_t(found.degrees_of_freedom, _DRAWS) * found.deviation + found.mean
         rows = []
         for name, rate in rates.items():
-            cost = shape.height(rate - drawn, np.zeros(_DRAWS))
+            cost = shape.height(rate - drawn, np.full(_DRAWS, shape.middle))
             low, high = np.quantile(cost, [self.alpha / 2, 1 - self.alpha / 2])
             # Without the largest hundredth: of a Student's t what grows exponentially has no mean.
             mean = float(np.sort(cost)[: -_DRAWS // 100].mean())
@@ -187,7 +181,7 @@ class Plan:
         for values in product(*levels):
             cost = float(np.prod(values)) / cost_of_asked
             if cost <= _AFFORDABLE:
-                after = self.fitted.narrowed(self._place, np.log2(batch_size), self._centred(values), sizes)
+                after = self.fitted.narrowed(self._place, np.log2(batch_size), centred(values, self.axes), sizes)
                 options.append((after, cost, values))
         if not options:
             return None
@@ -205,7 +199,7 @@ class Plan:
         """Everything as plain values, for JSON."""
         return {
             "title": self.title, "grade": self.grade, "at": dict(self.at), "alpha": self.alpha,
-            "batch_size": plain(_mapping(self.batch_size)), "lr": plain(_mapping(self.lr)),
+            "batch_size": self.batch_size and plain(asdict(self.batch_size)), "lr": self.lr and plain(asdict(self.lr)),
             "exponents": plain(self.exponents.to_dict("records")), "regret": plain(self.regret.to_dict("records")),
             "groups": len(self.fitted.groups), "seen": {axis.name: plain(list(axis.seen)) for axis in self.axes},
             "tried": plain(list(self.tried)), "next_run": self.next_run, "notes": list(self.notes), "read": self.read,
@@ -229,19 +223,17 @@ class Plan:
         ]
         if beyond:
             found.append(f"this is {' and '.join(beyond)} seen")
-        if self.of_batch_size is None:
+        if self.batch_size is None:
             found.append("the best batch size lies among those tried in fewer than 3 groups, so none is planned")
+        elif not self.tried[0] <= self.batch_size.value <= self.tried[1]:
+            found.append(f"the batch size lies outside of {self.tried[0]:g} to {self.tried[1]:g}, which were tried")
         if (told := self.next_run) is not None:
             found.append(told)
         return found
 
     @property
     def _place(self) -> Floats:
-        return self._centred([self.at[axis.name] for axis in self.axes])
-
-    def _centred(self, values: Sequence[float]) -> Floats:
-        middles = [np.log2(axis.values).mean() for axis in self.axes]
-        return np.asarray(np.log2(np.asarray(values, dtype=float)) - middles)
+        return centred([self.at[axis.name] for axis in self.axes], self.axes)
 
     def _rate(self, batch_size: float) -> Predicted:
         return self.rates(np.array([batch_size]))
@@ -252,8 +244,7 @@ class Plan:
 
     def name_of(self, group: Group) -> str:
         """What a group has, such as "tokens 4e+09, parameters 2.1e+08"."""
-        middles = [np.log2(axis.values).mean() for axis in self.axes]
-        values = 2 ** (group.at + middles)
+        values = 2 ** (group.at + [axis.middle for axis in self.axes])
         return ", ".join(f"{axis.name} {value:.2g}" for axis, value in zip(self.axes, values, strict=True))
 
     def _interval(self, predicted: Predicted) -> Interval:
@@ -269,5 +260,6 @@ class Plan:
         return size, float(2 ** nearest.best[best]), size
 
 
-def _mapping(interval: Interval | None) -> dict[str, float] | None:
-    return None if interval is None else dict(zip(("value", "low", "high"), interval, strict=True))
+def centred(values: Sequence[float], axes: Sequence[Axis]) -> Floats:
+    """log₂ of a value of each axis, less the middle of the groups, as `Group.at`, (n_axes,)."""
+    return np.array([np.log2(value) - axis.middle for value, axis in zip(values, axes, strict=True)])

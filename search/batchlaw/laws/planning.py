@@ -1,6 +1,7 @@
 """From runs at several horizons and sizes to a plan: what is asked for, the groups of runs, and their optima."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from batchlaw.errors import BatchlawError, DataError
-from batchlaw.laws.plan import Axis, Plan
+from batchlaw.laws.plan import Axis, Plan, centred
 from batchlaw.stats.forecast import Group, batch_forecast, forecast
 from batchlaw.stats.valleys import Valleys, valleys
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from batchlaw.tables.reading import ReadTable
 
 _FEWEST_GROUPS = 3
+_OPTIMIZER = "optimizer"  # how the name of its column ends
 _FAR = 2.0  # octaves beyond what was seen, or as far as what was seen reaches: further is refused (assumption)
 
 
@@ -43,7 +45,8 @@ def plan(
         parameters: the column of the size of the model.
         extrapolate: plan further outside of what was seen than it reaches, or than four times.
         alpha: one less the confidence of every interval.
-        columns: further arguments of `batchlaw.law`, such as `lr`, `batch_size`, `score`, `direction` and `where`.
+        columns: further arguments of `batchlaw.law`, such as `lr`, `batch_size`, `score`, `direction` and `where`. Of
+            `by` each level is a group of its own.
 
     Raises:
         DataError: the file cannot be read, or fewer than three groups of runs have a best rate at some batch sizes.
@@ -60,19 +63,22 @@ def plan(
         columns = of_studies | columns
     named = {axis: column for axis, column in given.items() if column is not None}
     wanted = _asked(at, named)
-    runs = read_runs(data, Columns.of(**columns, by=tuple(named.values())))
+    asked = Columns.of(**columns)
+    asked = replace(asked, by=(*named.values(), *asked.by))
+    asked.check()
+    runs = read_runs(data, asked)
     groups, notes = _groups(runs, named)
     axes = tuple(Axis(name, np.array([values[name] for values, _ in groups])) for name in named)
-    varying = tuple(axis for axis in axes if axis.seen[0] < axis.seen[1])
-    for axis in axes:
+    varying = tuple(axis for axis in axes if len(set(axis.values.tolist())) > 1)
+    for axis in axes if groups else ():
         _check_reach(axis, wanted[axis.name], extrapolate=extrapolate)
-    if len(groups) < _FEWEST_GROUPS:
+    n = len({tuple(values.values()) for values, _ in groups})
+    if n < _FEWEST_GROUPS:
         raise DataError(
-            f"{len(groups)} group{'s' * (len(groups) != 1)} of runs with a best rate at some batch sizes; "
+            f"{n} group{'s' * (n != 1)} of runs with a best rate at some batch sizes; "
             f"a plan needs {_FEWEST_GROUPS} that differ in {' or '.join(named)}"
         )
-    middles = [np.log2(axis.values).mean() for axis in varying]
-    placed = [Group(np.log2([values[axis.name] for axis in varying]) - middles, optima) for values, optima in groups]
+    placed = [Group(centred([values[axis.name] for axis in varying], varying), optima) for values, optima in groups]
     sizes = np.concatenate([2**group.optima.batch_size for group in placed])
     return Plan(
         title=runs.title, at=wanted, axes=varying, fitted=forecast(placed), of_batch_size=batch_forecast(placed),
@@ -108,19 +114,20 @@ def _groups(runs: "ReadTable", named: Mapping[str, str]) -> tuple[list[tuple[dic
     from batchlaw.tables.spelling import number
 
     found, notes, poor = [], list[str](), 0
-    for key, part in runs.table.groupby(list(named.values()), sort=True):
+    for key, part in runs.table.groupby(list(runs.columns.by), sort=True):
         values = {}
-        for (axis, column), text in zip(named.items(), key, strict=True):
+        for (axis, column), text in zip(named.items(), key[: len(named)], strict=True):
             value = number(str(text))
             if value is None or not 0 < value < np.inf:
                 raise DataError(f"column {column!r}: got {text!r}; must be a number above 0")
             values[axis] = value
         told = ragged(part, runs.columns)
-        if told.factors:
-            what = " and ".join(told.factors)
-            notes.append(
-                f"{what} {'varies' if len(told.factors) == 1 else 'vary'}, too: each level is a group of its own"
-            )
+        for name in told.factors:
+            if name.lower().endswith(_OPTIMIZER):
+                raise DataError(
+                    f"column {name!r} has several optimizers, whose rates follow no one law; keep one by `where`"
+                )
+            notes.append(f"{name} varies, too: each level is a group of its own")
         for block in np.unique(told.runs.block):
             optima = valleys(told.runs.at(told.runs.block == block))
             poor += optima is None

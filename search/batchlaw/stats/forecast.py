@@ -20,7 +20,7 @@ import numpy as np
 from scipy import linalg, optimize, stats
 
 from batchlaw.stats.surface import Floats
-from batchlaw.stats.valleys import Valleys
+from batchlaw.stats.valleys import Shape, Valleys
 
 _SHARPNESS = 3.0  # p
 _OFFSETS, _ROWS, _SLOPES = (0.04, 0.12, 0.36), (0.03, 0.08, 0.2), (0.0, 0.05, 0.12)  # octaves; octaves an octave
@@ -137,15 +137,16 @@ class Forecast:
             variances.append(float((asked @ covariance @ asked.T)[0, 0]) + own)
         return float(np.sqrt(self.weights @ np.array(variances)))
 
-    def curvature(self, at: Floats, batch_size: Floats) -> tuple[Floats, float]:
-        """The natural logarithm of the valley's curvature at a group that was not seen, (n,), and its asymmetry."""
+    def shape(self, at: Floats, batch_size: float) -> Shape:
+        """The valley of a group that was not seen, at log₂ of a batch size, which is the middle of the shape."""
         shapes = [group.optima.shape for group in self.groups]
         logs = np.array([each.log_curvature for each in shapes])
         design = np.column_stack([np.ones(len(shapes)), np.array([group.at for group in self.groups])])
         ridge = np.diag([0.0, *[1.0] * self.n_axes]) * 0.1  # slopes of a few groups stay near 0
         solved = np.linalg.solve(design.T @ design + ridge, design.T @ logs)
         tilt, middle = np.mean([each.tilt for each in shapes]), np.mean([each.middle for each in shapes])
-        return solved[0] + at @ solved[1:] + tilt * (batch_size - middle), float(np.mean([s.asymmetry for s in shapes]))
+        curvature = float(solved[0] + at @ solved[1:] + tilt * (batch_size - middle))
+        return Shape(curvature, float(np.mean([each.asymmetry for each in shapes])), float(tilt), batch_size)
 
 
 def forecast(groups: Sequence[Group]) -> Forecast:

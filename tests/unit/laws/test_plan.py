@@ -143,12 +143,25 @@ def train(trial):
             "2 groups",
         ),
         ({"alpha": 2}, "alpha: got 2"),
+        ({"alpha": 0}, "alpha: got 0"),
+        ({"where": "lr > 0.002 and bs == 16"}, "0 groups of runs"),
+        ({"by": "D"}, "by: got 'D'; is named by"),
     ],
 )
 def test_what_cannot_be_planned_is_told_in_one_line(keywords, told):
     with pytest.raises(bl.BatchlawError) as error:
         plan_of(runs(), **keywords)
     assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_levels_of_other_columns_are_groups_of_their_own_but_optimizers_are_refused():
+    both = pd.concat([runs(seed=seed).assign(decay=decay) for seed, decay in ((0, 0.1), (1, 0.2))])
+    for keywords in ({}, {"by": "decay"}):
+        found = plan_of(both, **keywords)
+        assert len(found.fitted.groups) == 18
+        assert found.lr_at(128).low <= 2 ** best_rate(4, 3, 128) <= found.lr_at(128).high
+    with pytest.raises(bl.DataError, match=r"column 'optimizer' has several optimizers.*keep one by `where`"):
+        plan_of(both.rename(columns={"decay": "optimizer"}))
 
 
 def test_far_outside_is_planned_on_request(plan):
@@ -183,6 +196,8 @@ def test_the_command_prints_what_python_returns(plan, tmp_path):
     shown = batchlaw("--html", "plan.html")
     assert "batch size" in shown.stdout and "would narrow" in shown.stdout and shown.returncode == 0
     assert "Which rate for the run asked for?" in (tmp_path / "plan.html").read_text()
+    beyond = batchlaw("--for-batch-size", "1e6")
+    assert beyond.returncode == 2 and beyond.stdout == "" and "16 to 2048 were tried" in beyond.stderr
     refused = batchlaw("--at", "depth")
     assert refused.returncode == 2
     assert refused.stderr == "error: --at: got 'depth'; must be NAME=NUMBER, such as examples=1e9\n"
