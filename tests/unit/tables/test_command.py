@@ -72,7 +72,5 @@ def test_a_study_of_optuna_is_read_and_not_written(call, tmp_path):
     ],
 )
 def test_a_request_that_cannot_be_met_is_one_line(call, arguments, line):
-    if "parquet" in arguments:
-        pytest.importorskip("pyarrow")
     code, told = call("claim", *arguments)
     assert code == 2 and line in told.err and told.err.count("\n") == 1 and not told.out

@@ -32,9 +32,6 @@ def grid_of(found):
 
 @pytest.mark.parametrize(("name", "note"), WHOLE)
 def test_an_export_is_read_without_options(name, note):
-    for ending, library in ((".xlsx", "openpyxl"), (".parquet", "pyarrow")):
-        if name.endswith(ending):
-            pytest.importorskip(library)
     found = read_runs(EXPORTS / name, Columns.of())
     assert not found.columns.maximize and found.columns.seed is not None
     assert not note or any(line.startswith(note) for line in found.notes)
@@ -140,8 +137,9 @@ def test_a_folder_of_tensorboard_runs_is_read_with_its_hyperparameters(tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow, on SQLAlchemy
-def test_an_experiment_of_mlflow_is_read_where_mlflow_is_installed(tmp_path):
-    mlflow = pytest.importorskip("mlflow")
+def test_an_experiment_of_mlflow_is_read(tmp_path):
+    import mlflow
+
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     client = mlflow.MlflowClient(tracking_uri=uri)
     experiment = client.create_experiment("theirs", artifact_location=str(tmp_path / "artifacts"))

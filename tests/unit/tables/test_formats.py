@@ -132,8 +132,6 @@ def test_any_encoding_and_packing(tmp_path, sweep, encoding):
 
 
 def test_parquet_excel_frames_and_standard_input(tmp_path, sweep, monkeypatch):
-    pytest.importorskip("pyarrow")
-    pytest.importorskip("openpyxl")
     sweep.to_parquet(tmp_path / "runs.parquet")
     sweep.to_excel(tmp_path / "runs.xlsx", index=False)
     before = sweep.copy()

@@ -281,7 +281,8 @@ def test_a_frame_whose_index_has_the_factors_is_read():
 
 def workbook(*sheets):
     """The bytes of sheets, each filled by a function."""
-    openpyxl = pytest.importorskip("openpyxl")
+    import openpyxl
+
     book, content = openpyxl.Workbook(), io.BytesIO()
     book.remove(book.active)
     for place, fill in enumerate(sheets):
