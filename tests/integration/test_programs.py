@@ -1,5 +1,6 @@
 """Programs as they are: what is heard of them, why they fail, and that nothing of them is left behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -57,7 +58,8 @@ def run(folder, study, report=lambda progress, metrics: None):
     spec = parse_spec(study, "study.toml")
     trial = Trial(derive(spec, point_of({}, spec), (7,)), report, folder / "runs", number=3)
     try:
-        return dict(Command(spec, folder)(trial)), trial.notes
+        with contextlib.closing(Command(spec, folder)) as command:
+            return dict(command(trial)), trial.notes
     except BaseException as error:
         error.notes = trial.notes
         raise
@@ -267,6 +269,21 @@ def test_a_score_command_adds_its_metrics(tmp_path):
         score_command=["python", "score.py", "{run_dir}"],
     )  # fmt: skip
     assert run(tmp_path, study)[0] == {"val_loss": 1.0, "fid": 0.5}
+
+
+def test_programs_beside_the_interpreter_are_found_without_an_activated_environment(tmp_path, monkeypatch):
+    beside = str(Path(sys.executable).parent)
+    others = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder != beside]
+    monkeypatch.setenv("PATH", os.pathsep.join(others))
+    study = study_of(
+        "sh", "-c", "echo val loss 0.5; command -v torchrun", metric="fid", score_command=["pytest", "--version"],
+        metrics=LOSS | {"fid": {"regex": r"pytest (\d+)"}},
+    )  # fmt: skip
+    metrics, notes = run(tmp_path, study)
+    assert set(metrics) == {"val_loss", "fid"} and f"{beside}/torchrun" in notes[OUTPUT]
+    alone = study | {"environment": {"PATH": str(tmp_path)}, "command": ["torchrun"]}
+    with pytest.raises(ObjectiveError, match="command: 'torchrun' cannot be started: no such program on the PATH"):
+        run(tmp_path, alone)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from batchlaw.errors import BatchlawError, DeviceMemoryError, Diverged, Objectiv
 from batchlaw.expressions import Template
 from batchlaw.objectives.log_files import check_tensorboard
 from batchlaw.objectives.program_run import ProgramRun, Watch
-from batchlaw.objectives.starter import Starter
+from batchlaw.objectives.starter import Starter, search_path
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.arguments import filler, values_of
 from batchlaw.spec import StudySpec
@@ -116,7 +116,7 @@ class Command:
             return
         name, *others = [Template.parse(word).fill({}) for word in plain]
         if name != "python":
-            path = self._spec.environment.get("PATH", os.environ.get("PATH"))
+            path = self._spec.environment.get("PATH", search_path())
             found = shutil.which(str(self._folder / name)) if os.sep in name else shutil.which(name, path=path)
             if found is None:
                 where = f"in {self._folder}" if os.sep in name else "on the PATH"

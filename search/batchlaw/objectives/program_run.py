@@ -17,7 +17,7 @@ from batchlaw.objectives.listeners import Hearing, counted_up_to, missing_line
 from batchlaw.objectives.log_files import Missing, read_metric
 from batchlaw.objectives.memory import tells_lack_of_memory
 from batchlaw.objectives.output import Output
-from batchlaw.objectives.starter import Starter
+from batchlaw.objectives.starter import Starter, search_path
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.arguments import arguments_of, filler
 from batchlaw.spec import StudySpec
@@ -93,7 +93,8 @@ class ProgramRun:
             Diverged, DeviceMemoryError, ObjectiveError: it did not end well.
         """
         environment = {
-            **os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(torch.get_num_threads()),
+            **os.environ, "PATH": search_path(), "PYTHONUNBUFFERED": "1",
+            "OMP_NUM_THREADS": str(torch.get_num_threads()),
             **{name: self._fill(text, f"environment.{name}") for name, text in self._spec.environment.items()},
         }  # fmt: skip
         if key == "command":

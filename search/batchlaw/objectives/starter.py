@@ -1,5 +1,6 @@
 """Starting a program, and ending it with all that it has started."""
 
+import os
 import subprocess
 import sys
 import uuid
@@ -10,6 +11,12 @@ from pathlib import Path
 from batchlaw.errors import ObjectiveError
 from batchlaw.objectives.devices import held
 from batchlaw.objectives.processes import MARK, Watchdog, end_all
+
+
+def search_path() -> str:
+    """PATH; programs beside this interpreter, such as torchrun, are found without an activated environment too."""
+    own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    return path if own in path.split(os.pathsep) else own + os.pathsep + path
 
 
 class Starter:
