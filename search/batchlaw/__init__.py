@@ -7,9 +7,10 @@ The names in `__all__` are public. All else may change between versions.
     Trial                                   what a training function of your own gets
     claim, law, transfer                    the same results from a table of runs
     plan                                    batch size and learning rate for a run that nobody has tried
+    critical                                the critical batch size, from steps to a target
     init                                    a first study file for a training script
     copy_studies                            from one database to another
-    Claim, Law, Transfer, Plan              what they return, from a study as well
+    Claim, Law, Transfer, Plan, Critical    what they return, from a study as well
     Ranking, Recommendation, Configuration, Interval        other results, and their parts
     BatchlawError and others                what is raised on purpose; see `batchlaw.errors`
 """
@@ -37,10 +38,12 @@ from batchlaw.errors import (
 if TYPE_CHECKING:
     from batchlaw.claims.claim import Claim
     from batchlaw.claims.table_claim import claim
+    from batchlaw.laws.critical import Critical
     from batchlaw.laws.law import Law
     from batchlaw.laws.plan import Plan
     from batchlaw.laws.planning import plan
     from batchlaw.laws.recommendation import Recommendation
+    from batchlaw.laws.steps_to_target import critical
     from batchlaw.laws.tables import law, transfer
     from batchlaw.laws.transfer import Transfer
     from batchlaw.objectives.trial import Trial
@@ -58,6 +61,7 @@ __all__ = [
     "Claim",
     "ConfigError",
     "Configuration",
+    "Critical",
     "DataError",
     "DeviceMemoryError",
     "Diverged",
@@ -80,6 +84,7 @@ __all__ = [
     "WorkFailed",
     "claim",
     "copy_studies",
+    "critical",
     "init",
     "law",
     "plan",
@@ -91,6 +96,7 @@ _MODULES = {
     "Claim": "batchlaw.claims.claim",
     "Configuration": "batchlaw.results.configuration",
     "Interval": "batchlaw.results.interval",
+    "Critical": "batchlaw.laws.critical",
     "Law": "batchlaw.laws.law",
     "Plan": "batchlaw.laws.plan",
     "Ranking": "batchlaw.results.ranking",
@@ -100,6 +106,7 @@ _MODULES = {
     "Trial": "batchlaw.objectives.trial",
     "claim": "batchlaw.claims.table_claim",
     "copy_studies": "batchlaw.study.copying",
+    "critical": "batchlaw.laws.steps_to_target",
     "init": "batchlaw.study.draft",
     "law": "batchlaw.laws.tables",
     "plan": "batchlaw.laws.planning",

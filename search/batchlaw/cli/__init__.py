@@ -12,6 +12,7 @@ import typer
 
 from batchlaw import __version__
 from batchlaw.cli import (
+    criticality,
     exporting,
     initial,
     judging,
@@ -54,6 +55,7 @@ _KEEPING = {
     "recommend",
     "report",
     "plan",
+    "critical",
 }
 _NEW_OBJECTS = 50_000
 
@@ -72,8 +74,8 @@ def options(
 
 
 _MODULES = (
-    initial, running, launching, profiling, judging, laws, planning, recommending, reading, replaying, exporting,
-    reporting, showing, serving, storing, keeping,
+    initial, running, launching, profiling, judging, laws, planning, criticality, recommending, reading, replaying,
+    exporting, reporting, showing, serving, storing, keeping,
 )  # fmt: skip
 for module in _MODULES:
     module.add_commands(app)

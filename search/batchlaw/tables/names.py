@@ -64,6 +64,8 @@ _COSTS = frozenset({
     "steps", "step", "epochs", "epoch", "samples", "examples", "tokens", "iterations", "iters", "updates", "time",
     "hours", "seconds",
 })  # fmt: skip
+_TIMES = frozenset({"time", "hours", "seconds"})
+_UPDATES = frozenset({"steps", "step", "iterations", "iters", "updates"})
 _ENDS = frozenset({"target", "converge", "convergence", "threshold", "solve", "reach"})
 _UNTOLD = frozenset({"value", "values", "objective", "result", "metric", "mean", "avg", "average", "y"})
 _SEED = re.compile(r"^((\w+_)?(seed|seeds)|random_state|rng|replicate|replica|rep|repeat|repetition)$")
@@ -204,6 +206,25 @@ def is_cost(name: str) -> bool:
     """Whether a name counts steps, examples or the like, which is a score where a target was given."""
     words = words_of(name)
     return len(words) == 1 and words[0] in _COSTS
+
+
+def cost_rank(name: str) -> tuple[int, ...] | None:
+    """How well a name fits what a run took to reach a target, lower is better; None where it is none.
+
+    One that says so, such as `samples_to_converge`, comes before a plain count.
+    """
+    words = words_of(name)
+    counted = [word for word in words if word in _COSTS and word not in _TIMES]
+    if is_input(name) or not counted:
+        return None
+    if "to" in words or set(words) & _ENDS:
+        return (0, len(words))
+    return (1, len(words)) if len(words) == 1 or set(words) <= _COSTS | {"n", "num", "total", "fewest"} else None
+
+
+def counts_steps(name: str) -> bool:
+    """Whether a column counts updates, and not the examples, tokens or epochs that they saw."""
+    return bool(set(words_of(name)) & _UPDATES)
 
 
 def is_target(name: str) -> bool:

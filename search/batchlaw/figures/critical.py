@@ -1,0 +1,52 @@
+"""The figure of critical batch sizes: steps to a target against batch size, with the hyperbola through them."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from batchlaw.figures.style import TEMPLATE, batch_axis, digits, finish, log_axis
+from batchlaw.laws.critical import Critical
+
+_PLACES = 60  # points of a curve
+
+
+def critical_figure(found: Critical) -> go.Figure:
+    """A series of points and a curve each; a line marks E_min/S_min, a bar below it its interval."""
+    figure = go.Figure()
+    colors = TEMPLATE.layout.colorway
+    lowest = min(float(each.steps.min()) for each in found.series)
+    sizes = np.concatenate([each.batch_size for each in found.series])
+    for number, each in enumerate(found.series):
+        color, label = colors[number % len(colors)], each.name or "steps to the target"
+        errors = np.where(np.isfinite(each.error), each.error, 0.0)
+        bars = {
+            "type": "data", "symmetric": False, "array": digits(each.steps * np.expm1(errors)),
+            "arrayminus": digits(-each.steps * np.expm1(-errors)), "thickness": 1, "width": 0,
+        }  # fmt: skip
+        symbols = ["circle" if reached else "triangle-up" for reached in each.reached]
+        figure.add_scatter(
+            x=digits(each.batch_size), y=digits(each.steps), mode="markers", name=label, error_y=bars,
+            marker={"color": color, "size": 7, "symbol": symbols}, legendgroup=label,
+            hovertemplate=f"{label}: %{{y:.4g}} steps at batch size %{{x:g}}<extra></extra>",
+        )  # fmt: skip
+        places = np.geomspace(each.batch_size.min(), each.batch_size.max(), _PLACES)
+        if each.fitted is None or (curve := each.fitted.steps(places)) is None:
+            continue
+        line = {"color": color, "width": 1.5}
+        figure.add_scatter(
+            x=digits(places), y=digits(curve), mode="lines", line=line, showlegend=False, legendgroup=label,
+            hoverinfo="skip",
+        )  # fmt: skip
+        critical = each.critical_batch_size
+        low, high = critical.low or sizes.min(), critical.high or sizes.max()
+        figure.add_scatter(
+            x=digits([low, critical.value or low, high]), y=digits([lowest / 2 / 1.25**number] * 3),
+            mode="lines+markers", line=line | {"width": 3}, showlegend=False, legendgroup=label,
+            marker={"color": color, "size": [0, 9, 0], "symbol": "diamond"},
+            hovertemplate=f"{label}: critical batch size {critical}<extra></extra>",
+        )  # fmt: skip
+    return finish(
+        figure, "Steps to the target by batch size",
+        f"lines: S_min (1 + B_crit/B); diamonds below: B_crit with {1 - found.alpha:.0%} intervals; triangles: not "
+        f"reached; {'; '.join(found.bases)}",
+        xaxis=batch_axis(sizes), yaxis=log_axis("steps"), height=480,
+    )  # fmt: skip
