@@ -12,12 +12,13 @@ from batchlaw.stats.surface import Floats
 
 Kind = Literal[
     "grid", "grid with holes", "one setting", "one learning rate", "one batch size", "one rate a batch size",
-    "one factor at a time", "trials", "own rates", "no grid",
+    "one factor at a time", "trials", "own rates", "no grid", "no learning rate told", "no batch size told",
 ]  # fmt: skip
 
 # From these no optimum can be seen to move.
 NO_SURFACE: tuple[Kind, ...] = (
     "one setting", "one learning rate", "one batch size", "one rate a batch size", "one factor at a time",
+    "no learning rate told", "no batch size told",
 )  # fmt: skip
 _FULL = 0.6  # share of the cells of a grid that were run, as for a fitted surface
 _FEWEST_OF_A_LEVEL, _FEWEST_LEVELS = 4, 3  # levels of the other factor, and how many such levels, for optima
@@ -29,6 +30,7 @@ class Arrangement:
 
     runs: Scattered
     sampled: bool = False  # a sampler chose the runs
+    untold: Factor | None = None  # no column tells it, so that it is the same number everywhere
 
     @cached_property
     def rates(self) -> Floats:
@@ -55,6 +57,8 @@ class Arrangement:
     def kind(self) -> Kind:
         """What the arrangement is called."""
         n_rates, n_sizes, n_cells = len(self.rates), len(self.sizes), len(self.cells)
+        if self.untold is not None:
+            return "no learning rate told" if self.untold == "lr" else "no batch size told"
         if n_cells == 1:
             return "one setting"
         if n_rates == 1:
@@ -97,6 +101,16 @@ class Arrangement:
         n_rates, n_sizes, n_cells = len(self.rates), len(self.sizes), len(self.cells)
         runs = f"{n} run{'s' if n != 1 else ''}"
         over = f"{_counted(n_rates, 'learning rate')} and {_counted(n_sizes, 'batch size')}"
+        if kind == "no learning rate told":
+            return [
+                f"{runs} of {_counted(n_sizes, 'batch size')}, and no column tells the learning rate: nothing about "
+                "the best rate, or about how a best batch size moves"
+            ]
+        if kind == "no batch size told":
+            return [
+                f"{runs} of {_counted(n_rates, 'learning rate')}, and no column tells the batch size: nothing about "
+                "how a best rate moves with it"
+            ]
         if kind == "one setting":
             return [f"{runs} of one learning rate and batch size: nothing to compare"]
         if kind == "one learning rate":

@@ -88,7 +88,7 @@ def edges(bests: Sequence[tuple[Mapping[str, Any], Best]]) -> list[str]:
     given, tuned = ("batch size", "rate") if told[0].given == "batch_size" else ("learning rate", "batch size")
     if len(told) == 1:
         best = told[0]
-        at = f"the best {tuned} at {given} {number(best.value)}"
+        at = f"the best {tuned}" + ("" if np.isnan(best.value) else f" at {given} {number(best.value)}")
         if best.at_edge:
             return [f"{at} is the {best.edge} of {best.n_tried} tried: a better one may lie beyond"]
         return [f"{at} lies inside the {best.n_tried} tried"]

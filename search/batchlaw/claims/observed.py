@@ -1,6 +1,6 @@
 """What runs show that are too few for a verdict: described, and not judged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from batchlaw.claims.selection import is_sampled
 from batchlaw.results.plain import name_of
 from batchlaw.stats.scattered import Scattered
 from batchlaw.tables import names
-from batchlaw.tables.columns import KnownColumns
+from batchlaw.tables.columns import FACTORS, KnownColumns
 
 _COLUMNS = ("given", "value", "best", "edge", "n_tried", "n_diverged", "score", "n_runs")
 _MOST_BLOCKS, _FEWEST_OF_A_BLOCK = 8, 4  # that are described apart, and the runs of each on average
@@ -90,7 +90,7 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
         return Observed("no grid", len(runs.lr), (), (why,), (), None)
     sampled = is_sampled(rows, columns)
     parts, told = _parts(found, runs)
-    tried = {number: Arrangement(own, sampled) for number, (_, own) in parts.items()}
+    tried = {number: Arrangement(own, sampled, columns.untold) for number, (_, own) in parts.items()}
     # Where there are several parts, the largest is told of in full.
     levels, _ = parts[main := max(tried, key=lambda number: len(tried[number].runs.lr))]
     whole, of = tried[main], name_of(levels)
@@ -100,14 +100,15 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
     ]
     if whole.kind == "trials":
         told += [_best_trial(tried[number], columns, name_of(levels)) for number, (levels, _) in parts.items()]
-    elif whole.kind != "one rate a batch size":
+    elif whole.kind not in ("one rate a batch size", "no learning rate told"):
         for given in ("batch_size", "lr"):
             told += edges([(levels, best) for levels, best in bests if best.given == given])
         told += _ratio([best for own, best in bests if own == levels and best.given == "batch_size"])
         told += course(
             [(tried[number], bests_of(tried[number].runs, "batch_size", columns.maximize)) for number in parts]
         )
-    told_of = [main] if whole.kind not in ("one rate a batch size", "one learning rate") else list(parts)
+    one_rate = whole.kind in ("one rate a batch size", "one learning rate", "no learning rate told")
+    told_of = list(parts) if one_rate else [main]
     for number in told_of:
         named = name_of(parts[number][0])
         told += _cost(tried[number], columns, f" ({named})" if named else "")
@@ -117,9 +118,11 @@ def observe(table: pd.DataFrame, found: RaggedTable, columns: KnownColumns) -> O
     unapplied = without_effect(whole.runs)
     told += [*moving(rows, runs, known), *unapplied]
     further: list[Further] = []
-    if whole.kind != "trials" and not unapplied:
+    if whole.kind != "trials" and not unapplied and columns.untold is None:
         further = further_runs(whole, bests_of(whole.runs, "batch_size", columns.maximize), columns.maximize)
     advice = sentence(further, n_lacking(whole, further)) if further else None
+    if columns.untold is not None:
+        advice = f"the {FACTORS[columns.untold]} of each run, in a column of its own"
     if unapplied:
         advice = (
             "no effect shows that any sensible number of runs would settle: first a look at whether the factor is "
@@ -155,6 +158,10 @@ def _parts(found: RaggedTable, runs: Scattered) -> tuple[dict[int, tuple[dict[st
 def _bests(tried: Arrangement, maximize: bool) -> list[Best]:
     """The bests of runs that differ in nothing else, where there is something to compare or to list."""
     by_size = bests_of(tried.runs, "batch_size", maximize)
+    if tried.untold == "lr":
+        return [replace(best, best=None, edge=None) for best in by_size]
+    if tried.untold == "batch_size":
+        return [replace(best, value=np.nan) for best in by_size]
     by_rate = bests_of(tried.runs, "lr", maximize)
     if tried.kind == "trials":
         return by_size if len(tried.sizes) <= _MOST_BLOCKS else []

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import get_args
 
 import numpy as np
@@ -9,10 +10,11 @@ import numpy as np
 from batchlaw.claims.hypotheses import Hypothesis
 from batchlaw.claims.verdict import ENOUGH_LEVELS, Finding, Grade, Verdict, slope_verdict
 from batchlaw.stats.equivalence import equivalence_p
-from batchlaw.stats.pooling import Pooled, pool
+from batchlaw.stats.pooling import Pooled, pool_slopes
 from batchlaw.stats.slope import Slope
 
 GRADES: tuple[Grade, ...] = get_args(Grade)  # the strongest first
+_ENOUGH_GROUPS = 0.5  # share with a slope: fewer may be those whose slope is easily seen (assumption)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +39,8 @@ class PooledFinding:
 def pool_findings(findings: list[Finding]) -> PooledFinding:
     """Judge the mean slope of groups by random effects; a hypothesis that is not about a slope, by their verdicts.
 
-    A slope that is only bounded has no part in the mean: where in its interval it lies is not known.
-
-    Where groups differ, the prediction interval for a new group says so.
+    A verdict on the mean needs a slope in half of the groups. Where groups differ, the prediction interval for a new
+    group says so.
     """
     first, n = findings[0], len(findings)
     hypothesis, margin = first.hypothesis, first.margin
@@ -51,21 +52,22 @@ def pool_findings(findings: list[Finding]) -> PooledFinding:
             if counts[verdict] >= ENOUGH_LEVELS * n:
                 return PooledFinding(hypothesis, verdict, reason, grade=_weakest(findings))
         return PooledFinding(hypothesis, "inconclusive", reason, grade=_weakest(findings))
-    sloped = [finding for finding in findings if finding.slope is not None and not finding.slope.bounded]
-    slopes = [finding.slope for finding in findings if finding.slope is not None and not finding.slope.bounded]
-    found = pool(np.array([s.slope for s in slopes]), np.array([s.standard_error for s in slopes]), alpha)
-    if found is None:
-        bounded = sum(finding.slope is not None and finding.slope.bounded for finding in findings)
-        more = f", {bounded} one that is only bounded" if bounded else ""
+    sloped = [finding for finding in findings if finding.slope is not None]
+    slopes = [finding.slope for finding in findings if finding.slope is not None]
+    found = pool_slopes(slopes, alpha)
+    if found is None or len(slopes) < _ENOUGH_GROUPS * n:
+        fewest = max(3, ceil(_ENOUGH_GROUPS * n))
         return PooledFinding(
-            hypothesis, "inconclusive", f"{len(slopes)} of {n} groups have a slope{more}; pooling needs 3",
+            hypothesis, "inconclusive", f"{len(slopes)} of {n} groups have a slope; pooling needs {fewest}",
             grade=_weakest(sloped or findings),
         )  # fmt: skip
-    mean = Slope(found.slope, found.ci_low, found.ci_high, found.standard_error, found.n_groups - 1)
+    freedom = np.inf if found.n_bounded else found.n_groups - 1
+    mean = Slope(found.slope, found.ci_low, found.ci_high, found.standard_error, freedom, found.n_bounded > 0)
     p = equivalence_p(mean, hypothesis.target - margin, hypothesis.target + margin)
     verdict, reason = slope_verdict(mean, hypothesis.target, margin, p, alpha)
     predicted = f"a new group's slope lies between {found.prediction_low:.2f} and {found.prediction_high:.2f}"
-    reason = f"{reason}, over {len(slopes)} of {n} groups; {predicted}"
+    bounded = f", {found.n_bounded} of which only bound it" if found.n_bounded else ""
+    reason = f"{reason}, over {len(slopes)} of {n} groups{bounded}; {predicted}"
     guide = next((finding.guide for finding in sloped if finding.guide is not None), None)
     if guide is not None:
         said = "" if verdict == "inconclusive" else f", which would be {verdict!r}"

@@ -35,7 +35,7 @@ _SETTINGS = {knob.name for knob in KNOBS if knob.name not in ("batch_size", "bas
     "label_smoothing", "grad_clip", "clip", "precision", "dtype",
 }  # fmt: skip
 _REPLICATE = re.compile(
-    r"(^|[._/])(\w*seed\w*|random_state|rep|reps|replicate|replica|repeat|repetition|fold|trial|run)$"
+    r"(^|[._/])(\w*seed\w*|random_state|rep|reps|replicate|replica|repeat|repetition|\w*fold|trial|run)$"
 )
 # What tells where, when and by whom a run was made.
 _PROVENANCE = re.compile(
@@ -136,6 +136,35 @@ def within_cells(table: pd.DataFrame, columns: KnownColumns, cell: Indices) -> W
         elif n_levels <= _FEW and len(np.unique(cell[codes == codes[row]])) > 1:
             noted.append(str(name))
     return Within(settings, tuple(noted))
+
+
+def parts_of_seeds(table: pd.DataFrame, columns: KnownColumns, cell: Indices) -> tuple[str, ...]:
+    """The columns that tell apart the rows of one cell and seed, such as the folds of a seed; empty without such rows.
+
+    The unit of replication is the seed that is named, so that what is repeated within it is one replicate.
+
+    Args:
+        table: the rows.
+        columns: what they mean.
+        cell: (n_rows,) the number of each row's cell.
+    """
+    if columns.seed is None or columns.average:
+        return ()
+    key = pd.DataFrame({"cell": cell, "seed": table[columns.seed].to_numpy()})
+    if not key.duplicated().any():
+        return ()
+    known = {name for names in columns.named.values() for name in names}
+    for name in map(str, table.columns):
+        if name in known or isinstance(table[name], pd.DataFrame) or not is_repeat(name):
+            continue
+        if not key.assign(part=table[name].astype(str).to_numpy()).duplicated().any():
+            return (name,)
+    return ()
+
+
+def is_repeat(name: str) -> bool:
+    """Whether a column is called as a seed, a fold, or another number of a repeated run."""
+    return _REPLICATE.search(_OF_INPUTS.sub("", name.lower())) is not None
 
 
 def is_setting(name: str) -> bool:

@@ -21,7 +21,7 @@ from batchlaw.errors import DataError
 from batchlaw.stats.fitted_surface import FittedSurface, Lack, fitted_surface
 from batchlaw.stats.scattered import Scattered
 from batchlaw.stats.surface import Surface
-from batchlaw.tables.columns import KnownColumns
+from batchlaw.tables.columns import FACTORS, KnownColumns
 from batchlaw.tables.reading import ReadTable
 from batchlaw.tables.spelling import typed
 
@@ -97,6 +97,8 @@ def _strata(group: Group, part: pd.DataFrame, runs: ReadTable, alpha: float) -> 
         return [replace(plain, lacks=(why,), selected=True)], []
     if not np.isfinite(part[list(columns.score)].to_numpy(float)).any():
         return [replace(plain, lacks=("no score is a finite number",))], []
+    if columns.untold:
+        return [replace(plain, lacks=(f"no column tells the {FACTORS[columns.untold]}",))], copies
     if (kind := _too_little(ragged(part, columns).runs.told)) is not None:
         return [replace(plain, lacks=(kind.replace("a batch", "at each batch"),))], copies
     if (replicates := replicates_of_means(part, columns)) is not None:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from batchlaw.claims.divergence import suspects
-from batchlaw.claims.replicates import Rows, averaged, check_identical, check_settings, numbered
+from batchlaw.claims.replicates import Rows, averaged, check_identical, check_settings, numbered, parts_of_seeds
 from batchlaw.errors import DataError
 from batchlaw.stats.surface import Bools, Floats, Surface
 from batchlaw.tables.columns import Columns, KnownColumns
@@ -115,11 +115,13 @@ def surface_of(
     if columns.seed is not None:
         seeds, seed = np.unique(table[columns.seed].to_numpy(), return_inverse=True)
     rows = Rows(cell, seed, np.where(diverged, signed[np.isfinite(signed)].min(), signed), diverged)
-    if columns.average:
-        combination = table.groupby(list(columns.average), sort=False).ngroup().to_numpy()
+    within = parts_of_seeds(table, columns, cell)
+    if average := columns.average or within:
+        combination = table.groupby(list(average), sort=False).ngroup().to_numpy()
         rows = averaged(rows, combination, where)
-        levels_of = " and ".join(f"{table[column].nunique()} of {column}" for column in columns.average)
-        notes.append(f"a score is the mean over {combination.max() + 1} combinations of levels: {levels_of}")
+        levels_of = " and ".join(f"{table[column].nunique()} of {column}" for column in average)
+        one = f"; those of one {columns.seed} are one replicate" if within else ""
+        notes.append(f"a score is the mean over {combination.max() + 1} combinations of levels: {levels_of}{one}")
     replicate, paired, more = numbered(rows, columns, where, uneven=uneven)
     shape = (len(rates.values), len(sizes.values), int(replicate.max()) + 1, len(columns.score))
     filled, unstable = np.full(shape, np.nan), np.zeros(shape, dtype=bool)

@@ -76,7 +76,11 @@ def show_observed(seen: "Observed", stratum: dict[str, Any], *, in_full: bool) -
             told = "" if best.best is None else number(best.best)
             score = "" if best.score is None else f"{best.score:.6g}"
             grid.add_row(
-                *(shown(levels.get(name, "")) for name in fixed), number(best.value), told, _where(best), score
+                *(shown(levels.get(name, "")) for name in fixed),
+                "not told" if best.value != best.value else number(best.value),
+                told,
+                _where(best),
+                score,
             )
         output.print(grid)
         if len(rows) > _MOST_ROWS:
@@ -86,7 +90,7 @@ def show_observed(seen: "Observed", stratum: dict[str, Any], *, in_full: bool) -
 def _where(best: "Best") -> str:
     """Where the best lies among those tried, such as "highest of 5 tried"."""
     if best.best is None:
-        return "every run diverged"
+        return "every run diverged" if best.n_diverged else ""
     if best.edge == "only":
         return "the only one tried"
     diverged = f", {best.n_diverged} diverged" if best.n_diverged else ""

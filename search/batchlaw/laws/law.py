@@ -6,8 +6,6 @@ from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from batchlaw.errors import BatchlawError
 from batchlaw.results.interval import Interval
 from batchlaw.results.notebook import notebook_html
@@ -19,7 +17,7 @@ from batchlaw.stats.fitted_surface import FittedSurface
 from batchlaw.stats.law import FittedLaw
 from batchlaw.stats.noise import NoiseScale
 from batchlaw.stats.optimum import Ridge
-from batchlaw.stats.pooling import Pooled, pool
+from batchlaw.stats.pooling import Pooled, pool_slopes
 from batchlaw.stats.surface import Surface
 
 if TYPE_CHECKING:
@@ -260,7 +258,8 @@ class Law:
         if self.pooled is None:
             return []
         found = self.pooled
-        mean = f"exponent {found.slope:.2f} [{found.ci_low:.2f}, {found.ci_high:.2f}]"
+        ends = f"{found.ci_low:.2f}, {found.ci_high:.2f}]"
+        mean = f"exponent in [{ends}" if found.n_bounded else f"exponent {found.slope:.2f} [{ends}"
         further = f"{found.prediction_low:.2f} and {found.prediction_high:.2f}"
         return [f"{found.n_groups} laws together: {mean}; of a further one it lies between {further}"]
 
@@ -277,8 +276,7 @@ def with_strata(laws: Sequence[Law], score_of: Callable[[Law], float]) -> Law:
     """The law of the stratum with the best score, if it has one, with the laws of all strata, and these together."""
     best = max([law for law in laws if law.fitted] or laws, key=score_of)
     exponents = [law.fitted.exponent for law in laws if law.fitted]
-    slopes, errors = (np.array([getattr(each, name) for each in exponents]) for name in ("slope", "standard_error"))
-    return replace(best, strata=tuple(laws), pooled=pool(slopes, errors, best.alpha) if len(exponents) > 2 else None)
+    return replace(best, strata=tuple(laws), pooled=pool_slopes(exponents, best.alpha))
 
 
 def bending(family: str) -> Curve:

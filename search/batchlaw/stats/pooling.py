@@ -1,10 +1,12 @@
 """Random effects: one mean slope over several groups, and the slope to expect in a new group."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
+from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Floats
 
 
@@ -20,6 +22,41 @@ class Pooled:
     standard_error: float
     n_groups: int
     tau: float  # standard deviation between groups
+    n_bounded: int = 0  # groups of whose slope only the ends are known
+
+
+def pool_slopes(slopes: Sequence[Slope], alpha: float = 0.05) -> Pooled | None:
+    """The random-effects mean of slopes, some of which may be only bounded.
+
+    Where in its interval a bounded slope lies is not known, and leaving such groups out would select those whose slope
+    is easily seen. They are pooled once with all of them at their lower ends, and once at their upper ends. The
+    interval goes from the one mean to the other, and beyond each by the larger of both reaches, since some may lie at
+    either end; the mean is the middle.
+
+    Args:
+        slopes: of the groups.
+        alpha: 1 minus the confidence of both intervals.
+
+    Returns:
+        None with fewer than three groups.
+    """
+    errors = np.array([each.standard_error for each in slopes])
+    n_bounded = sum(each.bounded for each in slopes)
+    low, high = (
+        pool(np.array([getattr(each, end) if each.bounded else each.slope for each in slopes]), errors, alpha)
+        for end in ("ci_low", "ci_high")
+    )
+    if low is None or high is None or not n_bounded:
+        return low
+    normal = float(special.ndtri(1 - alpha / 2))
+    reach = max(each.ci_high - each.slope for each in (low, high))
+    spread = max(each.prediction_high - each.slope for each in (low, high))
+    return Pooled(
+        slope=(low.slope + high.slope) / 2, ci_low=low.slope - reach, ci_high=high.slope + reach,
+        prediction_low=low.slope - spread, prediction_high=high.slope + spread,
+        standard_error=((high.slope - low.slope) / 2 + reach) / normal, n_groups=low.n_groups,
+        tau=max(low.tau, high.tau), n_bounded=n_bounded,
+    )  # fmt: skip
 
 
 def pool(slopes: Floats, standard_errors: Floats, alpha: float = 0.05) -> Pooled | None:

@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from batchlaw.errors import BatchlawError, check_whole
 from batchlaw.expressions import Expression
 
+if TYPE_CHECKING:
+    from batchlaw.stats.scattered import Factor
+
 EPOCHS = ("last", "best")
+# The columns that stand for what no column tells: the same in all runs, for all that is known.
+FACTORS: "dict[Factor, str]" = {"lr": "learning rate", "batch_size": "batch size"}
+UNTOLD = {factor: f"{name} not told" for factor, name in FACTORS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +130,11 @@ class KnownColumns(Columns):
     batch_size: str
     maximize: bool
     recognised: str  # in one line what was not named but recognised; empty where all was named
+
+    @property
+    def untold(self) -> "Factor | None":
+        """Which of learning rate and batch size no column tells: "lr" or "batch_size"; None where both are told."""
+        return next((factor for factor, name in UNTOLD.items() if getattr(self, factor) == name), None)
 
 
 def _names(argument: str, columns: str | Sequence[str]) -> tuple[str, ...]:

@@ -71,11 +71,11 @@ _UNTOLD = frozenset({"value", "values", "objective", "result", "metric", "mean",
 _SEED = re.compile(r"^((\w+_)?(seed|seeds)|random_state|rng|replicate|replica|rep|repeat|repetition)$")
 # Columns of one metric for several seeds: their names differ by a number that follows such a word, or a separator.
 _NUMBERED = re.compile(
-    r"(?P<stem>.*?)(?P<mark>(?:^|[\s._/-]+)(?:seed|run|rep|repeat|replicate|trial|s|r)[\s._=#-]*|[\s._/-]+)\d+",
+    r"(?P<stem>.*?)(?P<mark>(?:^|[\s._/-]+)(?:seed|run|rep|repeat|replicate|trial|fold|s|r)[\s._=#-]*|[\s._/-]+)\d+",
     re.IGNORECASE,
 )
 _NUMBERED_INSIDE = re.compile(  # such as "run 1 loss" or "acc (seed 0)"
-    r"(?P<before>|.*[^a-z])(?:seed|run|rep|repeat|replicate)[\s._=#-]*\d+(?P<after>\D*)", re.IGNORECASE
+    r"(?P<before>|.*[^a-z])(?:seed|run|rep|repeat|replicate|fold)[\s._=#-]*\d+(?P<after>\D*)", re.IGNORECASE
 )
 _ERROR = (("sem",), ("stderr",), ("std", "err"), ("std", "error"), ("standard", "error"), ("se",))
 
@@ -237,6 +237,11 @@ def is_seed(name: str) -> bool:
     return _SEED.match("_".join(word for word in words_of(name) if word not in _GROUPS)) is not None
 
 
+def is_fold(name: str) -> bool:
+    """Whether a column says that it is the fold of a cross-validation."""
+    return (set(words_of(name)) - _GROUPS) in ({"fold"}, {"cv", "fold"}, {"kfold"}, {"val", "fold"}, {"test", "fold"})
+
+
 def is_error(name: str) -> bool:
     """Whether a column says that it is a standard error."""
     words = words_of(name)
@@ -265,4 +270,4 @@ def seeds_of_one(names: list[str]) -> dict[str, tuple[str, ...]]:
 
 def is_seed_number(stem: str) -> bool:
     """Whether columns of this stem are the score of each seed, though no metric is named: `seed 1337`, `seed 1338`."""
-    return set(words_of(stem)) in ({"seed"}, {"run"}, {"rep"}, {"replicate"}, {"repeat"})
+    return set(words_of(stem)) in ({"seed"}, {"run"}, {"rep"}, {"replicate"}, {"repeat"}, {"fold"})

@@ -10,10 +10,12 @@ from typing import Any
 import pandas as pd
 
 from batchlaw.tables import names
-from batchlaw.tables.formats.records import flat
+from batchlaw.tables.formats.records import flat, rows_of
+from batchlaw.tables.spelling import OF_LIBRARIES
 
 _LOOKED_AT = 20  # cells that tell what a column holds
 _PAIR = r"\+{0,2}[\w./@-]+=[^\s,;=]*"
+_LIST = re.compile(r"[\[(]\s*[^\s,;\[\]()]+(?:[\s,;]+[^\s,;\[\]()]+)+\s*,?\s*[\])]")
 _PAIRS = re.compile(rf"{_PAIR}(?:[\s,;]+{_PAIR})+")
 _NO_LITERAL = re.compile(r"(?<=[\s:,\[])-?(nan|inf)(?=[\s,}\]])")  # as Python prints them
 
@@ -23,6 +25,7 @@ def unpacked(table: pd.DataFrame) -> pd.DataFrame:
 
     A table that has a rate, a batch size and a score beside them is left as it is.
     """
+    table = _with_rows_of_lists(table)
     headers = [str(name) for name in table.columns]
     if all(any(map(is_one, headers)) for is_one in (names.rate_rank, names.batch_rank, names.metric_of)):
         return table
@@ -41,6 +44,28 @@ def unpacked(table: pd.DataFrame) -> pd.DataFrame:
         others = table.drop(columns=table.columns[place])
         return unpacked(pd.concat([others, values], axis="columns"))
     return table
+
+
+def _with_rows_of_lists(table: pd.DataFrame) -> pd.DataFrame:
+    """With a row for each number of lists of scores in cells, as in JSON."""
+    lists = [name for name in table.columns if names.metric_of(str(name)) and _holds_lists(table[name])]
+    if not lists or not table.columns.is_unique:
+        return table
+    records = table.assign(**{name: [_list(cell) for cell in table[name]] for name in lists}).to_dict("records")
+    return pd.DataFrame(rows_of(records)).fillna("")
+
+
+def _holds_lists(column: "pd.Series[Any]") -> bool:
+    cells = list(islice((cell for cell in column if isinstance(cell, str) and cell.strip()), _LOOKED_AT))
+    return bool(cells) and all(isinstance(_list(cell), list) for cell in cells)
+
+
+def _list(cell: Any) -> Any:
+    """The numbers of a cell such as `[0.9, 0.91]`; the cell if it holds none."""
+    if not isinstance(cell, str):
+        return cell
+    bare = OF_LIBRARIES.sub(r"\g<value>", cell).strip()
+    return [part for part in re.split(r"[\s,;]+", bare.strip("[]() ")) if part] if _LIST.fullmatch(bare) else cell
 
 
 def _parser(cells: list[str]) -> Callable[[str, str], dict[str, str] | None] | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from batchlaw.errors import BatchlawError, DataError
 from batchlaw.expressions import Expression
 from batchlaw.stats.surface import Floats
-from batchlaw.tables.columns import Columns, KnownColumns
+from batchlaw.tables.columns import UNTOLD, Columns, KnownColumns
 from batchlaw.tables.epochs import one_row_a_run
 from batchlaw.tables.exports import DIVERGED, FAILED, FINISHED, HAS_DIVERGED, STATE, UNFINISHED, YES
 from batchlaw.tables.opening import Data, open_table
@@ -60,6 +60,8 @@ def read_runs(data: Data, columns: Columns) -> ReadTable:
     if table.empty:
         raise DataError(f"{title} has no rows", argument="data")
     known = known_columns(table, title, columns, opened.larger)
+    if known.untold:
+        table = table.assign(**{UNTOLD[known.untold]: 1.0})
     table = _with_expressions(table, title, known)
     wanted = known.named
     for argument, names in wanted.items():

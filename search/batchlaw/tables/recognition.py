@@ -7,7 +7,7 @@ import pandas as pd
 
 from batchlaw.errors import BatchlawError, DataError
 from batchlaw.tables import names
-from batchlaw.tables.columns import Columns, KnownColumns
+from batchlaw.tables.columns import UNTOLD, Columns, KnownColumns
 from batchlaw.tables.spelling import amount, number
 
 _MOST_NAMED = 8  # columns that a question lists
@@ -37,9 +37,15 @@ def known_columns(table: pd.DataFrame, title: str, asked: Columns, better: tuple
         taken.add(name)
         return name
 
-    lr = asked.lr or said("lr", candidates.ranked("lr", names.rate_rank))
-    batch_size = asked.batch_size
-    if batch_size is None:
+    lr, batch_size, logs = asked.lr, asked.batch_size, names.base_of_log_rate
+    if lr is None and (batch_size or candidates.any(names.batch_rank)) and not candidates.any(names.rate_rank, logs):
+        lr = UNTOLD["lr"]
+        told.append("no column is called a learning rate (--lr names one, or a number that all runs had)")
+    lr = lr or said("lr", candidates.ranked("lr", names.rate_rank))
+    if batch_size is None and lr != UNTOLD["lr"] and not candidates.any(names.batch_rank):
+        batch_size = UNTOLD["batch_size"]
+        told.append("no column is called a batch size (--batch-size names one, or a number that all runs had)")
+    elif batch_size is None:
         batch_size = candidates.ranked("batch_size", names.batch_rank)
         parts = candidates.batches() if names.is_per_device(batch_size) else []
         per_device = " (of one device; an expression such as 'per_device * devices' tells the whole batch)"
@@ -65,7 +71,8 @@ def known_columns(table: pd.DataFrame, title: str, asked: Columns, better: tuple
     taken.update(score)
     seed = asked.seed
     if seed is None and len(score) == 1 and (found := candidates.seed(asked.n_seeds)):
-        seed = said("seed", found)
+        shared = " (folds share training data: independent runs differ more)" if names.is_fold(found) else ""
+        seed = said("seed", found, shared)
     error = asked.error
     if error is None and len(score) == 1 and (found := candidates.error()):
         error = found
@@ -150,6 +157,10 @@ class _Candidates:
             raise self._several(argument, best)
         return best[0]
 
+    def any(self, *ranks: Callable[[str], object]) -> bool:
+        """Whether a column fits by its name."""
+        return any(rank(name) is not None for name in self._free for rank in ranks)
+
     def batches(self) -> list[str]:
         """The columns that say how many batches, of devices or of steps that are accumulated, make the whole."""
         return [name for name in self._free if names.is_number_of_batches(name) and self._levels(name)]
@@ -167,7 +178,7 @@ class _Candidates:
         varied = [name for name in free if (self._levels(name) or 2) > 1]
         found = self._ranked_scores(varied) or self._ranked_scores(free)
         if not found:
-            raise self._none("score")
+            raise self._without_numbers() or self._none("score")
         best = [several for rank, several in found if rank == found[0][0]]
         best = [several for several in best if len(several) > 1] or best  # the seeds rather than their mean
         if len(best) > 1:
@@ -191,8 +202,12 @@ class _Candidates:
         return [((0,), several) for several in next(filter(None, choices), [])]
 
     def seed(self, n_seeds: object) -> str | None:
-        """The column that says that it is the seed; None where none does, or the only one is the same in all rows."""
-        found = [name for name in self._free if names.is_seed(name) and self._varies(name)]
+        """The column that says that it is the seed, or else the fold; None where none does, or it does not vary."""
+        seeds, folds = (
+            [name for name in self._free if is_one(name) and self._varies(name)]
+            for is_one in (names.is_seed, names.is_fold)
+        )
+        found = seeds or folds
         found.sort(key=lambda name: len(names.words_of(name)))
         return found[0] if found and n_seeds is None else None
 
@@ -203,6 +218,17 @@ class _Candidates:
         """The only column that says that it is a standard error."""
         found = [name for name in self._free if names.is_error(name) and self._levels(name)]
         return found[0] if len(found) == 1 else None
+
+    def _without_numbers(self) -> DataError | None:
+        """That the columns that are called a score hold none, with what the first of them holds."""
+        for name in self._free:
+            if names.metric_of(name) is None or self._is_twice(name):
+                continue
+            texts = [str(cell).strip() for cell in self._table[name].drop_duplicates() if not pd.isna(cell)]
+            wrong = next((text for text in texts if number(text) is None), None)
+            holds = "no cell holds a score" if wrong is None else f"it holds {wrong!r}, not a number"
+            return DataError(f"column {name!r} of {self._title}: {holds}", argument="score")
+        return None
 
     def _none(self, argument: str) -> DataError:
         shown = [str(name) for name in self._table.columns]

@@ -22,6 +22,10 @@ _NOT_FINITE = re.compile(
     r"[+-]?(?:nan(?:\(\w*\))?|inf(?:inity)?|∞|1\.#(?:inf|qnan|snan|ind)\d*)", re.IGNORECASE
 )  # 1.#INF and its like are what C programs print on Windows
 _QUOTED = re.compile(r"=?\"(?P<text>[^\"]*)\"|'(?P<bare>[^']+)")  # text to Excel: ="0.1" or '0.1
+# What Python prints of a number of NumPy, PyTorch or JAX: np.float64(0.93), tensor(0.93, device='cuda:0').
+OF_LIBRARIES = re.compile(
+    r"(?:np|numpy|torch|jnp)?\.?(?:float\d*|int\d*|tensor|array)\((?P<value>[^(),]+)(?:,[^()]*)?\)", re.IGNORECASE
+)
 _LETTERS = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _AMOUNT = re.compile(
     r"(?P<number>[\d.,' ]*\d)\s*(?P<letter>[kmgb]?)\s*(tokens?|toks?|examples?|samples?|sequences?|seqs?|images?)?",
@@ -86,6 +90,8 @@ def _written(text: str) -> float | None:
     bare = text.strip().lower()
     if quoted := _QUOTED.fullmatch(bare):
         return number(quoted["text"] if quoted["bare"] is None else quoted["bare"])
+    if printed := OF_LIBRARIES.fullmatch(bare):
+        return number(printed["value"])
     if "\\" in bare:
         bare = _TEX.sub("", bare).replace("\\times", "×").replace("\\cdot", "·").replace("\\pm", "±")
         return number(re.sub(r"[{}$]", "", bare)) if "\\" not in bare else None

@@ -228,8 +228,11 @@ def test_what_was_recognised_is_one_line_and_what_was_named_is_not_in_it():
 
 
 QUESTIONS = [
-    (runs("lr"), {}, "lr: the table has no column that is called a learning rate; it has bs, loss; a number, such as"),
-    (runs("bs"), {}, "batch_size: the table has no column that is called a batch size; it has lr, loss"),
+    (
+        runs("lr", "bs"),
+        {},
+        "lr: the table has no column that is called a learning rate; it has loss; a number, such as",
+    ),
     (runs("loss"), {}, "score: the table has no column that is called a score; it has lr, bs"),
     (
         runs("lr", actor_lr=range(1, 13), critic_lr=range(1, 13)),

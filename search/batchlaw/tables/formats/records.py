@@ -1,7 +1,8 @@
 """JSON: lines, lists of records, records by name, columns; records may hold others, and lists of runs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import isfinite, nan
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,9 @@ from batchlaw.tables import names
 from batchlaw.tables.formats.part import Part
 from batchlaw.tables.formats.text import decoded
 from batchlaw.tables.names import STEPS
+from batchlaw.tables.spelling import number
+
+_FEWEST_LISTS, _FEW_OTHERS = 6, 0.1  # lists that go the other way, of so many: seeds do by chance in 3 % (assumption)
 
 
 def is_json(text: str) -> bool:
@@ -22,7 +26,7 @@ def read_records(content: bytes) -> list[Part]:
 
     What a record holds in another is named with a dot: `config.lr`. A list of records in a record, such as its runs or
     its epochs, is a row each; so is a list of numbers that is called a score, which are those of seeds, or of epochs
-    if the record tells its seed.
+    if the record tells its seed, or if they go one way in nearly all records.
 
     Raises:
         ValueError: it is no JSON, or holds no records.
@@ -35,10 +39,7 @@ def read_records(content: bytes) -> list[Part]:
         if len(lines) < 2 or error.lineno > 2:
             raise
         data = [json.loads(line) for line in lines]
-    records = enumerate(_records(data))
-    rows = [
-        {key: _cell(value) for key, value in row.items()} for place, record in records for row in _rows(record, place)
-    ]
+    rows = rows_of(_records(data))
     if not rows:
         raise ValueError("holds no records")
     table = pd.DataFrame(rows).fillna("")
@@ -75,6 +76,30 @@ def _records(data: Any) -> list[dict[str, Any]]:
     return [data]
 
 
+def rows_of(records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """The rows of records, a row for each run or epoch that is listed in one, as text."""
+    courses = [course for record in records for course in _series(dict(flat(record))).values()]
+    curves = _go_one_way(
+        [values for course in courses if len(values := [x for x in map(_number, course) if x == x]) > 1]
+    )
+    return [
+        {key: _cell(value) for key, value in row.items()}
+        for place, record in enumerate(records)
+        for row in _rows(record, place, curves)
+    ]
+
+
+def _go_one_way(courses: Sequence[Sequence[float]]) -> bool:
+    """Whether the last of a list is above the first in nearly all lists, or in nearly none: scores of seeds do not."""
+    rises = [course[-1] > course[0] for course in courses]
+    return len(rises) >= _FEWEST_LISTS and not _FEW_OTHERS < sum(rises) / len(rises) < 1 - _FEW_OTHERS
+
+
+def _number(value: Any) -> float:
+    found = number(str(value))
+    return nan if found is None or not isfinite(found) else found
+
+
 def names_columns(keys: list[str]) -> bool:
     """Whether the keys are names of columns: a rate and a batch size are among them."""
     return any(map(names.rate_rank, keys)) and any(map(names.batch_rank, keys))
@@ -89,8 +114,20 @@ def flat(record: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{before}{key}", value
 
 
-def _rows(record: dict[str, Any], place: int) -> list[dict[str, Any]]:
-    """A row for each run in a record, or for each epoch of its run; `run` counts the runs."""
+def _series(values: dict[str, Any]) -> dict[str, list[Any]]:
+    """The lists of numbers of a record that are called a score."""
+    return {
+        key: value for key, value in values.items()
+        if isinstance(value, list) and value and names.metric_of(key)
+        and all(isinstance(x, int | float | str | None) for x in value)
+    }  # fmt: skip
+
+
+def _rows(record: dict[str, Any], place: int, curves: bool) -> list[dict[str, Any]]:
+    """A row for each run in a record, or for each epoch of its run; `run` counts the runs.
+
+    `curves` says that lists of scores are those of epochs.
+    """
     values = dict(flat(record))
     inside = {key: value for key, value in values.items() if isinstance(value, list) and value}
     of_records = {key: value for key, value in inside.items() if all(isinstance(item, dict) for item in value)}
@@ -101,15 +138,12 @@ def _rows(record: dict[str, Any], place: int) -> list[dict[str, Any]]:
         return [
             {"run": place if epochs else number, **shared, **row}
             for number, item in enumerate(items)
-            for row in _rows(item, number)
+            for row in _rows(item, number, curves)
         ]
-    series = {
-        key: value for key, value in inside.items()
-        if names.metric_of(key) and all(isinstance(x, int | float | str | None) for x in value)
-    }  # fmt: skip
+    series = _series(values)
     if not series:
         return [shared]
-    n, epochs = max(map(len, series.values())), any(map(names.is_seed, shared))  # one seed has no list of seeds
+    n, epochs = max(map(len, series.values())), curves or any(map(names.is_seed, shared))  # one seed lists no seeds
     return [
         shared
         | ({"run": place, "epoch": number} if epochs else {"run": number})
