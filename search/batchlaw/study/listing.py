@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 def studies(storage: str | None = None) -> "list[StudyStatus]":
     """The state of every study that batchlaw made in a database, in the order in which they were made.
 
-    >>> [(study.spec.name, study.state) for study in bl.studies()]
-    [('example', 'done'), ('mine', 'waiting')]
+    Examples:
+        >>> [(study.spec.name, study.state) for study in bl.studies()]
+        [('example', 'done'), ('mine', 'waiting')]
 
     Args:
         storage: URL of the database, as for `Study.create`.
