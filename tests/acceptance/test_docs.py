@@ -1,4 +1,4 @@
-"""README and docs/: every command exists, every tutorial runs as it stands, and the pages are built without a warning."""
+"""README and docs/: every command exists, every tutorial runs as it stands, the pages are built without a warning."""
 
 import os
 import re
