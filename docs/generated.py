@@ -55,12 +55,12 @@ def kind(schema: Mapping[str, Any]) -> str:
 
 def table(schema: Mapping[str, Any]) -> Iterator[str]:
     """The keys of one table of a study file, a line each."""
-    yield from ("", "| key | value | without it |", "|---|---|---|")
+    yield from ("", "| key | meaning | value | without it |", "|---|---|---|---|")
     required = schema.get("required", [])
     for name, value in schema["properties"].items():
         default = value.get("default")
         absent = "required" if name in required else "" if default in (None, [], {}) else f"`{json.dumps(default)}`"
-        yield f"| `{name}` | {kind(value).replace('|', chr(92) + '|')} | {absent if len(absent) < 60 else ''} |"
+        yield f"| `{name}` | {value.get('description', '')} | {kind(value)} | {absent if len(absent) < 60 else ''} |"
 
 
 def keys() -> str:

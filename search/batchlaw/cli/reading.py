@@ -97,6 +97,6 @@ def reap(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
 
 def schema() -> None:
     """Print the JSON Schema of a study file, for editors."""
-    from batchlaw.spec import StudySpec
+    from batchlaw.spec.schema import schema as made
 
-    typer.echo(json.dumps(StudySpec.model_json_schema(), indent=2))
+    typer.echo(json.dumps(made(), indent=2))
