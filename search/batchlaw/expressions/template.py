@@ -14,6 +14,7 @@ _FORMAT = re.compile(r"(?:[^{}]?[<>=^])?[-+ ]?#?0?\d{0,2},?(?:\.\d{1,2})?([bcdeE
 _OF_WHOLE = set("bcdoxX")  # formats that take whole numbers alone
 _OF_DECIMAL = set("eEfFgGn%")
 _CONVERSIONS: dict[str, Callable[[Any], str]] = {"r": repr, "s": str, "a": ascii}
+_SHOWN = 100  # characters of an expression in a message
 _QUOTED = re.compile(r"`[^`]*`|'[^']*'|\"[^\"]*\"")
 
 
@@ -109,7 +110,8 @@ def _field(text: str, before: int) -> _Field:
         expression = Expression.parse(source)
         expression.check_finite()
     except BatchlawError as error:
-        raise BatchlawError(f"{{{text}}}: {error.message}") from None
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        raise BatchlawError(f"{{{shown}}}: {error.message}") from None
     if not expression.columns:
         raise BatchlawError(f"{{{text}}} at character {before} names no placeholder; write {{{{ for a brace")
     return _Field(text, expression, form, conversion)
