@@ -250,6 +250,14 @@ def test_arguments_files_and_variables_have_the_values_of_the_trial(tmp_path):
     assert Path(run_dir).is_relative_to(tmp_path / "runs")
 
 
+def test_a_script_whose_optimizer_is_not_named_gets_the_rate_of_the_study(tmp_path):
+    words = script(tmp_path, "print(json.dumps({'val_loss': float(sys.argv[1])}))\n")
+    space = {"base_lr": 0.5}
+    assert run(tmp_path, study_of(*words, "{lr}", space=space))[0] == {"val_loss": 0.5}
+    named = study_of(*words, "{lr}", space=space | {"optimizer": "adam"})
+    assert run(tmp_path, named)[0] == {"val_loss": pytest.approx(0.005)}
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_the_folder_of_a_run_is_kept_or_deleted(tmp_path, keep):
     words = script(tmp_path, "open(sys.argv[1] + '/model', 'w')\nprint(json.dumps({'loss': 1.0}))\n")

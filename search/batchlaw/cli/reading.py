@@ -44,9 +44,9 @@ def status(
         return
     if note := code_changes(found.stored):
         output.print(f"note: {note}", soft_wrap=True)
-    now = status_of(found.stored)
+    now = status_of(found.stored, failures=1)
     if not watch:
-        output.print(_overview(now))  # first, since clearing up may have to wait for the database
+        output.print(_overview(now), soft_wrap=True)  # first, since clearing up may have to wait for the database
         with suppress(WorkFailed):  # of a database that may only be read
             if lost := recovery.reap(found.stored):
                 output.print(f"{lost} trial{'s' * (lost != 1)} of dead workers found lost, to be run again")
@@ -65,12 +65,13 @@ def _overview(now: "StudyStatus") -> "Group":
     from rich.console import Group, RenderableType
     from rich.table import Table
 
-    from batchlaw.results.status import best_line, counts_line, pace_line
+    from batchlaw.results.status import best_line, counts_line, example_lines, pace_line
 
     lines: list[RenderableType] = [
         marked("[bold]{}[/]: {}", now.spec.name, now.spec.purpose),
         f"{counts_line(now)} · {now.slots.held} running · {now.slots.open} waiting",
         best_line(now),
+        *example_lines(now),
         pace_line(now),
     ]
     if not now.at_work:

@@ -1,4 +1,4 @@
-"""The training curves of a trial as images, drawn from its recorded reports on request; no file is kept."""
+"""The training curves of a trial as images and its output as text, made from what is stored; no file is kept."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import FrozenTrial
 
 from batchlaw.results.result import CurvePoint, TrialResult
-from batchlaw.storage.attributes import RESULT
+from batchlaw.storage.attributes import OUTPUT, RESULT
 
 # Okabe & Ito (2008), "Color universal design".
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -29,16 +29,18 @@ class Recorded(Protocol):
         ...
 
 
-def artifacts_of(study_id: int, trial: int, curve: Sequence[CurvePoint]) -> dict[str, str]:
-    """The system attributes by which optuna-dashboard finds the images of a trial: one of its losses, one a metric.
+def artifacts_of(study_id: int, trial: int, curve: Sequence[CurvePoint], *, is_program: bool = False) -> dict[str, str]:
+    """The system attributes by which optuna-dashboard finds the files of a trial.
 
-    The identifier of an image is the number of the study, of the trial and its own, in the characters that the
-    dashboard's URLs allow.
+    These are an image of its losses, one of each other metric, and after them the output of a program. The identifier
+    of a file is the number of the study, of the trial and its own, in the characters that the dashboard's URLs allow.
     """
+    files = [(name.replace("_", " ") + ".svg", "image/svg+xml") for name in _images(curve)]
+    files += [("output.txt", "text/plain")] * is_program
     attributes = {}
-    for number, name in enumerate(_images(curve)):
+    for number, (name, kind) in enumerate(files):
         identifier = f"{study_id:x}-{trial:x}-{number:x}"
-        facts = {"artifact_id": identifier, "filename": name.replace("_", " ") + ".svg", "mimetype": "image/svg+xml"}
+        facts = {"artifact_id": identifier, "filename": name, "mimetype": kind}
         attributes[f"artifacts:{identifier}"] = json.dumps(facts)
     return attributes
 
@@ -50,16 +52,19 @@ class Curves:
         self._trials = trials
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """An image of a trial.
+        """An image of a trial, or its output.
 
         Raises:
-            ArtifactNotFound: there is no such trial or image.
+            ArtifactNotFound: there is no such trial or file.
         """
         try:
             study_id, trial_number, number = (int(part, 16) for part in artifact_id.split("-"))
             trial = self._trials.recorded(study_id, trial_number)
             curve = TrialResult.from_record(trial.user_attrs.get(RESULT, {})).curve
-            metrics = list(_images(curve).values())[number]
+            images = list(_images(curve).values())
+            if number == len(images):
+                return io.BytesIO("\n".join(trial.user_attrs[OUTPUT]).encode(errors="replace"))
+            metrics = images[number]
         except (ValueError, KeyError, IndexError):
             raise ArtifactNotFound(artifact_id) from None
         return io.BytesIO(draw(curve, metrics).encode())

@@ -105,7 +105,9 @@ def _shown(study_id: int, trial: FrozenTrial) -> FrozenTrial:
         shown.user_attrs = {REASON: f"cannot be read: {error}"}
         return shown
     shown.user_attrs = _attributes(trial, result)
-    shown.system_attrs = trial.system_attrs | artifacts_of(study_id, trial.number, result.curve)
+    shown.system_attrs = trial.system_attrs | artifacts_of(
+        study_id, trial.number, result.curve, is_program=ARGUMENTS in trial.user_attrs
+    )
     return shown
 
 

@@ -15,6 +15,8 @@ from batchlaw.results.status import StudyStatus, status_of
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy
 
+_FAILURES = 5  # trials of a program that failed and are shown with their output
+
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
@@ -74,7 +76,8 @@ def account_of(stored: StoredStudy) -> Account:
         except StudyError as error:
             lack = str(error)
     laws = known_laws(stored.spec, known.records, ended=known.ended)
-    return Account(status=status_of(stored), records=known.records, judged=judged, lack=lack, laws=laws)
+    status = status_of(stored, failures=_FAILURES)
+    return Account(status=status, records=known.records, judged=judged, lack=lack, laws=laws)
 
 
 def _distinct(values: Iterable[str]) -> str:

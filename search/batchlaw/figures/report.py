@@ -93,6 +93,7 @@ def _study(account: Account) -> dict[str, Any]:
         "outcome_names": [name for name in ENDINGS if any(row.counts.get(name) for row in outcomes)],
         "prunes": spec.search is not None and spec.search.pruner != "none",
         "facts": facts_of(spec),
+        "examples": account.status.examples,
         "toml": toml_of(spec),
         "costs": account.costs,
         "versions": account.versions,

@@ -22,7 +22,7 @@ _WAYS = {
     "warmup_fraction": ("warmup_steps",),
     "train_size": ("steps", "examples", "epochs", "tokens"),
 }
-_OF_OPTIMIZERS = ("momentum", "beta1", "beta2", "eps")  # which "own" does not have
+_OF_OPTIMIZERS = ("optimizer", "momentum", "beta1", "beta2", "eps")  # which "own" does not have
 Fill = Callable[[str, str], str]  # a template and its field → text
 
 
@@ -137,8 +137,11 @@ def check_reaches(spec: StudySpec, contents: Sequence[str]) -> None:
             raise SpecError(f"{field}: is searched and reaches the program through no placeholder; write {words}")
     if extremes(spec.space.optimizer) == (OWN,):
         for name in _OF_OPTIMIZERS:
-            if name in used:
-                raise SpecError(f'{{{name}}}: has no value with optimizer = "own"; write the script\'s own value')
+            if name in used and name not in spec.names:
+                raise SpecError(
+                    f'{{{name}}}: has no value with optimizer = "own"; write the script\'s own value, '
+                    "or name the optimizer in [space]"
+                )
     if spec.claim is not None and "seed" not in used:
         raise SpecError("command: a claim compares runs of several seeds; pass {seed} to the program")
 

@@ -1,11 +1,13 @@
 """All that is stored of one trial, for people."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from batchlaw.recipe.result import Outcome
 from batchlaw.results.columns import columns_of, sentence_of
-from batchlaw.results.records import TrialRecord, record_at
+from batchlaw.results.records import TrialBrief, TrialRecord, record_at
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, trials_of, with_retries
 from batchlaw.storage.attributes import ARGUMENTS, OUTPUT, RETRY_OF, TRACEBACK
@@ -28,6 +30,11 @@ class TrialDetails:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
+    @property
+    def command(self) -> str:
+        """The arguments of a program as one line for a shell."""
+        return shlex.join(self.arguments)
+
     def lines(self) -> list[str]:
         """For a terminal."""
         record, result, metric = self.record, self.record.result, self.spec.arm.metric
@@ -42,7 +49,7 @@ class TrialDetails:
         if result.seconds is not None:
             lines.append(f"  took       {result.seconds:.1f} s")
         if self.arguments:
-            lines.append(f"  command    {shlex.join(self.arguments)}")
+            lines.append(f"  command    {self.command}")
         every = -(-len(result.curve) // _SHOWN_REPORTS) or 1
         for point in [*result.curve[every - 1 :: every]]:
             told = ", ".join(f"{name} {number:.6g}" for name, number in point.metrics.items())
@@ -85,3 +92,21 @@ def details_of(stored: StoredStudy, number: int) -> TrialDetails:
         output=attributes.get(OUTPUT, []),
         traceback=attributes.get(TRACEBACK),
     )
+
+
+def examples_of(
+    stored: StoredStudy, trials: Sequence[TrialBrief], best: int | None, *, failures: int
+) -> list[TrialDetails]:
+    """Of a study of a program: its best trial, and the last ones that failed or ran out of memory.
+
+    Args:
+        stored: the study; with a task or a function there is nothing to show.
+        trials: all of its trials.
+        best: the number of the best trial.
+        failures: the most failed trials; the latest come first.
+    """
+    if stored.spec.command is None:
+        return []
+    failed = [trial.number for trial in trials if trial.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY)]
+    numbers = [*([] if best is None else [best]), *reversed(failed[-failures:])]
+    return [details_of(stored, number) for number in numbers]

@@ -7,11 +7,14 @@ from typing import Any
 
 from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
 from batchlaw.results.columns import columns_of, sentence_of
+from batchlaw.results.details import TrialDetails, examples_of
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.ranking import best_first
 from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at
 from batchlaw.spec import StudySpec, fingerprint
 from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, history_of, with_retries, workers_of
+
+_SHOWN_LINES = 5  # of the output of a failed trial
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,6 +29,7 @@ class StudyStatus:
     workers: tuple[WorkerRecord, ...]  # the latest first
     created: datetime | None  # UTC; None of studies from before version 0.2
     former_names: tuple[str, ...]
+    examples: tuple[TrialDetails, ...] = ()  # of a program: the best trial and the last that failed, with their output
 
     @property
     def state(self) -> str:
@@ -95,15 +99,17 @@ class StudyStatus:
             "workers": [asdict(worker) for worker in self.at_work],
             "workers_ended": len(self.workers) - len(self.at_work),
             "device_hours": self.device_hours,
+            "examples": [example.as_dict() for example in self.examples],
         }
 
 
-def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus:
+def status_of(stored: StoredStudy, since: datetime | None = None, *, failures: int | None = None) -> StudyStatus:
     """Read the state of a study.
 
     Args:
         stored: the study.
         since: the rate counts trials that ended after this; None counts all.
+        failures: how many failed trials of a program to read as examples, beside its best; None reads no examples.
     """
     briefs = with_retries(lambda: briefs_of(stored))
     ended = [b for b in briefs if b.outcome in ENDED and b.ended and b.started and (since is None or b.ended > since)]
@@ -114,11 +120,13 @@ def status_of(stored: StoredStudy, since: datetime | None = None) -> StudyStatus
         rate = 60 * len(ended) / seconds if seconds > 0 else None
     ranking = best_first(briefs, stored.spec.direction)
     records = (with_retries(partial(record_at, stored, brief.number)) for brief in ranking)
+    best = next((record for record in records if record.outcome == Outcome.COMPLETE), None)
     created, former = history_of(stored)
+    examples = [] if failures is None else examples_of(stored, briefs, best and best.number, failures=failures)
     return StudyStatus(
-        stored.spec, with_retries(stored.slots.counts), outcome_counts(briefs),
-        next((record for record in records if record.outcome == Outcome.COMPLETE), None), rate,
+        stored.spec, with_retries(stored.slots.counts), outcome_counts(briefs), best, rate,
         tuple(workers_of(stored.storage.engine, stored.study_id, stored.spec.name)), created, tuple(former),
+        tuple(examples),
     )  # fmt: skip
 
 
@@ -151,3 +159,16 @@ def best_line(status: StudyStatus) -> str:
         f"best {status.spec.arm.metric} {status.best.value:.4f} (trial {status.best.number}): "
         f"{sentence_of(config, columns_of(status.spec))}"
     )
+
+
+def example_lines(status: StudyStatus) -> list[str]:
+    """Of a program: the command of the best trial, and why the last one failed, with the end of its output."""
+    lines = []
+    for example in status.examples:
+        if status.best is not None and example.record.number == status.best.number:
+            lines.append(f"  {example.command}")
+            continue
+        lines.append(f"trial {example.record.number} {example.record.outcome}: {example.record.reason}")
+        lines += [f"  {example.command}", *(f"  | {line}" for line in example.output[-_SHOWN_LINES:])]
+        lines.append(f"all of it: batchlaw show {status.spec.name} {example.record.number}")
+    return lines

@@ -150,6 +150,17 @@ _ALSO_OF_FUNCTIONS = ("devices", "micro_batch_size", "launcher")
 DEFAULTS = {name: field.default for name, field in ProgramKeys.model_fields.items() if name != "command"}
 
 
+def with_optimizer(table: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a study; the optimizer of a program is its script's own unless they name one.
+
+    The factor of a named optimizer would change the learning rate that the script gets.
+    """
+    space = table.get("space", {})
+    if table.get("command") is None or not isinstance(space, dict) or "optimizer" in space:
+        return table
+    return table | {"space": space | {"optimizer": OWN}}
+
+
 def check_regex(regex: str, field: str, *, groups: tuple[int, ...] | None = None) -> int:
     """The number of groups of a regular expression.
 

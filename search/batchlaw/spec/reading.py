@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from batchlaw.errors import SpecError
 from batchlaw.spec.base import Frozen
-from batchlaw.spec.program import PART_TAGS
+from batchlaw.spec.program import PART_TAGS, with_optimizer
 from batchlaw.spec.study import StudySpec
 
 _SYNONYMS = {
@@ -70,7 +70,7 @@ def parse_spec(table: dict[str, Any], origin: str) -> StudySpec:
         raise SpecError(f"{origin}: claim.pruner: a claim arm is never pruned and stands alone; got {pruner!r}")
     try:
         # Through JSON, as stored specs are read; only then does strict validation accept lists for tuples.
-        return StudySpec.model_validate_json(json.dumps(table, default=str))
+        return StudySpec.model_validate_json(json.dumps(with_optimizer(table), default=str))
     except RecursionError:
         raise SpecError(f"{origin}: nested too deeply") from None
     except ValidationError as error:

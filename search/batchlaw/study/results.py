@@ -197,10 +197,10 @@ class StudyResults:
         from batchlaw.results.status import status_of
         from batchlaw.workers.recovery import reap
 
-        found = status_of(self.stored)
+        found = status_of(self.stored, failures=1)
         with contextlib.suppress(WorkFailed):  # a database that may only be read can still show its state
             if reap(self.stored):
-                found = status_of(self.stored)
+                found = status_of(self.stored, failures=1)
         return found
 
     def export(
