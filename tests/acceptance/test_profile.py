@@ -90,7 +90,7 @@ OWN = {"objective": "mine:train", "train_size": 64}
             "task.dataset: cifar10 is not under nowhere",
         ),
         ({"task": {"model": "abacus"}}, [], "tiny.toml: task.model: must be one of mlp"),
-        (OWN, [], "study 'tiny' runs 'mine:train'; only the steps of a [task] can be profiled"),
+        (OWN, [], "no study 'tiny'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

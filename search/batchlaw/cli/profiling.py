@@ -37,7 +37,8 @@ _NOISY = 0.1  # share of the time between quartiles; a knee shows in slopes that
 _HELP = """Time a step at each batch size: where larger batches stop being free, and the largest that fits.
 
 A profile holds for one device and its CPU threads, at each batch size as many as a worker would take: measure while
-nothing else runs. A study that is registered in the database keeps one profile for each device.
+nothing else runs. A study that is registered in the database keeps one profile for each device. Of code of your own
+the trials that have run tell the times.
 """
 
 
@@ -72,12 +73,25 @@ def profile(
     check_optimizers(spec, optimizer)
     if html is not None and not html.parent.is_dir():
         raise BatchlawError(f"--html {html}: the folder {html.parent} does not exist")
+    if spec.task is None:
+        found = Study.open(spec.name, storage, file=file).profile(optimizers=optimizer)
+        _tell(found, html, json_)
+        return
     study, not_kept = _registered(file, spec, storage)
     with _progress(spec.name) as tick:
         found = measured(
             spec, optimizers=optimizer, seconds=seconds, device=device, threads=threads, data_dir=data_dir,
             download=download, tick=tick,
         )  # fmt: skip
+    _tell(found, html, json_)
+    if study is not None:
+        note_profile(study.stored, found.as_record())
+    kept = f"not kept: {not_kept}" if study is None else f"kept with study {spec.name}"
+    errors.print(kept, soft_wrap=True, markup=False, style="dim")
+
+
+def _tell(found: "Profile", html: Path | None, json_: bool) -> None:
+    """Print a profile, and write its page if there is to be one."""
     if json_:
         typer.echo(json.dumps(found.as_record(), indent=2))
     else:
@@ -86,10 +100,6 @@ def profile(
         from batchlaw.figures.profile import profile_page
 
         write_page(html, profile_page(found))
-    if study is not None:
-        note_profile(study.stored, found.as_record())
-    kept = f"not kept: {not_kept}" if study is None else f"kept with study {spec.name}"
-    errors.print(kept, soft_wrap=True, markup=False, style="dim")
 
 
 def _registered(file: Path, spec: "StudySpec", storage: str) -> tuple[Study | None, str]:
@@ -140,6 +150,9 @@ def _show(found: "Profile") -> None:
             )  # fmt: skip
         output.print(grid)
         output.print(f"  {found.line(optimizer)}", soft_wrap=True)
+    if found.largest is None:
+        output.print("by the clocks of its trials, with their start and their evaluations", soft_wrap=True)
+        return
     output.print(found.largest.line(), soft_wrap=True)
     if found.noise > _NOISY:
         errors.print(

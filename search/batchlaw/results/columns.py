@@ -18,17 +18,20 @@ def columns_of(spec: StudySpec) -> tuple[str, ...]:
     """The names of the hyperparameters to tell, those of the user's own last.
 
     Batch size and learning rate are told where the study has them. What goes with a learning rate is told where it has
-    one, and beside searched parameters only if it is searched, too.
+    one; beside searched parameters, and of a program, which may not use it, only if it is searched, too. Of code of the
+    user's own all that is searched is told.
     """
     own = tuple(name for name in spec.searched if name in spec.parameters)
+    if spec.task is None:
+        own = (*(name for name in spec.searched if name not in (*_TOLD, "base_lr", *own)), *own)
     has = {"batch_size": spec.space.batch_size is not None, "peak_lr": spec.space.base_lr is not None}
-    usual = has["peak_lr"] and not own
+    usual = has["peak_lr"] and not own and spec.command is None
     return (*(name for name in _TOLD if has.get(name, usual or name in spec.searched)), *own)
 
 
 def heading_of(name: str) -> str:
     """The heading of a column."""
-    return _TOLD[name][0] if name in _TOLD else name
+    return _TOLD[name][0] if name in _TOLD else name.replace("_", " ")
 
 
 def text_of(config: TrainConfig, name: str) -> str:

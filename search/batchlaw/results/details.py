@@ -95,18 +95,18 @@ def details_of(stored: StoredStudy, number: int) -> TrialDetails:
 
 
 def examples_of(
-    stored: StoredStudy, trials: Sequence[TrialBrief], best: int | None, *, failures: int
+    stored: StoredStudy, trials: Sequence[TrialBrief], best: TrialBrief | None, *, failures: int
 ) -> list[TrialDetails]:
     """Of a study of a program: its best trial, and the last ones that failed or ran out of memory.
 
     Args:
         stored: the study; with a task or a function there is nothing to show.
         trials: all of its trials.
-        best: the number of the best trial.
+        best: the best of them, if there is one.
         failures: the most failed trials; the latest come first.
     """
     if stored.spec.command is None:
         return []
     failed = [trial.number for trial in trials if trial.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY)]
-    numbers = [*([] if best is None else [best]), *reversed(failed[-failures:])]
+    numbers = [*([] if best is None else [best.number]), *reversed(failed[-failures:])]
     return [details_of(stored, number) for number in numbers]

@@ -122,7 +122,7 @@ def status_of(stored: StoredStudy, since: datetime | None = None, *, failures: i
     records = (with_retries(partial(record_at, stored, brief.number)) for brief in ranking)
     best = next((record for record in records if record.outcome == Outcome.COMPLETE), None)
     created, former = history_of(stored)
-    examples = [] if failures is None else examples_of(stored, briefs, best and best.number, failures=failures)
+    examples = [] if failures is None else examples_of(stored, briefs, best, failures=failures)
     return StudyStatus(
         stored.spec, with_retries(stored.slots.counts), outcome_counts(briefs), best, rate,
         tuple(workers_of(stored.storage.engine, stored.study_id, stored.spec.name)), created, tuple(former),

@@ -75,7 +75,7 @@ class Profile:
     measured_at: str  # ISO 8601, UTC
     versions: dict[str, str]
     rows: tuple[Row, ...]  # by optimizer, then ascending in batch size
-    largest: Largest
+    largest: Largest | None  # None where it was not looked for: of times that trials tell
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
@@ -83,7 +83,7 @@ class Profile:
         known = {field.name for field in fields(Row)}
         rows = tuple(Row(**{name: row[name] for name in known & row.keys()}) for row in record["rows"])
         facts = {field.name: record[field.name] for field in fields(cls)}
-        return cls(**facts | {"rows": rows, "largest": Largest(**record["largest"])})
+        return cls(**facts | {"rows": rows, "largest": record["largest"] and Largest(**record["largest"])})
 
     def as_record(self) -> dict[str, Any]:
         """For JSON, with what is computed from the rows."""

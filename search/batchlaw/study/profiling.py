@@ -6,6 +6,7 @@ from pathlib import Path
 from batchlaw.errors import BatchlawError
 from batchlaw.results.step_time import Profile
 from batchlaw.spec import StudySpec, extremes
+from batchlaw.storage import StoredStudy
 from batchlaw.study.code import Code
 from batchlaw.study.threads import check_threads, threads_kept
 
@@ -16,17 +17,21 @@ def check_optimizers(spec: StudySpec, optimizers: Sequence[str] | None) -> None:
     """Refuse what cannot be profiled.
 
     Raises:
-        BatchlawError: the study has no built-in task, or an optimizer is not in its space.
+        BatchlawError: an optimizer is not in the study's space.
     """
-    if spec.task is None:
-        raise BatchlawError(
-            f"study {spec.name!r} runs {spec.user_code!r}; only the steps of a [task] can be profiled. For your own "
-            "code, recommend goes by the clocks of the trials"
-        )
     known = extremes(spec.space.optimizer)
     for name in optimizers or ():
         if name not in known:
             raise BatchlawError(f"the space has {', '.join(known)}", argument="optimizer", got=name)
+
+
+def told_by_trials(stored: StoredStudy, optimizers: Sequence[str] | None) -> Profile:
+    """The times of code of the user's own; see `Study.profile`."""
+    from batchlaw.results.records import records_of
+    from batchlaw.results.trial_times import times_of_trials
+
+    check_optimizers(stored.spec, optimizers)
+    return times_of_trials(stored.spec, records_of(stored), optimizers)
 
 
 def measured(
@@ -40,7 +45,7 @@ def measured(
     download: bool = False,
     tick: Tick = lambda done, total: None,
 ) -> Profile:
-    """Time steps of every batch size of a study; see `Study.profile`."""
+    """Time steps of every batch size of a study of a built-in task; see `Study.profile`."""
     from batchlaw.measure.profiler import profile_of
     from batchlaw.recipe.derive import check_space
     from batchlaw.train.data import prepare

@@ -334,7 +334,8 @@ class Study(StudyResults):
     ) -> "Profile":
         """Time a step at each batch size on this machine, and keep the profile with the study for `recommend`.
 
-        A profile holds for one device and its threads. Measure while nothing else runs.
+        A profile holds for one device and its threads. Measure while nothing else runs. Of code of the user's own
+        nothing is measured or kept: the trials that have run tell the times.
 
         Args:
             optimizers: to measure, some of the space's; None takes all of them.
@@ -345,13 +346,16 @@ class Study(StudyResults):
             tick: called after each part of the work, with the number of parts done and that of all.
 
         Raises:
-            BatchlawError: the study has no built-in task, or an argument is wrong.
+            BatchlawError: an argument is wrong.
+            StudyError: no trial of the user's own code tells its time.
             DataError: the data set is missing.
             WorkFailed: not even one example at a time fits on the device.
         """
         from batchlaw.storage import note_profile
-        from batchlaw.study.profiling import measured
+        from batchlaw.study.profiling import measured, told_by_trials
 
+        if self.spec.task is None:
+            return told_by_trials(self.stored, optimizers)
         found = measured(
             self.spec, optimizers=optimizers, seconds=seconds, device=device, threads=threads,
             data_dir=path_of(data_dir), tick=tick,
