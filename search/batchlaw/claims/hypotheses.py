@@ -218,6 +218,14 @@ _ALL = (
         support="at least 80 % of the batch sizes have an identified optimum",
         contradiction="at least 80 % of the batch sizes are shown flat, within one seed's standard deviation",
     ),
+    Hypothesis(
+        name="H20",
+        statement="steps to a target obey S = S_min (1 + B_crit/B), and B_crit grows with the target's difficulty",
+        statistic="fit to the fewest steps at each B, ε tuned for each on other seeds; ratio of B_crit at the hardest "
+        "target to that at the easiest, over seeds",
+        support="the hyperbola misses the steps by 10 % at most at every target, and the ratio's interval lies above 1",
+        contradiction="it misses them by over 10 %, beyond the noise of seeds (Holm), or the interval lies below 1",
+    ),
 )
 _STAGGERED = "staggered: each learning rate has batch sizes of its own, shifted by 0, 1/3 or 2/3 of their spacing"
 CATALOGUE: dict[str, Hypothesis] = {hypothesis.name: hypothesis for hypothesis in _ALL}

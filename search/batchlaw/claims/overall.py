@@ -9,6 +9,7 @@ import pandas as pd
 from batchlaw.claims.hypotheses import Hypothesis
 from batchlaw.claims.planned import varied_factors
 from batchlaw.claims.runs import alpha_of, cells_of, curves_of, in_order, known, known_curves, known_times
+from batchlaw.claims.to_target import obeys_the_hyperbola
 from batchlaw.claims.training_curves import (
     larger_lr_generalises,
     leaves_the_plateau,
@@ -265,4 +266,5 @@ JUDGES: dict[str, Judge] = {
     "H16": adaptive_families,
     "H17": larger_is_stabler,
     "H18": leaves_the_plateau,
+    "H20": obeys_the_hyperbola,
 }

@@ -1,23 +1,55 @@
 """The command critical: the critical batch size, from steps to a target."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from batchlaw.cli.console import DEFAULT_URL, HtmlOption, JsonOption, StorageOption, output, write_figures
-from batchlaw.cli.tables import StudyOrFileArgument, of_files, reads_runs, show_notes, show_read
+from batchlaw.cli.console import (
+    DEFAULT_URL,
+    DataDirOption,
+    DeviceOption,
+    DownloadOption,
+    HtmlOption,
+    JsonOption,
+    StorageOption,
+    ThreadsOption,
+    bounded,
+    output,
+    write_figures,
+)
+from batchlaw.cli.tables import (
+    StudyOrFileArgument,
+    check_none_of_a_file,
+    is_file,
+    of_files,
+    reads_runs,
+    show_notes,
+    show_read,
+)
 from batchlaw.consoles import marked
 from batchlaw.errors import BatchlawError
+from batchlaw.study import Study
+from batchlaw.study.files import write_text
 
 if TYPE_CHECKING:
     from batchlaw.laws.critical import Critical
 
+_HELP = """The critical batch size, beyond which a larger batch saves ever fewer steps.
+
+Of runs made elsewhere: from the steps or examples that a target took at each batch size. Of a STUDY in the database
+with H20: from its curves, beside the bend of its law and the noise scale. Of a STUDY.toml with a [task]: by branches with
+larger batches from checkpoints of a trunk, which are trained now, beside what the study in the database shows.
+"""
+_PANEL = "Branches of a STUDY.toml"
+
 
 def add_commands(app: typer.Typer) -> None:
     """Register the command of this module."""
-    app.command(epilog="Example: batchlaw critical runs.csv --steps steps_to_target --html critical.html")(critical)
+    example = "batchlaw critical runs.csv --steps steps_to_target --html critical.html"
+    app.command(help=_HELP, epilog=f"Example: {example}")(critical)
 
 
 @reads_runs
@@ -35,20 +67,62 @@ def critical(
         float | None,
         typer.Option("--overhead-from", metavar="B", help="Where perfect scaling begins; 256, else the smallest."),
     ] = None,
+    trunk: Annotated[
+        int | None, bounded("--trunk", 1, 1e9, "Batch size of the trunk; the smallest.", rich_help_panel=_PANEL)
+    ] = None,
+    base_lr: Annotated[
+        float | None, bounded("--base-lr", 1e-12, 1e6, "base_lr of the trunk; told by results.", rich_help_panel=_PANEL)
+    ] = None,
+    checkpoints: Annotated[
+        int, bounded("--checkpoints", 1, 20, "Of the trunk, at halves of the budget.", rich_help_panel=_PANEL)
+    ] = 4,
+    window: Annotated[int | None, bounded("--window", 1, 1e15, "Examples of a branch.", rich_help_panel=_PANEL)] = None,
+    tolerance: Annotated[
+        float, bounded("--tolerance", 0.01, 0.99, "Share of progress that may be lost.", rich_help_panel=_PANEL)
+    ] = 0.2,
+    schedule: Annotated[
+        Path | None,
+        typer.Option("--schedule", metavar="FILE", help="Write a batch-size warmup.", rich_help_panel=_PANEL),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be trained, and how long.", rich_help_panel=_PANEL)
+    ] = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    data_dir: DataDirOption = None,
+    download: DownloadOption = False,
     storage: StorageOption = DEFAULT_URL,
     html: HtmlOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """The critical batch size, from the steps or examples that runs took to a target at each batch size."""
-    from batchlaw.laws.steps_to_target import critical as critical_of
+    """See `_HELP`."""
+    columns |= {"steps": steps, "examples": examples, "overhead_from": overhead_from}
+    more: dict[str, Any] = {}
+    if len(data) == 1 and data[0].endswith(".toml"):
+        from batchlaw.study.critical import branched
 
-    for name in ("score", "direction"):
-        if (value := columns.pop(name)) is not None:
-            raise BatchlawError("goes with claim; --steps or --examples names the column", argument=name, got=value)
-    given = of_files(data, storage, **columns, steps=steps, examples=examples, overhead_from=overhead_from)
-    found = critical_of(**given, overhead=overhead)
+        check_none_of_a_file(data[0], **columns)
+        branches, found = branched(
+            Path(data[0]), storage, batch_size=trunk, base_lr=base_lr, checkpoints=checkpoints, window=window,
+            tolerance=tolerance, dry_run=dry_run, device=device, threads=threads, data_dir=data_dir, download=download,
+        )  # fmt: skip
+        if not json_:
+            for line in branches.cost:
+                output.print(line, soft_wrap=True, markup=False)
+        if dry_run:
+            if json_:
+                typer.echo(json.dumps({"cost": branches.cost, "seconds": branches.seconds}, indent=2))
+            return
+        if schedule is not None:
+            write_text(schedule, json.dumps(branches.schedule, indent=2) + "\n", argument="schedule")
+        more = {"branches": {"cost": branches.cost, "schedule": branches.schedule}}
+    elif is_file(data):
+        found = _of_files(data, storage, overhead, columns)
+    else:
+        check_none_of_a_file(data[0], **columns)
+        found = Study.open(data[0], storage).critical()
     if json_:
-        typer.echo(json.dumps(found.as_dict(), indent=2))
+        typer.echo(json.dumps(found.as_dict() | more, indent=2))
     else:
         _show(found)
     if html is not None:
@@ -58,8 +132,34 @@ def critical(
         write_figures(html, found.title, "; ".join(found.bases), "critical batch size", figures, found.notes)
 
 
+def _of_files(data: list[str], storage: str, overhead: float, columns: dict[str, Any]) -> "Critical":
+    from batchlaw.laws.steps_to_target import critical as critical_of
+
+    for name in ("score", "direction"):
+        if (value := columns.pop(name)) is not None:
+            raise BatchlawError("goes with claim; --steps or --examples names the column", argument=name, got=value)
+    return critical_of(**of_files(data, storage, **columns), overhead=overhead)
+
+
 def _show(found: "Critical") -> None:
     output.print(marked("[bold]Critical batch size of {}[/]", found.title), soft_wrap=True)
+    if found.measured:
+        _show_ways(found)
+    if found.series:
+        _show_series(found)
+    show_read(found.read)
+    show_notes(found.notes)
+
+
+def _show_ways(found: "Critical") -> None:
+    grid = Table("way", "where", "critical batch size", "", box=None)
+    steps = [("steps to a target", each.name, each.critical_batch_size, "") for each in found.series]
+    for way, where, size, note in (*steps, *found.measured):
+        grid.add_row(*(marked("{}", f"{cell}") for cell in (way, where, size, note)))
+    output.print(grid)
+
+
+def _show_series(found: "Critical") -> None:
     grid = Table("", "E_min/S_min", _overhead_heading(found), "batch sizes", box=None)
     for each in found.series:
         sizes = f"{int(each.reached.sum())} from {each.batch_size.min():g} to {each.batch_size.max():g}"
@@ -71,8 +171,6 @@ def _show(found: "Critical") -> None:
             output.print(f"{each.name}: {note}" if each.name else note, soft_wrap=True, markup=False)
     for line in found.bases:
         output.print(line, soft_wrap=True, markup=False)
-    show_read(found.read)
-    show_notes(found.notes)
 
 
 def _overhead_heading(found: "Critical") -> str:

@@ -1,7 +1,7 @@
 """The critical batch size, from the steps or examples that runs took to a target at each batch size."""
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, astuple, dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.plain import name_of, plain
@@ -113,6 +113,15 @@ class Series:
         return record
 
 
+class Measured(NamedTuple):
+    """The critical batch size by another way than steps to a target."""
+
+    way: str  # such as "bend of the law"
+    where: str  # such as "after 4000 examples"; empty for all of training
+    batch_size: Bounded
+    note: str = ""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Critical:
     """The critical batch size of each series of runs to a target.
@@ -123,6 +132,7 @@ class Critical:
         alpha: one less the confidence of every interval.
         notes: sentences on what was left out.
         read: which columns of a table were recognised, in one line.
+        measured: of a study, the critical batch size by other ways.
     """
 
     title: str
@@ -130,6 +140,16 @@ class Critical:
     alpha: float
     notes: tuple[str, ...] = ()
     read: str = ""
+    measured: tuple[Measured, ...] = ()
+
+    @property
+    def ways(self) -> "pd.DataFrame":
+        """A row each way and place: steps to each target, branches, the bend of the law, the noise scale."""
+        import pandas as pd
+
+        steps = [Measured("steps to a target", each.name, each.critical_batch_size) for each in self.series]
+        rows = [(each.way, each.where, *astuple(each.batch_size), each.note) for each in (*steps, *self.measured)]
+        return pd.DataFrame(rows, columns=["way", "where", "batch_size", "low", "high", "note"])
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -157,7 +177,7 @@ class Critical:
         only = series[0] if len(series) == 1 else {}
         return {
             **only, "title": self.title, "alpha": self.alpha, "series": series, "notes": list(self.notes),
-            "read": self.read,
+            "read": self.read, "ways": plain(self.ways.to_dict("records")),
         }  # fmt: skip
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from batchlaw.spec.base import Frozen, refuse
-from batchlaw.spec.needs import MEASURES, HypothesisName, Measure
+from batchlaw.spec.needs import MEASURES, REPORTS_TO_TARGET, HypothesisName, Measure
 
 Direction = Literal["maximize", "minimize"]
 _FEWEST_SEEDS = 5  # replicates of a factorial design; the variance over seeds decides its claims
@@ -54,13 +54,16 @@ class Claim(Arm):
     reports: Annotated[int, Field(ge=1, le=20)] = 4
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
     margin: Annotated[float, Field(gt=0, le=0.5)] = 0.25  # by which a slope may miss its predicted value
+    targets: tuple[Annotated[float, Field(gt=0)], ...] = ()  # training losses of H20; if empty, chosen from the curves
 
     @model_serializer(mode="wrap")
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a crossed grid, as of the studies stored before there was another: their fingerprints stay."""
+        """Without a crossed grid and without targets, as of the studies stored before: their fingerprints stay."""
         written: dict[str, Any] = write(self)
         if written.get("grid") == "crossed":
             del written["grid"]
+        if not written.get("targets"):
+            written.pop("targets", None)
         return written
 
     @property
@@ -77,6 +80,15 @@ class Claim(Arm):
     def _distinct(self) -> "Claim":
         if len(set(self.hypotheses)) < len(self.hypotheses):
             raise refuse("must not repeat a hypothesis", list(self.hypotheses), "hypotheses")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_targets(self) -> "Claim":
+        if "H20" not in self.hypotheses:
+            if self.targets:
+                raise refuse("belongs to H20", list(self.targets), "targets")
+        elif self.reports < REPORTS_TO_TARGET:
+            raise refuse(f"H20 needs {REPORTS_TO_TARGET} or more", self.reports, "reports")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from batchlaw.spec.space import Space
 
 HypothesisName = Literal[
     "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H12", "H13", "H14", "H15", "H16", "H17",
-    "H18", "H19",
+    "H18", "H19", "H20",
 ]  # fmt: skip
 # What a run can measure beside its scores: at every report the losses of each replicate, the sharpness of the loss, or
 # the noise of the gradient; and the number of steps on the first plateau of the loss.
@@ -54,6 +54,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("optimizer", 4, values=("adagrad", "rmsprop", "adam", "adamw")),
     ),
     "H18": (Need("batch_size", 5, 4.0),),
+    "H20": (Need("batch_size", 6, 5.0), Need("base_lr", 4, 3.0)),
 }
 NEAR_SADDLE = 0.1  # largest init_scale for H18: training then starts on a plateau of the loss (assumption)
 MEASURES: dict[str, tuple[Measure, ...]] = {
@@ -62,7 +63,9 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
     "H11": ("curves",),
     "H12": ("curves",),
     "H18": ("plateau",),
+    "H20": ("curves",),
 }
+REPORTS_TO_TARGET = 10  # of H20 at least: the steps to a target are interpolated between reports (assumption)
 
 
 def check_needs(space: Space, hypotheses: Sequence[HypothesisName]) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from batchlaw.claims.claim import Claim
+    from batchlaw.laws.critical import Critical
     from batchlaw.laws.law import Law
     from batchlaw.laws.recommendation import Recommendation
     from batchlaw.laws.transfer import Transfer
@@ -114,6 +115,18 @@ class StudyResults:
 
         check_whole(bootstrap_seed, "bootstrap_seed", at_least=0)
         return law_of_study(self.stored, bootstrap_seed=bootstrap_seed)
+
+    def critical(self) -> "Critical":
+        """The critical batch size of a designed study with H20: by steps to targets, bend of the law and noise scale.
+
+        Branches of a trunk are a further way; the command `batchlaw critical STUDY.toml` trains them.
+
+        Raises:
+            StudyError: the study was searched, cells have no result, or losses were not recorded at the reports.
+        """
+        from batchlaw.laws.critical_study import critical_of_study
+
+        return critical_of_study(self.stored)
 
     def transfer(
         self,
