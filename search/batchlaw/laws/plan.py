@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from batchlaw.errors import BatchlawError
+from batchlaw.laws.companions import NOTHING, Companion, Known, companions
 from batchlaw.results.interval import Interval
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.plain import plain
@@ -57,6 +58,7 @@ class Plan:
         of_batch_size: the law of the best batch size; None where too few groups show one.
         notes: sentences on what was left out.
         read: what was recognised in a table, in one line.
+        known: weight decay and β₂ of the runs.
     """
 
     title: str
@@ -69,6 +71,7 @@ class Plan:
     extrapolate: bool
     notes: tuple[str, ...]
     read: str
+    known: Known = NOTHING
 
     @property
     def grade(self) -> Literal["fitted"]:
@@ -87,6 +90,23 @@ class Plan:
         """The best learning rate at the best batch size; None where that is not known."""
         best = self.batch_size
         return None if best is None else self._interval(self._rate(best.value))
+
+    @property
+    def weight_decay(self) -> Interval | None:
+        """None: the runs do not determine it. `companions` has what a rule says, without an interval."""
+        return None
+
+    @property
+    def companions(self) -> list[Companion]:
+        """Weight decay, β₂ and warmup by published rules; none where no batch size is planned."""
+        best, lr = self.batch_size, self.lr
+        if best is None or lr is None:
+            return []
+        nearest = self._nearest_group
+        size, rate = self._best_pair(nearest)
+        horizons = [i for i, axis in enumerate(self.axes) if axis.name != "parameters"]
+        longer = 2.0 ** sum(float(self._place[i] - nearest.at[i]) for i in horizons)
+        return companions(self.known, best.value / size, lr.value / rate, longer)
 
     def lr_at(self, batch_size: float) -> Interval:
         """The best learning rate at a batch size.
@@ -202,6 +222,7 @@ class Plan:
             "batch_size": self.batch_size and plain(asdict(self.batch_size)), "lr": self.lr and plain(asdict(self.lr)),
             "exponents": plain(self.exponents.to_dict("records")), "regret": plain(self.regret.to_dict("records")),
             "groups": len(self.fitted.groups), "seen": {axis.name: plain(list(axis.seen)) for axis in self.axes},
+            "weight_decay": None, "companions": plain([each._asdict() for each in self.companions]),
             "tried": plain(list(self.tried)), "next_run": self.next_run, "notes": list(self.notes), "read": self.read,
         }  # fmt: skip
 
@@ -229,6 +250,9 @@ class Plan:
             found.append(f"the batch size lies outside of {self.tried[0]:g} to {self.tried[1]:g}, which were tried")
         if (told := self.next_run) is not None:
             found.append(told)
+        for name, value, rule in self.companions:
+            by_rule = "the runs do not tell one that a rule could move" if value is None else f"{value:.3g} by a rule"
+            found.append(f"{name}: not determined by the runs; {by_rule} ({rule})")
         return found
 
     @property
@@ -254,10 +278,18 @@ class Plan:
     @property
     def _nearest(self) -> tuple[float, float, float]:
         """A batch size to tell costs at, and the best pair (rate, batch size) of the nearest group."""
-        nearest = min(self.fitted.groups, key=lambda group: float(np.abs(group.at - self._place).sum())).optima
-        best = int(nearest.lowest.argmin())
-        size = float(2 ** nearest.batch_size[best])
-        return size, float(2 ** nearest.best[best]), size
+        size, rate = self._best_pair(self._nearest_group)
+        return size, rate, size
+
+    @property
+    def _nearest_group(self) -> Group:
+        return min(self.fitted.groups, key=lambda group: float(np.abs(group.at - self._place).sum()))
+
+    @staticmethod
+    def _best_pair(group: Group) -> tuple[float, float]:
+        """The best batch size and its best rate."""
+        best = int(group.optima.lowest.argmin())
+        return float(2 ** group.optima.batch_size[best]), float(2 ** group.optima.best[best])
 
 
 def centred(values: Sequence[float], axes: Sequence[Axis]) -> Floats:

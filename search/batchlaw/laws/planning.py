@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from batchlaw.errors import BatchlawError, DataError
+from batchlaw.laws.companions import known_of
 from batchlaw.laws.plan import Axis, Plan, centred
 from batchlaw.stats.forecast import Group, batch_forecast, forecast
 from batchlaw.stats.valleys import Valleys, valleys
@@ -83,7 +84,7 @@ def plan(
     return Plan(
         title=runs.title, at=wanted, axes=varying, fitted=forecast(placed), of_batch_size=batch_forecast(placed),
         tried=(float(sizes.min()), float(sizes.max())), alpha=alpha, extrapolate=extrapolate,
-        notes=(*runs.notes, *notes), read=runs.columns.recognised,
+        notes=(*runs.notes, *notes), read=runs.columns.recognised, known=known_of(runs),
     )  # fmt: skip
 
 

@@ -236,3 +236,19 @@ def test_rows_without_runs_near_their_best_have_no_valley():
     assert (
         valleys(Scattered(2.0 ** np.arange(6), np.full(6, 8.0), -np.arange(6.0), blank > 0, blank.astype(int))) is None
     )
+
+
+def test_weight_decay_beta2_and_warmup_are_not_determined_and_told_by_rules(plan):
+    assert plan.weight_decay is None
+    without = {name: value for name, value, _ in plan.companions}
+    assert without["weight decay"] is None and 0.95 <= without["β₂"] < 1
+    assert without["warmup steps"] == pytest.approx(2 / (1 - without["β₂"]))
+    found = plan_of(runs().assign(weight_decay=0.1, beta2=0.98))
+    told = {name: value for name, value, _ in found.companions}
+    size, rate = found._best_pair(found._nearest_group)
+    batch, faster = found.batch_size.value / size, found.lr.value / rate
+    longer = 4.0  # 16e9 tokens, and 4e9 in the longest runs
+    # The timescale B/(ελD) stays.
+    assert told["weight decay"] == pytest.approx(0.1 * batch / (faster * longer))
+    assert told["β₂"] == pytest.approx(max(0.98**batch, 0.95))
+    assert any("weight decay: not determined by the runs" in line for line in found.lines())
