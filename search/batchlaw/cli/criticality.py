@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 _HELP = """The critical batch size, beyond which a larger batch saves ever fewer steps.
 
-Of runs made elsewhere: from the steps or examples that a target took at each batch size. Of a STUDY in the database
-with H20: from its curves, beside the bend of its law and the noise scale. Of a STUDY.toml with a [task]: by branches with
-larger batches from checkpoints of a trunk, which are trained now, beside what the study in the database shows.
+Of runs made elsewhere: from the steps or examples that a target took at each batch size. Of a STUDY in the
+database with H20: from its curves, beside the bend of its law and the noise scale. Of a STUDY.toml with a [task]: by
+branches with larger batches from checkpoints of a trunk, trained now, beside what the study in the database shows.
 """
 _PANEL = "Branches of a STUDY.toml"
 
