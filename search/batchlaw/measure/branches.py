@@ -101,10 +101,8 @@ def design(
         largest: batch size of a branch; None: as large as leaves 8 steps in a window.
 
     Raises:
-        BatchlawError: the study has no built-in task, or the window has no room for a branch.
+        BatchlawError: the window has no room for a branch.
     """
-    if spec.task is None:
-        raise BatchlawError(f"study {spec.name!r} runs {spec.user_code!r}; branches need a [task]")
     seeds = run_seeds(spec.arm.seed, max(spec.arm.replicates, 3))
     found = Design(
         spec=spec, batch_size=batch_size, base_lr=base_lr, budget_examples=0, checkpoints=(), window=0, sizes=(),

@@ -103,13 +103,14 @@ def branched(
     if not 0 < tolerance < 1:
         raise BatchlawError("must lie between 0 and 1", argument="tolerance", got=tolerance)
     spec = read_spec(file)
+    if spec.task is None:
+        raise BatchlawError(f"study {spec.name!r} runs {spec.user_code!r}; branches need a [task]")
     shown = _shown(spec, storage)
     size = batch_size or int(min(extremes(spec.space.batch_size)))
     plan = training.design(
         spec, batch_size=size, base_lr=base_lr or _rate(spec, size, shown), checkpoints=checkpoints, window=window
     )
     runtime = Code().runtime(spec, device, data_dir, threads=check_threads(threads))
-    assert spec.task is not None
     prepare(spec.task, runtime.data_dir, download=download)
     with threads_kept():
         seconds = training.seconds_of(plan, runtime)
