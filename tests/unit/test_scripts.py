@@ -11,7 +11,8 @@ from batchlaw.recipe.arguments import check_arguments, check_reaches
 from batchlaw.recipe.derive import check_space
 from batchlaw.scripts import read_script, study_text
 from batchlaw.scripts.help_text import flags_of_help
-from batchlaw.scripts.printed import printed_metrics
+from batchlaw.scripts.printed import printed_metrics, printed_progress
+from batchlaw.scripts.roles import recognised
 from batchlaw.scripts.script import Flag
 from batchlaw.spec import parse_spec
 
@@ -63,6 +64,11 @@ METRICS = {  # what each prints, and the first of them, by hand
 }
 
 
+PROGRESS = {
+    "word_language_flags.py": (r"of epoch\s*(\d+)", "{budget}"), "nanogpt_flags.py": (r"step\s*(\d+)", "{steps}"),
+}  # fmt: skip
+
+
 def drafted(script):
     return study_text(read_script(script), script.parent)
 
@@ -77,6 +83,7 @@ def test_the_flags_of_a_script_are_those_found_by_hand(name):
     check_arguments(spec, ())
     assert {"batch_size", "base_lr"} <= set(spec.searched)
     assert list(spec.metrics) == METRICS.get(name, [])
+    assert (spec.progress and (spec.progress.regex, spec.progress.of)) == PROGRESS.get(name)
 
 
 def test_ranges_lie_around_the_defaults_and_the_budget_is_the_same_at_every_batch_size():
@@ -211,6 +218,43 @@ def test_metrics_are_told_from_the_texts_that_a_script_prints():
     assert re.search(told["val_acc"].regex, lines["val_acc"]).group(1) == "0.913"
     assert re.search(told["train_loss"].regex, lines["train_loss"]).group(1) == "nan"
     assert told["val_acc"].direction == "maximize" and told["train_loss"].direction == "minimize"
+
+
+@pytest.mark.parametrize(
+    ("printed", "unit", "line", "heard"),
+    [
+        ("'Train Epoch: {} [{}/{}]\\tLoss: {:.6f}'.format(1, 2, 3, 4.0)", "epochs", "Train Epoch: 3 [0/60]", ("3",)),
+        ("f'Epoch [{epoch + 1}/{epochs}] loss {loss:.3f}'", "epochs", "Epoch [3/10] loss 0.5", ("3", "10")),
+        ("'| end of epoch {:3d} | time: {:5.2f}s'.format(1, 2.0)", "epochs", "| end of epoch   3 | time", ("3",)),
+        ("f'step {n}: train loss {loss:.4f}'", "steps", "step 300: train loss 2.1", ("300",)),
+        ("f'Scheduled epochs: {n}'", "epochs", "", None),
+        ("'the epoch is %s' % epoch", "epochs", "", None),
+    ],
+)
+def test_progress_is_told_from_the_texts_that_a_script_prints(printed, unit, line, heard):
+    found = printed_progress(f"print({printed})", unit)
+    assert (found and re.search(found[0], line).groups()) == heard
+    assert found is None or found[1] is (len(heard) == 2)
+
+
+def test_the_metrics_of_a_gan_and_of_a_test_set():
+    found = printed_metrics(
+        "print('[%d/%d] Loss_D: %.4f Loss_G: %.4f' % (1, 2, 3, 4))\n"
+        "print('Epoch: {} Average loss: {:.4f}'.format(1, 2))\n"
+        "print('====> Test set loss: {:.4f}'.format(1))\n"
+    )
+    told = {metric.name: re.compile(metric.regex) for metric in found}
+    assert list(told) == ["test_loss", "loss_d", "loss_g", "average_loss"]
+    assert told["loss_g"].search("[1/2] Loss_D: 0.5 Loss_G: 1.25").group(1) == "1.25"
+    assert told["test_loss"].search("Epoch: 1 Average loss: 3.0") is None
+
+
+def test_what_the_help_says_tells_epochs_from_steps():
+    flags = flags_of_help(
+        "options:\n  --niter NITER  number of epochs to train for (default: 25)\n  --lr LR  rate (default: 0.1)\n"
+    )
+    assert recognised(flags).roles.keys() == {"epochs", "lr"}
+    assert "steps" in recognised(flags_of_help("options:\n  --niter N  iterations (default: 25)\n")).roles
 
 
 def test_a_script_that_never_answers_is_ended(tmp_path):

@@ -78,7 +78,7 @@ def _flag(entry: list[str]) -> Flag | None:
         kind = "switch" if default is None or isinstance(default, bool) else kind
     return Flag(
         name=name, default=default, kind="str" if choices else kind, choices=choices,
-        required=bool(re.search(r"[\[(]required[\])]|\(required\)", text)),
+        required=bool(re.search(r"[\[(]required[\])]|\(required\)", text)), help=text,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from batchlaw.scripts.printed import printed_metrics
+from batchlaw.scripts.printed import printed_metrics, printed_progress
 from batchlaw.scripts.roles import Recognised, recognised
 from batchlaw.scripts.script import Default, Flag, Script
 from batchlaw.scripts.suggestions import around, near, powers_around, toml_value, whole
@@ -30,6 +30,7 @@ class Meaning:
     asides: list[Line] = field(default_factory=list)  # of [space], commented out as well
     names: dict[str, str] = field(default_factory=dict)  # of the optimizer in the script's words
     metrics: list[Line] = field(default_factory=list)
+    progress: list[Line] = field(default_factory=list)
     metric: str = "loss"
     direction: str = "minimize"
     questions: list[str] = field(default_factory=list)
@@ -46,6 +47,7 @@ def meaning_of(script: Script) -> Meaning:
     _regularization(found, meaning)
     _housekeeping(found.roles, meaning)
     _metrics(script, meaning)
+    _progress(script, meaning)
     for flag in found.undecided:
         meaning.arguments.append((flag.argument(FILL_IN), "required by the script"))
         meaning.questions.append(f"{flag.name} is required: which value should every trial have?")
@@ -242,3 +244,20 @@ def _metrics(script: Script, meaning: Meaning) -> None:
             "which metric, and is it to be minimized? No text that prints one was found in the script; JSON lines such "
             'as {"loss": 0.5} are read without [metrics]'
         )
+
+
+def _progress(script: Script, meaning: Meaning) -> None:
+    """How far it is, where it prints a metric and counts what the budget counts."""
+    told = " ".join(text for text, _ in meaning.arguments)
+    of = "{steps}" if "{steps}" in told else "{budget}"
+    unit = "steps" if of == "{steps}" else "epochs"
+    counts = unit == "steps" or ('unit = "epochs"', "") in meaning.budget
+    found = printed_progress(script.source, unit) if counts and of in told and meaning.metrics else None
+    if found is None:
+        return
+    regex, is_ratio = found
+    meaning.progress.append(
+        (f"regex = {toml_value(regex)}", "how far it is where it tells a metric, to end bad trials")
+    )
+    if not is_ratio:
+        meaning.progress.append((f"of = {toml_value(of)}", ""))

@@ -9,11 +9,17 @@ _NUMBER = r"([-+0-9.eEnaif]+)"  # NaN and infinity are outcomes, too
 _HOLE = "\0"  # where a value is printed
 _SETS = "val|valid|validation|dev|eval|test|train|training"
 _METRIC = re.compile(
-    rf"(?P<head>(?:\b(?:{_SETS}|average|avg|final|best|mean)[ _/\-]+)*(?:[a-z]+_)*)"
+    rf"(?P<head>(?:\b(?:(?:{_SETS})[ _/\-]+(?:set[: ]+)?|(?:average|avg|final|best|mean)[ _/\-]+))*(?:[a-z]+_)*)"
     r"(?P<what>loss|accuracy|acc@?1|acc|top-?1|ppl|perplexity|bleu|f1|auc|error|return|reward|score)"
+    r"(?P<tail>(?:_[a-z0-9]{1,12})?)"  # `Loss_D` of a GAN
     r"(?P<after>[^\0\w]{0,4})\0(?P<ratio>/\0)?",
     re.IGNORECASE,
 )
+# `Train Epoch: 3`, `epoch 3/10`, `step 300:`; not the number of an epoch after `step`.
+_COUNTERS = {
+    unit: re.compile(rf"\b(?P<words>(?:[a-z]+ )?(?:{word})[^\0\w]{{0,3}})\0(?P<ratio> ?(?:/|of) ?\0)?", re.IGNORECASE)
+    for unit, word in (("epochs", "epoch"), ("steps", "step|iter|iteration"))
+}
 _PREFERRED = ("val", "dev", "eval", "test")
 _UP = ("acc", "bleu", "f1", "auc", "return", "reward", "top", "score")
 
@@ -32,8 +38,8 @@ def printed_metrics(source: str) -> list[Printed]:
     found: dict[str, Printed] = {}
     for text in _texts(ast.parse(source)):
         for match in _METRIC.finditer(text):
-            words = match.group("head") + match.group("what")
-            name = re.sub(r"\W+", "_", words.lower()).strip("_")
+            words = match.group("head") + match.group("what") + match.group("tail")
+            name = re.sub(r"\W+", "_", words.lower()).strip("_").replace("_set_", "_")
             if not re.search(_SETS, name):  # `Test set: average loss` names the set before
                 line = text[: match.start()].rpartition("\n")[2].lower()
                 scopes = re.findall(rf"\b(?:{_SETS})\b", line)
@@ -47,6 +53,21 @@ def printed_metrics(source: str) -> list[Printed]:
             direction = "maximize" if match.group("what").lower().startswith(_UP) else "minimize"
             found.setdefault(name, Printed(name, regex, direction))
     return sorted(found.values(), key=_rank)
+
+
+def printed_progress(source: str, unit: str) -> tuple[str, bool] | None:
+    """The regular expression of a line that tells how far a script is, and whether it tells of how many, too.
+
+    Args:
+        source: of the script.
+        unit: epochs or steps.
+    """
+    for text in _texts(ast.parse(source)):
+        if match := _COUNTERS[unit].search(text):
+            words = re.escape(match.group("words").rstrip(" ")).replace(r"\ ", " ").replace("\\\t", r"\s")
+            ratio = match.group("ratio")
+            return rf"{words}\s*(\d+)" + (rf"\s*{ratio.strip(_HOLE + ' ')}\s*(\d+)" if ratio else ""), bool(ratio)
+    return None
 
 
 def _rank(metric: Printed) -> int:

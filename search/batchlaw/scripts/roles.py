@@ -76,6 +76,7 @@ _SHAPES = re.compile(
     r"alpha|beta|clip|norm|temperature|mixup|cutmix|ema|rank|ratio|fraction|frequency|buffer|bptt|block|reprob|"
     r"start_e|end_e|starts|lambda|coef|coeff|margin|scale)(_|$|\d)|^(n|num)_"
 )
+_EPOCHS, _STEPS = (re.compile(words, re.IGNORECASE) for words in (r"\bepochs?\b", r"\b(steps?|iterations?|updates?)\b"))
 _UNLIKE = re.compile(
     r"eval|test|val|log|save|print|report|worker|port|rank|gpu|device|node|world|checkpoint|thread|process|cpu|wandb|"
     r"verbos|version|limit|timeout|class|sanity"
@@ -135,6 +136,8 @@ def role_of(flag: Flag) -> str | None:
         return None
     if role == "warmup_steps" and isinstance(flag.default, float) and 0 < flag.default < 1:
         return "warmup_fraction"
+    if role == "steps" and _EPOCHS.search(flag.help) and not _STEPS.search(flag.help):  # `--niter` of DCGAN
+        return "epochs"
     return role
 
 

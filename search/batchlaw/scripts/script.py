@@ -1,7 +1,7 @@
 """A script, and the flags that it takes."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ class Flag:
     choices: tuple[str, ...] = ()
     required: bool = False
     positional: bool = False
+    help: str = field(default="", compare=False)  # what the script says of it
 
     @property
     def word(self) -> str:

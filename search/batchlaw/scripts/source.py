@@ -51,6 +51,7 @@ def _of_call(call: ast.Call) -> Flag | None:
         name=name, default=default, kind=_kind(keywords, default), choices=choices, positional=positional,
         required=literal(keywords.get("required")) is True
         or (positional and "default" not in keywords and literal(keywords.get("nargs")) not in ("?", "*")),
+        help=str(literal(keywords.get("help")) or ""),
     )  # fmt: skip
 
 

@@ -53,7 +53,12 @@ def study_text(script: Script, folder: Path) -> Draft:
     space = [*meaning.space, *((f"# {line}", comment) for line, comment in meaning.asides)]
     if meaning.left:
         lines += _wrapped("left at their defaults: " + ", ".join(meaning.left))
-    lines += _table("metrics", meaning.metrics) + _table("budget", meaning.budget) + _table("space", space)
+    lines += (
+        _table("metrics", meaning.metrics)
+        + _table("progress", meaning.progress)
+        + _table("budget", meaning.budget)
+        + _table("space", space)
+    )
     further = [(f"# {line}", comment) for line, comment in meaning.further]
     lines += _table("parameters", [*meaning.parameters, *further], keep=bool(further))
     lines += _table("names.optimizer", [(f"{known} = {toml_value(word)}", "") for known, word in meaning.names.items()])
