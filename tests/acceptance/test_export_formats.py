@@ -19,8 +19,8 @@ from batchlaw.export import provenances_of, render
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.space import suggest
-from batchlaw.results.ranking import select, with_ties
 from batchlaw.results.records import records_of
+from batchlaw.results.standings import Standings
 from batchlaw.spec import TrainConfig
 from batchlaw.storage import load, open_storage
 from batchlaw.train import optimizers
@@ -48,7 +48,7 @@ def exported(batchlaw_here, finished, tmp_path):
     """Export the finished study by the command: the text, and the configuration that it is of."""
     storage = open_storage(f"sqlite:///{finished / 'batchlaw.db'}")
     stored = load(storage, "tiny")
-    best = select(records_of(stored), stored.spec, top=1, per=None)[0]
+    best = Standings(stored.spec, records_of(stored)).best
 
     def export(form: str, *options: object) -> str:
         file = tmp_path / form
@@ -62,9 +62,9 @@ def exported(batchlaw_here, finished, tmp_path):
 def text_of(form: str, config: TrainConfig, stored) -> str:
     """The export of another configuration, as if the best trial of the study had had it."""
     records = records_of(stored)
-    best = select(records, stored.spec, top=1, per=None)[0]
+    best = Standings(stored.spec, records).best
     other = dataclasses.replace(best, config=config)
-    configurations = with_ties([other], other, stored.spec)
+    configurations = Standings(stored.spec, [other]).configurations([other])
     now = "2026-01-01T00:00:00+00:00"
     provenances = provenances_of(configurations, [*records, other], stored.spec, exported=now, verified=None)
     return render(form, stored.spec, configurations, provenances, None)
@@ -199,7 +199,7 @@ def test_optuna_runs_the_queued_trials_with_the_same_configurations(exported, tm
         return 0.0
 
     study.optimize(objective, n_trials=3)
-    records = select(records_of(stored), stored.spec, top=3, per=None)
+    records = Standings(stored.spec, records_of(stored)).order[:3]
     assert seen == [record.config for record in records]
     assert [trial.params for trial in study.trials] == [record.params for record in records]
     assert study.trials[0].user_attrs["provenance"]["study"] == "tiny"

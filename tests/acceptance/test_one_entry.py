@@ -107,14 +107,13 @@ OPTIMIZER = """    "nadam": Family(
 """
 TRAIN = """
 import torch
-from batchlaw.results.ranking import select, with_ties
 from batchlaw.results.records import records_of
+from batchlaw.results.standings import Standings
 from batchlaw.storage import load, open_storage
 from batchlaw.train import optimizers
 
 stored = load(open_storage("sqlite:///batchlaw.db"), "one-entry")
-[best] = select(records_of(stored), stored.spec, top=1, per=None)
-config = with_ties([best], best, stored.spec)[0].config
+config = Standings(stored.spec, records_of(stored)).best.config
 print(type(optimizers.build(config, torch.nn.Linear(2, 2))).__name__, config.peak_lr / config.base_lr)
 """
 

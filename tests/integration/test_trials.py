@@ -8,7 +8,7 @@ from batchlaw.errors import StudyError
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import distributions_of, point_of
-from batchlaw.results.ranking import best_first
+from batchlaw.results.order import best_first
 from batchlaw.results.records import briefs_of, record_at, records_of
 from batchlaw.results.result import CurvePoint, TrialResult
 from batchlaw.storage import heads_of, register, trials_of

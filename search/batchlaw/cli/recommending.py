@@ -63,11 +63,11 @@ def _show_recommendation(found: "Recommendation", spec: "StudySpec") -> None:
     for candidate in found.candidates:
         useful = abs(candidate.value - found.best.value) <= abs(middle - found.best.value)  # in the better half
         if candidate.within or (candidate.on_front and useful):
-            mark = "→" if candidate is found.chosen else "=" if candidate.within else ""
+            mark = "→" if candidate is found.chosen else "✓" if candidate.within else ""
             grid.add_row(mark, *_cells(candidate))
     output.print(grid)
     output.print(
-        "= within one standard error of the best; the others are faster and in the better half of the scores.",
+        "✓ within one standard error of the best; the others are faster and in the better half of the scores.",
         style="dim",
     )
     chosen = found.chosen
@@ -83,7 +83,7 @@ def _show_recommendation(found: "Recommendation", spec: "StudySpec") -> None:
 
 
 def _cells(candidate: "Candidate") -> list[str]:
-    config, error = candidate.config, candidate.configuration.standard_error
+    config, error = candidate.config, candidate.configuration.score_error
     score = f"{candidate.value:.4f}" + (f" ± {error:.4f}" if error is not None else "")
     part = f" after {candidate.progress:.0%}" if candidate.progress < 1 else ""
     return [

@@ -33,6 +33,7 @@ class Provenance:
     n_seeds: int
     seeds: tuple[int, ...]
     n_complete: int  # trials of the study that trained to their end
+    fresh_seeds: int  # behind the score; 0 if it is the trial's own
     versions: Mapping[str, str]  # of the packages that the trial was computed with
     device: str | None
     exported: str  # UTC, ISO 8601
@@ -67,7 +68,11 @@ class Provenance:
 
     def lines(self) -> list[str]:
         """Sentences for the comment at the top of an exported file."""
-        source = {"seeds": "over the seeds", "validation sample": "of the validation sample"}
+        source = {
+            "seeds": "over the seeds",
+            "fresh seeds": f"over {self.fresh_seeds} fresh seeds",
+            "validation sample": "of the validation sample",
+        }
         error = f", error {source[self.standard_error_of]}" if self.standard_error_of in source else ""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         budget = ", ".join(
@@ -78,12 +83,13 @@ class Provenance:
             tried.append(f"batch sizes {self.batch_sizes[0]} to {self.batch_sizes[1]}")
         if self.peak_lrs:
             tried.append(f"peak learning rates {self.peak_lrs[0]:.4g} to {self.peak_lrs[1]:.4g}")
+        flattered = "" if self.fresh_seeds else "; the choice flatters the score"
         trained = [f"train_size = {self.train_size}"] * bool(self.train_size) + [f"budget: {budget}"] * bool(budget)
         told = [
             f"study {self.study}, fingerprint {self.fingerprint}, trial {self.trial}",
             f"{self.score()}{error}",
             f"{self.n_seeds} seed{'s' * (self.n_seeds != 1)}: {', '.join(map(str, self.seeds))}",
-            f"complete trials to choose from: {self.n_complete}; the choice flatters the score",
+            f"complete trials to choose from: {self.n_complete}{flattered}",
             f"computed with {versions or 'unknown versions'} on {self.device or 'an unknown device'}",
             *([f"tried with this optimizer: {', '.join(tried)}"] if tried else []),
             *([", ".join(trained)] if trained else []),
@@ -134,14 +140,15 @@ def provenances_of(
                 trial=configuration.trial,
                 metric=spec.arm.metric,
                 direction=spec.direction,
-                value=configuration.value,
-                standard_error=configuration.standard_error,
-                standard_error_of=configuration.standard_error_of,
+                value=configuration.score,
+                standard_error=configuration.score_error,
+                standard_error_of="fresh seeds" if configuration.fresh else configuration.standard_error_of,
                 ci_low=ci_low,
                 ci_high=ci_high,
                 n_seeds=len(config.seeds),
                 seeds=config.seeds,
                 n_complete=n_complete,
+                fresh_seeds=len(configuration.fresh.scores) if configuration.fresh else 0,
                 versions=configuration.versions,
                 device=configuration.device,
                 exported=exported,
@@ -175,14 +182,17 @@ def _spans(records: Sequence[TrialRecord]) -> dict[str, tuple[tuple[int, int] | 
 
 def interval_of(configuration: Configuration) -> tuple[float | None, float | None]:
     """The 95 % interval of the score: Student's t over seeds, normal for the known error of a validation set."""
-    if configuration.standard_error is None:
+    if configuration.score_error is None:
         return None, None
-    n, quantile = configuration.n_replicates, (1 + _CONFIDENCE) / 2
+    n, quantile = (
+        len(configuration.fresh.scores) if configuration.fresh else configuration.n_replicates,
+        (1 + _CONFIDENCE) / 2,
+    )
     if n > 1:
         from scipy import special  # a third of a second to import
 
         errors = float(special.stdtrit(n - 1, quantile))
     else:
         errors = NormalDist().inv_cdf(quantile)
-    width = errors * configuration.standard_error
-    return configuration.value - width, configuration.value + width
+    width = errors * configuration.score_error
+    return configuration.score - width, configuration.score + width

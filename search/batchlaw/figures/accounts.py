@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from batchlaw.claims.designed import Block, findings_of
 from batchlaw.claims.notes import notes_of
 from batchlaw.errors import StudyError
 from batchlaw.laws import Law, known_laws
 from batchlaw.results.configuration import Configuration
-from batchlaw.results.ranking import select, with_ties
 from batchlaw.results.records import TrialRecord, known_trials
+from batchlaw.results.standings import Standings
 from batchlaw.results.status import StudyStatus, status_of
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy
@@ -35,8 +36,12 @@ class Account:
 
     def best(self, top: int) -> list[Configuration]:
         """The best configurations with their errors and ties."""
-        chosen = select(self.records, self.spec, top=top, per=None)
-        return with_ties(chosen, chosen[0], self.spec) if chosen else []
+        return self.standings.configurations(self.standings.order[:top])
+
+    @cached_property
+    def standings(self) -> Standings:
+        """What is best in it."""
+        return Standings(self.spec, self.records)
 
     @property
     def notes(self) -> tuple[str, ...]:

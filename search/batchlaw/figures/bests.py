@@ -11,8 +11,8 @@ from batchlaw.figures.style import BLUE, GRAY, batch_axis, digits, finish, score
 from batchlaw.recipe.result import ENDED, Outcome
 from batchlaw.results.columns import text_of
 from batchlaw.results.configuration import Configuration
-from batchlaw.results.ranking import best_first, best_per, with_ties
 from batchlaw.results.records import TrialRecord
+from batchlaw.results.standings import Standings
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
 
@@ -27,8 +27,8 @@ _LABELS = {knob.name: knob.label for knob in KNOBS}
 
 def best_of(spec: StudySpec, records: list[TrialRecord], knob: str) -> list[Configuration]:
     """The best configuration of each value of a hyperparameter, in the order of the values."""
-    ordered = best_first(records, spec.direction)
-    return with_ties(best_per(ordered, knob), ordered[0], spec) if ordered else []
+    standings = Standings(spec, records)
+    return standings.configurations(standings.per(knob))
 
 
 def best_per_batch_size(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
@@ -42,7 +42,7 @@ def best_per_batch_size(spec: StudySpec, records: list[TrialRecord]) -> go.Figur
         part = [configuration for configuration in best if configuration.tied_with_best is tied]
         if part:
             figure.add_scatter(
-                x=[c.config.batch_size for c in part], y=digits(c.value for c in part), error_y=errors_of(part),
+                x=[c.config.batch_size for c in part], y=digits(c.score for c in part), error_y=errors_of(part),
                 mode="markers", name=name, text=[_described(c, spec) for c in part],
                 marker={"symbol": symbol, "size": 9, "color": BLUE},
                 hovertemplate="batch size %{x}: %{y}<br>%{text}<extra></extra>",
@@ -64,14 +64,14 @@ def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.
     best = best_of(spec, records, knob)
     if len(best) < 2:
         return None
-    best.sort(key=lambda c: c.value, reverse=spec.direction == "minimize")  # the last is drawn on top
+    best.sort(key=lambda c: c.score, reverse=spec.direction == "minimize")  # the last is drawn on top
     labels = {c.config.value_of(knob): f"{text_of(c.config, knob)}, {_shares(records, knob, c)}" for c in best}
     figure = go.Figure()
     for tied, name, symbol in _KINDS:
         part = [configuration for configuration in best if configuration.tied_with_best is tied]
         if part:
             figure.add_scatter(
-                x=digits(c.value for c in part), y=[labels[c.config.value_of(knob)] for c in part],
+                x=digits(c.score for c in part), y=[labels[c.config.value_of(knob)] for c in part],
                 error_x=errors_of(part), mode="markers", name=name, text=[_described(c, spec) for c in part],
                 marker={"symbol": symbol, "size": 9, "color": BLUE},
                 hovertemplate="%{y} complete<br>best %{x}<br>%{text}<extra></extra>",
@@ -99,20 +99,20 @@ def _shares(records: list[TrialRecord], knob: str, configuration: Configuration)
 
 def errors_of(configurations: Sequence[Configuration]) -> dict[str, Any]:
     """Error bars of the 95 % intervals."""
-    ends = [(configuration.value, interval_of(configuration)[1]) for configuration in configurations]
+    ends = [(configuration.score, interval_of(configuration)[1]) for configuration in configurations]
     widths = [0.0 if high is None else high - value for value, high in ends]
     return {"array": digits(widths), "thickness": 1.3, "color": GRAY}
 
 
 def _score_axis(spec: StudySpec, best: Sequence[Configuration]) -> dict[str, Any]:
-    return score_axis(spec.arm.metric, [c.value for c in best], spec.direction)
+    return score_axis(spec.arm.metric, [c.score for c in best], spec.direction)
 
 
 def _meaning(best: Sequence[Configuration]) -> str:
     """A sentence on what the error bars are."""
-    if best[0].standard_error is None:
+    if best[0].score_error is None:
         return "one seed gives no interval"
-    source = "over seeds" if best[0].standard_error_of == "seeds" else "of the validation sample"
+    source = "over seeds" if best[0].fresh or best[0].standard_error_of == "seeds" else "of the validation sample"
     return f"95 % intervals {source}; the best of many is flattered by its selection"
 
 

@@ -36,11 +36,11 @@ def _best(studies: list[tuple[StudySpec, Configuration]]) -> go.Figure:
     """The best score of each study with its 95 % interval, in order of score."""
     metric, direction = studies[0][0].arm.metric, studies[0][0].direction
     best = {_lines(spec.name): winner for spec, winner in studies}
-    ordered = sorted(best, key=lambda name: best[name].value, reverse=direction == "minimize")  # the last is on top
+    ordered = sorted(best, key=lambda name: best[name].score, reverse=direction == "minimize")  # the last is on top
     winners = [best[name] for name in ordered]
     figure = go.Figure(
         go.Scatter(
-            x=digits(c.value for c in winners), y=ordered, error_x=errors_of(winners), mode="markers",
+            x=digits(c.score for c in winners), y=ordered, error_x=errors_of(winners), mode="markers",
             marker={"color": BLUE, "size": 9}, customdata=[[c.trial] for c in winners],
             text=[places_line(c.config) for c in winners],
             hovertemplate="%{y}: %{x}<br>trial %{customdata[0]}<br>%{text}<extra></extra>",
@@ -50,7 +50,7 @@ def _best(studies: list[tuple[StudySpec, Configuration]]) -> go.Figure:
         figure,
         "Best score per study",
         "with 95 % intervals; the best of many is flattered by its selection",
-        xaxis=score_axis(metric, [c.value for c in winners], direction),
+        xaxis=score_axis(metric, [c.score for c in winners], direction),
         yaxis={"categoryorder": "array", "categoryarray": ordered},
         height=170 + 36 * len(ordered),
     )
@@ -67,7 +67,7 @@ def _per_batch_size(studies: _Bests) -> go.Figure:
     for number, (spec, best) in enumerate(studies):
         aside = 2 ** (_ASIDE * (number - (len(studies) - 1) / 2))  # side by side, so that no interval covers another
         figure.add_scatter(
-            x=digits(c.config.batch_size * aside for c in best), y=digits(c.value for c in best), mode="lines+markers",
+            x=digits(c.config.batch_size * aside for c in best), y=digits(c.score for c in best), mode="lines+markers",
             error_y=errors_of(best) | {"color": None}, name=spec.name, line={"width": 1.2}, marker={"size": 8},
             customdata=[[c.config.batch_size, c.trial] for c in best],
             text=[places_line(c.config) for c in best],
@@ -79,6 +79,6 @@ def _per_batch_size(studies: _Bests) -> go.Figure:
         "Best score per batch size",
         f"of each study, by {words(metric)}, with 95 % intervals",
         xaxis=batch_axis(c.config.batch_size for c in every),
-        yaxis=score_axis(metric, [c.value for c in every], direction),
+        yaxis=score_axis(metric, [c.score for c in every], direction),
         height=460,
     )

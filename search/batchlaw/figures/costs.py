@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from batchlaw.figures.style import BLUE, FINE_LOG, GRAY, OUTCOME_COLORS, batch_axis, digits, finish, words
 from batchlaw.recipe.schedule import schedule_of
-from batchlaw.results.ranking import best_first, best_per
+from batchlaw.results.order import best_first, best_per
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec, TrainConfig
 

@@ -9,7 +9,7 @@ from optuna.trial import create_trial
 
 from batchlaw.figures.style import BLUE, digits, finish
 from batchlaw.recipe.space import conditional, distributions_of
-from batchlaw.results.ranking import best_first
+from batchlaw.results.order import best_first
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS

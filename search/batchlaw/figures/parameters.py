@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from batchlaw.figures.bests import best_per_knob
 from batchlaw.figures.labels import places_line, settings_line
 from batchlaw.figures.style import BLUE, VERMILLION, digits, finish, log_axis, score_axis, words
-from batchlaw.results.ranking import best_first
+from batchlaw.results.order import best_first
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import FloatRange, IntRange, StudySpec
 

@@ -27,6 +27,7 @@ from batchlaw.spec import fingerprint, toml_of
 _TOP = 5  # configurations
 _SOURCES = {
     "seeds": "are over the seeds of a trial (Student's t)",
+    "fresh seeds": "are over fresh seeds (Student's t), where there are two or more",
     "validation sample": "are the sampling error of the validation set for one seed",
     "unknown": "are unknown, since one seed gives no error",
 }
@@ -86,7 +87,7 @@ def _study(account: Account) -> dict[str, Any]:
         "notes": account.notes,
         "headings": list(map(heading_of, columns)),
         "best": [(each, _interval(each), [text_of(each.config, name) for name in columns]) for each in best],
-        "source": _SOURCES[best[0].standard_error_of] if best else "",
+        "source": _SOURCES["fresh seeds" if best[0].fresh else best[0].standard_error_of] if best else "",
         "figures": {name: drawing for name, drawing in drawn.items() if name not in _COURSE},
         "course": {name: drawing for name, drawing in drawn.items() if name in _COURSE},
         "outcomes": outcomes,

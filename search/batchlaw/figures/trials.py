@@ -24,7 +24,7 @@ from batchlaw.figures.style import (
 )
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.scaling import family_factor
-from batchlaw.results.ranking import best_first
+from batchlaw.results.order import best_first
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec, extremes
 

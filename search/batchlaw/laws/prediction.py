@@ -11,7 +11,7 @@ from batchlaw.recipe.derive import derive_moved
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
 from batchlaw.results.configuration import Configuration, Predicted
-from batchlaw.results.ranking import best_first
+from batchlaw.results.order import best_first
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec, TrainConfig
 from batchlaw.spec.families import families_with

@@ -11,8 +11,8 @@ from batchlaw.recipe.schedule import schedule_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.interval import Interval
 from batchlaw.results.notebook import notebook_html
-from batchlaw.results.ranking import best_first, with_ties
 from batchlaw.results.records import TrialRecord, known_trials
+from batchlaw.results.standings import Standings
 from batchlaw.results.step_time import Profile
 from batchlaw.spec import StudySpec, TrainConfig
 
@@ -48,7 +48,7 @@ class Candidate:
             "peak_lr": self.config.peak_lr,
             "lr_by_law": asdict(self.lr_by_law) if self.lr_by_law else None,
             "value": self.value,
-            "standard_error": self.configuration.standard_error,
+            "standard_error": self.configuration.score_error,
             "progress": self.progress,
             "seconds": self.seconds,
             "within_one_standard_error": self.within,
@@ -185,20 +185,21 @@ def recommend(
             remedy="profile",
         )
     spec.require("a recommendation", "batch_size", "base_lr")
-    ordered = best_first(records, spec.direction)
+    standings = Standings(spec, records)
+    ordered = standings.order
     if not ordered:
         raise StudyError(f"study {spec.name!r} has no finished trial yet")
     bests: dict[tuple[str, int], TrialRecord] = {}
     for record in ordered:
         bests.setdefault((record.known_config.optimizer, record.known_config.batch_size), record)
-    timed, left_out = _timed(spec, list(bests.values()), ordered[0], profile, seconds=seconds, devices=devices)
+    timed, left_out = _timed(spec, list(bests.values()), standings, profile, seconds=seconds, devices=devices)
     if not timed:
         if seconds is not None:
             raise BatchlawError(f"none of {len(bests)} candidates reports by then", argument="seconds", got=seconds)
         raise BatchlawError(f"no time is known of any of {len(bests)} candidates", remedy="profile")
     sign = 1 if spec.direction == "maximize" else -1
     best = max(timed, key=lambda run: sign * run.value)
-    threshold = sign * best.value - (best.configuration.standard_error or 0.0)
+    threshold = sign * best.value - (best.configuration.score_error or 0.0)
     candidates, so_far = [], -float("inf")
     for run in sorted(timed, key=lambda run: (run.seconds, -sign * run.value)):
         candidates.append(
@@ -233,19 +234,19 @@ class _Timed:
 
 
 def _timed(
-    spec: StudySpec, chosen: list[TrialRecord], best: TrialRecord, profile: Profile | None, *, seconds: float | None,
+    spec: StudySpec, chosen: list[TrialRecord], standings: Standings, profile: Profile | None, *, seconds: float | None,
     devices: int,
 ) -> tuple[list[_Timed], list[str]]:  # fmt: skip
     """The candidates whose time is known and that have a score by then; and why the time of others is not known."""
     timed, unknown = [], []
-    for record, configuration in zip(chosen, with_ties(chosen, best, spec), strict=True):
+    for record, configuration in zip(chosen, standings.configurations(chosen), strict=True):
         try:
             whole = _seconds(record, configuration.config, profile, devices)
         except BatchlawError as error:
             unknown.append(f"{configuration.config.optimizer} at {configuration.config.batch_size}: {error}")
             continue
         share = 1.0 if seconds is None else min(seconds / whole, 1.0)
-        value = _value_at(record, spec.arm.metric, share)
+        value = configuration.score if share >= 1 else _value_at(record, spec.arm.metric, share)
         if value is not None:
             timed.append(
                 _Timed(configuration=configuration, value=value, progress=share, seconds=min(whole, seconds or whole))
@@ -270,8 +271,6 @@ def _seconds(record: TrialRecord, config: TrainConfig, profile: Profile | None, 
 
 def _value_at(record: TrialRecord, metric: str, share: float) -> float | None:
     """The metric after a share of the budget, at the last report until then."""
-    if share >= 1:
-        return record.value
     reached = [point.metrics[metric] for point in record.result.curve if point.progress <= share + 1e-9]
     return reached[-1] if reached else None
 

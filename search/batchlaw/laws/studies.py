@@ -10,7 +10,7 @@ from batchlaw.laws.law import Law, bending, with_strata
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
 from batchlaw.results.configuration import BestRate
-from batchlaw.results.ranking import best_first, best_per
+from batchlaw.results.order import best_first, best_per
 from batchlaw.results.records import TrialRecord, known_trials
 from batchlaw.spec import StudySpec, extremes, levels_of
 from batchlaw.stats.law import law_of

@@ -117,6 +117,16 @@ def _holds(condition: str, values: Mapping[str, Any], field: str) -> bool:
         raise BatchlawError(f"{field}: {error.message}; got {condition!r}") from None
 
 
+def takes_seed(spec: StudySpec) -> bool:
+    """Whether the seed may reach the training: a program's command must pass it on, or a file that is filled in."""
+    return spec.command is None or bool(spec.files) or "seed" in _used(spec)
+
+
+def _used(spec: StudySpec) -> set[str]:
+    """The names in the templates of a study."""
+    return {name for field, text, is_condition in templates_of(spec) for name in _names(text, field, is_condition)}
+
+
 def check_reaches(spec: StudySpec, contents: Sequence[str]) -> None:
     """Check that everything that a study varies reaches its program.
 
@@ -128,7 +138,7 @@ def check_reaches(spec: StudySpec, contents: Sequence[str]) -> None:
         SpecError: a dimension reaches the program through no placeholder, or one of an optimizer that is the script's
             own; or a claim has no seed.
     """
-    used = {name for field, text, is_condition in templates_of(spec) for name in _names(text, field, is_condition)}
+    used = _used(spec)
     used |= {name for text in contents for name in Template.parse(text).names}
     for name, field in _searched(spec):
         ways = (name, *_WAYS.get(name, ()))

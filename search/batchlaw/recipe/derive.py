@@ -20,6 +20,11 @@ def run_seeds(study_seed: int, replicates: int) -> tuple[int, ...]:
     return tuple(derive_seed(study_seed, "run", replicate) for replicate in range(replicates))
 
 
+def fresh_seeds(study_seed: int, replicates: int, trial: int) -> tuple[int, ...]:
+    """The seeds of a trial that trains a configuration again, by the number of its first attempt: no other has them."""
+    return tuple(derive_seed(study_seed, "confirm", trial, replicate) for replicate in range(replicates))
+
+
 def slot_seeds(spec: StudySpec, study_seed: int, slot: int) -> tuple[int, ...]:
     """The seeds of the replicates of the trial in a slot: `run_seeds`; in an adaptive design those of its round.
 

@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 from batchlaw.spec import TrainConfig
 from batchlaw.spec.knobs import KNOBS
+from batchlaw.stats.comparison import mean_and_error
 
 PER = tuple(knob.name for knob in KNOBS if not knob.of_data)
 _DERIVED = {
     "reference_batch_size", "warmup_steps", "steps", "examples", "beta1", "beta2", "eps", "lr_per_example",
     "noise_scale",
 }  # fmt: skip
-ErrorSource = Literal["seeds", "validation sample", "unknown"]
+ErrorSource = Literal["seeds", "fresh seeds", "validation sample", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +68,29 @@ class BestRate:
         return f"the best peak learning rate at this batch size lies {where} ({self.confidence:.3g} % confidence)"
 
 
+@dataclass(frozen=True)
+class Fresh:
+    """Scores on seeds that the search did not see."""
+
+    scores: tuple[float, ...]  # two or more
+
+    @property
+    def mean(self) -> float:
+        """Of the scores."""
+        return mean_and_error(self.scores)[0]
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean, over the seeds."""
+        return mean_and_error(self.scores)[1]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
     """What to train with, and how good it is."""
 
     trial: int
-    value: float  # NaN of a predicted one, which was not trained
+    value: float  # of the trial; NaN of a predicted one, which was not trained
     standard_error: float | None
     standard_error_of: ErrorSource  # the seeds of the trial, or the finite validation set where there is one seed
     n_replicates: int
@@ -84,6 +102,22 @@ class Configuration:
     seconds: float | None
     device: str | None
     predicted: Predicted | None = None
+    fresh: Fresh | None = None  # of one that the race trained again
+
+    @property
+    def score(self) -> float:
+        """The mean on fresh seeds, or else the value."""
+        return self.fresh.mean if self.fresh else self.value
+
+    @property
+    def score_error(self) -> float | None:
+        """The standard error of the score."""
+        return self.fresh.error if self.fresh else self.standard_error
+
+    @property
+    def seconds_a_run(self) -> float | None:
+        """Seconds of one seed, evaluation included."""
+        return None if self.seconds is None else self.seconds / self.n_replicates
 
     @property
     def peak_lr(self) -> float:
@@ -123,6 +157,10 @@ class Configuration:
             "seconds": self.seconds,
             "device": self.device,
         }
+        if self.fresh:
+            facts["fresh"] = asdict(self.fresh) | {
+                "value": self.fresh.mean, "standard_error": self.fresh.error, "n_seeds": len(self.fresh.scores)
+            }  # fmt: skip
         if self.predicted:
             facts["predicted"] = self.predicted.as_dict()
         return facts | {"peak_lr": self.peak_lr, "params": self.params, "derived": self.derived}

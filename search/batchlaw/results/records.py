@@ -2,7 +2,7 @@
 
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +15,10 @@ from batchlaw.errors import BatchlawError, StudyError
 from batchlaw.recipe.result import ENDED, Outcome
 from batchlaw.recipe.space import point_of
 from batchlaw.results.result import TrialResult
+from batchlaw.results.search_run import Confirms
 from batchlaw.spec import StudySpec, TrainConfig
 from batchlaw.storage import StoredStudy, heads_of, trials_of, with_retries
-from batchlaw.storage.attributes import CONFIG, OUTCOME, OUTPUT, REASON, RESULT, THREADS, TRACEBACK
+from batchlaw.storage.attributes import CONFIG, CONFIRMS, OUTCOME, OUTPUT, REASON, RESULT, THREADS, TRACEBACK
 from batchlaw.storage.stored_values import Unreadable, shown
 
 _OF_STATE = {
@@ -43,6 +44,7 @@ class TrialBrief:
     value: float | None
     started: datetime | None
     ended: datetime | None
+    confirms: Confirms | None = None  # of a trial on fresh seeds: whose configuration it trains, and what for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,11 @@ class TrialRecord(TrialBrief):
 
 def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
     """The outcome of every trial of a study, by number; cheaper to read than their records."""
+    confirming = {
+        head.number: confirms_of({CONFIRMS: head.attribute})
+        for head in heads_of(stored.storage, stored.study_id, CONFIRMS)
+        if head.attribute
+    }
     return [
         TrialBrief(
             number=head.number,
@@ -76,6 +83,7 @@ def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
             value=head.value if head.state == TrialState.COMPLETE else None,
             started=head.started,
             ended=head.ended,
+            confirms=confirming.get(head.number),
         )
         for head in heads_of(stored.storage, stored.study_id, OUTCOME)
     ]
@@ -147,7 +155,14 @@ def _record(stored: StoredStudy, trial: FrozenTrial) -> TrialRecord:
     return TrialRecord(
         number=trial.number, outcome=outcome, value=value, params=params, config=config, result=result, reason=reason,
         intermediate_values=reports, started=trial.datetime_start, ended=trial.datetime_complete,
+        confirms=confirms_of(attributes),
     )  # fmt: skip
+
+
+def confirms_of(attributes: Mapping[str, Any]) -> Confirms | None:
+    """What a trial with these attributes is for, if it trains a configuration on fresh seeds."""
+    stored = attributes.get(CONFIRMS)
+    return None if stored is None else Confirms(stored["trial"], stored["purpose"])
 
 
 def _result(attributes: dict[str, Any]) -> TrialResult:

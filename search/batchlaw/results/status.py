@@ -7,10 +7,12 @@ from typing import Any
 
 from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
 from batchlaw.results.columns import columns_of, sentence_of
+from batchlaw.results.configuration import Configuration
 from batchlaw.results.details import TrialDetails, examples_of
 from batchlaw.results.notebook import notebook_html
-from batchlaw.results.ranking import best_first
-from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at
+from batchlaw.results.order import best_first
+from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at, records_of
+from batchlaw.results.standings import Standings
 from batchlaw.spec import StudySpec, fingerprint
 from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, history_of, with_retries, workers_of
 
@@ -24,12 +26,13 @@ class StudyStatus:
     spec: StudySpec
     slots: SlotCounts
     outcomes: dict[Outcome, int]
-    best: TrialRecord | None
+    best: TrialRecord | None  # the named one, as `Standings` has it; while trials run, the best score so far
     trials_a_minute: float | None  # from the first start to the last end; None before the first end
     workers: tuple[WorkerRecord, ...]  # the latest first
     created: datetime | None  # UTC; None of studies from before version 0.2
     former_names: tuple[str, ...]
     examples: tuple[TrialDetails, ...] = ()  # of a program: the best trial and the last that failed, with their output
+    named: Configuration | None = None  # the best of a search that has ended, with its score on fresh seeds
 
     @property
     def state(self) -> str:
@@ -75,6 +78,7 @@ class StudyStatus:
         best = self.best and {
             "trial": self.best.number,
             "value": self.best.value,
+            "fresh": self.named.as_dict().get("fresh") if self.named else None,
             "peak_lr": self.best.config.peak_lr if self.best.config else None,
             "params": self.best.params,
         }
@@ -118,15 +122,21 @@ def status_of(stored: StoredStudy, since: datetime | None = None, *, failures: i
         began = since or min(brief.started for brief in ended if brief.started)
         seconds = (max(brief.ended for brief in ended if brief.ended) - began).total_seconds()
         rate = 60 * len(ended) / seconds if seconds > 0 else None
-    ranking = best_first(briefs, stored.spec.direction)
-    records = (with_retries(partial(record_at, stored, brief.number)) for brief in ranking)
-    best = next((record for record in records if record.outcome == Outcome.COMPLETE), None)
+    counts, named = with_retries(stored.slots.counts), None
+    if counts.ended and stored.spec.search is not None:
+        standings = Standings(stored.spec, with_retries(lambda: records_of(stored)))
+        best = standings.best
+        named = standings.configuration(best) if best is not None else None
+    else:
+        ranking = best_first(briefs, stored.spec.direction)
+        records = (with_retries(partial(record_at, stored, brief.number)) for brief in ranking)
+        best = next((record for record in records if record.outcome == Outcome.COMPLETE), None)
     created, former = history_of(stored)
     examples = [] if failures is None else examples_of(stored, briefs, best, failures=failures)
     return StudyStatus(
-        stored.spec, with_retries(stored.slots.counts), outcome_counts(briefs), best, rate,
+        stored.spec, counts, outcome_counts(briefs), best, rate,
         tuple(workers_of(stored.storage.engine, stored.study_id, stored.spec.name)), created, tuple(former),
-        tuple(examples),
+        tuple(examples), named,
     )  # fmt: skip
 
 
@@ -154,9 +164,12 @@ def best_line(status: StudyStatus) -> str:
     """The best trial so far, with its score and configuration."""
     if status.best is None:
         return "no trial has finished yet"
-    config = status.best.known_config
+    config, named = status.best.known_config, status.named
+    score = f"{status.best.value:.4f}"
+    if named is not None and named.fresh is not None:
+        score = f"{named.fresh.mean:.4f} ± {named.fresh.error:.4f} on {len(named.fresh.scores)} fresh seeds"
     return (
-        f"best {status.spec.arm.metric} {status.best.value:.4f} (trial {status.best.number}): "
+        f"best {status.spec.arm.metric} {score} (trial {status.best.number}): "
         f"{sentence_of(config, columns_of(status.spec))}"
     )
 

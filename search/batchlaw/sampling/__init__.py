@@ -1,8 +1,9 @@
 """Samplers and pruners, Optuna's and ours. Optuna does not store them, so they are built anew from the stored spec."""
 
 import warnings
+from collections.abc import Mapping
 from math import log2
-from typing import cast
+from typing import Any, cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -49,6 +50,13 @@ def sampler(spec: StudySpec, study_seed: int, slot: int, study: Study | None = N
             # All trials share one sequence, so they need the same seed; the database hands out its points.
             return QMCSampler(seed=derive_seed(study_seed, "sampler"), scramble=True, warn_independent_sampling=False)
     return KnownSpaceTPESampler(distributions_of(spec), conditional(spec), seed=seed)
+
+
+def repeating(params: Mapping[str, Any]) -> BaseSampler:
+    """The sampler of a trial that trains a configuration again."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return PartialFixedSampler(dict(params), RandomSampler(seed=0))
 
 
 def _ridge_sampler(spec: StudySpec, seed: int, slot: int) -> BaseSampler:

@@ -14,8 +14,8 @@ from optuna.search_space import intersection_search_space
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from batchlaw.recipe.cube import Cube
 from batchlaw.sampling.costs import Costs, full_seconds
-from batchlaw.sampling.cube import Cube
 from batchlaw.sampling.improvement import log_improvement
 from batchlaw.stats.gaussian_process import Kernel, Prior, Process, matern, normal_scores
 from batchlaw.stats.surface import Floats

@@ -35,6 +35,15 @@ class Search(Arm):
     sampler: Literal["tpe", "per-second", "gp", "random", "qmc"] = "tpe"
     pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"
     trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer is pruned
+    confirm: bool = True  # train contenders for the best on fresh seeds in the last fifth of the budget
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `confirm` at its default, as of the studies stored before there was it: their fingerprints stay."""
+        written: dict[str, Any] = write(self)
+        if written.get("confirm"):
+            del written["confirm"]
+        return written
 
 
 class Claim(Arm):

@@ -15,14 +15,25 @@ RETRY_OF = "retry_of"  # the number of the trial that it repeats
 RETRIES, LOSSES = "retries", "losses"  # how many failures and how many dead workers of its parameters came before
 ARGUMENTS = "arguments"  # of a program, as it was run: a list of texts
 CODE = "code"  # a hash of the user's code that it ran
+CONFIRMS = "confirms"  # of a trial on fresh seeds: whose configuration it trains ("trial"), and its "purpose"
 OUTPUT = "output"  # of a program: its last lines, at most 200 of both outputs together
+
+PURPOSES = ("race", "score")  # of a trial on fresh seeds: to choose among contenders, or to score the chosen one
 
 _CHECKS: dict[str, Callable[[object, str], None]] = {
     CONFIG: check_mapping, RESULT: check_mapping, REASON: check_text, TRACEBACK: check_text, ARGUMENTS: check_list,
     OUTPUT: check_list, CODE: check_text, RETRY_OF: check_whole, RETRIES: check_whole, LOSSES: check_whole,
-    THREADS: check_whole,
+    THREADS: check_whole, CONFIRMS: lambda value, name: _check_confirms(value, name),
     OUTCOME: lambda value, name: check_word(value, name, tuple(Outcome)),
 }  # fmt: skip
+
+
+def _check_confirms(value: object, name: str) -> None:
+    """A race on fresh seeds, or the score of its winner."""
+    check_mapping(value, name)
+    assert isinstance(value, dict)
+    check_whole(value.get("trial"), f"{name}.trial")
+    check_word(value.get("purpose"), f"{name}.purpose", PURPOSES)
 
 
 def check_attribute(name: str, value: object) -> None:

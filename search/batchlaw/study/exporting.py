@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 from batchlaw.errors import BatchlawError, Diverged, StudyError, WorkFailed, check_whole
 from batchlaw.export import FORMATS, OF_ONE, provenances_of, render
 from batchlaw.results.configuration import PER, BestRate, Configuration
-from batchlaw.results.ranking import select, with_ties
 from batchlaw.results.records import KnownTrials, TrialRecord, known_trials
+from batchlaw.results.standings import Standings
 from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy
@@ -102,15 +102,16 @@ def export_text(stored: StoredStudy, choice: Choice, runtime: "Callable[[], Runt
     if choice.for_batch_size is not None:
         predicted, warnings = _predicted(stored, known, choice)
         return _rendered(stored, records, choice, [predicted], None), warnings
-    ranked = select(records, spec, top=len(records), per=None)
+    standings = Standings(spec, records)
+    ranked = standings.order
     if not ranked:
         raise StudyError(f"study {spec.name!r} has no finished trial to export yet")
-    chosen = select(records, spec, top=choice.top, per=choice.per)
+    chosen = standings.per(choice.per) if choice.per else ranked[: choice.top]
     if choice.trial is not None:
         chosen = [record for record in ranked if record.number == choice.trial]
         if not chosen:
             raise BatchlawError(f"must be a completed trial of study {spec.name!r}", argument="trial", got=choice.trial)
-    configurations = with_ties(chosen, ranked[0], spec)
+    configurations = standings.configurations(chosen)
     best = _best_rates(stored, known, configurations)
     text = _rendered(stored, records, choice, configurations, None, best)  # a format refuses before any training
     if choice.verify is not None:

@@ -16,13 +16,14 @@ from batchlaw.interrupts import Interrupts
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.objectives.score import score_of_replicates
 from batchlaw.objectives.trial import Trial
-from batchlaw.recipe.derive import derive, slot_seeds
+from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Report
 from batchlaw.recipe.space import suggest
 from batchlaw.spec import TrainConfig
 from batchlaw.storage import Lease, Registration, StoredStudy, batched_writes, folder_name, with_retries
 from batchlaw.storage.attributes import CONFIG, THREADS
 from batchlaw.train import device_name
+from batchlaw.workers.confirmation import confirmation_of
 from batchlaw.workers.heartbeat import Heartbeat, Running
 from batchlaw.workers.recovery import reap
 from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
@@ -75,6 +76,7 @@ class Asking:
     def __init__(self, stored: StoredStudy, runtime: Runtime) -> None:
         self._stored, self._runtime = stored, runtime
         stored.study.pruner = sampling.pruner(stored.spec)
+        self._confirmation = confirmation_of(stored.spec, None)
         self._under_way: weakref.WeakKeyDictionary[AskedTrial, _UnderWay] = weakref.WeakKeyDictionary()
         self._leases: list[Lease] = []
         registration = Registration(
@@ -97,7 +99,7 @@ class Asking:
                 return None
             lease = stored.slots.lease()
             if lease is not None:
-                found = SlotTrial.ask(stored, stored.spec.arm.seed, lease)
+                found = SlotTrial.ask(stored, stored.spec.arm.seed, lease, confirmation=self._confirmation)
                 if found is not None:
                     return self._begin(found)
                 continue
@@ -118,7 +120,7 @@ class Asking:
     def _begin(self, found: SlotTrial) -> AskedTrial:
         spec = self._stored.spec
         reporter = Reporter(found.trial, spec, Interrupts())
-        seeds = slot_seeds(spec, spec.arm.seed, found.lease.slot)
+        seeds = found.seeds(spec.arm.seed)
         with batched_writes(found.trial):
             config = derive(spec, with_retries(lambda: suggest(found.trial, spec)), seeds)
             threads = found.trial.user_attrs.get(THREADS) or self._runtime.choose_threads([config])

@@ -7,6 +7,7 @@ at them; a search gives parameters up that have ended so many workers that chanc
 
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -15,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from batchlaw.errors import StudyError
 from batchlaw.recipe.result import Outcome
 from batchlaw.storage import Lease, StoredStudy, with_retries
-from batchlaw.storage.attributes import LOSSES, OUTCOME, REASON, RETRIES, RETRY_OF, THREADS
+from batchlaw.storage.attributes import CONFIRMS, LOSSES, OUTCOME, REASON, RETRIES, RETRY_OF, THREADS
 
 _MOST_LOSSES = 5  # assumption: workers that die by chance seldom die so often in one trial
 
@@ -156,11 +157,10 @@ def _enqueue(stored: StoredStudy, trial: FrozenTrial, *, retries: int | None = N
     if not params:
         number = trial.user_attrs[RETRY_OF]
         params = with_retries(partial(_numbered, stored, number)).params
-    attributes = {
+    attributes: dict[str, Any] = {
         RETRY_OF: number,
         RETRIES: trial.user_attrs.get(RETRIES, 0) if retries is None else retries,
         LOSSES: trial.user_attrs.get(LOSSES, 0) if losses is None else losses,
     }
-    if THREADS in trial.user_attrs:
-        attributes[THREADS] = trial.user_attrs[THREADS]
+    attributes |= {name: trial.user_attrs[name] for name in (THREADS, CONFIRMS) if name in trial.user_attrs}
     with_retries(lambda: stored.study.enqueue_trial(params, user_attrs=attributes))

@@ -12,10 +12,12 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from batchlaw import sampling
+from batchlaw.recipe.derive import fresh_seeds, slot_seeds
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
 from batchlaw.storage import Lease, StoredStudy, batched_writes, cached_reads, with_retries
-from batchlaw.storage.attributes import OUTCOME, REASON, RESULT, RETRY_OF, THREADS, TRACEBACK
+from batchlaw.storage.attributes import CONFIRMS, OUTCOME, REASON, RESULT, RETRY_OF, THREADS, TRACEBACK
+from batchlaw.workers.confirmation import Confirmation
 from batchlaw.workers.recovery import clear_up, first_attempt, try_again
 from batchlaw.workers.trial import TrialOutcome
 
@@ -32,7 +34,12 @@ class SlotTrial:
 
     @classmethod
     def ask(
-        cls, stored: StoredStudy, study_seed: int, lease: Lease, postponed: Collection[int] = ()
+        cls,
+        stored: StoredStudy,
+        study_seed: int,
+        lease: Lease,
+        postponed: Collection[int] = (),
+        confirmation: Confirmation | None = None,
     ) -> "SlotTrial | None":
         """Ask for the trial of a slot, after clearing up what a dead worker left in it; None if none is to run.
 
@@ -41,11 +48,16 @@ class SlotTrial:
             study_seed: of its samplers.
             lease: of the slot.
             postponed: of a search, the first attempts whose repeats are left to later slots, as far as there are any.
+            confirmation: of a search, what decides whether the trial trains a contender on fresh seeds.
         """
         if clear_up(stored, lease):
             return None
-        stored.study.sampler = sampling.sampler(stored.spec, study_seed, lease.slot, stored.study)
         with cached_reads():
+            confirms = confirmation.next(stored) if confirmation is not None else None
+            if confirmation is not None and confirms is not None:
+                stored.study.sampler = sampling.repeating(confirmation.params(confirms.trial))
+            else:
+                stored.study.sampler = sampling.sampler(stored.spec, study_seed, lease.slot, stored.study)
             trial = with_retries(stored.study.ask)
         if RETRY_OF in trial.user_attrs and postponed and first_attempt(stored, trial) in postponed:
             trial = _another(stored, trial)
@@ -53,6 +65,10 @@ class SlotTrial:
         if not stored.slots.started(lease, asked.trial_id):
             asked._end(TrialOutcome(outcome=Outcome.LOST, reason="its slot was lost to another worker"))
             return None
+        if confirms is not None and not trial.params and RETRY_OF not in trial.user_attrs:  # no trial that waited
+            with batched_writes(trial):
+                trial.set_user_attr(CONFIRMS, confirms._asdict())
+                with_retries(lambda: suggest(trial, stored.spec))
         if stored.spec.claim is not None:  # while the sampler is that of its cell
             with batched_writes(trial):
                 with_retries(lambda: suggest(trial, stored.spec))
@@ -69,6 +85,13 @@ class SlotTrial:
         return with_retries(
             lambda: trial.storage.get_trial_id_from_study_id_trial_number(self.stored.study_id, trial.number)
         )
+
+    def seeds(self, study_seed: int) -> tuple[int, ...]:
+        """One for each replicate: those of the slot, or fresh ones of a trial that confirms another."""
+        spec = self.stored.spec
+        if CONFIRMS not in self.trial.user_attrs:
+            return slot_seeds(spec, study_seed, self.lease.slot)
+        return fresh_seeds(study_seed, spec.arm.replicates, first_attempt(self.stored, self.trial))
 
     def folder(self, of_study: Path) -> Path:
         """The folder of the files of the trial, the same for each of its attempts.

@@ -23,7 +23,7 @@ from batchlaw.recipe.space import suggest
 from batchlaw.sampling import PRUNABLE, rungs
 from batchlaw.spec import StudySpec
 from batchlaw.storage import batched_writes, with_retries
-from batchlaw.storage.attributes import CODE, CONFIG, THREADS
+from batchlaw.storage.attributes import CODE, CONFIG, CONFIRMS, THREADS
 from batchlaw.train import Checkpoint, train_together
 
 _ROUNDING = 1e-6  # of a sum of shares
@@ -66,7 +66,8 @@ class Reporter:
     _last_write: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self._rungs = rungs(self.spec)
+        # What is trained on fresh seeds is trained to its end.
+        self._rungs = frozenset() if CONFIRMS in self.trial.user_attrs else rungs(self.spec)
         # A trial that was handed back and runs again makes the same reports again.
         self._written: set[int] = set()
         if CONFIG in self.trial.user_attrs:

@@ -17,7 +17,6 @@ from batchlaw.errors import Interrupted, WorkFailed
 from batchlaw.objectives.builtin import cells_together
 from batchlaw.objectives.devices import Devices
 from batchlaw.objectives.runtime import Runtime
-from batchlaw.recipe.derive import slot_seeds
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, companions
 from batchlaw.storage import (
@@ -31,6 +30,7 @@ from batchlaw.storage import (
     with_retries,
 )
 from batchlaw.train import device_name
+from batchlaw.workers.confirmation import Confirmation, confirmation_of
 from batchlaw.workers.heartbeat import Heartbeat, Running, hard_limit
 from batchlaw.workers.recovery import first_attempt, reap
 from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
@@ -60,6 +60,7 @@ class Worker:
     _failed_slots: set[int] = field(default_factory=set)
     _failed_trials: set[int] = field(default_factory=set)
     _heartbeat: Heartbeat = field(init=False, repr=False)
+    _confirmation: Confirmation | None = field(init=False, repr=False)
 
     def work(self) -> None:
         """Run trials until the budget is spent, the deadline is past or a stop is requested.
@@ -69,6 +70,7 @@ class Worker:
         """
         stored = self.stored
         stored.study.pruner = sampling.pruner(stored.spec)
+        self._confirmation = confirmation_of(stored.spec, self.deadline)
         registration = Registration(
             stored.storage.engine, stored.study_id,
             device=device_name(self.runtime.device), threads=self.runtime.threads.now,
@@ -114,7 +116,10 @@ class Worker:
         if spec.search is None and first.slot in self._failed_slots:
             self._leave_to_others([first])
         leases = (first, *self._companions(first))
-        asked = [SlotTrial.ask(self.stored, self.study_seed, lease, self._failed_trials) for lease in leases]
+        asked = [
+            SlotTrial.ask(self.stored, self.study_seed, lease, self._failed_trials, self._confirmation)
+            for lease in leases
+        ]
         trials = [trial for trial in asked if trial is not None]
         if not trials:
             return
@@ -130,7 +135,7 @@ class Worker:
         )
         try:
             with self._heartbeat.during(running):
-                seeds = slot_seeds(spec, self.study_seed, first.slot)
+                seeds = trials[0].seeds(self.study_seed)
                 folder = None if spec.user_code is None else trials[0].folder(self._study_folder)
                 outcomes = run_trials([trial.trial for trial in trials], spec, seeds, self.runtime, folder)
         except Interrupted:

@@ -18,8 +18,8 @@ from batchlaw.export.training_arguments import training_arguments
 from batchlaw.export.wandb_sweep import wandb_sweep
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.schedule import schedule_of
-from batchlaw.results.ranking import select, with_ties
 from batchlaw.results.result import TrialResult
+from batchlaw.results.standings import Standings
 from batchlaw.results.verification import Estimate, Verification
 from batchlaw.train import optimizers
 
@@ -43,8 +43,8 @@ def record_of(config, number=0, values=(0.95,)):
 
 def provenances(records, spec=None, verified=None):
     spec = spec or tiny_spec()
-    chosen = select(records, spec, top=100, per=None)
-    configurations = with_ties(chosen, chosen[0], spec)
+    standings = Standings(spec, records)
+    configurations = standings.configurations(standings.order)
     return provenances_of(configurations, records, spec, exported="2026-01-01T00:00:00+00:00", verified=verified)
 
 
@@ -127,7 +127,13 @@ def test_yaml_repeats_what_configurations_share_instead_of_naming_it():
     verified = Verification(
         trial=1, metric="m", n_seeds=5, search_value=0.97, fresh=Estimate(0.9, 0.01), optimism=Estimate(0.07, 0.01)
     )
-    text = render("yaml", spec, with_ties(records, records[0], spec), provenances(records, verified=verified), verified)
+    text = render(
+        "yaml",
+        spec,
+        Standings(spec, records).configurations(records),
+        provenances(records, verified=verified),
+        verified,
+    )
     assert text.count("batch_sizes:") == 2 and "&" not in text and "*" not in text
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 from batchlaw.results.configuration import Predicted
-from batchlaw.results.ranking import with_ties
+from batchlaw.results.standings import Standings
 
 from tests.conftest import tiny_spec
 from tests.unit.results.conftest import record
@@ -25,7 +25,7 @@ def test_a_prediction_says_what_moved_the_learning_rate_and_what_it_rests_on():
 
 
 def test_a_trained_configuration_has_a_score_and_a_predicted_one_has_none():
-    (trained,) = with_ties([record(3, [0.9, 0.8])], record(3, [0.9, 0.8]), tiny_spec())
+    trained = Standings(tiny_spec(), [record(3, [0.9, 0.8])]).configuration(record(3, [0.9, 0.8]))
     predicted = dataclasses.replace(trained, predicted=PREDICTED)
     assert trained.as_dict()["value"] == trained.value and "predicted" not in trained.as_dict()
     found = json.loads(json.dumps(predicted.as_dict(), allow_nan=False))

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 import scipy
-from batchlaw.results.ranking import best_per, select, with_ties
+from batchlaw.results.order import best_per
 from batchlaw.results.result import TrialResult
+from batchlaw.results.standings import Standings
 
 from tests.conftest import tiny_spec
 from tests.unit.results.conftest import record
@@ -14,21 +15,21 @@ from tests.unit.results.conftest import record
 def test_replicates_give_the_error_and_one_replicate_falls_back_on_the_validation_sample():
     spec = tiny_spec()
     best, close, far = record(1, [0.95, 0.97, 0.96]), record(2, [0.93, 0.97, 0.95]), record(3, [0.5, 0.51, 0.52])
-    one, two, three = with_ties([best, close, far], best, spec)
+    one, two, three = Standings(spec, [best, close, far]).configurations([best, close, far])
     assert (one.standard_error_of, one.n_replicates) == ("seeds", 3)
     assert one.standard_error == pytest.approx(scipy.stats.sem([0.95, 0.97, 0.96]))
     assert [c.tied_with_best for c in (one, two, three)] == [True, True, False]
-    (single,) = with_ties([record(4, [0.9])], record(4, [0.9]), spec)
+    (single,) = Standings(spec, [record(4, [0.9])]).configurations([record(4, [0.9])])
     assert (single.standard_error, single.standard_error_of) == (0.02, "validation sample")
     unknown = dataclasses.replace(record(5, [0.9]), result=TrialResult())
-    assert with_ties([unknown], best, spec)[0].tied_with_best is None
+    assert Standings(spec, [best, unknown]).configuration(unknown).tied_with_best is None
 
 
 def test_the_best_come_first_in_the_direction_of_the_metric():
     records = [record(0, [0.5]), record(1, [0.9]), record(2, [0.7]), record(3, [0.9])]
-    assert [r.number for r in select(records, tiny_spec(), top=3, per=None)] == [1, 3, 2]
+    assert [r.number for r in Standings(tiny_spec(), records).order[:3]] == [1, 3, 2]
     loss = tiny_spec(search={"metric": "validation_loss"})
-    assert [r.number for r in select(records, loss, top=1, per=None)] == [0]
+    assert Standings(loss, records).best.number == 0
 
 
 def test_per_takes_the_best_of_each_value_and_groups_rates_by_half_decades():

@@ -7,9 +7,9 @@ from datetime import timedelta
 import numpy as np
 import optuna
 import pytest
+from batchlaw.recipe.cube import Cube
 from batchlaw.sampling import costs
 from batchlaw.sampling.costs import Costs, full_seconds
-from batchlaw.sampling.cube import Cube
 from batchlaw.sampling.improvement import log_improvement
 from batchlaw.sampling.per_second import PerSecondSampler
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

@@ -1,0 +1,78 @@
+"""What a model of the whole space expects of each configuration of a search, so that neighbours speak for it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from batchlaw.recipe.cube import Cube
+from batchlaw.recipe.result import Outcome
+from batchlaw.recipe.space import distributions_of
+from batchlaw.results.search_run import SearchRun
+from batchlaw.spec import StudySpec
+from batchlaw.stats.surface import Floats
+
+FEWEST = 12  # complete trials; with fewer the scores themselves are compared
+_MOST = 300  # trials that the process is given: half are the best, half the latest
+_FITTED = 100  # of these, trials that its kernel is fitted to
+_STEPS = 15  # of the search for its kernel
+_FLOOR = -0.5  # lowest normal score, so that differences between bad trials are not modelled
+
+
+def expected_first(runs: Sequence[SearchRun], spec: StudySpec) -> list[int] | None:
+    """The numbers of complete trials, the one with the highest expected score first; None with too few trials.
+
+    A Gaussian process with a Matérn kernel is fitted to the ranks of the scores. Its mean at a point weighs the score
+    there with those of its neighbours, so that one lucky score does not decide. Diverged trials count with their
+    untrained score; pruned trials have no score at the end of the budget and do not count.
+
+    Args:
+        runs: the trials of a search, without further seeds.
+        spec: their study.
+    """
+    sign = 1 if spec.direction == "maximize" else -1
+    known = [run for run in runs if run.outcome in (Outcome.COMPLETE, Outcome.DIVERGED) and run.value is not None]
+    space = {name: of for name, of in distributions_of(spec).items() if not of.single()}
+    if not space or sum(run.outcome == Outcome.COMPLETE for run in known) < FEWEST:
+        return None
+    if len(known) > _MOST:
+        best = sorted(known[: -_MOST // 2], key=lambda run: -sign * (run.value or 0.0))[: _MOST // 2]
+        known = sorted(best, key=lambda run: run.number) + known[-_MOST // 2 :]
+    cube = Cube.of(space)
+    absent = cube.configuration(np.array([0.0 if side.categorical else 0.5 for side in cube.sides]))
+    points = cube.points(absent | dict(run.params) for run in known)
+    means = _expected(cube, points, np.array([sign * (run.value or 0.0) for run in known]))
+    order = sorted(range(len(known)), key=lambda place: (-means[place], known[place].number))
+    return [known[place].number for place in order if known[place].outcome == Outcome.COMPLETE]
+
+
+def _expected(cube: Cube, points: Floats, scores: Floats) -> Floats:
+    """The mean of the process at the points (n, d), in normal scores, (n,)."""
+    from batchlaw.stats.gaussian_process import (  # SciPy takes half a second
+        Kernel,
+        Prior,
+        Process,
+        matern,
+        normal_scores,
+    )
+
+    normal = np.maximum(normal_scores(scores), _FLOOR)
+    levelled = (normal - normal.mean()) / max(float(normal.std()), 1e-12)
+    d = len(cube.sides)
+
+    def parameters(scale: float, noise: float) -> Floats:
+        return np.append(np.full(d, scale), noise)
+
+    # Length scales as in `sampling.per_second`. The noise of a seed is a tenth of the surface's variance, to within a
+    # factor of e^1.5: wide, since metrics differ in it (assumption).
+    prior = Prior(
+        middle=parameters(np.sqrt(2.0) + np.log(d) / 2, np.log(0.1)), deviation=parameters(np.sqrt(3.0), 1.5),
+        low=np.log(parameters(0.05, 1e-5)), high=np.log(parameters(30.0, 10.0)),
+        start=np.log(parameters(0.5, 0.1)),
+    )  # fmt: skip
+    ranked = np.argsort(-levelled, kind="stable")
+    others = ranked[_FITTED // 2 :]
+    fitted = np.concatenate([ranked[: _FITTED // 2], others[:: -(-len(others) // (_FITTED // 2)) or 1]])
+    kernel = Kernel.fitted(
+        points[fitted], levelled[fitted] - levelled[fitted].mean(), cube.categorical, matern, prior, steps=_STEPS
+    )
+    return Process.of(kernel, points, levelled).predict(points)[0]

@@ -1,0 +1,167 @@
+"""The race: contenders for the best of a search are trained on fresh seeds until the best is told from the rest.
+
+A search chooses the luckiest of many noisy scores. So the last part of its budget trains the likeliest configurations
+again. Seeds of the race choose among them; further seeds of the one that was chosen score it, and since these had no
+part in the choice, its score is not flattered.
+
+Everything here follows from the trials of the study, so that any number of workers can take part and a race goes on
+after an interruption. What a worker has asked for and not finished counts as asked for.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+
+from batchlaw.recipe.result import ENDED, Outcome
+from batchlaw.results.search_run import Confirms, SearchRun
+
+ALPHA = 0.05  # the chance that the best contender is dropped
+SEARCH, RACE = 0.8, 0.95  # shares of the budget: until here the search, until here the race, then the score
+FEWEST_TRIALS = 30  # a smaller budget is all search
+_MOST_CONTENDERS, _TRIALS_A_CONTENDER = 8, 10  # one contender for so many complete trials
+_MOST_SEEDS = 20  # fresh ones of a contender in the race
+SCORED = 5  # fresh trials that score the chosen one
+_CLOSE = 0.25  # standard errors of the difference by which a faster contender may be behind (measured: racing.py)
+
+
+@dataclass
+class Contender:
+    """A configuration in the race."""
+
+    number: int
+    searched: Sequence[float]  # its scores in the search, one a seed
+    seconds: float | None  # of one seed
+    raced: list[float] = field(default_factory=list)  # scores on the seeds of the race
+    scored: list[float] = field(default_factory=list)  # scores on the seeds that had no part in the choice
+    asked: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # trials of each purpose, running ones too
+    failed: bool = False  # it diverged, or was not trained to its end, on a fresh seed
+
+    @property
+    def mean(self) -> float:
+        """On the seeds of the race."""
+        return sum(self.raced) / len(self.raced)
+
+    @property
+    def fresh(self) -> list[float]:
+        """The scores to report: those that had no part in the choice, if there are two or more."""
+        return self.scored if len(self.scored) > 1 else self.raced
+
+
+@dataclass(frozen=True)
+class Race:
+    """The state of a race."""
+
+    contenders: dict[int, Contender]  # by the number of the trial that found the configuration
+    sign: int  # 1 if the metric is maximized, -1 if it is minimized
+
+    @classmethod
+    def of(cls, runs: Sequence[SearchRun], *, maximize: bool) -> "Race":
+        """The race as the trials of a study have it so far; without contenders if it has not begun."""
+        by_number = {run.number: run for run in runs}
+        contenders: dict[int, Contender] = {}
+        for run in runs:
+            if run.confirms is None or run.outcome == Outcome.LOST:
+                continue
+            number, purpose = run.confirms
+            found = by_number[number]
+            contender = contenders.setdefault(number, Contender(number, found.scores, found.seconds))
+            contender.asked[purpose] += 1
+            if run.outcome == Outcome.COMPLETE and run.value is not None:
+                (contender.raced if purpose == "race" else contender.scored).extend(run.scores or [run.value])
+            elif run.outcome in ENDED:
+                contender.failed = True
+        return cls(contenders, 1 if maximize else -1)
+
+    @property
+    def timed(self) -> list[Contender]:
+        """The contenders with two fresh scores or more, which can be compared."""
+        return [each for each in self.contenders.values() if len(each.raced) > 1 and not each.failed]
+
+    @property
+    def ignores_seeds(self) -> bool:
+        """Whether fresh seeds gave the scores of the search to the last bit: the code takes no seed, or needs none."""
+        pairs = [(each.searched, each.raced) for each in self.contenders.values() if each.raced]
+        return sum(len(raced) for _, raced in pairs) > 1 and all(
+            len(set(raced)) == 1 and set(raced) == set(searched) for searched, raced in pairs
+        )
+
+    @property
+    def leader(self) -> Contender | None:
+        """The contender with the best mean; None before there is one with two scores."""
+        return max(self.timed, key=lambda each: (self.sign * each.mean, -each.number), default=None)
+
+    @property
+    def chosen(self) -> Contender | None:
+        """The fastest contender that is not behind the leader by more than a quarter of a standard error."""
+        leader = self.leader
+        if leader is None or self.ignores_seeds:
+            return None
+        close = [
+            each
+            for each in self.timed
+            if self.sign * (leader.mean - each.mean) <= _CLOSE * self._error(leader, each) or each is leader
+        ]
+        return min(close, key=lambda each: (float("inf") if each.seconds is None else each.seconds, each.number))
+
+    @property
+    def told_apart(self) -> set[int]:
+        """The contenders that are worse than another one.
+
+        The differences of all pairs are tested by Student's t at every number of seeds n, at the level
+        alpha / (k - 1) / (n (n - 1)) for k contenders. These levels add up to at most alpha over all looks and over
+        the pairs of the best contender, which is therefore dropped with a chance of at most alpha.
+        """
+        from scipy import special
+
+        worse = {each.number for each in self.contenders.values() if each.failed}
+        timed = self.timed
+        freedom = sum(len(each.raced) - 1 for each in timed)
+        for one in timed:
+            for other in timed:
+                n, error = min(len(one.raced), len(other.raced)), self._error(one, other)
+                ahead = self.sign * (other.mean - one.mean)
+                level = ALPHA / max(len(timed) - 1, 1) / (n * (n - 1))
+                if ahead > 0 and (error == 0 or special.stdtr(freedom, -ahead / error) < level):
+                    worse.add(one.number)
+        return worse
+
+    def _error(self, one: Contender, other: Contender) -> float:
+        """Of the difference of two means: by the variance over the seeds of all, or of these two where it is larger."""
+        pooled = max(_variance(self.timed), _variance([one, other]))
+        return sqrt(pooled * (1 / len(one.raced) + 1 / len(other.raced)))
+
+    def next(self, expected: Sequence[int], used: float) -> Confirms | None:
+        """What to train next on a fresh seed; None if the search goes on.
+
+        Args:
+            expected: complete trials, the most promising first.
+            used: share of the budget.
+        """
+        if used < SEARCH or self.ignores_seeds or not expected:
+            return None
+        if used < RACE and (racing := self._next_racer(expected)) is not None:
+            return Confirms(racing, "race")
+        if (chosen := self.chosen) is not None and chosen.asked["score"] < SCORED:
+            return Confirms(chosen.number, "score")
+        return None
+
+    def _next_racer(self, expected: Sequence[int]) -> int | None:
+        """The contender with the fewest seeds that is not told to be worse, the most promising first."""
+        n = min(max(len(expected) // _TRIALS_A_CONTENDER, 2), _MOST_CONTENDERS)
+        worse = self.told_apart
+        among = [*expected[:n], *(number for number in self.contenders if number not in expected[:n])]
+        left = [number for number in among if number not in worse]
+        asked = {number: self._asked(number) for number in left}
+        if len(left) < 2 or min(asked.values()) >= _MOST_SEEDS:
+            return None
+        return min(left, key=lambda number: asked[number])
+
+    def _asked(self, number: int) -> int:
+        return self.contenders[number].asked["race"] if number in self.contenders else 0
+
+
+def _variance(contenders: Sequence[Contender]) -> float:
+    """Over the seeds of a contender, pooled."""
+    squares = sum((score - each.mean) ** 2 for each in contenders for score in each.raced)
+    return squares / max(sum(len(each.raced) - 1 for each in contenders), 1)

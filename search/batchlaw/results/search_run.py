@@ -1,0 +1,29 @@
+"""A trial of a search as the choice of the best sees it: its configuration, its outcome and its scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from batchlaw.recipe.result import Outcome
+
+Purpose = Literal["race", "score"]
+
+
+class Confirms(NamedTuple):
+    """What a trial on fresh seeds is for."""
+
+    trial: int  # whose configuration it trains
+    purpose: Purpose  # to choose among contenders, or to score the chosen one
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRun:
+    """One trial of a search."""
+
+    number: int
+    outcome: Outcome
+    value: float | None
+    scores: Sequence[float]  # of each seed
+    params: Mapping[str, Any]
+    seconds: float | None  # of one seed
+    confirms: Confirms | None
