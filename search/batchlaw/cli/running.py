@@ -121,6 +121,8 @@ def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
     if best:
         output.print(table(study.spec, best))
         output.print(footnote(study.spec, best), style="dim", soft_wrap=True)
+        for line in study.answer():
+            output.print(line, soft_wrap=True, markup=False, style="bold" if line.startswith("Use") else "")
     else:
         output.print("No trial ended with a score.")
     option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"
@@ -142,8 +144,23 @@ def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
         return
     if study.spec.claim is not None:
         output.print(f"Judge it:      batchlaw claim {name} --html {name}.html{option}", soft_wrap=True)
-    output.print(f"Take it away:  batchlaw export {name} --format {usual_format(study.spec)}{option}", soft_wrap=True)
-    output.print(f"Look around:   batchlaw dashboard{option}", soft_wrap=True)
+    if study.spec.claim is None:
+        form = usual_format(study.spec)
+        file = " -o best.py" * (form == "python")
+        output.print(f"Next: batchlaw export {name} --format {form}{file}{option}", soft_wrap=True)
+        for command in (f"report {name}", *([f"law {name}"] if _has_law(study) else []), "dashboard"):
+            output.print(f"      batchlaw {command}{option}", soft_wrap=True)
+    else:
+        output.print(f"Look around:   batchlaw dashboard{option}", soft_wrap=True)
+
+
+def _has_law(study: Study) -> bool:
+    """Whether the command law has one to tell."""
+    from batchlaw.laws import known_laws
+    from batchlaw.results.records import known_trials
+
+    known = known_trials(study.stored)
+    return any(law.fitted for law in known_laws(study.spec, known.records, ended=known.ended))
 
 
 def create(

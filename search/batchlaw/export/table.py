@@ -13,22 +13,25 @@ from batchlaw.spec import StudySpec
 
 
 def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
-    """The table, at most 80 columns wide unless the study searches parameters of the user's own."""
+    """The table, with the seconds of one run (s) and the number of fresh seeds behind a score."""
     title = f"Best configurations of {spec.name} by {spec.arm.metric}"
     grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
-    names = columns_of(spec)
-    numbers = {"trial", "score"} | {
+    names = [name for name in columns_of(spec) if name != "scaling_rule"]  # the peak rate holds it
+    numbers = {"trial", "score", "seeds", "s"} | {
         heading_of(name)
         for name in names
         if not any(isinstance(each.config.value_of(name), str) for each in configurations)
     }
-    for heading in ("trial", "score", "", *map(heading_of, names)):
+    fresh = any(each.fresh for each in configurations)
+    for heading in ("trial", "score", "", *(("seeds",) if fresh else ()), "s", *map(heading_of, names)):
         grid.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=True)
     for configuration in configurations:
         grid.add_row(
             str(configuration.trial),
             _with_error(configuration),
             "=" if configuration.tied_with_best else "",
+            *((_seeds(configuration),) if fresh else ()),
+            "" if configuration.seconds_a_run is None else f"{configuration.seconds_a_run:.2g}",
             *(text_of(configuration.config, name) for name in names),
         )
     return grid
@@ -39,6 +42,8 @@ def footnote(spec: StudySpec, configurations: list[Configuration]) -> str:
     if (predicted := configurations[0].predicted) is not None:
         return predicted.line()
     told = "= marks what cannot be told from the best at the 5 % level."
+    if configurations[0].fresh:
+        return f"± is over fresh seeds, where there are any; without them a score is flattered by its selection. {told}"
     source = {
         "seeds": f"± is the standard error over the seeds of a trial; {told}",
         "validation sample": f"± is the sampling error of the validation set for one seed; {told}",
@@ -64,8 +69,13 @@ def table_text(spec: StudySpec, configurations: list[Configuration], verified: V
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
+def _seeds(configuration: Configuration) -> str:
+    """The number of fresh seeds behind the score."""
+    return str(len(configuration.fresh.scores)) if configuration.fresh else ""
+
+
 def _with_error(configuration: Configuration) -> str:
-    error = configuration.standard_error
+    error = configuration.score_error
     if configuration.predicted:
         return "predicted"
-    return f"{configuration.value:.4f}" + (f" ± {error:.4f}" if error is not None else "")
+    return f"{configuration.score:.4f}" + (f" ± {error:.4f}" if error is not None else "")

@@ -17,13 +17,23 @@ _CLOSING = (
 )
 
 
-def note(status: StudyStatus, judged: "list[Block]", remarks: Sequence[str] = (), *, further: int) -> str:
+def note(
+    status: StudyStatus,
+    judged: "list[Block]",
+    remarks: Sequence[str] = (),
+    *,
+    answer: Sequence[str] = (),
+    has_law: bool,
+    further: int,
+) -> str:
     """The text of the note.
 
     Args:
         status: the state of the study.
         judged: the findings of a designed study that has ended.
         remarks: sentences on its runs.
+        answer: lines on what to use, of a search that has ended.
+        has_law: whether the command law has one to tell.
         further: the number of figures that do not fit on the page.
     """
     spec, going_on = status.spec, status.slots.done < status.slots.total
@@ -32,14 +42,14 @@ def note(status: StudyStatus, judged: "list[Block]", remarks: Sequence[str] = ()
         f"batchlaw status {spec.name}" + " --watch" * going_on,
         f"batchlaw export {spec.name} --format {usual_format(spec)}",
         f"batchlaw recommend {spec.name}",
-        f"batchlaw law {spec.name}",
+        *([f"batchlaw law {spec.name}"] if has_law else []),
         f"batchlaw report {spec.name}",
         *([f"batchlaw claim {spec.name}"] if spec.claim else []),
     ]
     parts = [
         f"# {_plain(spec.purpose)}",
         counts_line(status) + f" · {status.slots.held} running · {status.slots.open} waiting" * going_on,
-        _plain(best_line(status)),
+        "\n".join(_plain(line) + "  " for line in answer) or _plain(best_line(status)),
         _plain(pace_line(status)),
         *([f"{further} further figures are in the report."] if further else []),
         *(["## Verdicts", "\n".join(verdicts)] if verdicts else []),

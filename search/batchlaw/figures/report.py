@@ -18,6 +18,7 @@ from batchlaw.figures.parts import part_of, pooled, verdict_of_each
 from batchlaw.figures.ridges import figures
 from batchlaw.figures.style import words
 from batchlaw.recipe.result import ENDINGS
+from batchlaw.results.answer import Answer
 from batchlaw.results.columns import columns_of, heading_of, sentence_of, text_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.plain import name_of
@@ -71,6 +72,7 @@ def study_report(accounts: Sequence[Account], *, written: str) -> str:
 def _study(account: Account) -> dict[str, Any]:
     """The values of the template for one study."""
     spec, best = account.spec, account.best(_TOP)
+    answer = Answer.of(account.standings)
     columns = columns_of(spec)
     surfaces = any(findings[0].evidence for block in account.judged for _, findings in block)
     drawn = drawings(trial_figures(spec, account.records, account.laws, with_map=not surfaces), spec.name)
@@ -87,6 +89,7 @@ def _study(account: Account) -> dict[str, Any]:
         "notes": account.notes,
         "headings": list(map(heading_of, columns)),
         "best": [(each, _interval(each), [text_of(each.config, name) for name in columns]) for each in best],
+        "answer": answer.lines() if answer and account.status.slots.ended else (),
         "source": _SOURCES["fresh seeds" if best[0].fresh else best[0].standard_error_of] if best else "",
         "figures": {name: drawing for name, drawing in drawn.items() if name not in _COURSE},
         "course": {name: drawing for name, drawing in drawn.items() if name in _COURSE},

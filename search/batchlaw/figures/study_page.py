@@ -7,7 +7,9 @@ from batchlaw.errors import StudyError
 from batchlaw.figures.gallery import gallery
 from batchlaw.figures.note import note
 from batchlaw.recipe.result import Outcome
+from batchlaw.results.answer import Answer
 from batchlaw.results.records import KnownTrials, TrialRecord, known_trials
+from batchlaw.results.standings import Standings
 from batchlaw.results.status import status_of
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, write_page
@@ -42,7 +44,11 @@ def save_page(stored: StoredStudy, judged: "list[Block] | None" = None) -> None:
     for figure in figures.values():
         figure.update_layout(height=None, width=None)  # the page gives every figure the same room
     remarks = _remarks(stored.spec, known.records) if judged else ()
-    body = note(status, judged, remarks, further=len(drawn) - len(figures))
+    found = Answer.of(Standings(stored.spec, known.records)) if known.ended else None
+    body = note(
+        status, judged, remarks, answer=found.lines() if found else (), has_law=any(law.fitted for law in laws),
+        further=len(drawn) - len(figures),
+    )  # fmt: skip
     write_page(stored.storage.engine, stored.study, stored.study_id, figures, body)
 
 

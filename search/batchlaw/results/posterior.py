@@ -1,6 +1,6 @@
 """What a model of the whole space expects of each configuration of a search, so that neighbours speak for it."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ _FLOOR = -0.5  # lowest normal score, so that differences between bad trials are
 
 
 def expected_first(runs: Sequence[SearchRun], spec: StudySpec) -> list[int] | None:
-    """The numbers of complete trials, the one with the highest expected score first; None with too few trials.
+    """The numbers of complete trials, the highest expected score first, one a configuration; None with too few trials.
 
     A Gaussian process with a Matérn kernel is fitted to the ranks of the scores. Its mean at a point weighs the score
     there with those of its neighbours, so that one lucky score does not decide. Diverged trials count with their
@@ -42,7 +42,11 @@ def expected_first(runs: Sequence[SearchRun], spec: StudySpec) -> list[int] | No
     points = cube.points(absent | dict(run.params) for run in known)
     means = _expected(cube, points, np.array([sign * (run.value or 0.0) for run in known]))
     order = sorted(range(len(known)), key=lambda place: (-means[place], known[place].number))
-    return [known[place].number for place in order if known[place].outcome == Outcome.COMPLETE]
+    first: dict[Hashable, int] = {}  # of each configuration, which a discrete space may repeat
+    for run in (known[place] for place in order):
+        if run.outcome == Outcome.COMPLETE:
+            first.setdefault(frozenset(run.params.items()), run.number)
+    return list(first.values())
 
 
 def _expected(cube: Cube, points: Floats, scores: Floats) -> Floats:

@@ -19,8 +19,9 @@ from batchlaw.results.search_run import Confirms, SearchRun
 ALPHA = 0.05  # the chance that the best contender is dropped
 SEARCH, RACE = 0.8, 0.95  # shares of the budget: until here the search, until here the race, then the score
 FEWEST_TRIALS = 30  # a smaller budget is all search
-_MOST_CONTENDERS, _TRIALS_A_CONTENDER = 8, 10  # one contender for so many complete trials
+_MOST_CONTENDERS, _TRIALS_A_CONTENDER = 8, 6  # one contender for so many complete trials
 _MOST_SEEDS = 20  # fresh ones of a contender in the race
+_SAME = 4  # fresh scores that are equal to the search's are no chance
 SCORED = 5  # fresh trials that score the chosen one
 _CLOSE = 0.25  # standard errors of the difference by which a faster contender may be behind (measured: racing.py)
 
@@ -82,9 +83,9 @@ class Race:
     def ignores_seeds(self) -> bool:
         """Whether fresh seeds gave the scores of the search to the last bit: the code takes no seed, or needs none."""
         pairs = [(each.searched, each.raced) for each in self.contenders.values() if each.raced]
-        return sum(len(raced) for _, raced in pairs) > 1 and all(
-            len(set(raced)) == 1 and set(raced) == set(searched) for searched, raced in pairs
-        )
+        scores = [score for _, raced in pairs for score in raced]
+        unmoved = all(len(set(raced)) == 1 and set(raced) == set(searched) for searched, raced in pairs)
+        return len(scores) >= _SAME and len(set(scores)) > 1 and unmoved  # all may have the highest score there is
 
     @property
     def leader(self) -> Contender | None:

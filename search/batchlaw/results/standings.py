@@ -92,17 +92,14 @@ class Standings:
         )
 
     @cached_property
-    def n_tied(self) -> int:
-        """How many others cannot be told from the best."""
-        return sum(self._tied(record) is True for record in self.order[1:])
-
-    @cached_property
     def _told_apart(self) -> set[int]:
         return self.race.told_apart if self.race.contenders else set()
 
     def _fresh(self, number: int) -> Fresh | None:
         contender = self.race.contenders.get(number)
-        return Fresh(tuple(contender.fresh)) if contender is not None and len(contender.fresh) > 1 else None
+        if contender is None or len(contender.fresh) < 2 or self.race.ignores_seeds:
+            return None
+        return Fresh(tuple(contender.fresh))
 
     def _tied(self, record: TrialRecord) -> bool | None:
         best = self.best

@@ -77,6 +77,14 @@ class StudyResults:
         check_whole(n, "n", at_least=1)
         return ranking(self._records(), self.spec, n)
 
+    def answer(self) -> list[str]:
+        """Lines on what to use after a search, how good it is, and what is undecided; none without a complete trial."""
+        from batchlaw.results.answer import Answer
+        from batchlaw.results.standings import Standings
+
+        found = Answer.of(Standings(self.spec, self._records()))
+        return found.lines() if found else []
+
     def claim(self, hypothesis: str | None = None, *, bootstrap_seed: int = 0) -> "Claim":
         """Judge the hypotheses of a designed study; see `batchlaw.Claim`.
 

@@ -48,7 +48,7 @@ def test_the_best_contender_is_dropped_no_more_often_than_stated(deviations):
 def test_a_clear_best_ends_the_race_and_is_scored_on_seeds_of_its_own():
     means = np.array([0.0, 5.0] + [0.0] * 18)
     race = played(means, np.ones(20), np.random.default_rng(0), 40)
-    assert race.told_apart == {0} and race.chosen.number == 1
+    assert race.told_apart == {0, 2} and race.chosen.number == 1
     assert max(each.asked["race"] for each in race.contenders.values()) < 20
     assert race.next(range(20), 0.9) == Confirms(1, "score")
     runs = raced([[0.1, 0.2], [5.1, 5.0]]) + [run(90 + n, [4.0 + n], Confirms(1, "score")) for n in range(SCORED)]
@@ -72,8 +72,14 @@ def test_a_contender_that_diverges_on_a_fresh_seed_is_out():
 
 
 def test_scores_that_do_not_move_with_the_seed_end_the_race():
-    race = Race.of(raced([[0.9], [0.9]]), maximize=True)
+    runs = [
+        run(0, [0.9]),
+        run(1, [0.8]),
+        *(run(2 + n, [0.9 - 0.1 * (n % 2)], Confirms(n % 2, "race")) for n in range(4)),
+    ]
+    race = Race.of(runs, maximize=True)
     assert race.ignores_seeds and race.chosen is None and race.next([0, 1], 0.9) is None
+    assert not Race.of(raced([[0.9, 0.9], [0.9, 0.9]]), maximize=True).ignores_seeds  # the highest score there is
 
 
 def test_what_other_workers_have_asked_for_counts_as_asked_for():
