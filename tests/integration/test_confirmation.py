@@ -65,7 +65,7 @@ def test_a_function_that_takes_no_seed_gives_the_rest_of_the_budget_back_to_the_
     )
     records = records_of(stored)
     standings = Standings(stored.spec, records)
-    assert sum(record.confirms is not None for record in records) == 4 and standings.race.ignores_seeds
+    assert sum(record.confirms is not None for record in records) == 6 and standings.race.ignores_seeds
     assert standings.best.value == min(record.value for record in records)
     assert stored.slots.counts().done == TRIALS
 

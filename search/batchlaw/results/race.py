@@ -21,7 +21,7 @@ SEARCH, RACE = 0.8, 0.95  # shares of the budget: until here the search, until h
 FEWEST_TRIALS = 30  # a smaller budget is all search
 _MOST_CONTENDERS, _TRIALS_A_CONTENDER = 8, 6  # one contender for so many complete trials
 _MOST_SEEDS = 20  # fresh ones of a contender in the race
-_SAME = 4  # fresh scores that are equal to the search's are no chance
+_SAME = 6  # fresh scores, of three values or more, that equal the search's: no chance
 SCORED = 5  # fresh trials that score the chosen one
 _CLOSE = 0.25  # standard errors of the difference by which a faster contender may be behind (measured: racing.py)
 
@@ -85,7 +85,7 @@ class Race:
         pairs = [(each.searched, each.raced) for each in self.contenders.values() if each.raced]
         scores = [score for _, raced in pairs for score in raced]
         unmoved = all(len(set(raced)) == 1 and set(raced) == set(searched) for searched, raced in pairs)
-        return len(scores) >= _SAME and len(set(scores)) > 1 and unmoved  # all may have the highest score there is
+        return len(scores) >= _SAME and len(set(scores)) > 2 and unmoved  # accuracies of few examples repeat
 
     @property
     def leader(self) -> Contender | None:

@@ -72,14 +72,11 @@ def test_a_contender_that_diverges_on_a_fresh_seed_is_out():
 
 
 def test_scores_that_do_not_move_with_the_seed_end_the_race():
-    runs = [
-        run(0, [0.9]),
-        run(1, [0.8]),
-        *(run(2 + n, [0.9 - 0.1 * (n % 2)], Confirms(n % 2, "race")) for n in range(4)),
-    ]
-    race = Race.of(runs, maximize=True)
-    assert race.ignores_seeds and race.chosen is None and race.next([0, 1], 0.9) is None
-    assert not Race.of(raced([[0.9, 0.9], [0.9, 0.9]]), maximize=True).ignores_seeds  # the highest score there is
+    scores = [0.9, 0.8, 0.7]
+    again = [run(3 + n, [scores[n % 3]], Confirms(n % 3, "race")) for n in range(6)]
+    race = Race.of([*(run(n, [score]) for n, score in enumerate(scores)), *again], maximize=True)
+    assert race.ignores_seeds and race.chosen is None and race.next([0, 1, 2], 0.9) is None
+    assert not Race.of(raced([[0.9] * 3, [0.9] * 3]), maximize=True).ignores_seeds  # the highest score there is
 
 
 def test_what_other_workers_have_asked_for_counts_as_asked_for():
