@@ -22,8 +22,10 @@ def expected_first(runs: Sequence[SearchRun], spec: StudySpec) -> list[int] | No
     """The numbers of complete trials, the highest expected score first, one a configuration; None with too few trials.
 
     A Gaussian process with a Matérn kernel is fitted to the ranks of the scores. Its mean at a point weighs the score
-    there with those of its neighbours, so that one lucky score does not decide. Diverged trials count with their
-    untrained score; pruned trials have no score at the end of the budget and do not count.
+    there with those of its neighbours, so that one lucky score does not decide. The point's own score counts once
+    more, since the surface has edges that the process smooths: with it the race was behind by 0.29 standard errors,
+    without it by 0.38 (tests/benchmarks/racing.py). Diverged trials count with their untrained score; pruned trials
+    have no score at the end of the budget and do not count.
 
     Args:
         runs: the trials of a search, without further seeds.
@@ -50,7 +52,7 @@ def expected_first(runs: Sequence[SearchRun], spec: StudySpec) -> list[int] | No
 
 
 def _expected(cube: Cube, points: Floats, scores: Floats) -> Floats:
-    """The mean of the process at the points (n, d), in normal scores, (n,)."""
+    """Half the mean of the process at the points (n, d), half their scores, both in normal scores, (n,)."""
     from batchlaw.stats.gaussian_process import (  # SciPy takes half a second
         Kernel,
         Prior,
@@ -79,4 +81,4 @@ def _expected(cube: Cube, points: Floats, scores: Floats) -> Floats:
     kernel = Kernel.fitted(
         points[fitted], levelled[fitted] - levelled[fitted].mean(), cube.categorical, matern, prior, steps=_STEPS
     )
-    return Process.of(kernel, points, levelled).predict(points)[0]
+    return (Process.of(kernel, points, levelled).predict(points)[0] + levelled) / 2
