@@ -260,7 +260,8 @@ def test_what_the_help_says_tells_epochs_from_steps():
 def test_a_script_that_never_answers_is_ended(tmp_path):
     (tmp_path / "train.py").write_text("import time\nwhile True: time.sleep(1)\n# parser.add_argument('--lr')\n")
     script = read_script(tmp_path / "train.py", seconds=1.0)
-    assert script.flags == () and "took longer than 1 s" in script.notes[0]
+    assert script.flags == () and "took longer than 1 s; --seconds gives it more" in script.notes[0]
+    assert study_text(script, tmp_path).notes == script.notes
 
 
 def test_init_writes_a_file_once(tmp_path, monkeypatch):

@@ -27,6 +27,8 @@ def init(
     draft = write(script, target, seconds=seconds)
     for argument in draft.placed:
         output.print(f"  {argument}", soft_wrap=True, markup=False, highlight=False)
+    for note in draft.notes:
+        errors.print(f"note: {note}", soft_wrap=True, markup=False)
     for question in draft.questions:
         errors.print(f"? {question}", soft_wrap=True, markup=False)
     output.print(f"wrote {target}; look at it, and then:  batchlaw run {target}", soft_wrap=True, markup=False)

@@ -1,5 +1,6 @@
 """Reading a script: how it takes its settings, and which there are."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,15 +60,16 @@ def _of_hydra(path: Path, source: str, seconds: float) -> Script:
 def _of_lightning(path: Path, source: str, seconds: float) -> Script:
     first = () if "run=False" in source else ("fit",)
     text, why = output_of(path, [*first, "--print_config"], seconds)
-    notes = (why,) if why else ()
-    return Script(
-        path=path, source=source, kind="LightningCLI", flags=tuple(_yaml(text, "--")), first=first, notes=notes
-    )
+    flags = tuple(_yaml(text, "--"))
+    notes = (why,) if why else () if flags else ("what --print_config prints could not be read",)
+    return Script(path=path, source=source, kind="LightningCLI", flags=flags, first=first, notes=notes)
 
 
 def _yaml(text: str, dashes: str) -> list[Flag]:
+    """The settings of a configuration; what is printed before its first key, such as a logo, is left out."""
+    first = re.search(r"^[A-Za-z_][\w.]*:(?=\s|$)", text, re.MULTILINE)
     try:
-        return flags_of_yaml(text, dashes)
+        return flags_of_yaml(text[first.start() :], dashes) if first else []
     except ValueError:
         return []
 

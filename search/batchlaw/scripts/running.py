@@ -24,7 +24,7 @@ def output_of(script: Path, arguments: Sequence[str], seconds: float) -> tuple[s
     try:
         output, errors = program.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        return "", f"{told} took longer than {seconds:g} s"
+        return "", f"{told} took longer than {seconds:g} s; --seconds gives it more"
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(program.pid, signal.SIGKILL)

@@ -22,6 +22,7 @@ class Draft:
     text: str
     questions: tuple[str, ...]  # what could not be decided
     placed: tuple[str, ...]  # the arguments with a placeholder, such as `--lr={lr}`
+    notes: tuple[str, ...] = ()  # what went wrong while the script was read
 
 
 def study_text(script: Script, folder: Path) -> Draft:
@@ -67,7 +68,7 @@ def study_text(script: Script, folder: Path) -> Draft:
     text = "\n".join(lines) + "\n"
     parse_spec(tomllib.loads(text), str(script.path))
     placed = tuple(argument for argument, _ in meaning.arguments if "{" in argument)
-    return Draft(text, tuple(meaning.questions), placed)
+    return Draft(text, tuple(meaning.questions), placed, script.notes)
 
 
 def _table(name: str, lines: list[Line], *, keep: bool = False) -> list[str]:

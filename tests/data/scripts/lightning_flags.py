@@ -7,6 +7,7 @@ class LightningCLI:
     def __init__(self, *_):
         if sys.argv[1:] != ["fit", "--print_config"]:
             raise SystemExit("error: expected fit --print_config")
+        print("\x1b[0;35m\n     ####\n  ##########\n\x1b[0m")  # as `cli_lightning_logo` of its examples
         print(CONFIG)
 
 
