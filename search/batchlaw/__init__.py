@@ -5,13 +5,14 @@ The names in `__all__` are public. All else may change between versions.
     Study                                   a study in a database: search, designed runs, reports, exports
     studies                                 the state of every study of a database
     Trial                                   what a training function of your own gets
-    claim, law, transfer                    the same results from a table of runs
+    claim, law, transfer, recommend         the same results from a table of runs
+    report                                  all of them on one page, from a table of runs
     plan                                    batch size and learning rate for a run that nobody has tried
     critical                                the critical batch size, from steps to a target
     init                                    a first study file for a training script
     copy_studies                            from one database to another
     Claim, Law, Transfer, Plan, Critical    what they return, from a study as well
-    Ranking, Recommendation, Configuration, Interval        other results, and their parts
+    Ranking, Recommendation, TableRecommendation, Configuration, Interval      other results, and their parts
     BatchlawError and others                what is raised on purpose; see `batchlaw.errors`
 """
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from batchlaw.laws.planning import plan
     from batchlaw.laws.recommendation import Recommendation
     from batchlaw.laws.steps_to_target import critical
+    from batchlaw.laws.table_recommendation import TableRecommendation, recommend
     from batchlaw.laws.tables import law, transfer
     from batchlaw.laws.transfer import Transfer
     from batchlaw.objectives.trial import Trial
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from batchlaw.study.copying import copy_studies
     from batchlaw.study.draft import init
     from batchlaw.study.listing import studies
+    from batchlaw.study.table_report import report
 
 __version__ = "0.1.0"
 __all__ = [
@@ -78,6 +81,7 @@ __all__ = [
     "StorageError",
     "Study",
     "StudyError",
+    "TableRecommendation",
     "TimeLimit",
     "Transfer",
     "Trial",
@@ -88,6 +92,8 @@ __all__ = [
     "init",
     "law",
     "plan",
+    "recommend",
+    "report",
     "studies",
     "transfer",
 ]
@@ -102,6 +108,7 @@ _MODULES = {
     "Ranking": "batchlaw.results.ranking",
     "Recommendation": "batchlaw.laws.recommendation",
     "Study": "batchlaw.study",
+    "TableRecommendation": "batchlaw.laws.table_recommendation",
     "Transfer": "batchlaw.laws.transfer",
     "Trial": "batchlaw.objectives.trial",
     "claim": "batchlaw.claims.table_claim",
@@ -110,6 +117,8 @@ _MODULES = {
     "init": "batchlaw.study.draft",
     "law": "batchlaw.laws.tables",
     "plan": "batchlaw.laws.planning",
+    "recommend": "batchlaw.laws.table_recommendation",
+    "report": "batchlaw.study.table_report",
     "studies": "batchlaw.study.listing",
     "transfer": "batchlaw.laws.tables",
 }

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from batchlaw.claims.claim import Claim, claim_of
 from batchlaw.errors import BatchlawError
-from batchlaw.results.plain import name_of
 
 if TYPE_CHECKING:  # pandas and SciPy, which `import batchlaw` does without
     import pandas as pd
 
+    from batchlaw.claims.parted import PartedTable
     from batchlaw.claims.strata import Stratum
     from batchlaw.claims.verdict import Finding
 
@@ -102,35 +102,46 @@ def claim(
     ('supported', 1.0)
     """
     from batchlaw.claims.hypotheses import OF_A_TABLE, hypothesis_named
-    from batchlaw.claims.strata import ONE_RUN, strata_of
-    from batchlaw.claims.tables import counted
-    from batchlaw.tables.columns import Columns, check_statistics
-    from batchlaw.tables.reading import read_runs
+    from batchlaw.claims.parted import PartedTable
+    from batchlaw.tables.columns import check_statistics
 
     name = hypothesis_named(hypothesis).name
     if name not in OF_A_TABLE:
         raise BatchlawError(f"a table can be judged on {', '.join(OF_A_TABLE)}", argument="hypothesis", got=hypothesis)
     check_statistics(alpha, bootstrap_seed)
-    asked = Columns.of(
-        lr=lr, batch_size=batch_size, score=score, seed=seed, error=error, seeds=seeds,
+    parted = PartedTable.read(
+        data, alpha, lr=lr, batch_size=batch_size, score=score, seed=seed, error=error, seeds=seeds,
         tokens_per_example=tokens_per_example, by=by, average=average, direction=direction, where=where,
         missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
         epochs=epochs, format=format, storage=storage, table=table,
     )  # fmt: skip
-    runs = read_runs(data, asked)
-    strata, told = strata_of(runs, alpha=alpha)
-    block = [(stratum.levels, _findings(stratum, name, alpha, bootstrap_seed)) for stratum in track(strata)]
-    undecided = [findings[0].verdict == "inconclusive" for _, findings in block]
-    told += [
-        f"{name_of(each.levels) or 'the table'} is {each.grade} and not replicated: {each.lacks[0]}"
-        for each in strata
-        if each.smooth is not None and each.lacks[0] != ONE_RUN
+    return claim_of_table(parted, [name], bootstrap_seed=bootstrap_seed, track=track)
+
+
+def claim_of_table(
+    parted: "PartedTable",
+    names: Sequence[str],
+    *,
+    bootstrap_seed: int = 0,
+    track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
+) -> Claim:
+    """Judge hypotheses on a table that was read, the first of which is that of the claim.
+
+    Args:
+        parted: the table.
+        names: of the hypotheses, each of `hypotheses.OF_A_TABLE`.
+        bootstrap_seed: as for `claim`.
+        track: likewise.
+    """
+    strata, columns = parted.strata, parted.runs.columns
+    block = [
+        (stratum.levels, _findings(stratum, list(names), parted.alpha, bootstrap_seed)) for stratum in track(strata)
     ]
-    surfaces = [(stratum.levels, stratum.surface) for stratum in strata if stratum.surface is not None]
+    undecided = [findings[0].verdict == "inconclusive" for _, findings in block]
     return claim_of(
-        [block], name, "observed", title=runs.title, question="", score="score",
-        direction="maximize" if runs.columns.maximize else "minimize", read=runs.columns.recognised,
-        notes=counted(surfaces, runs.columns, [*runs.notes, *told]),
+        [block], names[0], "observed", title=parted.runs.title, question="", score="score",
+        direction="maximize" if columns.maximize else "minimize", read=columns.recognised,
+        notes=(*parted.notes, *parted.weaker),
         descriptions=tuple(
             (each.levels, each.observed)
             for each, open_ in zip(strata, undecided, strict=True)
@@ -139,18 +150,22 @@ def claim(
     )  # fmt: skip
 
 
-def _findings(stratum: "Stratum", name: str, alpha: float, seed: int) -> "list[Finding]":
-    """The finding on a hypothesis, at the grade of the stratum."""
+def _findings(stratum: "Stratum", names: list[str], alpha: float, seed: int) -> "list[Finding]":
+    """The findings on hypotheses, at the grade of the stratum."""
     from batchlaw.claims.evidence import gather
     from batchlaw.claims.verdict import judge
     from batchlaw.claims.weaker_evidence import fitted_findings, observed_findings
 
     if stratum.smooth is not None:
-        return fitted_findings(stratum, [name], alpha)
+        return fitted_findings(stratum, names, alpha)
     if stratum.surface is None:
-        return observed_findings(stratum, [name])
-    found = judge(gather(stratum.surface, seed=seed, alpha=alpha), [name], alpha=alpha)
+        return observed_findings(stratum, names)
+    found = judge(gather(stratum.surface, seed=seed, alpha=alpha), names, alpha=alpha)
     found = [replace(finding, grade="replicated") for finding in found]
-    if found[0].verdict == "inconclusive" and stratum.observed.unapplied:  # no sensible number of runs would show it
-        found = [replace(finding, settle=stratum.observed.advice, advice=None) for finding in found]
+    if stratum.observed.unapplied:  # no sensible number of runs would show what is inconclusive
+        found = [
+            replace(finding, settle=stratum.observed.advice, advice=None)
+            if finding.verdict == "inconclusive" else finding
+            for finding in found
+        ]  # fmt: skip
     return found

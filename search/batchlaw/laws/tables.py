@@ -20,6 +20,8 @@ from batchlaw.stats.surface import Surface
 if TYPE_CHECKING:
     import pandas as pd
 
+    from batchlaw.claims.parted import PartedTable
+
 _FEWEST_SEEDS = 3  # one is scored, and those left have a deviation
 
 
@@ -102,13 +104,13 @@ def law(
     >>> predicted.low < 10 / 256 < predicted.high
     True
     """
-    laws = _laws(
+    parted = parted_for(
         data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
         seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by, average=average, where=where,
         missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
         epochs=epochs, format=format, storage=storage, table=table,
     )  # fmt: skip
-    return with_strata(laws, _best_score)
+    return with_strata(laws_of_table(parted, optimizer, bootstrap_seed), best_score)
 
 
 def transfer(
@@ -185,12 +187,21 @@ def transfer(
     >>> bool(costs["sqrt"] < costs["constant"] / 10), bool(costs["sqrt"] < costs["linear"] / 10)
     (True, True)
     """
-    laws = _laws(
-        data, optimizer, alpha, bootstrap_seed, costs=True, lr=lr, batch_size=batch_size, score=score,
+    parted = parted_for(
+        data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score,
         direction=direction, seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by,
         average=average, where=where, missing=missing, diverged_above=diverged_above, diverged_below=diverged_below,
         diverged_where=diverged_where, epochs=epochs, format=format, storage=storage, table=table,
     )  # fmt: skip
+    return transfer_of_laws(laws_of_table(parted, optimizer, bootstrap_seed, costs=True), reference_batch_size)
+
+
+def transfer_of_laws(laws: Sequence[Law], reference_batch_size: float | None) -> Transfer:
+    """The costs in each stratum by its law, which was made for costs.
+
+    Raises:
+        DataError: of none a cost can be told.
+    """
     parts, lacks = [], []
     for found in laws:
         try:
@@ -203,13 +214,13 @@ def transfer(
     if not parts:
         why = [*lacks, *(found.lack for found in laws if found.lack), "rates were tried at fewer than two batch sizes"]
         raise DataError(f"no cost can be told: {why[0]}; `batchlaw claim` tells what the runs show")
-    return joined(parts, lambda part: _best_score(part.law))
+    return joined(parts, lambda part: best_score(part.law))
 
 
 def _transfer(law: Law, reference: float | None) -> Transfer | None:
     """The costs by the scores of the seeds, or by a surface through the runs where too few seeds are the same."""
     surface = law.surface
-    if surface is None or not _are_comparable(surface):
+    if surface is None or not are_comparable(surface):
         return transfer_of_single_runs(law, reference)
     law = at_comparable(law)
     assert law.surface is not None
@@ -217,34 +228,35 @@ def _transfer(law: Law, reference: float | None) -> Transfer | None:
     return transfer_of(law, reference, nearest=float(given[len(given) // 2]))
 
 
-def _laws(
+def parted_for(
     data: "pd.DataFrame | str | Path | Sequence[str | Path]",
     optimizer: str,
     alpha: float,
     bootstrap_seed: int,
-    costs: bool = False,
     **columns: Any,
-) -> list[Law]:
-    """The law of each stratum; for costs also with a smooth surface where seeds are too few to be compared."""
-    from batchlaw.claims.strata import smoothed, strata_of
-    from batchlaw.claims.tables import counted
-    from batchlaw.tables.columns import Columns, check_statistics
-    from batchlaw.tables.reading import read_runs
+) -> "PartedTable":
+    """The table, parted, of arguments that were checked."""
+    from batchlaw.claims.parted import PartedTable
+    from batchlaw.tables.columns import check_statistics
 
     if optimizer not in FAMILIES:
         raise BatchlawError(f"must be one of {', '.join(FAMILIES)}", argument="optimizer", got=optimizer)
     check_statistics(alpha, bootstrap_seed)
-    runs = read_runs(data, Columns.of(**columns))
+    return PartedTable.read(data, alpha, **columns)
+
+
+def laws_of_table(parted: "PartedTable", optimizer: str, bootstrap_seed: int, *, costs: bool = False) -> list[Law]:
+    """The law of each stratum; for costs also with a smooth surface where seeds are too few to be compared."""
+    from batchlaw.claims.strata import smoothed
+
+    runs, alpha = parted.runs, parted.alpha
 
     def curve_of(group: dict[str, Any]) -> Curve:
         family = str(group.get("optimizer", optimizer))
         return bending(family if family in FAMILIES else optimizer)
 
-    strata, told = strata_of(runs, alpha=alpha)
-    surfaces = [(stratum.levels, stratum.surface) for stratum in strata if stratum.surface is not None]
-    notes = counted(surfaces, runs.columns, [*runs.notes, *told])
     laws = []
-    for stratum in strata:
+    for stratum in parted.strata:
         curve = curve_of(stratum.levels)
         if stratum.surface is None:
             law = law_of_stratum(stratum, runs.title, curve, alpha)
@@ -261,18 +273,18 @@ def _laws(
                 surface=surface, fitted=None if lack else law_of(found, curve, alpha=alpha),
                 observed=stratum.observed if lack else None,
             )  # fmt: skip
-            if costs and not _are_comparable(surface):
+            if costs and not are_comparable(surface):
                 law = replace(law, smooth=smoothed(stratum, alpha), grade="fitted")
-        laws.append(replace(law, notes=notes, read=runs.columns.recognised))
+        laws.append(replace(law, notes=parted.notes, read=runs.columns.recognised))
     return laws
 
 
-def _are_comparable(surface: Surface) -> bool:
+def are_comparable(surface: Surface) -> bool:
     """Whether the seeds of a surface are the same in all cells, and enough that some tune and others are scored."""
     return surface.paired and surface.n_replicates >= _FEWEST_SEEDS
 
 
-def _best_score(law: Law) -> float:
+def best_score(law: Law) -> float:
     """By which groups are compared, higher is better."""
     if law.surface is not None:
         return float(np.nanmax(law.surface.means))

@@ -51,7 +51,7 @@ def write_report(
     folders = {kind: folder for kind, folder in (("png", png), ("svg", svg)) if folder is not None}
     for kind in folders:
         check_images(kind)
-    _check_places(page, folders)
+    check_places(page, folders)
     accounts: list[Account] = []
     for study in studies:
         step("reading and judging", len(studies))
@@ -66,7 +66,7 @@ def write_report(
     return Report(page, tuple(images), lacks)
 
 
-def _check_places(page: Path, folders: dict[str, Path]) -> None:
+def check_places(page: Path, folders: dict[str, Path]) -> None:
     """Make the folders and touch the page: what cannot be written is said before the work, not after."""
     places: dict[str, Path] = {"path": page, **folders}
     for argument, place in places.items():
