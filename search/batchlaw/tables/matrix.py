@@ -36,11 +36,12 @@ def unfolded(part: Part, name: str) -> Part | None:
     column = "batch_size" if row_is_rate else "lr"
     called = names.rate_rank(row) if row_is_rate else names.batch_rank(row)
     renamed = row if called else "lr" if row_is_rate else "batch_size"
-    titles = (row, part.heading, re.sub(r"\.\w+", "", name))
-    score = next((title for title in titles if names.metric_of(title)), "value")
     down = by_distinct(part.table[row], _value, np.nan).astype(float)
     if 2 * np.isnan(down).sum() > len(down):
         return None
+    below = [str(text) for text in part.table[row][np.isnan(down)]]  # such as "Accuracy on the validation set"
+    titles = (row, part.heading, *below, re.sub(r"\.\w+", "", name))
+    score = next((title for title in titles if names.metric_of(title)), "value")
     table, notes = part.table.assign(**{row: down})[~np.isnan(down)].rename(columns={row: renamed}), part.notes
     if n := int(np.isnan(down).sum()):
         shown = ", ".join(repr(text) for text in part.table[row][np.isnan(down)][:_MOST_NAMED])

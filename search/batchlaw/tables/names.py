@@ -20,14 +20,23 @@ _OF_INPUTS = re.compile(
 # A column that a run logged while it trained: its last learning rate says nothing of its peak.
 _LOGGED = re.compile(r"^(metrics?[._/]|train/|lr[-/]|charts/|summary[._/]|perf/)", re.IGNORECASE)
 
-_RATE = (("learning", "rate"), ("learningrate",), ("lr",), ("lrate",), ("η",), ("eta",), ("step", "size"))
+_RATE = (
+    ("learning", "rate"),
+    ("learningrate",),
+    ("lr",),
+    ("lrate",),
+    ("lernrate",),
+    ("η",),
+    ("eta",),
+    ("step", "size"),
+)
 _RATE_FIRST = frozenset({"peak", "max", "maximum", "effective"})
 _RATE_NEXT = frozenset({"base", "initial", "init", "start", "starting", "default"})
 _NO_RATE = frozenset({
     "min", "minimum", "final", "end", "decay", "schedule", "scheduler", "warmup", "mult", "multiplier", "factor", "log",
     "log2", "log10", "ratio", "last", "cosine", "embedding", "head", "backbone",
 })  # fmt: skip
-_BATCH = (("batch", "size"), ("batchsize",), ("bsz",), ("bs",), ("minibatch",), ("batch",), ("b",))
+_BATCH = (("batch", "size"), ("batchsize",), ("bsz",), ("bs",), ("minibatch",), ("batchgröße",), ("batch",), ("b",))
 _WHOLE = frozenset({"global", "total", "effective", "overall"})
 _PART = frozenset({"per", "device", "devices", "gpu", "local", "rank", "worker", "micro", "core", "replica"})
 _BATCHES = ({"gpus"}, {"devices"}, {"gpu"}, {"world", "size"}, {"tpus"}, {"workers"}, {"replicas"})
@@ -39,13 +48,13 @@ _OF_BATCH = _WHOLE | _PART | {
 _SMALLER = frozenset({
     "loss", "losses", "nll", "error", "err", "errors", "rmse", "mae", "mse", "mape", "rmsle", "perplexity", "ppl",
     "fid", "kid", "bpb", "bpc", "bpd", "wer", "cer", "xent", "crossentropy", "entropy", "logloss", "regret", "brier",
-    "ece", "misclassification", "deviance", "cost", "lpips", "nats",
+    "ece", "verlust", "fehler", "misclassification", "deviance", "cost", "lpips", "nats",
 })  # fmt: skip
 _LARGER = frozenset({
     "acc", "accs", "accuracy", "accuracies", "auc", "auroc", "auprc", "rocauc", "f1", "f1score", "bleu", "return",
     "returns", "reward", "rewards", "score", "top1", "top5", "r2", "r²", "dice", "iou", "miou", "map", "precision",
     "recall", "psnr", "ssim", "rouge", "mcc", "kappa", "elo", "winrate", "mrr", "ndcg", "likelihood", "spearman",
-    "pearson", "specificity", "sensitivity", "chrf", "meteor",
+    "pearson", "specificity", "sensitivity", "chrf", "meteor", "genauigkeit",
 })  # fmt: skip
 _NEGATED = frozenset({"neg", "negative", "minus"})
 _LOSSES = frozenset({"loss", "losses", "nll", "xent", "crossentropy", "entropy", "logloss", "bpb", "bpc"})
@@ -66,6 +75,7 @@ _COSTS = frozenset({
 })  # fmt: skip
 _TIMES = frozenset({"time", "hours", "seconds"})
 _UPDATES = frozenset({"steps", "step", "iterations", "iters", "updates"})
+_CLOCKS = frozenset({"time", "hours", "seconds"})  # of one machine
 _ENDS = frozenset({"target", "converge", "convergence", "threshold", "solve", "reach"})
 _UNTOLD = frozenset({"value", "values", "objective", "result", "metric", "mean", "avg", "average", "y"})
 _SEED = re.compile(r"^((\w+_)?(seed|seeds)|random_state|rng|replicate|replica|rep|repeat|repetition)$")
@@ -80,6 +90,12 @@ _NUMBERED_INSIDE = re.compile(  # such as "run 1 loss" or "acc (seed 0)"
 _ERROR = (("sem",), ("stderr",), ("std", "err"), ("std", "error"), ("standard", "error"), ("se",))
 
 STEPS = ("epoch", "training_iteration", "iteration", "iter", "global_step", "_step", "step", "round")
+
+# The unit of a rate or batch size behind its name: a power of ten, or k or M.
+_UNIT = re.compile(
+    r"[(\[]\s*(?:[x×*·]\s*)?(?:(?P<number>1e[-+]?\d+)|10\s*(?:\^|\*\*)\s*[({]?(?P<power>[-\u2212]?\d+)[)}]?|"
+    r"(?P<letter>[kKM])(?:\s*(?:tokens|toks|examples|samples|sequences|seqs))?)\s*[)\]]"
+)
 
 Better = Literal["smaller", "larger"]
 
@@ -124,6 +140,16 @@ def rate_rank(name: str) -> tuple[int, ...] | None:
             return None
         return (int(_LOGGED.match(name) is not None), kind, int(not is_input(name)))
     return None
+
+
+def unit_of(name: str) -> float:
+    """What stands in brackets behind a name as the unit of its numbers, such as 0.001 of `lr (x1e-3)`; else 1."""
+    found = _UNIT.search(name)
+    if found is None:
+        return 1.0
+    if found["letter"]:
+        return {"k": 1e3, "m": 1e6}[found["letter"].lower()]
+    return float(found["number"]) if found["number"] else 10.0 ** float(found["power"].replace("\u2212", "-"))
 
 
 def base_of_log_rate(name: str) -> int | None:
@@ -180,7 +206,8 @@ def metric_of(name: str) -> Metric | None:
     words = words_of(_stem(name) or name)
     told, known = set(words), _SMALLER | _LARGER
     if words and words[0] in _COSTS and ("to" in words or told & _ENDS):
-        return Metric("smaller", (4, 0, 0, 0))
+        return Metric("smaller", (4, int(words[0] in _CLOCKS), 0, 0))
+    among_five = words[-2:] == ("top", "5") or "top5" in told
     if words[-2:] == ("top", "1") or words[-2:] == ("top", "5"):
         told = told - {"1", "5", "top"} | {"top1"}
     if not told & known or told & _NO_SCORE:
@@ -194,7 +221,7 @@ def metric_of(name: str) -> Metric | None:
     split = 0 if told & _HELD_OUT else 1 if "test" in told else 3 if told & {"train", "training"} else 2
     stage = 0 if told & (_FINAL | _SMOOTHED) else 2 if told & _BEST else 1
     kinds = known | _HELD_OUT | _FINAL | _SMOOTHED | _BEST | _PLAIN | _GROUPS | _NEGATED | {"test", "train", "to"}
-    return Metric(better, (split, 0 if metric in _LOSSES else 1, len(told - kinds), stage))
+    return Metric(better, (split, 0 if metric in _LOSSES else 1, len(told - kinds) + among_five, stage))
 
 
 def is_untold(name: str) -> bool:

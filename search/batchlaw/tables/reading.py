@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from batchlaw.errors import BatchlawError, DataError
 from batchlaw.expressions import Expression
 from batchlaw.stats.surface import Floats
+from batchlaw.tables import names
 from batchlaw.tables.columns import UNTOLD, Columns, KnownColumns
 from batchlaw.tables.epochs import one_row_a_run
 from batchlaw.tables.exports import DIVERGED, FAILED, FINISHED, HAS_DIVERGED, STATE, UNFINISHED, YES
@@ -25,6 +26,8 @@ from batchlaw.tables.spelling import MISSING, REASONS, amount, by_distinct, numb
 _LARGEST = float(np.finfo(np.float32).max)
 
 _FEW = 0.2  # of the rows, at most, are text that is no run
+_SOME, _MOST_NAMED = 0.34, 3  # of the rows, at most, have no one rate or batch size; and how many of these are named
+_SMALL = 0.01  # a number below it is a rate and no multiple of a smaller unit (assumption)
 _EXPRESSION = re.compile(r"[-+*/()]|^[\d.]+(e[-+]?\d+)?$")  # what has signs, or is a number, is no name
 
 
@@ -64,8 +67,8 @@ def read_runs(data: Data, columns: Columns) -> ReadTable:
         table = table.assign(**{UNTOLD[known.untold]: 1.0})
     table = _with_expressions(table, title, known)
     wanted = known.named
-    for argument, names in wanted.items():
-        for name in names:
+    for argument, several in wanted.items():
+        for name in several:
             _check_column(table, title, argument, name)
     table = _with_plain_numbers(table, known)
     known, table, spreads = _with_spread(known, table)
@@ -110,14 +113,24 @@ def _with_places(table: pd.DataFrame, title: str, columns: KnownColumns) -> tupl
         DataError: one is not above 0, or no row has both.
     """
     raw = {columns.lr: _read(table[columns.lr]), columns.batch_size: _read(table[columns.batch_size], amount)}
-    numbers, kept, notes = {}, np.ones(len(table), dtype=bool), []
+    numbers, kept, notes = {}, np.ones(len(table), dtype=bool), list[str]()
     for name, other in ((columns.lr, columns.batch_size), (columns.batch_size, columns.lr)):
         no_run = _no_number(raw[name]) & (
             (raw[other] != raw[other]) | _no_number(raw[other])
         )  # such as means, or notes
         if no_run.mean() > _FEW:
             no_run[:] = False
+        wrong = _no_number(raw[name]) & ~no_run
+        if wrong.any() and wrong.mean() <= _SOME:
+            told = ", ".join(map(repr, dict.fromkeys(table[name][wrong].astype(str).tolist()[:_MOST_NAMED])))
+            notes.append(f"{_rows(int(wrong.sum()))} left out: {name} is {told}, which is no number")
+            kept &= ~wrong
+            no_run = no_run | wrong
         numbers[name] = _checked(np.where(no_run, np.nan, raw[name]), table, title, name)
+        unit = names.unit_of(name)
+        if unit > 1 or (unit < 1 and np.nanmedian(numbers[name]) >= _SMALL):
+            numbers[name] = unit * numbers[name]
+            notes.append(f"the numbers of {name} are read in units of {unit:g}")
     for name, values in numbers.items():
         _check_positive(values, table, title, name, may_miss=True)
         if n := int((kept & np.isnan(values)).sum()):

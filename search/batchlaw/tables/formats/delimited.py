@@ -57,7 +57,7 @@ def _separator(text: str) -> str:
         return (counts.count(common) / len(counts) if common else 0.0, common)
 
     fits = {sign: fit([line.count(sign) for line in lines]) for sign in _SEPARATORS}
-    best = max(_SEPARATORS, key=lambda sign: (fits[sign], sign == ","))
+    best = max(_SEPARATORS, key=lambda sign: (fits[sign], sign == ";"))  # else a decimal comma
     if fits[best][0] < _MOST / 2:
         share, count = fit([len(line.split()) - 1 for line in lines])
         if share >= _MOST and count > 1:

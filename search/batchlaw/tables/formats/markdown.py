@@ -49,7 +49,9 @@ def read_markdown(content: bytes) -> list[Part]:
             part = part_of([[_plain(cell) for cell in row] for row in rows], place + 1, heading)
             # The number of a row is its line: the line of dashes is none.
             part.table.index = part.table.index + 1
-            found.append(Part(part.table, heading, _of_bold(rows[1:]) or _of_words(before)))
+            found.append(
+                Part(part.table, heading, _of_bold(rows[1:]) or _of_bold(_turned(rows[1:])) or _of_words(before))
+            )
             place = end
             continue
         elif not fenced:
@@ -71,6 +73,11 @@ def _plain(cell: str) -> str:
     text = _CODE.sub(r"\2", text)
     text = re.sub(r"(\*\*|__|~~)(.+?)\1", r"\2", text)
     return re.sub(r"(?<!\w)([*_])(.+?)\1(?!\w)", r"\2", text).strip()
+
+
+def _turned(rows: list[list[str]]) -> list[list[str]]:
+    """The columns behind the first, each after an empty cell as rows are after the name of theirs."""
+    return [["", *column] for column in list(zip(*rows, strict=False))[1:]]
 
 
 def _of_bold(rows: list[list[str]]) -> tuple[bool, str] | None:
