@@ -81,4 +81,4 @@ def _expected(cube: Cube, points: Floats, scores: Floats) -> Floats:
     kernel = Kernel.fitted(
         points[fitted], levelled[fitted] - levelled[fitted].mean(), cube.categorical, matern, prior, steps=_STEPS
     )
-    return (Process.of(kernel, points, levelled).predict(points)[0] + levelled) / 2
+    return np.asarray((Process.of(kernel, points, levelled).predict(points)[0] + levelled) / 2)
