@@ -50,7 +50,9 @@ class Answer:
         lines = [f"Use  {' · '.join(told) or f'trial {self.configuration.trial}'}", f"     {' · '.join(self._facts())}"]
         open_ = [f"{_LABELS.get(name, name)} ({', '.join(values)} tie)" for name, values in self.undecided]
         if "scaling_rule" in self.spec.searched:
-            open_.insert(0, f"scaling rule (tells nothing at one batch size: batchlaw transfer {self.spec.name})")
+            open_.insert(
+                0, "scaling rule (tells nothing at one batch size; a designed study judges it: batchlaw transfer)"
+            )
         return [*lines, *([f"Undecided: {'; '.join(open_)}"] if open_ else [])]
 
     def _facts(self) -> list[str]:
