@@ -81,6 +81,8 @@ OWN = {"objective": "mine:train", "train_size": 64}
         ({}, ["--optimizer", "lion"], "--optimizer: got 'lion'; the space has momentum, adam"),
         ({}, ["--seconds", "0"], "--seconds: got 0; must be between 0.01 and 60"),
         ({}, ["--threads", "0"], "--threads: got 0; must be between 1 and 4,096"),
+        ({}, ["--devices", "1"], "--devices: got 1; must be 2 or more; this machine has "),
+        ({}, ["--devices", "4096"], "--devices: got 4096; must be 2 or more; this machine has "),
         ({}, ["--device", "abacus"], "--device: got 'abacus'; must be auto, cpu or"),
         ({}, ["--html", "no/such/x.html"], "--html no/such/x.html: the folder no/such does not exist"),
         ({}, ["--storage", "nonsense"], "--storage: must be a database URL"),

@@ -1,6 +1,7 @@
 """Profiles measured: the real step, by a clock that only steps move where a time is looked at."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from batchlaw.errors import WorkFailed
+from batchlaw.laws.studies import law_of_study
 from batchlaw.measure import profiler as profiling
 from batchlaw.measure.profiler import STRETCHES, batch_sizes_of, profile_of
 from batchlaw.objectives.runtime import Runtime
@@ -193,3 +195,27 @@ def test_a_profile_is_kept_with_its_study_one_a_device(storage):
     assert Profile.from_record(kept[1]).as_record() == second
     rows = Profile.from_record(kept[1]).rows
     assert all(a.batch_size < b.batch_size for a, b in pairwise(rows))
+
+
+@pytest.mark.slow
+def test_two_devices_share_every_batch():
+    spec = tiny_spec(space={"batch_size": [5, 16, 64]})
+    told = []
+    profile = profiled(spec, families=("adam",), devices=[2], tick=lambda done, total: told.append((done, total)))
+    assert [(row.devices, row.batch_size) for row in profile.rows] == [(1, 5), (1, 16), (1, 64), (2, 16), (2, 64)]
+    assert [row.micro_batch_size for row in profile.rows] == [5, 16, 64, 8, 32]
+    total = 5 * (STRETCHES + 1)
+    assert told == [(done, total) for done in range(1, total + 1)]
+    assert {each.batch_size for each in profile.sharings("adam")} == {16, 64}
+
+
+def test_a_law_says_how_many_devices_a_batch_size_deserves(storage):
+    stored = register(storage, tiny_spec(), trials=None, version="1")
+    assert "sharing" not in law_of_study(stored).as_dict()
+    profile = profiled(families=("adam",))
+    shared = tuple(replace(row, devices=2, seconds_a_step=row.seconds_a_step / 1.8) for row in profile.rows[1:])
+    note_profile(stored, replace(profile, rows=profile.rows + shared).as_record())
+    (law,) = (part for part in law_of_study(stored).strata if part.stratum == {"optimizer": "adam"})
+    line = "batch sizes that deserve 2 devices: 16, 32, 64 (efficiency 90%)"
+    assert line in law.lines() and line in repr(law)
+    assert [each["deserved"] for each in law.as_dict()["sharing"]] == [False, True] * 3

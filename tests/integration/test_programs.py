@@ -25,6 +25,7 @@ from batchlaw.objectives.log_files import read_metric
 from batchlaw.objectives.output import KEPT_LINES
 from batchlaw.objectives.program import Command
 from batchlaw.objectives.runtime import Runtime
+from batchlaw.objectives.starter import search_path
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.space import point_of
@@ -208,6 +209,10 @@ def test_the_program_of_a_killed_worker_ends(tmp_path, popen):
         ("print('almost')", {}, ObjectiveError, ["no line of the output has", "its last line is 'almost'"]),
         ("pass", {}, ObjectiveError, ["it printed nothing"]),
         ("try:\n  1 / 0\nfinally:\n  print('bye', file=sys.stderr)", {}, ObjectiveError, ["ZeroDivisionError: div"]),
+        (
+            "print('[rank1]: ValueError: no such file\\n' + '=' * 60 + '\\ntorch.errors.ChildFailedError: x', file=sys.stderr)\n"
+            "print('=' * 60, file=sys.stderr); sys.exit(1)", {}, ObjectiveError, ["exit code 1: [rank1]: ValueError"],
+        ),
         ("print('val loss ...')", {}, ObjectiveError, ["metrics.val_loss: the regex found '...'", "no number"]),
         (
             "print('step 99'); print('val loss 1')", {"progress": {"regex": r"step (\d+)", "of": "{steps}"}},
@@ -377,7 +382,10 @@ def test_an_export_is_a_command_line_to_paste(tmp_path):
     storage.engine.dispose()
     text = Study.open("program", url).export("command")
     assert text.splitlines()[-1] == "env 'A=x y' python script.py --lr=0.5 'a b; $HOME'"
-    done = subprocess.run(["sh", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["sh", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=True,
+        env=os.environ | {"PATH": search_path()},
+    )  # fmt: skip
     assert json.loads(done.stdout) == {"loss": 1.0, "n": 3}
 
 

@@ -32,6 +32,7 @@ from batchlaw.cli.tables import (
 )
 from batchlaw.consoles import marked
 from batchlaw.errors import BatchlawError
+from batchlaw.results.sharing import lines_of
 from batchlaw.study import Study
 
 if TYPE_CHECKING:
@@ -209,6 +210,8 @@ def _show_transfer(part: "Transfer", metric: str, *, trained: bool) -> None:
             f"{bound}{worst:.4f}", f"{part.given[rule.worst]:g}", p,
         )  # fmt: skip
     output.print(grid)
+    for line in lines_of(part.law.sharing):
+        output.print(line, soft_wrap=True)
     if part.guide:
         output.print(f"this is a guide and no test: {part.guide}", soft_wrap=True, markup=False)
     for name, reason in part.unmeasured.items():

@@ -37,8 +37,9 @@ _NOISY = 0.1  # share of the time between quartiles; a knee shows in slopes that
 _HELP = """Time a step at each batch size: where larger batches stop being free, and the largest that fits.
 
 A profile holds for one device and its CPU threads, at each batch size as many as a worker would take: measure while
-nothing else runs. A study that is registered in the database keeps one profile for each device. Of code of your own
-the trials that have run tell the times.
+nothing else runs. With --devices N the same batches are shared among N devices of the machine as well, and it tells how
+many devices each batch size deserves. A study that is registered in the database keeps one profile for each device. Of
+code of your own the trials that have run tell the times.
 """
 
 
@@ -58,6 +59,10 @@ def profile(
         typer.Option(
             "--optimizer", metavar="NAME", help="One of the space's optimizers; repeat for more; default all."
         ),
+    ] = None,
+    devices: Annotated[
+        list[int] | None,
+        typer.Option("--devices", metavar="N", help="Share every batch among N devices as well; repeat for more."),
     ] = None,
     data_dir: DataDirOption = None,
     download: DownloadOption = False,
@@ -80,8 +85,8 @@ def profile(
     study, not_kept = _registered(file, spec, storage)
     with _progress(spec.name) as tick:
         found = measured(
-            spec, optimizers=optimizer, seconds=seconds, device=device, threads=threads, data_dir=data_dir,
-            download=download, tick=tick,
+            spec, optimizers=optimizer, seconds=seconds, devices=devices or (), device=device, threads=threads,
+            data_dir=data_dir, download=download, tick=tick,
         )  # fmt: skip
     _tell(found, html, json_)
     if study is not None:
@@ -150,6 +155,7 @@ def _show(found: "Profile") -> None:
             )  # fmt: skip
         output.print(grid)
         output.print(f"  {found.line(optimizer)}", soft_wrap=True)
+        _show_sharing(found, optimizer)
     if found.largest is None:
         output.print("by the clocks of its trials, with their start and their evaluations", soft_wrap=True)
         return
@@ -159,3 +165,21 @@ def _show(found: "Profile") -> None:
             f"noisy: the stretches of a batch size differ by {found.noise:.0%} between their quartiles; measure while "
             "nothing else runs, or with more --seconds", soft_wrap=True, style="yellow",
         )  # fmt: skip
+
+
+def _show_sharing(found: "Profile", optimizer: str) -> None:
+    """The time of each batch on several devices, and how many it deserves."""
+    sharings = found.sharings(optimizer)
+    if not sharings:
+        return
+    grid = Table(box=None)
+    for title in ("batch size", "devices", "ms a step", "speed-up", "efficiency", ""):
+        grid.add_column(title, justify="right")
+    for each in sharings:
+        size = f"{each.batch_size:,}" if each.devices == 1 else ""
+        times = (f"{each.seconds_a_step * 1e3:.4g}", f"{each.speed_up:.2f}", f"{each.efficiency:.0%}")
+        grid.add_row(size, str(each.devices), *times, "→" if each.deserved else "")
+    output.print(grid)
+    for line in found.sharing_lines(optimizer):
+        output.print(f"  {line}", soft_wrap=True)
+    output.print("  → deserved: the largest speed-up × efficiency", style="dim")

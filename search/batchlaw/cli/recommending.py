@@ -132,8 +132,7 @@ def _cells_of(each: "Choice", *, measured: bool, timed: bool) -> list[str]:
 
 
 def _show_recommendation(found: "Recommendation", spec: "StudySpec") -> None:
-    shared = f", every batch shared among {found.devices}" if found.devices > 1 else ""
-    output.print(marked("[bold]{}[/]: seconds by {}{}", spec.name, found.clock, shared), soft_wrap=True)
+    output.print(marked("[bold]{}[/]: seconds by {}", spec.name, found.clock), soft_wrap=True)
     grid = Table("", "optimizer", "batch size", "peak lr", "seconds", spec.arm.metric.replace("_", " "), box=None)
     middle = (found.best.value + max(found.candidates, key=lambda each: abs(each.value - found.best.value)).value) / 2
     for candidate in found.candidates:
@@ -149,6 +148,8 @@ def _show_recommendation(found: "Recommendation", spec: "StudySpec") -> None:
     chosen = found.chosen
     if chosen.lr_by_law:
         output.print(f"The law puts the best rate there at {chosen.lr_by_law}.", soft_wrap=True)
+    if chosen.devices_deserved:
+        output.print(f"Devices that its batch size deserves, of those measured: {chosen.devices_deserved}.")
     if found.left_out:
         more = f" (and {len(found.left_out) - 1} more; --json names them)" if len(found.left_out) > 1 else ""
         output.print(f"left out: {found.left_out[0]}{more}", soft_wrap=True, style="dim", markup=False)

@@ -11,6 +11,7 @@ from batchlaw.results.interval import Interval
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.plain import name_of, plain
 from batchlaw.results.records import TrialRecord
+from batchlaw.results.sharing import Sharing, lines_of
 from batchlaw.spec.families import FAMILIES
 from batchlaw.stats.curves import MCCANDLISH, SURGE, Curve
 from batchlaw.stats.fitted_surface import FittedSurface
@@ -53,6 +54,7 @@ class Law:
         pooled: the exponents of three strata or more put together.
         fitted: the curves.
         noise_scale: the gradient noise scale that was measured in training.
+        sharing: what several devices gain at each batch size, by the latest profile of a study that measured it.
         notes: of a table: sentences on what is missing, diverged, left out or merged in it.
         read: which columns of a table were recognised by their names, in one line; empty where all were named.
     """
@@ -71,6 +73,7 @@ class Law:
     pooled: Pooled | None = None
     fitted: FittedLaw | None = None
     noise_scale: NoiseScale | None = None
+    sharing: tuple[Sharing, ...] = ()
     notes: tuple[str, ...] = ()
     read: str = ""
 
@@ -170,6 +173,7 @@ class Law:
             return [
                 f"no law: {self.lack}",
                 *(f"seen: {each}" for each in (self.observed.sentences if self.observed else ())),
+                *lines_of(self.sharing),
             ]
         exponent, bend, (low, high) = law.exponent, law.critical_batch_size, law.seen
         missed = ", ".join(f"{name} to {error:.2f} octaves" for name, error in law.errors.items())
@@ -207,7 +211,7 @@ class Law:
                 lines.append(f"this is a guide and no test: {self.smooth.guide}")
         elif self.grade == "fitted":
             lines.append("searched trials are a guide to a law and do not test it")
-        return lines
+        return lines + lines_of(self.sharing)
 
     @property
     def _reshaped(self) -> bool:
@@ -235,8 +239,13 @@ class Law:
             "guide": self.smooth.guide if self.smooth else None,
             "observed": self.observed.as_dict() if self.observed else None,
         }
-        told: dict[str, Any] = plain(record)
+        told: dict[str, Any] = plain(record) | self.told_sharing
         return told | ({"strata": [law.as_dict() for law in self.strata]} if self.strata else {})
+
+    @property
+    def told_sharing(self) -> dict[str, Any]:
+        """For JSON; empty where nothing is known of several devices."""
+        return {"sharing": [each.as_dict() for each in self.sharing]} if self.sharing else {}
 
     def __repr__(self) -> str:
         return "\n  ".join([self._heading, *self.lines(), *self._others, *self.together, *self._noted])

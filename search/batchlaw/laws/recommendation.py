@@ -13,7 +13,7 @@ from batchlaw.results.interval import Interval
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.records import TrialRecord, known_trials
 from batchlaw.results.standings import Standings
-from batchlaw.results.step_time import Profile
+from batchlaw.results.step_time import Profile, profile_of_study
 from batchlaw.spec import StudySpec, TrainConfig
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Candidate:
     within: bool  # whether the score is within one standard error of the best
     on_front: bool  # whether no other is both faster and better
     lr_by_law: Interval | None
+    devices_deserved: int | None  # of the numbers of devices that were measured; None where it was one
 
     @property
     def config(self) -> TrainConfig:
@@ -53,6 +54,7 @@ class Candidate:
             "seconds": self.seconds,
             "within_one_standard_error": self.within,
             "on_front": self.on_front,
+            "devices_deserved": self.devices_deserved,
         }
 
 
@@ -113,6 +115,8 @@ class Recommendation:
         ]
         if chosen.lr_by_law:
             lines.append(f"the law puts the best learning rate there at {chosen.lr_by_law}")
+        if chosen.devices_deserved:
+            lines.append(f"devices that its batch size deserves: {chosen.devices_deserved}")
         return lines + [f"left out: {line}" for line in self.left_out]
 
 
@@ -134,19 +138,7 @@ def recommendation_of_study(
     """
     spec, known = stored.spec, known_trials(stored)
     laws = known_laws(spec, known.records, ended=known.ended)
-    return recommend(spec, known.records, laws, _profile(stored, on), seconds=seconds, devices=devices)
-
-
-def _profile(stored: "StoredStudy", on: str | None) -> Profile | None:
-    """The latest profile of a device; None where there is none of any."""
-    from batchlaw.storage import profiles_of
-
-    profiles = [Profile.from_record(record) for record in profiles_of(stored)]
-    chosen = [profile for profile in profiles if on is None or on in profile.device]
-    if on is not None and not chosen:
-        known = ", ".join(profile.device for profile in profiles) or "none"
-        raise BatchlawError(f"study {stored.spec.name!r} has profiles of: {known}", argument="on", got=on)
-    return max(chosen, key=lambda profile: profile.measured_at, default=None)
+    return recommend(spec, known.records, laws, profile_of_study(stored, on), seconds=seconds, devices=devices)
 
 
 def recommend(
@@ -160,9 +152,10 @@ def recommend(
 ) -> Recommendation:
     """Weigh the score of each batch size against the time it takes.
 
-    Several devices take equal shares of every batch, and exchanging gradients costs nothing (assumption, so times are
-    lower bounds). With a time limit, a candidate that takes longer counts with the score it had reported by then; where
-    its learning rate decays, training planned for that time may do better.
+    Several devices take equal shares of every batch. Where the profile has not measured so many, exchanging gradients
+    is taken to cost nothing, so that times are lower bounds. With a time limit, a candidate that takes longer counts
+    with the score it had reported by then; where its learning rate decays, training planned for that time may do
+    better.
 
     Args:
         spec: the study.
@@ -206,11 +199,14 @@ def recommend(
             Candidate(
                 configuration=run.configuration, value=run.value, progress=run.progress, seconds=run.seconds,
                 within=sign * run.value >= threshold, on_front=sign * run.value > so_far,
-                lr_by_law=_by_law(laws, run.configuration),
+                lr_by_law=_by_law(laws, run.configuration), devices_deserved=_deserved(run.configuration, profile),
             )
         )  # fmt: skip
         so_far = max(so_far, sign * run.value)
     clock = "the trials' own clocks" if profile is None else f"a profile {profile.where()}"
+    if profile is not None and devices > 1:
+        bound = "" if devices in profile.devices else " by its steps on one, if sharing costs nothing"
+        clock = f"{clock}, of {devices} devices that share every batch{bound}"
     return Recommendation(
         study=spec.name,
         metric=spec.arm.metric,
@@ -264,9 +260,15 @@ def _seconds(record: TrialRecord, config: TrainConfig, profile: Profile | None, 
     phases = schedule_of(config).phases
     if phases[0].batch_size < devices:
         raise BatchlawError(f"a batch of {phases[0].batch_size} does not share out among {devices} devices")
+    share, n = (1, devices) if devices in profile.devices else (devices, 1)
     return sum(
-        phase.steps * profile.seconds_a_step_at(phase.batch_size / devices, config.optimizer) for phase in phases
+        phase.steps * profile.seconds_a_step_at(phase.batch_size / share, config.optimizer, n) for phase in phases
     )
+
+
+def _deserved(configuration: Configuration, profile: Profile | None) -> int | None:
+    config = configuration.config
+    return None if profile is None else profile.devices_deserved(config.batch_size, config.optimizer)
 
 
 def _value_at(record: TrialRecord, metric: str, share: float) -> float | None:

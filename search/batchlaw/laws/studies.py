@@ -1,6 +1,7 @@
 """The laws of a stored study."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from batchlaw.recipe.space import point_of
 from batchlaw.results.configuration import BestRate
 from batchlaw.results.order import best_first, best_per
 from batchlaw.results.records import TrialRecord, known_trials
+from batchlaw.results.step_time import profile_of_study
 from batchlaw.spec import StudySpec, extremes, levels_of
 from batchlaw.stats.law import law_of
 from batchlaw.stats.noise import NoiseScale, simple_noise_scale
@@ -73,8 +75,17 @@ def law_of_study(stored: "StoredStudy", *, bootstrap_seed: int = 0) -> Law:
     Raises:
         StudyError: cells of a designed study have no result, or it has too few learning rates or batch sizes.
     """
+    return with_strata(stored_laws(stored, bootstrap_seed), best_score(stored.spec))
+
+
+def stored_laws(stored: "StoredStudy", seed: int) -> list[Law]:
+    """The laws of a stored study, as `laws_of`, with what several devices gain by its latest profile."""
     spec, known = stored.spec, known_trials(stored)
-    return with_strata(laws_of(spec, known.records, ended=known.ended, seed=bootstrap_seed), best_score(spec))
+    laws = laws_of(spec, known.records, ended=known.ended, seed=seed)
+    profile = profile_of_study(stored)
+    if profile is None:
+        return laws
+    return [replace(law, sharing=profile.sharings(_family(spec, law.stratum))) for law in laws]
 
 
 def best_score(spec: StudySpec) -> Callable[[Law], float]:
@@ -144,10 +155,15 @@ def _places(records: list[TrialRecord]) -> tuple[Floats, Floats]:
     return np.array([config.batch_size for config in configs], float), np.array([config.peak_lr for config in configs])
 
 
+def _family(spec: StudySpec, stratum: dict[str, Any]) -> str:
+    """The optimizer of a stratum."""
+    return str(stratum.get("optimizer", extremes(spec.space.optimizer)[0]))
+
+
 def _law(
     spec: StudySpec, stratum: dict[str, Any], part: list[TrialRecord], found: Ridge, surface: Surface | None
 ) -> Law:
-    family = str(stratum.get("optimizer", extremes(spec.space.optimizer)[0]))
+    family = _family(spec, stratum)
     lack, alpha = found.lack_of_law, spec.claim.alpha if spec.claim else 0.05
     return Law(
         title=spec.name, stratum=stratum, grade="designed" if spec.claim else "fitted", lack=lack, alpha=alpha,

@@ -9,10 +9,10 @@ import numpy as np
 from batchlaw.errors import BatchlawError, DataError, StudyError
 from batchlaw.laws.law import Law
 from batchlaw.laws.prediction import TARGETS
-from batchlaw.laws.studies import best_score, laws_of
+from batchlaw.laws.studies import best_score, stored_laws
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.plain import plain
-from batchlaw.results.records import known_trials
+from batchlaw.results.sharing import lines_of
 from batchlaw.spec import StudySpec
 from batchlaw.stats.contrast import Contrast
 from batchlaw.stats.curves import LINE
@@ -142,19 +142,22 @@ class Transfer:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        record: dict[str, Any] = plain(
-            {
-                "title": self.law.title,
-                "stratum": self.law.stratum,
-                "grade": self.grade,
-                "reference_batch_size": self.reference_batch_size,
-                "costs": self.costs.to_dict("records"),
-                "means": self.means.to_dict("records"),
-                "unmeasured": self.unmeasured,
-                "guide": self.guide,
-                "notes": self.notes,
-                "read": self.read,
-            }
+        record: dict[str, Any] = (
+            plain(
+                {
+                    "title": self.law.title,
+                    "stratum": self.law.stratum,
+                    "grade": self.grade,
+                    "reference_batch_size": self.reference_batch_size,
+                    "costs": self.costs.to_dict("records"),
+                    "means": self.means.to_dict("records"),
+                    "unmeasured": self.unmeasured,
+                    "guide": self.guide,
+                    "notes": self.notes,
+                    "read": self.read,
+                }
+            )
+            | self.law.told_sharing
         )
         return record | ({"strata": [part.as_dict() for part in self.strata]} if self.strata else {})
 
@@ -175,6 +178,7 @@ class Transfer:
         lines = [f"{rule.name}: mean cost {rule.regret}" for rule in self.rules]
         lines += [f"this is a guide and no test: {self.guide}"] if self.guide else []
         lines += [f"{name}: not measured; {reason}" for name, reason in self.unmeasured.items()]
+        lines += lines_of(self.law.sharing)
         lines += [part._heading for part in self.strata if part.law.stratum != self.law.stratum]
         return [*lines, *([f"read: {self.read}"] if self.read else ()), *(f"note: {note}" for note in self.notes)]
 
@@ -199,8 +203,7 @@ def transfer_of_study(
             f"study {spec.name!r} was searched: the cost of a rule needs every learning rate at every batch size, as a "
             "study file with [claim] in place of [search] has"
         )
-    known = known_trials(stored)
-    laws = laws_of(spec, known.records, ended=known.ended, seed=bootstrap_seed)
+    laws = stored_laws(stored, bootstrap_seed)
     score_of = best_score(spec)
     return joined(transfers_of(spec, laws, reference=reference_batch_size), lambda part: score_of(part.law))
 
@@ -217,10 +220,8 @@ def transfers_of(spec: StudySpec, laws: Sequence[Law], *, reference: int | None 
         BatchlawError: the reference is none of its batch sizes.
         DataError: costs can be told at fewer than two of its batch sizes.
     """
-    found = []
-    for law in laws:
-        found.append(transfer_of(at_comparable(law), reference, nearest=spec.space.reference_batch_size))
-    return found
+    nearest = spec.space.reference_batch_size
+    return [transfer_of(at_comparable(law), reference, nearest=nearest) for law in laws]
 
 
 def at_comparable(law: Law) -> Law:

@@ -1,9 +1,9 @@
-"""Seconds a step against batch size, measured on this device with the training step of trials."""
+"""Seconds a step against batch size, measured on this machine with the training step of trials."""
 
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from batchlaw.errors import DeviceMemoryError, WorkFailed
+from batchlaw.measure.shared_steps import shared_rows
 from batchlaw.objectives.runtime import Runtime, versions
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.schedule import schedule_of
@@ -51,6 +52,7 @@ def profile_of(
     *,
     families: tuple[OptimizerFamily, ...] | None = None,
     seconds: float = 1.0,
+    devices: Sequence[int] = (),
     tick: Tick = lambda done, total: None,
 ) -> Profile:
     """Time steps of every batch size with every optimizer of the space, one replicate at a time.
@@ -60,25 +62,35 @@ def profile_of(
         runtime: where to measure, each batch size with the CPU threads that a worker would take.
         families: the optimizers; None takes those of the space.
         seconds: of timed steps for each batch size and optimizer, about; a stretch is at least one step.
+        devices: further numbers of devices that share every batch, 2 or more each; batch sizes that they cannot share
+            equally are left out.
         tick: called after every stretch.
 
     Raises:
         DataError: the data set is missing.
-        WorkFailed: not even one example at a time fits on the device.
+        WorkFailed: not even one example at a time fits on the device, or the processes of several devices failed.
     """
     assert spec.task is not None
     train = load_parts(spec.task, runtime.device, runtime.data_dir).train
-    bench = _Bench(spec, spec.task, train, runtime)
+    bench = Bench(spec, spec.task, train, runtime)
     sizes = batch_sizes_of(spec.trial_space)
     rows: list[Row] = []
     families = families or extremes(spec.space.optimizer)
-    total, done = len(families) * len(sizes) * (STRETCHES + 1), count(1)
+    shared = {n: [size for size in sizes if size % n == 0] for n in sorted(set(devices))}
+    total = len(families) * (len(sizes) + sum(map(len, shared.values()))) * (STRETCHES + 1)
+    done = count(1)
+
+    def told() -> None:
+        tick(next(done), total)
+
     try:
         for family in families:
-            rows += _rows(bench, family, sizes, seconds / STRETCHES, lambda: tick(next(done), total))
+            rows += timed_rows(bench, family, sizes, seconds / STRETCHES, told)
         largest = _largest(bench, rows)
     except (DeviceMemoryError, torch.OutOfMemoryError) as error:
         raise WorkFailed(f"{spec.task.model} on {runtime.device}: {error}") from None
+    for n, parts in shared.items():
+        rows += shared_rows(spec, runtime, n, families, parts, seconds / STRETCHES, told)
     return Profile(
         study=spec.name,
         device=_device(runtime.device),
@@ -93,16 +105,18 @@ def profile_of(
 
 
 @dataclass(frozen=True)
-class _Bench:
+class Bench:
     """The study and data that all measurements share."""
 
     spec: StudySpec
     task: Task
     train: Examples
     runtime: Runtime
+    devices: int = 1  # that share every batch
 
     @property
     def device(self) -> torch.device:
+        """That this process trains on."""
         return self.train.images.device
 
     def config(self, family: OptimizerFamily, batch_size: int, steps: int) -> TrainConfig:
@@ -124,11 +138,11 @@ class _Bench:
 
     def threads(self, family: OptimizerFamily, batch_size: int) -> int:
         """The CPU threads that a worker would take for a long run."""
-        return self.runtime.choose_threads([self.config(family, batch_size, _LONG)])
+        return self.runtime.choose_threads([self.config(family, batch_size // self.devices, _LONG)])
 
     def stack(self, family: OptimizerFamily, batch_size: int, steps: int) -> ParallelRuns:
-        """A new network of the study, to train for so many steps."""
-        config = self.config(family, batch_size, steps)
+        """A new network of the study, to train for so many steps on this device's share of every batch."""
+        config = self.config(family, batch_size // self.devices, steps)
         return ParallelRuns(config, self.task, config.seeds, schedule_of(config), self.train)
 
     def seconds_a_step(self, stack: ParallelRuns, steps: int) -> float:
@@ -141,8 +155,8 @@ class _Bench:
         return (time.perf_counter() - began) / steps
 
 
-def _rows(
-    bench: _Bench, family: OptimizerFamily, sizes: list[int], stretch: float, tick: Callable[[], None]
+def timed_rows(
+    bench: Bench, family: OptimizerFamily, sizes: list[int], stretch: float, tick: Callable[[], None]
 ) -> list[Row]:
     """Measure all batch sizes with one optimizer, in stretches of about `stretch` seconds.
 
@@ -172,23 +186,24 @@ def _rows(
             micro_batch_size=micro_batch_sizes[size],
             peak_memory_bytes=peaks[size],
             threads=threads[size],
+            devices=bench.devices,
         )
         for size in sizes
     ]
 
 
-def _calibrate(bench: _Bench, family: OptimizerFamily, size: int, stretch: float) -> tuple[int, int]:
+def _calibrate(bench: Bench, family: OptimizerFamily, size: int, stretch: float) -> tuple[int, int]:
     """The number of steps that take about `stretch` seconds, and the examples that fit into memory at once."""
     steps = 1
     while True:
         stack = bench.stack(family, size, steps)
         seconds = bench.seconds_a_step(stack, steps)
         if steps * seconds >= stretch / 4:
-            return max(1, round(stretch / seconds)), min(size, stack.micro_batch_size)
+            return max(1, round(stretch / seconds)), min(size // bench.devices, stack.micro_batch_size)
         steps *= 4
 
 
-def _largest(bench: _Bench, rows: list[Row]) -> Largest:
+def _largest(bench: Bench, rows: list[Row]) -> Largest:
     """Double the batch until memory or the training size ends it, with the optimizer that takes the most memory."""
     largest_state = max(rows, key=lambda row: row.peak_memory_bytes or 0).optimizer
     fitting = max(row.micro_batch_size for row in rows)
@@ -196,7 +211,7 @@ def _largest(bench: _Bench, rows: list[Row]) -> Largest:
     refused = [row.batch_size for row in rows if row.micro_batch_size < min(row.batch_size, limit)]
     if refused:
         return Largest(fitting, "out of memory", min(refused))
-    whole = _Bench(bench.spec, bench.task.model_copy(update={"micro_batch_size": None}), bench.train, bench.runtime)
+    whole = Bench(bench.spec, bench.task.model_copy(update={"micro_batch_size": None}), bench.train, bench.runtime)
     while fitting < len(bench.train):
         if not _has_room(bench.device):
             return Largest(fitting, "free memory")

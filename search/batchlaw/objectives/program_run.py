@@ -24,8 +24,8 @@ from batchlaw.spec import StudySpec
 from batchlaw.storage.attributes import ARGUMENTS, OUTPUT
 
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)  # as the kernel does where memory runs out
-# The last line of a traceback, but of torchrun's own, which says that another process has failed.
-_ERROR = re.compile(r"^(?!.*ChildFailedError)(\w+\.)*\w*(Error|Exception|Interrupt|Exit)\b")
+# The last line of a traceback, of a process of torchrun's too, but not its own, which says that another has failed.
+_ERROR = re.compile(r"^(?!.*ChildFailedError)(\[rank\d+\]: )?(\w+\.)*\w*(Error|Exception|Interrupt|Exit)\b")
 _REPORTS = 100  # of a program that tells its progress more often, so many are passed on
 _MOST_CHARACTERS = 8_000  # of the arguments that are stored
 
@@ -40,6 +40,13 @@ class Watch(Protocol):
     def hear(self, line: str, metrics: Mapping[str, float], progress: float | None) -> None:
         """It has printed a line, in which these metrics were heard; the progress is the last one told."""
         ...
+
+
+def reason_of(output: Output) -> str:
+    """Why a program failed, by the last lines that it printed."""
+    lines = output.kept
+    error = next((line for line in reversed(lines) if _ERROR.match(line)), None)
+    return (error or output.last_error or (lines[-1] if lines else "no output")).strip()
 
 
 class ProgramRun:
@@ -122,9 +129,7 @@ class ProgramRun:
         )
         if full is not None or code in _KILLED:
             raise DeviceMemoryError(f"{key}: {how}: {(full or 'killed, as where memory runs out').strip()}")
-        error = next((line for line in reversed(lines) if _ERROR.match(line)), None)
-        last = error or self._output.last_error or (lines[-1] if lines else "no output")
-        raise ObjectiveError(f"{key}: {how}: {last.strip()}")
+        raise ObjectiveError(f"{key}: {how}: {reason_of(self._output)}")
 
     def _hear(self, line: str) -> None:
         if self._diverged is not None and self._diverged.search(line):

@@ -1,29 +1,35 @@
-"""Seconds a step at each batch size on one device, as `batchlaw.measure.profiler` measured them."""
+"""Seconds a step at each batch size on one device or several, as `batchlaw.measure.profiler` measured them."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from math import ceil, log2
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from batchlaw.errors import BatchlawError
+from batchlaw.results.sharing import Sharing, deserved, lines_of, sharings_of
 from batchlaw.spec.families import OptimizerFamily
 from batchlaw.stats import timing
+
+if TYPE_CHECKING:
+    from batchlaw.storage import StoredStudy
 
 _LEVELS = 5  # batch sizes that a knee needs: two lines that meet have four parameters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """The time of a step at one batch size with one optimizer."""
+    """The time of a step at one batch size with one optimizer, on one device or shared by several."""
 
     optimizer: OptimizerFamily
-    batch_size: int  # examples
+    batch_size: int  # examples, of all devices
     seconds_a_step: float  # median over the timed stretches of steps
     iqr_seconds: float  # distance between the quartiles of the stretches
-    micro_batch_size: int  # examples computed at once
+    micro_batch_size: int  # examples computed at once by a device
     peak_memory_bytes: int | None  # allocated on an accelerator, including the data set; None on a CPU
     threads: int | None = None  # of the CPU; None in older profiles, which have those of the profile
+    devices: int = 1  # that share the batch
 
     @property
     def examples_a_second(self) -> float:
@@ -32,8 +38,8 @@ class Row:
 
     @property
     def grad_accum_steps(self) -> int:
-        """Micro-batches a step."""
-        return ceil(self.batch_size / self.micro_batch_size)
+        """Micro-batches a step on each device."""
+        return ceil(self.batch_size / self.devices / self.micro_batch_size)
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,10 @@ class Knee:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Seconds a step against batch size, for one device and its CPU threads, and one replicate at a time."""
+    """Seconds a step against batch size, for a kind of device and its CPU threads, and one replicate at a time.
+
+    What is said of an optimizer holds for one device, unless a number of devices is given.
+    """
 
     study: str
     device: str
@@ -74,7 +83,7 @@ class Profile:
     replicates: int
     measured_at: str  # ISO 8601, UTC
     versions: dict[str, str]
-    rows: tuple[Row, ...]  # by optimizer, then ascending in batch size
+    rows: tuple[Row, ...]  # by devices and optimizer, then ascending in batch size
     largest: Largest | None  # None where it was not looked for: of times that trials tell
 
     @classmethod
@@ -93,7 +102,8 @@ class Profile:
             optimizer: {"knee": asdict(self.knee(optimizer)), "fastest_batch_size": self.fastest(optimizer).batch_size}
             for optimizer in self.optimizers
         }
-        return asdict(self) | {"rows": rows, "optimizers": found}
+        shared = [sharing.as_dict() for sharing in self.sharings()]
+        return asdict(self) | {"rows": rows, "optimizers": found} | ({"sharing": shared} if shared else {})
 
     @property
     def optimizers(self) -> tuple[OptimizerFamily, ...]:
@@ -105,13 +115,35 @@ class Profile:
         """The distance between the quartiles of the stretches over their median; the median over all rows."""
         return float(np.median([row.iqr_seconds / row.seconds_a_step for row in self.rows]))
 
-    def rows_of(self, optimizer: str) -> list[Row]:
-        """The rows of one optimizer, ascending in batch size.
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """The numbers of devices that were measured, ascending."""
+        return tuple(sorted({row.devices for row in self.rows}))
+
+    def sharings(self, optimizer: str | None = None) -> tuple[Sharing, ...]:
+        """What sharing each batch among several devices gains; empty where one device was measured only."""
+        return tuple(each for each in sharings_of(self.rows) if optimizer in (None, each.optimizer))
+
+    def sharing_lines(self, optimizer: str) -> list[str]:
+        """How many devices its batch sizes deserve, for people."""
+        return lines_of(self.sharings(optimizer))
+
+    def devices_deserved(self, batch_size: int, optimizer: str) -> int | None:
+        """How many of the measured numbers of devices a batch deserves; None where only one device was measured."""
+        seconds = {}
+        for n in self.devices:
+            with suppress(BatchlawError):  # outside of what was measured
+                if batch_size % n == 0:
+                    seconds[n] = self.seconds_a_step_at(batch_size, optimizer, n)
+        return deserved(seconds) if len(self.devices) > 1 and 1 in seconds else None
+
+    def rows_of(self, optimizer: str, devices: int = 1) -> list[Row]:
+        """The rows of one optimizer on so many devices, ascending in batch size.
 
         Raises:
             BatchlawError: the optimizer was not measured.
         """
-        rows = [row for row in self.rows if row.optimizer == optimizer]
+        rows = [row for row in self.rows if row.optimizer == optimizer and row.devices == devices]
         if not rows:
             raise BatchlawError(f"optimizer: got {optimizer!r}; measured are {', '.join(self.optimizers)}")
         return rows
@@ -120,13 +152,13 @@ class Profile:
         """The row with the most examples a second."""
         return max(self.rows_of(optimizer), key=lambda row: row.examples_a_second)
 
-    def seconds_a_step_at(self, batch_size: float, optimizer: str) -> float:
+    def seconds_a_step_at(self, batch_size: float, optimizer: str, devices: int = 1) -> float:
         """Interpolated between the measured batch sizes, linear in log-log.
 
         Raises:
             BatchlawError: the batch size lies outside the measured ones, or the optimizer was not measured.
         """
-        rows = self.rows_of(optimizer)
+        rows = self.rows_of(optimizer, devices)
         low, high = rows[0].batch_size, rows[-1].batch_size
         if not low <= batch_size <= high:
             raise BatchlawError(f"batch_size: got {batch_size:g}; must be between {low} and {high}, as measured")
@@ -166,3 +198,19 @@ class Profile:
                 f"{found.growth_above:.2f}× above"
             )
         return f"{knee}; most examples a second at {self.fastest(optimizer).batch_size:,}"
+
+
+def profile_of_study(stored: "StoredStudy", on: str | None = None) -> Profile | None:
+    """The latest profile that is kept with a study, of a device whose name has `on`; None where there is none of any.
+
+    Raises:
+        BatchlawError: it has none of such a device.
+    """
+    from batchlaw.storage import profiles_of
+
+    profiles = [Profile.from_record(record) for record in profiles_of(stored)]
+    chosen = [profile for profile in profiles if on is None or on in profile.device]
+    if on is not None and not chosen:
+        known = ", ".join(profile.device for profile in profiles) or "none"
+        raise BatchlawError(f"study {stored.spec.name!r} has profiles of: {known}", argument="on", got=on)
+    return max(chosen, key=lambda profile: profile.measured_at, default=None)

@@ -39,6 +39,7 @@ def measured(
     *,
     optimizers: Sequence[str] | None = None,
     seconds: float = 1.0,
+    devices: Sequence[int] = (),
     device: str = "auto",
     threads: int | None = None,
     data_dir: Path | None = None,
@@ -47,14 +48,16 @@ def measured(
 ) -> Profile:
     """Time steps of every batch size of a study of a built-in task; see `Study.profile`."""
     from batchlaw.measure.profiler import profile_of
+    from batchlaw.measure.shared_steps import check_devices
     from batchlaw.recipe.derive import check_space
     from batchlaw.train.data import prepare
 
     check_space(spec)
     check_optimizers(spec, optimizers)
     runtime = Code().runtime(spec, device, data_dir, threads=check_threads(threads))
+    check_devices(devices, runtime.device)
     assert spec.task is not None
     prepare(spec.task, runtime.data_dir, download=download)
     families = tuple(name for name in extremes(spec.space.optimizer) if not optimizers or name in optimizers)
     with threads_kept():
-        return profile_of(spec, runtime, families=families, seconds=seconds, tick=tick)
+        return profile_of(spec, runtime, families=families, seconds=seconds, devices=devices, tick=tick)

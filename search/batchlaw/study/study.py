@@ -327,6 +327,7 @@ class Study(StudyResults):
         *,
         optimizers: Sequence[str] | None = None,
         seconds: float = 1.0,
+        devices: Sequence[int] = (),
         device: str = "auto",
         threads: int | None = None,
         data_dir: StrPath | None = None,
@@ -334,12 +335,13 @@ class Study(StudyResults):
     ) -> "Profile":
         """Time a step at each batch size on this machine, and keep the profile with the study for `recommend`.
 
-        A profile holds for one device and its threads. Measure while nothing else runs. Of code of the user's own
+        A profile holds for a kind of device and its threads. Measure while nothing else runs. Of code of the user's own
         nothing is measured or kept: the trials that have run tell the times.
 
         Args:
             optimizers: to measure, some of the space's; None takes all of them.
             seconds: of timed steps, for each batch size and optimizer.
+            devices: further numbers of devices that share every batch, such as [2, 4].
             device: as for `run`.
             threads: of the CPU; None takes OMP_NUM_THREADS, or else for each batch size as many as a worker would.
             data_dir: folder of the data sets.
@@ -357,8 +359,8 @@ class Study(StudyResults):
         if self.spec.task is None:
             return told_by_trials(self.stored, optimizers)
         found = measured(
-            self.spec, optimizers=optimizers, seconds=seconds, device=device, threads=threads,
-            data_dir=path_of(data_dir), tick=tick,
+            self.spec, optimizers=optimizers, seconds=seconds, devices=devices, device=device,
+            threads=threads, data_dir=path_of(data_dir), tick=tick,
         )  # fmt: skip
         note_profile(self.stored, found.as_record())
         return found

@@ -1,6 +1,7 @@
 """The trade of score against time, worked out by hand."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from batchlaw.errors import BatchlawError
@@ -75,6 +76,19 @@ def test_devices_share_a_batch():
         BatchlawError, match="devices: got 4; sharing steps among devices needs a profile of the study; see profile"
     ):
         recommend(SPEC, records(), [], None, devices=4)
+
+
+def test_measured_devices_are_told_by_their_own_clock():
+    one = profile(lambda size: size * 1e-3)
+    four = tuple(replace(row, devices=4, seconds_a_step=row.batch_size * 2.5e-4 + 5e-3) for row in one.rows[2:])
+    found = recommend(SPEC, records(), [], replace(one, rows=one.rows + four), devices=4)
+    seconds = {c.config.batch_size: c.seconds for c in found.candidates}
+    steps = SPEC.budget.epochs * 4096 / 16
+    assert seconds[16] == pytest.approx(steps * 9e-3)  # on one device 16 ms, without a cost 4
+    # Speed-up² / devices at 8: (8 / 7)² / 4; at 16: (16 / 9)² / 4; at 32: (32 / 13)² / 4 = 1.5
+    assert {c.config.batch_size: c.devices_deserved for c in found.candidates} == {4: 1, 8: 1, 16: 1, 32: 4}
+    assert found.clock.endswith("of 4 devices that share every batch")
+    assert "if sharing costs nothing" in recommend(SPEC, records(), [], one, devices=4).clock
 
 
 def test_without_a_profile_the_trials_own_clocks_count():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from batchlaw.errors import BatchlawError
-from batchlaw.figures.profile import profile_figure, profile_page
+from batchlaw.figures.profile import profile_figure, profile_page, sharing_figure
 from batchlaw.results.step_time import Knee, Largest, Profile, Row
 from scipy.interpolate import interp1d
 
@@ -134,3 +134,49 @@ def test_the_page_shows_memory_where_it_is_known():
     assert "peak MiB" not in profile_page(profile)
     known = replace(profile, rows=tuple(replace(row, peak_memory_bytes=5 << 30) for row in profile.rows))
     assert "peak MiB" in profile_page(known) and '<td class="n">5,120</td>' in profile_page(known)
+
+
+def shared(**seconds):
+    """Of each batch size the seconds a step by devices: {1: …, 2: …}."""
+    one = profile_of(lambda size: 1.0, [2]).rows[0]
+    rows = [
+        replace(one, batch_size=int(size[1:]), devices=n, seconds_a_step=each, micro_batch_size=int(size[1:]) // n)
+        for size, by_devices in seconds.items()
+        for n, each in by_devices.items()
+    ]
+    return profile_of(lambda size: 1.0, [2], rows=tuple(sorted(rows, key=lambda row: (row.devices, row.batch_size))))
+
+
+def test_efficiency_and_the_number_of_devices_that_a_batch_deserves():
+    profile = shared(
+        b8={1: 1.0, 2: 0.9, 4: 0.8}, b16={1: 2.0, 2: 1.2, 4: 1.0}, b32={1: 4.0, 2: 2.0, 4: 1.0}, b2={1: 1.0}
+    )
+    assert profile.devices == (1, 2, 4)
+    found = {(each.batch_size, each.devices): each for each in profile.sharings("adam")}
+    assert set(found) == {(size, n) for size in (8, 16, 32) for n in (1, 2, 4)}
+    assert found[16, 2].speed_up == pytest.approx(5 / 3) and found[16, 2].efficiency == pytest.approx(5 / 6)
+    # Speed-up² / devices of 16: 1, 1.39, 1; of 32: 1, 2, 4; of 8: 1, .62, .39.
+    assert {size: n for (size, n), each in found.items() if each.deserved} == {8: 1, 16: 2, 32: 4}
+    assert [profile.devices_deserved(size, "adam") for size in (2, 8, 16, 32)] == [1, 1, 2, 4]
+    assert profile.sharing_lines("adam") == [
+        "batch sizes that deserve one device: 8",
+        "batch sizes that deserve 2 devices: 16 (efficiency 83%)",
+        "batch sizes that deserve 4 devices: 32 (efficiency 100%)",
+    ]
+    record = json.loads(json.dumps(profile.as_record()))
+    assert record["sharing"][1] == {
+        "optimizer": "adam", "batch_size": 8, "devices": 2, "seconds_a_step": 0.9, "speed_up": pytest.approx(1 / 0.9),
+        "efficiency": pytest.approx(1 / 1.8), "deserved": False,
+    }  # fmt: skip
+    assert Profile.from_record(record) == profile
+
+
+def test_sharing_is_drawn_where_it_was_measured():
+    profile = shared(b8={1: 1.0, 2: 0.9}, b32={1: 4.0, 2: 2.0})
+    figure = sharing_figure(profile)
+    assert list(figure.data[2].y) == [0.9, 2.0] and list(figure.data[3].y) == pytest.approx([0.556, 1], abs=1e-3)
+    assert list(figure.data[2].marker.symbol) == ["circle-open", "circle"]
+    assert "deserves" in profile_page(profile)
+    alone = profile_of(lambda size: 1.0)
+    assert sharing_figure(alone) is None and alone.devices_deserved(8, "adam") is None
+    assert "sharing" not in alone.as_record()
