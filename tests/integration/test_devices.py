@@ -3,8 +3,10 @@
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import batchlaw as bl
 import pytest
@@ -44,10 +46,26 @@ def study_of(folder, name, *, devices, trials, seconds=0.2):
     return bl.Study.create(folder / f"{name}.toml", f"sqlite:///{folder / name}.db")
 
 
-def workers(popen, folder, study, n, devices):
-    command = [sys.executable, "-P", "-m", "batchlaw", "worker", f"{study.name}.toml", "--storage", study.storage]
-    environment = os.environ | {"BATCHLAW_DEVICES": devices}
-    return [popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) for _ in range(n)]
+@pytest.fixture
+def forked(popen, folder):
+    """A function that starts a process to start workers from."""
+
+    def process(devices):
+        started = popen(
+            [sys.executable, Path(__file__).with_name("forked_workers.py")], cwd=folder, text=True,
+            env=os.environ | {"BATCHLAW_DEVICES": devices}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+        def worker(study):
+            """Start a worker, and give its PID."""
+            started.stdin.write(f"{study.name}.toml {study.storage}\n")
+            started.stdin.flush()
+            return int(started.stdout.readline())
+
+        worker.codes = lambda: json.loads(started.communicate()[0])
+        return worker
+
+    return process
 
 
 def events(folder):
@@ -78,27 +96,29 @@ def check_alone(found):
 
 
 @pytest.mark.slow
-def test_trials_of_one_and_of_two_devices_never_share_one(folder, popen):
-    one, two = (study_of(folder, f"of-{n}", devices=n, trials=12) for n in (1, 2))
-    started = [*workers(popen, folder, one, 3, "a,b,c,d"), *workers(popen, folder, two, 2, "a,b,c,d")]
-    assert [worker.wait() for worker in started] == [0] * 5
+def test_trials_of_one_and_of_two_devices_never_share_one(folder, forked):
+    one, two = (study_of(folder, f"of-{n}", devices=n, trials=8) for n in (1, 2))
+    worker = forked("a,b,c,d")
+    for study in (one, two, one, two, one):
+        worker(study)
+    assert worker.codes() == [0] * 5
     found = events(folder)
     check_alone(found)
-    assert len(found) == 2 * 24
+    assert len(found) == 2 * 16
     assert {len(names) for _, _, names in found} == {1, 2} and {"a", "b", "c", "d"} == {n for e in found for n in e[2]}
 
 
 @pytest.mark.slow
-def test_a_killed_worker_gives_its_devices_back(folder, popen):
+def test_a_killed_worker_gives_its_devices_back(folder, forked):
     endless = study_of(folder, "endless", devices=2, trials=1, seconds=600)
     short = study_of(folder, "short", devices=2, trials=2)
-    (killed,) = workers(popen, folder, endless, 1, "a,b")
+    worker = forked("a,b")
+    killed = worker(endless)
     wait_for(lambda: events(folder))
-    (waiting,) = workers(popen, folder, short, 1, "a,b")
+    worker(short)
     wait_for(lambda: is_locked(folder / f"batchlaw-devices-{os.getuid()}" / "queue.lock"))
-    killed.kill()
-    killed.wait()
-    assert waiting.wait() == 0
+    os.kill(killed, signal.SIGKILL)
+    assert worker.codes() == [-signal.SIGKILL, 0]
     found = events(folder)
     assert [event for event, _, _ in found] == ["begin", "begin", "end", "begin", "end"]
     check_alone(found[1:])

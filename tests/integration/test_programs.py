@@ -210,7 +210,8 @@ def test_the_program_of_a_killed_worker_ends(tmp_path, popen):
         ("pass", {}, ObjectiveError, ["it printed nothing"]),
         ("try:\n  1 / 0\nfinally:\n  print('bye', file=sys.stderr)", {}, ObjectiveError, ["ZeroDivisionError: div"]),
         (
-            "sys.exit('\\n'.join(['[rank1]: ValueError: no such file', 'torch.ChildFailedError: x', '=' * 60]))", {}, ObjectiveError, ["exit code 1: [rank1]: ValueError"],
+            "sys.exit('\\n'.join(['[rank1]: ValueError: no such file', 'torch.ChildFailedError: x', '=' * 60]))", {},
+            ObjectiveError, ["exit code 1: [rank1]: ValueError"],
         ),
         ("print('val loss ...')", {}, ObjectiveError, ["metrics.val_loss: the regex found '...'", "no number"]),
         (

@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from batchlaw.errors import ObjectiveError
-from batchlaw.objectives.guard import Guard, n_examples
+from batchlaw.objectives.guard import Guard
 from batchlaw.objectives.trial import Trial
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
@@ -90,12 +90,14 @@ class TrialCallback(_lightning.Callback):  # type: ignore[misc]  # whose package
         """Watch the updates."""
         if trainer.world_size != self._trial.devices:
             raise ObjectiveError(f"the Trainer has {trainer.world_size} devices; the trial {self._trial.devices}")
-        self._guard = self._trial.guard(trainer.optimizers[0], done=trainer.global_step)
+        self._guard = self._trial.guard(
+            trainer.optimizers[0], done=trainer.global_step, loader=trainer.train_dataloader
+        )
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Count the examples."""
         assert self._guard is not None
-        self._guard.saw(n_examples(batch))
+        self._guard.saw_batch(batch)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Report what the module has logged."""

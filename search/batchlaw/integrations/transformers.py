@@ -59,7 +59,9 @@ class TrialCallback(TrainerCallback):
         if args.world_size != self._trial.devices:
             raise ObjectiveError(f"the Trainer has {args.world_size} devices; the trial {self._trial.devices}")
         follow(given["lr_scheduler"], given["optimizer"], self._trial)
-        self._trial.guard(given["optimizer"], given["model"], done=state.global_step)
+        self._trial.guard(
+            given["optimizer"], given["model"], done=state.global_step, loader=given.get("train_dataloader")
+        )
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Report the metrics of an evaluation, with and without their prefix."""

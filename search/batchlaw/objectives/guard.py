@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from batchlaw.errors import ObjectiveError
+from batchlaw.objectives.loaders import Shards
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import TrainConfig
 
@@ -43,6 +44,7 @@ class Guard:
         # What accelerate and Lightning wrap around it makes no step of its own.
         getattr(optimizer, "optimizer", optimizer).register_step_pre_hook(self._check)
         self._may_skip = self._skipped = False
+        self._shards = Shards(devices, self._steps)
 
     def watch(self, model: nn.Module) -> None:
         """Count the examples that a network gets while it trains: the length of the first tensor it is called with."""
@@ -54,9 +56,14 @@ class Guard:
         self._may_skip |= torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") == torch.float16
         self._parts.append(n_examples)
 
+    def saw_batch(self, batch: Any) -> None:
+        """Count the examples of a batch, any nested sequences and mappings of tensors, and note which they are."""
+        self.saw(n_examples(batch))
+        self._shards.saw(_tensors(batch))
+
     def _enter(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if model.training and torch.is_grad_enabled():  # an evaluation may leave the network in training mode
-            self.saw(n_examples((args, kwargs)))
+            self.saw_batch((args, kwargs))
 
     def _check(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Compare the update that an optimizer is about to make.
@@ -75,6 +82,7 @@ class Guard:
             if not any(math.isclose(rate, wanted, rel_tol=_ROUNDING, abs_tol=1e-12) for rate in rates):
                 told = " and ".join(f"{rate:.6g}" for rate in dict.fromkeys(rates))
                 raise ObjectiveError(f"update {number}: the learning rate is {told}; the trial's {wanted:.6g}")
+        self._shards.check()
         self.updates, self._parts = number, []
 
     def _check_batch(self, number: int, wanted: int) -> None:
@@ -87,6 +95,8 @@ class Guard:
         how = f" ({parts or 0} on each of {self.devices} devices)" if self.devices > 1 else f" ({parts})"
         told = how if self.devices > 1 or len(self._parts) > 1 else ""
         why = "; an epoch's last batch is smaller unless it is dropped (drop_last)" if 0 < seen < wanted else ""
+        if why and self.devices > 1:
+            why = f"{why}, or the devices have uneven shards"
         raise ObjectiveError(f"update {number}: {seen} examples{told}; the trial's batch size is {wanted}{why}")
 
 

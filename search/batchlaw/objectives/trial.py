@@ -193,7 +193,9 @@ class Trial:
 
         return Batches(self._config, n_examples, devices=self.devices, accumulate=self.accumulate)
 
-    def guard(self, optimizer: "Optimizer", model: "nn.Module | None" = None, *, done: int = 0) -> "Guard":
+    def guard(
+        self, optimizer: "Optimizer", model: "nn.Module | None" = None, *, done: int = 0, loader: Any = None
+    ) -> "Guard":
         """Compare the batch and the learning rate of every update with those of this trial; a difference fails it.
 
             trial.guard(optimizer, model)
@@ -203,9 +205,15 @@ class Trial:
             model: that is called once with each part of a batch; the first tensor it gets has the examples. None where
                 the loop calls `saw(n_examples)` of the guard that is returned.
             done: updates that were made before, where the training goes on from a checkpoint.
+            loader: of the training data; None where it is `trial.batches`, which repeats nothing within a pass.
+
+        Raises:
+            ObjectiveError: the loader repeats examples within a pass.
         """
         from batchlaw.objectives.guard import Guard
+        from batchlaw.objectives.loaders import check_loader
 
+        check_loader(loader, self.devices)
         guard = Guard(self._config, optimizer, devices=self.devices, done=done)
         if model is not None:
             guard.watch(model)

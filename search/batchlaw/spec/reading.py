@@ -23,6 +23,8 @@ _SYNONYMS = {
     "min": "low", "minimum": "low", "from": "low", "start": "low", "lower": "low",
     "max": "high", "maximum": "high", "to": "high", "stop": "high", "upper": "high",
     "lr": "base_lr", "learning_rate": "base_lr", "bs": "batch_size", "scale": "log",
+    "gpus_per_trial": "devices", "devices_per_trial": "devices", "gpus": "devices",
+    "max_micro_batch_size": "micro_batch_size",
 }  # fmt: skip
 _MOST_BYTES = 1_000_000  # of a study file; a thousand times the longest of ours
 _TAGS = {"one", "choices", "range", *PART_TAGS}  # kinds of a dimension; pydantic adds them to the path of an error

@@ -161,3 +161,10 @@ def test_batches_refuse_what_cannot_be(trial_of):
         trial_of(config_of()).batches(0)
     with pytest.raises(ConfigError, match="3 devices cannot share it equally"):
         trial_of(config_of(), devices=3).batches(50)
+
+
+def test_uneven_shards_are_named(trial_of):
+    with pytest.raises(ObjectiveError) as error:
+        run(trial_of(config_of(), devices=2), sizes=[(7,)], updates=1)
+    told = "update 1: 14 examples (7 on each of 2 devices); the trial's batch size is 16; an epoch's last batch"
+    assert str(error.value).startswith(told) and str(error.value).endswith("or the devices have uneven shards")

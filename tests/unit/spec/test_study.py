@@ -15,6 +15,8 @@ BROKEN = [
     # path, value, field named, what the line must hold beside it (the value, the bound, or the suggestion)
     ("space.batchsize", 32, "space.batchsize", ["unknown key", "did you mean 'batch_size'"]),
     ("taks", {}, "taks", ["unknown key", "did you mean 'task'"]),
+    ("gpus_per_trial", 2, "gpus_per_trial", ["unknown key", "did you mean 'devices'"]),
+    ("max_micro_batch_size", 2, "max_micro_batch_size", ["unknown key", "did you mean 'micro_batch_size'"]),
     ("space.base_lr.lo", 1.0, "space.base_lr.lo", ["unknown key", "low, high, log"]),
     ("space.batch_size", 3.5, "space.batch_size", ["integer", "3.5"]),
     ("space.base_lr", "fast", "space.base_lr", ["number", "fast"]),
