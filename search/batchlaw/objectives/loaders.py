@@ -23,7 +23,8 @@ def check_loader(loader: Any, devices: int) -> None:
         ObjectiveError: it does.
     """
     batches = getattr(loader, "batch_sampler", None)
-    for sampler in (getattr(loader, "sampler", None), getattr(batches, "sampler", None), batches):
+    samplers: tuple[Any, ...] = (getattr(loader, "sampler", None), getattr(batches, "sampler", None), batches)
+    for sampler in samplers:
         data = getattr(sampler, "dataset", None)
         if getattr(sampler, "num_replicas", 1) > 1 and not getattr(sampler, "drop_last", True) and data is not None:
             _refuse(-len(data) % sampler.num_replicas, len(data), "drop_last=True in its DistributedSampler")
