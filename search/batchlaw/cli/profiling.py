@@ -79,7 +79,7 @@ def profile(
     if html is not None and not html.parent.is_dir():
         raise BatchlawError(f"--html {html}: the folder {html.parent} does not exist")
     if spec.task is None:
-        found = Study.open(spec.name, storage, file=file).profile(optimizers=optimizer)
+        found = Study.open(spec.name, storage, file=file).profile(optimizers=optimizer, devices=devices or ())
         _tell(found, html, json_)
         return
     study, not_kept = _registered(file, spec, storage)

@@ -25,11 +25,14 @@ def check_optimizers(spec: StudySpec, optimizers: Sequence[str] | None) -> None:
             raise BatchlawError(f"the space has {', '.join(known)}", argument="optimizer", got=name)
 
 
-def told_by_trials(stored: StoredStudy, optimizers: Sequence[str] | None) -> Profile:
+def told_by_trials(stored: StoredStudy, optimizers: Sequence[str] | None, devices: Sequence[int]) -> Profile:
     """The times of code of the user's own; see `Study.profile`."""
     from batchlaw.results.records import records_of
     from batchlaw.results.trial_times import times_of_trials
 
+    if devices:
+        told = f"of your own code the trials tell the times, on the study's devices (devices = {stored.spec.devices})"
+        raise BatchlawError(told, argument="devices", got=devices[0])
     check_optimizers(stored.spec, optimizers)
     return times_of_trials(stored.spec, records_of(stored), optimizers)
 

@@ -357,7 +357,7 @@ class Study(StudyResults):
         from batchlaw.study.profiling import measured, told_by_trials
 
         if self.spec.task is None:
-            return told_by_trials(self.stored, optimizers)
+            return told_by_trials(self.stored, optimizers, devices)
         found = measured(
             self.spec, optimizers=optimizers, seconds=seconds, devices=devices, device=device,
             threads=threads, data_dir=path_of(data_dir), tick=tick,
