@@ -116,8 +116,9 @@ def test_two_devices_train_as_one_does(name, launcher, tmp_path, monkeypatch):
     for devices in (1, 2):
         monkeypatch.setenv("HOME", str(tmp_path / f"home-{devices}"))
         folder, more = tmp_path / f"study-{devices}", launcher if devices == 2 else ""
-        study = study_of(folder, name, devices=devices, optimizer="sgd", more=more)
+        folder.mkdir()
         shutil.copy(TRAINERS / "nodes.sh", folder)
+        study = study_of(folder, name, devices=devices, optimizer="sgd", more=more)
         study.run(workers=0, progress=False)
         assert study.trials()["outcome"].tolist() == ["complete"]
         (curves[devices],) = reports_of(study)
