@@ -1,5 +1,6 @@
 """Trainers of other libraries under a study: batch and rate of every update, pruning, and several devices."""
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -135,7 +136,7 @@ def test_all_processes_of_a_trial_end_together(ending, tmp_path, monkeypatch):
         reported.append(len(processes()))
         raise ending
 
-    with pytest.raises(ending):
+    with pytest.raises(ending), contextlib.closing(ranks):
         ranks(trial_of(study, tmp_path, report))
     assert reported[0] >= 3  # torchrun and two ranks
     assert not [command for command in processes().values() if "rank" in command or "torch.distributed" in command]
@@ -145,7 +146,8 @@ def test_devices_that_draw_the_same_examples_are_caught(tmp_path, monkeypatch):
     monkeypatch.setenv("SAME", "1")
     study = study_of(tmp_path / "study", "with_ddp", devices=2)
     ranks = load_user_code(study.spec, tmp_path / "study")
-    with pytest.raises(bl.ObjectiveError, match="ObjectiveError: the loader repeats the same examples on several dev"):
+    told = "ObjectiveError: the loader repeats the same examples on several devices"
+    with pytest.raises(bl.ObjectiveError, match=told), contextlib.closing(ranks):
         ranks(trial_of(study, tmp_path, lambda progress, metrics: None))
 
 
