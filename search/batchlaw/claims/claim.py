@@ -218,11 +218,10 @@ def claim_of(blocks: "list[Block]", wanted: str, grade: "Grade", **facts: Any) -
 
     `grade` is that of findings that do not say their own.
     """
-    found: dict[str, Finding | PooledFinding] = {
-        column[0].hypothesis.name: _pooled(column) if len(block) > 1 else column[0]
-        for block in blocks
-        for column in _columns(block)
-    }
+    found: dict[str, Finding | PooledFinding] = {}
+    for block in blocks:
+        for column in _columns(block):
+            found.setdefault(column[0].hypothesis.name, _pooled(column) if len(block) > 1 else column[0])
     main = found.get(wanted) or next(iter(found.values()))
     row = {name: value for name, value in _row(main).items() if not name.startswith("p_")}
     row["grade"] = row["grade"] or grade

@@ -11,6 +11,7 @@ from batchlaw.errors import BatchlawError
 if TYPE_CHECKING:  # pandas and SciPy, which `import batchlaw` does without
     import pandas as pd
 
+    from batchlaw.claims.designed import Block
     from batchlaw.claims.parted import PartedTable
     from batchlaw.claims.strata import Stratum
     from batchlaw.claims.verdict import Finding
@@ -28,6 +29,7 @@ def claim(
     seeds: str | int | None = None,
     tokens_per_example: str | float | None = None,
     by: str | Sequence[str] | None = None,
+    over: str | Sequence[str] | None = None,
     average: str | Sequence[str] | None = None,
     where: str | None = None,
     missing: Literal["missing", "diverged"] = "missing",
@@ -39,7 +41,7 @@ def claim(
     storage: str | None = None,
     table: int | str | Sequence[int] | None = None,
     alpha: float = 0.05,
-    hypothesis: str = "H9",
+    hypothesis: str | None = None,
     bootstrap_seed: int = 0,
     track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
 ) -> Claim:
@@ -71,6 +73,8 @@ def claim(
         seeds: how many seeds a score is the mean of: a number, or the column that says so.
         tokens_per_example: a number or a column; batch sizes are then told in tokens.
         by: a column, or several; each of their levels is judged by itself, and the slopes are pooled.
+        over: a column, or several, such as the tokens and the parameters: how the best batch size moves with each, the
+            others held fixed (H10), by a law over the groups; for another hypothesis each level is judged by itself.
         average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
             and seed may differ in no other hyperparameter.
         where: an expression for the rows to keep, such as "depth == 2 and alpha < 1e-3". A name with blanks or slashes
@@ -84,7 +88,7 @@ def claim(
         storage: of a store: the database of "optuna:STUDY", the tracking URI of "mlflow:EXPERIMENT".
         table: the number of the table in a page or workbook, from 1, or several.
         alpha: one less the confidence of every interval, and the level of every test.
-        hypothesis: the one to judge; `batchlaw claim --list` shows them.
+        hypothesis: the one to judge; None: H10 with `over`, else H9; `batchlaw claim --list` shows them.
         bootstrap_seed: 0 or more; it changes nothing here, since no hypothesis on a table is judged by bootstraps.
         track: wraps the list of groups, to show progress, as `tqdm.tqdm` does.
 
@@ -105,17 +109,41 @@ def claim(
     from batchlaw.claims.parted import PartedTable
     from batchlaw.tables.columns import check_statistics
 
-    name = hypothesis_named(hypothesis).name
-    if name not in OF_A_TABLE:
-        raise BatchlawError(f"a table can be judged on {', '.join(OF_A_TABLE)}", argument="hypothesis", got=hypothesis)
+    name = hypothesis_named(hypothesis or ("H10" if over else "H9")).name
+    judged = (*OF_A_TABLE, *(("H10",) if over else ()))
+    if name not in judged:
+        more = "" if over or name != "H10" else "; H10 needs columns to judge it over"
+        raise BatchlawError(
+            f"a table can be judged on {', '.join(judged)}{more}", argument="hypothesis", got=hypothesis
+        )
     check_statistics(alpha, bootstrap_seed)
-    parted = PartedTable.read(
-        data, alpha, lr=lr, batch_size=batch_size, score=score, seed=seed, error=error, seeds=seeds,
-        tokens_per_example=tokens_per_example, by=by, average=average, direction=direction, where=where,
-        missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
-        epochs=epochs, format=format, storage=storage, table=table,
+    asked: dict[str, Any] = {
+        "lr": lr, "batch_size": batch_size, "score": score, "seed": seed, "error": error, "seeds": seeds,
+        "tokens_per_example": tokens_per_example, "by": by, "over": over, "average": average, "direction": direction,
+        "where": where, "missing": missing, "diverged_above": diverged_above, "diverged_below": diverged_below,
+        "diverged_where": diverged_where, "epochs": epochs, "format": format, "storage": storage, "table": table,
+    }  # fmt: skip
+    if name == "H10":
+        return _claim_over(data, alpha, asked)
+    return claim_of_table(PartedTable.read(data, alpha, **asked), [name], bootstrap_seed=bootstrap_seed, track=track)
+
+
+def _claim_over(data: Any, alpha: float, asked: dict[str, Any]) -> Claim:
+    """H10 on each of the columns that it is asked over."""
+    from batchlaw.claims.over import moves_over
+    from batchlaw.tables.columns import Columns
+    from batchlaw.tables.reading import read_runs
+
+    runs = read_runs(data, Columns.of(**asked))
+    moves, notes = moves_over(runs, runs.columns.over, alpha)
+    blocks: list[Block] = [
+        [({"over": name}, [finding])] for name, finding in zip(moves.names, moves.findings(), strict=True)
+    ]
+    return claim_of(
+        blocks, "H10", "fitted", title=runs.title, question="", score="score",
+        direction="maximize" if runs.columns.maximize else "minimize", read=runs.columns.recognised,
+        notes=(*runs.notes, *notes, *moves.lines()),
     )  # fmt: skip
-    return claim_of_table(parted, [name], bootstrap_seed=bootstrap_seed, track=track)
 
 
 def claim_of_table(

@@ -123,6 +123,11 @@ def _undecided_by_missing(finding: Finding) -> Finding:
     return replace(finding, verdict="inconclusive", reason=reason, settle=settle, advice=advice)
 
 
+def growth_verdict(slope: Slope, target: float, margin: float, p_adjusted: float, alpha: float) -> tuple[Verdict, str]:
+    """As `slope_verdict`, of a claim of growth."""
+    return _growth(slope, *slope_verdict(slope, target, margin, p_adjusted, alpha))
+
+
 def _growth(slope: Slope, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
     """The verdict on a claim of growth: any slope above 0 supports it, unless it shows no relation."""
     if verdict in ("supported", "no relation"):

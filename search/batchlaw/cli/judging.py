@@ -75,7 +75,7 @@ def claim(
     if is_file(data):
         found = judge(
             **of_files(data, storage, **columns),
-            hypothesis=hypothesis or "H9",
+            hypothesis=hypothesis,
             bootstrap_seed=bootstrap_seed,
             track=lambda groups: track(
                 groups, "judging", console=errors, disable=len(groups) == 1 or not errors.is_terminal

@@ -52,6 +52,9 @@ def _options(
         str | None, _option("--tokens-per-example", "N|COL", "Tells batch sizes in tokens.")
     ] = None,
     by: Annotated[str | None, _option("--by", "COL,…", "Each level of these by itself, such as the optimizer.")] = None,
+    over: Annotated[
+        list[str] | None, _option("--over", "COL", "How optima move with this column, such as tokens; repeatable.")
+    ] = None,
     average: Annotated[
         str | None, _option("--average", "COL,…", "Average over the levels of these, such as the weight decay.")
     ] = None,
@@ -123,7 +126,7 @@ def is_file(data: Sequence[str]) -> bool:
 
 def of_files(data: Sequence[str], storage: str, **options: Any) -> dict[str, Any]:
     """The runs and the options that were given, as arguments of `claim`, `law` and `transfer`."""
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value not in (None, [])}
     if any(name.startswith(_STORES) for name in data):
         given["storage"] = storage if data[0].startswith("optuna:") else _given(storage)
     return {"data": data[0] if len(data) == 1 else list(data), **given}
@@ -139,7 +142,7 @@ def _given(storage: str) -> str | None:
 def check_none_of_a_file(study: str, **options: Any) -> None:
     """Refuse options that a stored study has no use for."""
     for name, value in options.items():
-        if value is not None:
+        if value not in (None, []):
             raise BatchlawError(f"goes with a file, and {study!r} names a study", argument=name, got=value)
 
 

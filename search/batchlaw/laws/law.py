@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from batchlaw.claims.observed import Observed
+    from batchlaw.claims.over import Moves
     from batchlaw.claims.verdict import Grade
 
 _PREDICTED = ("predicted", "predicted_low", "predicted_high")
@@ -52,6 +53,7 @@ class Law:
         smooth: the surface through the single runs of a table.
         observed: what the runs of a table show where there is no law; may change between versions.
         pooled: the exponents of three strata or more put together.
+        moves: how optima move with the columns that were named by `over`; `moves.exponents` is a DataFrame.
         fitted: the curves.
         noise_scale: the gradient noise scale that was measured in training.
         sharing: what several devices gain at each batch size, by the latest profile of a study that measured it.
@@ -71,6 +73,7 @@ class Law:
     smooth: FittedSurface | None = None
     observed: "Observed | None" = None
     pooled: Pooled | None = None
+    moves: "Moves | None" = None
     fitted: FittedLaw | None = None
     noise_scale: NoiseScale | None = None
     sharing: tuple[Sharing, ...] = ()
@@ -234,6 +237,7 @@ class Law:
             "bend": {"curve": law.bent.curve.name, **asdict(bend)} if law and law.bent and bend else None,
             "prediction_error_octaves": law.errors if law else None,
             "scatter_octaves": law.fit.scatter if law else None,
+            "over": self.moves.exponents.to_dict("records") if self.moves else None,
             "pooled": asdict(self.pooled) if self.pooled else None,
             "noise": self.smooth.noise if self.smooth else None,
             "guide": self.smooth.guide if self.smooth else None,
@@ -264,13 +268,14 @@ class Law:
     @property
     def together(self) -> list[str]:
         """The exponents of the strata put together, for people; empty with fewer than three."""
+        moved = self.moves.lines() if self.moves else []
         if self.pooled is None:
-            return []
+            return moved
         found = self.pooled
         ends = f"{found.ci_low:.2f}, {found.ci_high:.2f}]"
         mean = f"exponent in [{ends}" if found.n_bounded else f"exponent {found.slope:.2f} [{ends}"
         further = f"{found.prediction_low:.2f} and {found.prediction_high:.2f}"
-        return [f"{found.n_groups} laws together: {mean}; of a further one it lies between {further}"]
+        return [*moved, f"{found.n_groups} laws together: {mean}; of a further one it lies between {further}"]
 
     @property
     def _noted(self) -> list[str]:

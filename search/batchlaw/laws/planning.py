@@ -12,15 +12,11 @@ from batchlaw.errors import BatchlawError, DataError
 from batchlaw.laws.companions import known_of
 from batchlaw.laws.plan import Axis, Plan, centred
 from batchlaw.stats.forecast import Group, batch_forecast, forecast
-from batchlaw.stats.valleys import Valleys, valleys
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from batchlaw.tables.reading import ReadTable
-
 _FEWEST_GROUPS = 3
-_OPTIMIZER = "optimizer"  # how the name of its column ends
 _FAR = 2.0  # octaves beyond what was seen, or as far as what was seen reaches: further is refused (assumption)
 
 
@@ -53,6 +49,7 @@ def plan(
         DataError: the file cannot be read, or fewer than three groups of runs have a best rate at some batch sizes.
         BatchlawError: an argument has a value that cannot be used, or the run lies too far outside.
     """
+    from batchlaw.claims.over import groups_over
     from batchlaw.tables.columns import Columns, check_statistics
     from batchlaw.tables.reading import read_runs
 
@@ -68,7 +65,7 @@ def plan(
     asked = replace(asked, by=(*named.values(), *asked.by))
     asked.check()
     runs = read_runs(data, asked)
-    groups, notes = _groups(runs, named)
+    groups, notes = groups_over(runs, named)
     axes = tuple(Axis(name, np.array([values[name] for values, _ in groups])) for name in named)
     varying = tuple(axis for axis in axes if len(set(axis.values.tolist())) > 1)
     for axis in axes if groups else ():
@@ -107,36 +104,6 @@ def _asked(at: Mapping[str, float], named: Mapping[str, str]) -> dict[str, float
         if name not in at:
             raise BatchlawError(f"lacks {name}, in which the runs differ, such as {name}=1e9", argument="at")
     return {name: float(at[name]) for name in named}
-
-
-def _groups(runs: "ReadTable", named: Mapping[str, str]) -> tuple[list[tuple[dict[str, float], Valleys]], list[str]]:
-    """The axes and the optima of each group, and sentences on what was left out."""
-    from batchlaw.claims.scattered import ragged
-    from batchlaw.tables.spelling import number
-
-    found, notes, poor = [], list[str](), 0
-    for key, part in runs.table.groupby(list(runs.columns.by), sort=True):
-        values = {}
-        for (axis, column), text in zip(named.items(), key[: len(named)], strict=True):
-            value = number(str(text))
-            if value is None or not 0 < value < np.inf:
-                raise DataError(f"column {column!r}: got {text!r}; must be a number above 0")
-            values[axis] = value
-        told = ragged(part, runs.columns)
-        for name in told.factors:
-            if name.lower().endswith(_OPTIMIZER):
-                raise DataError(
-                    f"column {name!r} has several optimizers, whose rates follow no one law; keep one by `where`"
-                )
-            notes.append(f"{name} varies, too: each level is a group of its own")
-        for block in np.unique(told.runs.block):
-            optima = valleys(told.runs.at(told.runs.block == block))
-            poor += optima is None
-            if optima is not None:
-                found.append((values, optima))
-    if poor:
-        notes.append(f"{poor} group{'s have' if poor > 1 else ' has'} too few runs near the best rates, and no optimum")
-    return found, list(dict.fromkeys(notes))
 
 
 def _check_reach(axis: Axis, value: float, *, extrapolate: bool) -> None:

@@ -1,6 +1,7 @@
 """Laws and transfers of a table of runs."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ from batchlaw.stats.surface import Surface
 if TYPE_CHECKING:
     import pandas as pd
 
+    from batchlaw.claims.over import Moves
     from batchlaw.claims.parted import PartedTable
 
 _FEWEST_SEEDS = 3  # one is scored, and those left have a deviation
@@ -37,6 +39,7 @@ def law(
     seeds: str | int | None = None,
     tokens_per_example: str | float | None = None,
     by: str | Sequence[str] | None = None,
+    over: str | Sequence[str] | None = None,
     average: str | Sequence[str] | None = None,
     where: str | None = None,
     missing: Literal["missing", "diverged"] = "missing",
@@ -72,6 +75,8 @@ def law(
         seeds: how many seeds a score is the mean of: a number, or the column that says so.
         tokens_per_example: a number or a column; batch sizes are then told in tokens.
         by: a column, or several, such as the optimizer; each of their levels has its own law, in `strata`.
+        over: a column, or several, such as the tokens and the parameters: as `by`, and `moves` tells how the best rate
+            and the best batch size move with each, the others held fixed.
         average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
             and seed may differ in no other hyperparameter.
         where: an expression for the rows to keep, as for `batchlaw.claim`.
@@ -106,11 +111,12 @@ def law(
     """
     parted = parted_for(
         data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
-        seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by, average=average, where=where,
-        missing=missing, diverged_above=diverged_above, diverged_below=diverged_below, diverged_where=diverged_where,
-        epochs=epochs, format=format, storage=storage, table=table,
+        seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by, over=over, average=average,
+        where=where, missing=missing, diverged_above=diverged_above, diverged_below=diverged_below,
+        diverged_where=diverged_where, epochs=epochs, format=format, storage=storage, table=table,
     )  # fmt: skip
-    return with_strata(laws_of_table(parted, optimizer, bootstrap_seed), best_score)
+    found = with_strata(laws_of_table(parted, optimizer, bootstrap_seed), best_score)
+    return replace(found, moves=_moves(parted))
 
 
 def transfer(
@@ -125,6 +131,7 @@ def transfer(
     seeds: str | int | None = None,
     tokens_per_example: str | float | None = None,
     by: str | Sequence[str] | None = None,
+    over: str | Sequence[str] | None = None,
     average: str | Sequence[str] | None = None,
     where: str | None = None,
     missing: Literal["missing", "diverged"] = "missing",
@@ -157,6 +164,7 @@ def transfer(
         seeds: how many seeds a score is the mean of: a number, or the column that says so.
         tokens_per_example: a number or a column; batch sizes are then told in tokens.
         by: a column, or several; each of their levels has its own costs, in `strata`.
+        over: likewise, as for `law`.
         average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
             and seed may differ in no other hyperparameter.
         where: an expression for the rows to keep, as for `batchlaw.claim`.
@@ -188,12 +196,22 @@ def transfer(
     (True, True)
     """
     parted = parted_for(
-        data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score,
-        direction=direction, seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by,
-        average=average, where=where, missing=missing, diverged_above=diverged_above, diverged_below=diverged_below,
+        data, optimizer, alpha, bootstrap_seed, lr=lr, batch_size=batch_size, score=score, direction=direction,
+        seed=seed, error=error, seeds=seeds, tokens_per_example=tokens_per_example, by=by, over=over, average=average,
+        where=where, missing=missing, diverged_above=diverged_above, diverged_below=diverged_below,
         diverged_where=diverged_where, epochs=epochs, format=format, storage=storage, table=table,
     )  # fmt: skip
     return transfer_of_laws(laws_of_table(parted, optimizer, bootstrap_seed, costs=True), reference_batch_size)
+
+
+def _moves(parted: "PartedTable") -> "Moves | None":
+    """How optima move with other factors; None where none is asked, or too few groups have optima."""
+    from batchlaw.claims.over import moves_over
+
+    over = parted.runs.columns.over
+    with suppress(DataError):
+        return moves_over(parted.runs, over, parted.alpha)[0] if over else None
+    return None
 
 
 def transfer_of_laws(laws: Sequence[Law], reference_batch_size: float | None) -> Transfer:

@@ -222,6 +222,16 @@ class BatchForecast:
     degrees_of_freedom: int
     _solutions: tuple[tuple[float, Floats, Floats, float], ...]  # weight, parameters, covariance, error of a group
 
+    @property
+    def slopes(self) -> list[tuple[float, float]]:
+        """The exponent on each axis with its standard deviation."""
+        weights = np.array([each[0] for each in self._solutions])
+        found = np.array([each[1][1:] for each in self._solutions])
+        mean = weights @ found
+        variance = weights @ np.array([np.diag(each[2])[1:] for each in self._solutions])
+        variance = variance + weights @ (found - mean) ** 2
+        return list(zip(mean.tolist(), np.sqrt(variance).tolist(), strict=True))
+
     def predict(self, at: Floats) -> Predicted:
         """log₂ of the best batch size of a group that was not seen, (1,)."""
         design = np.array([1.0, *at])

@@ -32,6 +32,7 @@ class Columns:
     n_seeds: str | int | None  # how many seeds a score is the mean of, or the column that says so
     tokens_per_example: str | float | None  # a number or a column; batch sizes are then told in tokens
     by: tuple[str, ...]
+    over: tuple[str, ...]  # the first of `by`: factors with which optima may move
     average: tuple[str, ...]
     maximize: bool | None
     where: Expression | None
@@ -49,7 +50,8 @@ class Columns:
         cls, *, score: str | Sequence[str] | None = None, lr: str | None = None, batch_size: str | None = None,
         seed: str | None = None, error: str | None = None, seeds: str | int | None = None,
         tokens_per_example: str | float | None = None, by: str | Sequence[str] | None = None,
-        average: str | Sequence[str] | None = None, direction: str | None = None, where: str | None = None,
+        over: str | Sequence[str] | None = None, average: str | Sequence[str] | None = None,
+        direction: str | None = None, where: str | None = None,
         missing: str = "missing", diverged_above: float | None = None, diverged_below: float | None = None,
         diverged_where: str | None = None, epochs: str = "last", format: str | None = None,
         storage: str | None = None, table: int | str | Sequence[int] | None = None,
@@ -74,7 +76,8 @@ class Columns:
         found = cls(
             lr=lr, batch_size=batch_size, score=_names("score", score or ()), seed=seed, error=error,
             n_seeds=_count("seeds", seeds), tokens_per_example=_amount("tokens_per_example", tokens_per_example),
-            by=_names("by", by or ()), average=_names("average", average or ()),
+            by=(*_names("over", over or ()), *_names("by", by or ())), over=_names("over", over or ()),
+            average=_names("average", average or ()),
             maximize=None if direction is None else direction == "maximize",
             where=None if where is None else Expression.parse(where, "where"),
             missing_diverged=missing == "diverged",

@@ -1,0 +1,47 @@
+"""How optima of a table move with other factors: planted exponents, as a guide."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from batchlaw import claim, law
+from batchlaw.errors import BatchlawError, DataError
+
+
+@cache
+def runs():
+    """The best batch size is D^0.5 / 2, the best rate √B / 256 at each of five horizons D."""
+    draw = np.random.default_rng(0)
+    rows = [
+        (horizon, rate, size, 1 + 0.1 * off**2 + 0.05 * far**2 + 0.002 * draw.normal())
+        for horizon in 4.0 ** np.arange(5, 10)
+        for size in 2.0 ** np.arange(3, 10)
+        for rate in 2.0 ** np.arange(-9, -1)
+        for off in [np.log2(rate) - 0.5 * np.log2(size) + 8]
+        for far in [np.log2(size) - 0.5 * np.log2(horizon) + 1]
+    ]
+    return pd.DataFrame(rows, columns=["D", "lr", "batch_size", "val_loss"])
+
+
+def test_the_best_batch_size_grows_as_planted_and_the_verdict_is_a_guide():
+    found = claim(runs(), over="D")
+    assert (found.hypothesis, found.grade, found.verdict) == ("H10", "fitted", "inconclusive")
+    assert found.low < 0.5 < found.high and found.high - found.low < 0.5
+    assert "which would be 'supported', and no test" in found.reason
+
+
+def test_a_law_tells_all_exponents():
+    moves = law(runs(), over=["D"]).moves
+    table = moves.exponents.set_index(["of", "on"])
+    assert abs(table.loc[("best batch size", "D"), "exponent"] - 0.5) < 0.1
+    assert any("best batch size on D" in line for line in moves.lines())
+
+
+def test_what_cannot_be_told_over_is_one_line():
+    with pytest.raises(BatchlawError, match="H10 needs columns to judge it over"):
+        claim(runs(), hypothesis="H10")
+    with pytest.raises(DataError, match="1 groups have a best rate"):
+        claim(runs()[runs()["D"] == 1024], over="D")
+    with pytest.raises(DataError, match="must be a number above 0"):
+        claim(runs().assign(D="long"), over="D")
