@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 from batchlaw.errors import DataError, Diverged
+from batchlaw.objectives.folders import default_data_dir
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.scaling import family_factor
 from batchlaw.spec import parse_spec
 from batchlaw.spec.knobs import Point
 from batchlaw.train import train
-from batchlaw.train.data import default_data_dir
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table

@@ -19,9 +19,9 @@ import torch
 from batchlaw.cli.console import DEFAULT_URL
 from batchlaw.laws.transfer import transfer_of_study
 from batchlaw.measure.transfer_training import n_trainings, trained
+from batchlaw.objectives.folders import default_data_dir
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.storage import load, open_storage
-from batchlaw.train.data import default_data_dir
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress

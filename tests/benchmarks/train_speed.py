@@ -21,13 +21,14 @@ from pathlib import Path
 
 import torch
 from batchlaw.errors import DataError
+from batchlaw.objectives.folders import default_data_dir
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import TrainConfig, parse_spec
 from batchlaw.spec.knobs import Point
 from batchlaw.train import networks, optimizers, train
-from batchlaw.train.data import DEBIAN_FASHION_MNIST, default_data_dir, load_parts
+from batchlaw.train.data import DEBIAN_FASHION_MNIST, load_parts
 from batchlaw.train.stream import ExampleStream
 from rich.console import Console
 from rich.progress import track

@@ -75,8 +75,9 @@ def run(
     from batchlaw.study.running import Options, gpus_for, n_workers
 
     options = Options(device=device, seed=seed, timeout=timeout, trials=trials, threads=threads, data_dir=data_dir)
-    options.check_device()  # before anything is written
-    options.check(read_spec(file))
+    spec = read_spec(file)
+    options.check_device(spec)  # before anything is written
+    options.check(spec)
     study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
     _say_renamed(study, file, fork)
     _show_preregistration(study)
@@ -251,11 +252,10 @@ def worker(
     ] = True,
 ) -> None:
     """Run one worker until the study's budget is spent. A study of your own code needs its file, not its name."""
-    from batchlaw.objectives.folders import default_runs_dir
+    from batchlaw.objectives.folders import default_checkpoint_dir, default_runs_dir
     from batchlaw.objectives.processes import adopt_orphans
     from batchlaw.spec import read_spec
     from batchlaw.study.code import code_for
-    from batchlaw.train.checkpoint import default_checkpoint_dir
     from batchlaw.workers.worker import Worker
 
     file = Path(study) if study.endswith(".toml") else None

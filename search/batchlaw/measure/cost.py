@@ -105,7 +105,7 @@ def _staggered(spec: StudySpec) -> tuple[tuple[tuple[int, ...], tuple[float, ...
 def _seconds_together(spec: StudySpec, runtime: Runtime, workers: int) -> float:
     """Seconds of all cells. All workers measure at the same time, since they slow each other down."""
     began = time.time()
-    options = (spec, runtime.device, runtime.data_dir, runtime.threads.given or 1, began)
+    options = (spec, runtime.torch_device, runtime.data_dir, runtime.threads.given or 1, began)
     with _isolated(), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         measured = [pool.submit(_seconds, *options) for _ in range(workers)]
         seconds = [future.result() for future in measured]

@@ -71,7 +71,7 @@ def profile_of(
         WorkFailed: not even one example at a time fits on the device, or the processes of several devices failed.
     """
     assert spec.task is not None
-    train = load_parts(spec.task, runtime.device, runtime.data_dir).train
+    train = load_parts(spec.task, runtime.torch_device, runtime.data_dir).train
     bench = Bench(spec, spec.task, train, runtime)
     sizes = batch_sizes_of(spec.trial_space)
     rows: list[Row] = []
@@ -93,7 +93,7 @@ def profile_of(
         rows += shared_rows(spec, runtime, n, families, parts, seconds / STRETCHES, told)
     return Profile(
         study=spec.name,
-        device=_device(runtime.device),
+        device=_device(runtime.torch_device),
         threads=max(row.threads or 1 for row in rows),
         precision=spec.task.precision,
         replicates=1,

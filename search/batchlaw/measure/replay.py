@@ -90,7 +90,7 @@ def _value_of_one(
     """Train all configurations of a network; the value and the reports of one of them."""
     reports: list[Report] = [lambda progress, metrics: None for _ in configs]
     reports[position] = listener
-    ended = train_together(configs, reports, device=runtime.device, data_dir=runtime.data_dir)[position]
+    ended = train_together(configs, reports, device=runtime.torch_device, data_dir=runtime.data_dir)[position]
     if isinstance(ended, Diverged):
         raise ended
     return ended.metrics[spec.arm.metric]

@@ -47,7 +47,9 @@ def train_config(
         if not math.isfinite(score.value):
             raise Diverged
         return score
-    result = train(config, report, device=runtime.device, data_dir=runtime.data_dir, stacked=stacked, test=runtime.test)
+    result = train(
+        config, report, device=runtime.torch_device, data_dir=runtime.data_dir, stacked=stacked, test=runtime.test
+    )
     return score_of(result, spec)
 
 
@@ -65,4 +67,4 @@ def cells_together(spec: StudySpec, study_seed: int, cells: Sequence[Mapping[str
     task = configs[0].task
     assert task is not None
     runtime.threads.use(runtime.choose_threads(configs[:1]))
-    return configs_together(configs, load_parts(task, runtime.device, runtime.data_dir).train)
+    return configs_together(configs, load_parts(task, runtime.torch_device, runtime.data_dir).train)

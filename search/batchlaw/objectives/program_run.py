@@ -10,14 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError
 from batchlaw.objectives.listeners import Hearing, counted_up_to, missing_line
 from batchlaw.objectives.log_files import Missing, read_metric
 from batchlaw.objectives.memory import tells_lack_of_memory
 from batchlaw.objectives.output import Output
 from batchlaw.objectives.starter import Starter, search_path
+from batchlaw.objectives.threads import threads_in_use
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.arguments import arguments_of, filler
 from batchlaw.spec import StudySpec
@@ -101,7 +100,7 @@ class ProgramRun:
         """
         environment = {
             **os.environ, "PATH": search_path(), "PYTHONUNBUFFERED": "1",
-            "OMP_NUM_THREADS": str(torch.get_num_threads()),
+            "OMP_NUM_THREADS": str(threads_in_use()),
             **{name: self._fill(text, f"environment.{name}") for name, text in self._spec.environment.items()},
         }  # fmt: skip
         if key == "command":

@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from batchlaw.objectives.threads import threads_in_use
+
 _STANDARD = (0, 1, 2)  # descriptors of input, output and errors
 _STREAMS = ("stdin", "stdout", "stderr")
 
@@ -38,6 +40,8 @@ def kept() -> Iterator[None]:
         stack.enter_context(_handlers())
         stack.enter_context(_place())
         stack.enter_context(warnings.catch_warnings())
+        if "torch" not in sys.modules:  # which the function may load, and which reads its number of threads here
+            os.environ["OMP_NUM_THREADS"] = str(threads_in_use())
         try:
             yield
         finally:
@@ -126,7 +130,9 @@ def _numbers() -> Iterator[None]:
         if numpy and of_numpy:
             numpy.random.set_state(of_numpy[0])
             numpy.seterr(**of_numpy[1])
-        if torch and of_torch:
+        torch = sys.modules.get("torch")
+        if torch:  # the function may have loaded it
+            of_torch = of_torch or _fresh(torch)
             if torch.get_default_device() != of_torch[5]:
                 torch.set_default_device(of_torch[5])
             torch.set_rng_state(of_torch[0])
@@ -134,3 +140,8 @@ def _numbers() -> Iterator[None]:
             torch.set_num_threads(of_torch[2])
             torch.set_grad_enabled(of_torch[3])
             torch.use_deterministic_algorithms(of_torch[4])
+
+
+def _fresh(torch: Any) -> tuple[Any, ...]:
+    """The defaults of a PyTorch that was just loaded."""
+    return (torch.Generator().get_state(), torch.float32, threads_in_use(), True, False, torch.device("cpu"))

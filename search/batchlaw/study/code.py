@@ -15,6 +15,9 @@ from batchlaw.errors import ObjectiveError, SpecError, StudyError
 from batchlaw.spec import ASK, StudySpec, differing_fields, read_spec, toml_of
 
 if TYPE_CHECKING:
+    import torch
+
+    from batchlaw.objectives.machine_device import MachineDevice
     from batchlaw.objectives.runtime import Runtime
     from batchlaw.objectives.trial import TrainFunction
     from batchlaw.storage import StoredStudy
@@ -88,16 +91,17 @@ class Code:
             ObjectiveError: the code cannot be found on this machine.
         """
         from batchlaw.objectives.code_hash import hash_of_code
+        from batchlaw.objectives.folders import default_data_dir
         from batchlaw.objectives.runtime import Runtime
         from batchlaw.objectives.threads import Threads
         from batchlaw.storage import other_pids
-        from batchlaw.train.data import default_data_dir
-        from batchlaw.train.device import device_named
 
+        objective = self.load(spec)
+        where = device_for(spec, device)
         of_process = Threads() if threads is None else Threads(threads)
         if stored is not None:
             of_process.others = partial(other_pids, stored.storage.engine)
-        found = Runtime(device_named(device), data_dir or default_data_dir(), self.load(spec), threads=of_process)
+        found = Runtime(where, data_dir or default_data_dir(), objective, threads=of_process)
         if spec.user_code is None or self.folder is None:
             return found
         if spec.command is not None:  # which starts its script anew for each trial
@@ -125,6 +129,21 @@ class Code:
             file = Path(folder, f"{spec.name}.toml")
             file.write_text(toml_of(spec), encoding="utf-8")
             yield [str(file), "--folder", str(self.folder)]
+
+
+def device_for(spec: StudySpec, name: str) -> "torch.device | MachineDevice":
+    """The device on which this process trains a study; code of the user's own may do without PyTorch.
+
+    Raises:
+        BatchlawError: this machine has no such device.
+    """
+    if spec.user_code is not None and "torch" not in sys.modules:
+        from batchlaw.objectives.machine_device import machine_device
+
+        return machine_device(name)
+    from batchlaw.train.device import device_named
+
+    return device_named(name)
 
 
 def code_of(objective: object, file: Path | None) -> Code:

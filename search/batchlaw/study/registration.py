@@ -97,7 +97,8 @@ def register_study(
     check_space(spec)
     program = code.load(spec) if spec.user_code is not None and spec.objective != ASK else None
     if spec.task is not None:
-        from batchlaw.train.data import default_data_dir, prepare
+        from batchlaw.objectives.folders import default_data_dir
+        from batchlaw.train.data import prepare
 
         prepare(spec.task, data_dir or default_data_dir(), download=download)
     check_budget(spec, trials)

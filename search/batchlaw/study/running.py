@@ -12,7 +12,7 @@ from batchlaw.cores import cores
 from batchlaw.errors import BatchlawError, check_whole
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, note_run
-from batchlaw.study.code import Code
+from batchlaw.study.code import Code, device_for
 from batchlaw.study.progress import RunProgress, Shown
 from batchlaw.study.registration import check_budget
 from batchlaw.study.threads import check_threads, threads_kept
@@ -31,15 +31,13 @@ class Options:
     threads: int | None
     data_dir: Path | None
 
-    def check_device(self) -> None:
+    def check_device(self, spec: StudySpec) -> None:
         """Refuse a device that this machine does not have, and a number of threads that there cannot be.
 
         Raises:
             BatchlawError: names the argument and its value.
         """
-        from batchlaw.train.device import device_named
-
-        device_named(self.device)
+        device_for(spec, self.device)
         check_threads(self.threads)
 
     def check(self, spec: StudySpec) -> None:
@@ -84,7 +82,7 @@ def run_study(
     progress: Shown | RunProgress,
 ) -> None:
     """See `Study.run`."""
-    options.check_device()
+    options.check_device(stored.spec)
     options.check(stored.spec)
     if workers is not None:
         check_whole(workers, "workers", at_least=0)
@@ -150,7 +148,7 @@ def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunPr
         KeyboardInterrupt: after the trial in progress was handed back, or the study was stopped.
         WorkFailed: configurations failed and none succeeded, or the database is out of reach.
     """
-    from batchlaw.train.checkpoint import default_checkpoint_dir
+    from batchlaw.objectives.folders import default_checkpoint_dir
     from batchlaw.workers.worker import Worker
 
     runtime = replace(

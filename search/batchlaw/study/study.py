@@ -385,10 +385,10 @@ class Study(StudyResults):
             WorkFailed: the database is out of reach.
         """
         if self._asking is None:
+            from batchlaw.objectives.folders import default_data_dir
             from batchlaw.objectives.runtime import Runtime
             from batchlaw.objectives.threads import Threads
             from batchlaw.storage import other_pids
-            from batchlaw.train.data import default_data_dir
             from batchlaw.train.device import device_named
             from batchlaw.workers.asking import Asking
 

@@ -1,5 +1,6 @@
 """The number of CPU threads that a caller chose."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,11 +20,11 @@ def check_threads(threads: int | None) -> int | None:
 
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """PyTorch has as many threads afterwards as before."""
-    import torch
-
-    threads = torch.get_num_threads()
+    """PyTorch has as many threads afterwards as before, if it was loaded."""
+    torch = sys.modules.get("torch")
+    threads = torch and torch.get_num_threads()
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        if torch is not None:
+            torch.set_num_threads(threads)

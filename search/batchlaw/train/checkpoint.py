@@ -31,11 +31,6 @@ _KEPT_SECONDS = {".tmp": _DAY, ".pt": 30 * _DAY, ".unfit": 30 * _DAY}  # since a
 State = dict[str, Any]
 
 
-def default_checkpoint_dir() -> Path:
-    """A folder in the user's cache."""
-    return Path.home() / ".cache" / "batchlaw" / "checkpoints"
-
-
 def read_state(file: Path, device: torch.device) -> State | None:
     """The state in a file; None in a file of another version.
 

@@ -1,7 +1,6 @@
 """Data sets as tensors on the device, split by seed; a batch is an index into them."""
 
 import gzip
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -36,11 +35,6 @@ class Parts:
 
     train: Examples
     validation: Examples
-
-
-def default_data_dir() -> Path:
-    """The folder of data sets: `BATCHLAW_DATA`, or a folder in the user's cache."""
-    return Path(os.environ.get("BATCHLAW_DATA") or Path.home() / ".cache" / "batchlaw" / "data")
 
 
 def load_parts(task: Task, device: torch.device, data_dir: Path) -> Parts:

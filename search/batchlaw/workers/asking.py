@@ -22,7 +22,6 @@ from batchlaw.recipe.space import suggest
 from batchlaw.spec import TrainConfig
 from batchlaw.storage import Lease, Registration, StoredStudy, batched_writes, folder_name, with_retries
 from batchlaw.storage.attributes import CONFIG, THREADS
-from batchlaw.train import device_name
 from batchlaw.workers.confirmation import confirmation_of
 from batchlaw.workers.heartbeat import Heartbeat, Running
 from batchlaw.workers.recovery import reap
@@ -81,7 +80,7 @@ class Asking:
         self._leases: list[Lease] = []
         registration = Registration(
             stored.storage.engine, stored.study_id,
-            device=device_name(runtime.device), threads=runtime.threads.now,
+            device=runtime.device_name, threads=runtime.threads.now,
         )  # fmt: skip
         self._interrupts = Interrupts()
         self._refused = False  # a trial, since somebody stopped the study

@@ -24,7 +24,6 @@ from batchlaw.sampling import PRUNABLE, rungs
 from batchlaw.spec import StudySpec
 from batchlaw.storage import batched_writes, with_retries
 from batchlaw.storage.attributes import CODE, CONFIG, CONFIRMS, THREADS
-from batchlaw.train import Checkpoint, train_together
 
 _ROUNDING = 1e-6  # of a sum of shares
 _WRITE_SECONDS = 0.5  # between two writes of reports
@@ -161,6 +160,8 @@ def run_trials(
     runtime.threads.use(threads)
     trial_seconds = spec.search.trial_seconds if spec.search else None
     checkpoint = None
+    if spec.task is not None:  # PyTorch, which others' code may do without
+        from batchlaw.train import Checkpoint, train_together
     if runtime.checkpoint_dir is not None and spec.task is not None:
         checkpoint = Checkpoint(runtime.checkpoint_dir, configs, runtime.checkpoint_seconds)
     began, notes = time.perf_counter(), dict[str, Any]()
@@ -168,7 +169,7 @@ def run_trials(
         with runtime.interrupts.armed(trial_seconds):
             if spec.user_code is None:
                 ended = train_together(
-                    configs, reporters, device=runtime.device, data_dir=runtime.data_dir, test=runtime.test,
+                    configs, reporters, device=runtime.torch_device, data_dir=runtime.data_dir, test=runtime.test,
                     checkpoint=checkpoint,
                 )  # fmt: skip
                 scores = [each if isinstance(each, Diverged) else score_of(each, spec) for each in ended]

@@ -14,7 +14,6 @@ from optuna.trial import TrialState
 from batchlaw import sampling
 from batchlaw.dashboard.refresh import refresh
 from batchlaw.errors import Interrupted, WorkFailed
-from batchlaw.objectives.builtin import cells_together
 from batchlaw.objectives.devices import Devices
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.result import Outcome
@@ -29,7 +28,6 @@ from batchlaw.storage import (
     live_workers,
     with_retries,
 )
-from batchlaw.train import device_name
 from batchlaw.workers.confirmation import Confirmation, confirmation_of
 from batchlaw.workers.heartbeat import Heartbeat, Running, hard_limit
 from batchlaw.workers.recovery import first_attempt, reap
@@ -73,7 +71,7 @@ class Worker:
         self._confirmation = confirmation_of(stored.spec, self.deadline)
         registration = Registration(
             stored.storage.engine, stored.study_id,
-            device=device_name(self.runtime.device), threads=self.runtime.threads.now,
+            device=self.runtime.device_name, threads=self.runtime.threads.now,
         )  # fmt: skip
         with (
             closing(self.runtime),
@@ -158,6 +156,8 @@ class Worker:
         stored, spec = self.stored, self.stored.spec
         if spec.task is None or spec.claim is None or spec.claim.design == "adaptive" or spec.claim.times_steps:
             return []
+        from batchlaw.objectives.builtin import cells_together  # PyTorch, which others' code may do without
+
         others = companions(spec, lease.slot)
         every = cells(spec)
         together = cells_together(spec, self.study_seed, [every[slot] for slot in (lease.slot, *others)], self.runtime)
