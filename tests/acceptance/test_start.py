@@ -66,3 +66,23 @@ def test_a_reading_command_loads_little_more_than_the_database(finished, argumen
 def test_judging_and_laws_load_no_torch_and_no_alembic(designed):
     for arguments in (["claim", "tiny-claim", "--json"], ["law", "tiny-claim"], ["transfer", "tiny-claim"]):
         assert not loaded(designed, *arguments) & {"torch", "torchvision", "alembic", "optuna_dashboard"}, arguments
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_program_or_of_a_function_without_pytorch_loads_none(tmp_path):
+    (tmp_path / "own.py").write_text("def train(trial):\n    return {'loss': trial.config.base_lr}\n")
+    for name, key in (("program", 'command = ["echo", "loss {base_lr}"]'), ("function", 'objective = "own:train"')):
+        metrics = "[metrics]\nloss = {regex = 'loss (.*)'}\n" if name == "program" else ""
+        (tmp_path / f"{name}.toml").write_text(
+            f'name = "{name}"\n{key}\n{metrics}[space]\nbase_lr = {{low = 0.01, high = 1.0}}\n'
+            '[search]\ntrials = 2\nmetric = "loss"\ndirection = "minimize"\n'
+        )
+        loaded(tmp_path, "create", f"{name}.toml")
+        assert not loaded(tmp_path, "worker", f"{name}.toml") & {"torch", "torchvision", "plotly", "pandas"}
+        assert "2 complete" in read(tmp_path, name)
+
+
+def read(folder, name):
+    """What status says of a study."""
+    words = [sys.executable, "-m", "batchlaw", "status", name]
+    return subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True, check=True).stdout

@@ -138,3 +138,27 @@ def test_a_thread_that_is_left_behind_is_told(caplog):
     end.set()
     [line] = [record.getMessage() for record in caplog.records]
     assert line == "warning: the training function left 1 thread behind: left\\x1b"
+
+
+LATE = """
+import os, sys
+from batchlaw.objectives.surroundings import kept
+from batchlaw.objectives.threads import Threads
+assert "torch" not in sys.modules
+Threads(2).use(2)
+with kept():
+    import torch
+    assert torch.get_num_threads() == 2 and os.environ["OMP_NUM_THREADS"] == "2"
+    torch.set_default_dtype(torch.float64); torch.set_num_threads(1)
+    torch.set_grad_enabled(False); torch.manual_seed(1)
+assert torch.get_default_dtype() == torch.float32 and torch.get_num_threads() == 2 and torch.is_grad_enabled()
+drawn = torch.rand(3)
+torch.default_generator.set_state(torch.Generator().get_state())
+assert torch.equal(torch.rand(3), drawn) and "OMP_NUM_THREADS" not in os.environ
+"""
+
+
+@pytest.mark.slow
+def test_pytorch_that_a_function_loads_has_its_own_defaults_afterwards():
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    subprocess.run([sys.executable, "-c", LATE], check=True, timeout=DEADLINE, env=environment)

@@ -153,6 +153,14 @@ def test_a_worker_draws_a_finished_study_and_again_after_more_trials(stored, mon
     assert figures(stored) != found
 
 
+@pytest.mark.slow
+def test_a_worker_may_draw_in_a_process_of_its_own(stored, monkeypatch):
+    monkeypatch.setattr(drawing, "save_page", lambda *_: pytest.fail("drawn in this process"))
+    work(stored, draws_apart=True)
+    assert row(stored).drawn == 6 and row(stored).holder is None
+    assert figures(stored) and "6 of 6 trials" in get_note(stored.study)
+
+
 def test_several_workers_draw_a_finished_study_once(storage_url, stored, monkeypatch):
     drawn = []
     monkeypatch.setattr(drawing, "save_page", lambda *_: (time.sleep(0.5), drawn.append(1)))

@@ -276,6 +276,7 @@ def worker(
         study_seed=stored.spec.arm.seed if seed is None else seed,
         deadline=None if seconds is None else time.monotonic() + seconds,
         figures=figures,
+        draws_apart=True,
     )
     stored.slots.lease_seconds = lease_seconds
     worker.work()

@@ -116,7 +116,7 @@ def _handlers() -> Iterator[None]:
 def _numbers() -> Iterator[None]:
     """Random numbers, and the defaults of libraries that are loaded."""
     numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    drawn, limit = random.getstate(), sys.getrecursionlimit()
+    drawn, limit, threads = random.getstate(), sys.getrecursionlimit(), threads_in_use()
     of_numpy: Any = (numpy.random.get_state(), numpy.geterr()) if numpy else None
     of_torch: Any = torch and (
         torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled(),
@@ -132,7 +132,7 @@ def _numbers() -> Iterator[None]:
             numpy.seterr(**of_numpy[1])
         torch = sys.modules.get("torch")
         if torch:  # the function may have loaded it
-            of_torch = of_torch or _fresh(torch)
+            of_torch = of_torch or _fresh(torch, threads)
             if torch.get_default_device() != of_torch[5]:
                 torch.set_default_device(of_torch[5])
             torch.set_rng_state(of_torch[0])
@@ -142,6 +142,6 @@ def _numbers() -> Iterator[None]:
             torch.use_deterministic_algorithms(of_torch[4])
 
 
-def _fresh(torch: Any) -> tuple[Any, ...]:
+def _fresh(torch: Any, threads: int) -> tuple[Any, ...]:
     """The defaults of a PyTorch that was just loaded."""
-    return (torch.Generator().get_state(), torch.float32, threads_in_use(), True, False, torch.device("cpu"))
+    return (torch.Generator().get_state(), torch.float32, threads, True, False, torch.device("cpu"))

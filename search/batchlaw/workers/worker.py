@@ -47,7 +47,8 @@ class Worker:
     runtime: Runtime
     study_seed: int
     deadline: float | None = None  # time.monotonic() past which no trial starts
-    figures: bool = False  # whether it draws the study's page when it is its turn
+    figures: bool = False  # whether it draws the study's page when it is its turn …
+    draws_apart: bool = False  # … in a process of its own, so that this one does not grow
     between: Callable[[], None] = lambda: None  # called between trials
     embedded: bool = False  # in somebody else's process, which is never ended by force
     trials_done: int = 0
@@ -99,7 +100,7 @@ class Worker:
     def _draw_between_trials(self) -> None:
         if self.figures and time.monotonic() >= self._next_refresh:
             self._next_refresh = time.monotonic() + BEAT_SECONDS
-            refresh(self.stored, None)
+            refresh(self.stored, None, apart=self.draws_apart)
 
     def _draw_at_the_end(self) -> None:
         """Draw the page of the finished study; the first worker that comes here does it for all."""
@@ -107,7 +108,7 @@ class Worker:
             return
         counts = with_retries(self.stored.slots.counts)
         if counts.ended:
-            refresh(self.stored, counts.total)
+            refresh(self.stored, counts.total, apart=self.draws_apart)
 
     def _run(self, first: Lease) -> None:
         spec = self.stored.spec
