@@ -1,5 +1,6 @@
 """The best score of each value of a hyperparameter, with its interval."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,8 +65,9 @@ def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.
     best = best_of(spec, records, knob)
     if len(best) < 2:
         return None
+    shares = _shares(records, knob)
     best.sort(key=lambda c: c.score, reverse=spec.direction == "minimize")  # the last is drawn on top
-    labels = {c.config.value_of(knob): f"{text_of(c.config, knob)}, {_shares(records, knob, c)}" for c in best}
+    labels = {c.config.value_of(knob): f"{text_of(c.config, knob)}, {shares[c.config.value_of(knob)]}" for c in best}
     figure = go.Figure()
     for tied, name, symbol in _KINDS:
         part = [configuration for configuration in best if configuration.tied_with_best is tied]
@@ -86,15 +88,13 @@ def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.
     )
 
 
-def _shares(records: list[TrialRecord], knob: str, configuration: Configuration) -> str:
-    """`6 of 21`: the complete and the ended trials with the configuration's value."""
-    value = configuration.config.value_of(knob)
-    ended = [
-        record.outcome
-        for record in records
-        if record.outcome in ENDED and record.config and record.config.value_of(knob) == value
-    ]
-    return f"{ended.count(Outcome.COMPLETE)} of {len(ended)}"
+def _shares(records: list[TrialRecord], knob: str) -> dict[Any, str]:
+    """`6 of 21` for each value: the complete and the ended trials with it."""
+    outcomes = defaultdict[Any, list[Outcome]](list)
+    for record in records:
+        if record.outcome in ENDED and record.config:
+            outcomes[record.config.value_of(knob)].append(record.outcome)
+    return {value: f"{ended.count(Outcome.COMPLETE)} of {len(ended)}" for value, ended in outcomes.items()}
 
 
 def errors_of(configurations: Sequence[Configuration]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ _NO_RESULT = TrialResult()
 # Fields of a configuration that are as the trial's parameters say.
 _AS_SUGGESTED = ("batch_size", "base_lr", "scaling_rule", "optimizer", "decay", "weight_decay", "parameters")
 _PARSED = (CONFIG, RESULT)  # read as text, and parsed here
+_READ = ("value", "param", "report", "user")  # all but what samplers and pruners note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
 def records_of(stored: StoredStudy) -> list[TrialRecord]:
     """Every trial of a study, by number. What is stored of one that cannot be read is told, and it counts as failed."""
     with _collector_paused():
-        found = trials_of(stored.storage, stored.study_id, as_text=_PARSED, without=(OUTPUT, TRACEBACK))
+        found = trials_of(stored.storage, stored.study_id, as_text=_PARSED, without=(OUTPUT, TRACEBACK), parts=_READ)
         return [_record(stored, trial) for trial in found]
 
 

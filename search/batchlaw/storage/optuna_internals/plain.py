@@ -76,6 +76,9 @@ def batched_writes(trial: optuna.Trial) -> Iterator[None]:
     yield
 
 
+PARTS = ("value", "param", "report", "user", "system")  # of a trial, each a table of Optuna's
+
+
 def trials_of(
     storage: RDBStorage,
     study_id: int,
@@ -83,8 +86,12 @@ def trials_of(
     number: int | None = None,
     as_text: Container[str] = (),
     without: tuple[str, ...] = (),
+    parts: tuple[str, ...] = PARTS,
 ) -> list[FrozenTrial]:
-    """The trials of a study, or the one of a number; attributes in `as_text` as JSON text, and those `without` not."""
+    """The trials of a study, or the one of a number; attributes in `as_text` as JSON text, and those `without` not.
+
+    Optuna reads every part of a trial.
+    """
     if number is None:
         trials = storage.get_all_trials(study_id, deepcopy=False)
     else:

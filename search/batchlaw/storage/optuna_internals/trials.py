@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from batchlaw.recipe.result import Outcome
 from batchlaw.storage.attributes import OUTCOME, REASON, check_attribute
-from batchlaw.storage.optuna_internals.plain import TrialHead
+from batchlaw.storage.optuna_internals.plain import PARTS, TrialHead
 from batchlaw.storage.stored_values import (
     Unreadable,
     check_whole,
@@ -81,6 +81,7 @@ def trials_of(
     number: int | None = None,
     as_text: Container[str] = (),
     without: tuple[str, ...] = (),
+    parts: tuple[str, ...] = PARTS,
 ) -> list[FrozenTrial]:
     """The trials of a study, as from `study.get_trials()`; equal distributions are one object.
 
@@ -90,12 +91,13 @@ def trials_of(
         number: of the only trial to read; None reads all.
         as_text: names of user attributes to return as JSON text, for callers that parse it themselves.
         without: names of user attributes that are not read, since they are long.
+        parts: of a trial that are read, in this order.
     """
     where = [TRIALS.c.study_id == study_id]
     if number is not None:
         where.append(TRIALS.c.number == number)
     with storage.engine.connect() as connection:
-        return read_trials(connection, *where, as_text=as_text, without=without)
+        return read_trials(connection, *where, as_text=as_text, without=without, parts=parts)
 
 
 def read_trials(
@@ -103,6 +105,7 @@ def read_trials(
     *where: ColumnElement[bool],
     as_text: Container[str] = (),
     without: tuple[str, ...] = (),
+    parts: tuple[str, ...] = PARTS,
 ) -> list[FrozenTrial]:
     """The trials that meet the conditions on Optuna's table of trials, in the order of creation."""
     # The states are read first: everything else of a finished trial was written before its state.
@@ -110,14 +113,14 @@ def read_trials(
     if not heads:
         return []
     if len(heads) <= _FEW:
-        rows = connection.execute(_rows_of_few(without), {"few": [head.trial_id for head in heads]})
+        rows = connection.execute(_rows_of_few(without, parts), {"few": [head.trial_id for head in heads]})
     else:
-        rows = connection.execute(_rows_of_many(*where, without=without))
-    parts: defaultdict[int, list[Any]] = defaultdict(list)  # by the trial's id
+        rows = connection.execute(_rows_of_many(*where, without=without, parts=parts))
+    of_trial: defaultdict[int, list[Any]] = defaultdict(list)
     # Sorted by the rows' own ids, so that parameters are in the order of writing.
     for row in sorted(rows, key=itemgetter(2)):
-        parts[row[1]].append(row)
-    found = (_trial(connection, head, parts[head.trial_id], as_text) for head in heads)
+        of_trial[row[1]].append(row)
+    found = (_trial(connection, head, of_trial[head.trial_id], as_text) for head in heads)
     return [trial for trial in found if trial is not None]
 
 
@@ -238,18 +241,24 @@ def _param(name: str, number: Any, text: str) -> tuple[Any, BaseDistribution]:
 
 
 @cache
-def _rows_of_few(without: tuple[str, ...]) -> CompoundSelect[Any]:
+def _rows_of_few(without: tuple[str, ...], parts: tuple[str, ...]) -> CompoundSelect[Any]:
     """The rows of the trials `few`; every database uses its indices for this."""
-    return _rows(lambda query, table: query.where(table.c.trial_id.in_(bindparam("few", expanding=True))), without)
+    return _rows(
+        lambda query, table: query.where(table.c.trial_id.in_(bindparam("few", expanding=True))), without, parts
+    )
 
 
-def _rows_of_many(*where: ColumnElement[bool], without: tuple[str, ...]) -> CompoundSelect[Any]:
+def _rows_of_many(*where: ColumnElement[bool], without: tuple[str, ...], parts: tuple[str, ...]) -> CompoundSelect[Any]:
     """The rows of the trials that meet the conditions."""
-    return _rows(lambda query, table: query.join(TRIALS, TRIALS.c.trial_id == table.c.trial_id).where(*where), without)
+    return _rows(
+        lambda query, table: query.join(TRIALS, TRIALS.c.trial_id == table.c.trial_id).where(*where), without, parts
+    )
 
 
-def _rows(restrict: Callable[[Select[Any], Any], Select[Any]], without: tuple[str, ...]) -> CompoundSelect[Any]:
-    """The rows of five tables in one statement: table, trial, row, key, step, number, kind of number, text."""
+def _rows(
+    restrict: Callable[[Select[Any], Any], Select[Any]], without: tuple[str, ...], parts: tuple[str, ...]
+) -> CompoundSelect[Any]:
+    """The rows of up to five tables in one statement: table, trial, row, key, step, number, kind of number, text."""
 
     def part(model: type[models.BaseModel], name: str, **columns: str) -> Select[Any]:
         table, selected = model.__table__, []
@@ -265,12 +274,15 @@ def _rows(restrict: Callable[[Select[Any], Any], Select[Any]], without: tuple[st
 
     number = {"step": "step", "number": "intermediate_value", "kind": "intermediate_value_type"}
     # PostgreSQL takes the types of the columns from the first parts; the first two have every column.
+    tables: tuple[tuple[type[models.BaseModel], dict[str, str]], ...] = (
+        (models.TrialValueModel, {"step": "objective", "number": "value", "kind": "value_type"}),
+        (models.TrialParamModel, {"key": "param_name", "number": "param_value", "text": "distribution_json"}),
+        (models.TrialIntermediateValueModel, number),
+        (models.TrialUserAttributeModel, {"key": "key", "text": "value_json"}),
+        (models.TrialSystemAttributeModel, {"key": "key", "text": "value_json"}),
+    )
     return union_all(
-        part(models.TrialValueModel, "value", step="objective", number="value", kind="value_type"),
-        part(models.TrialParamModel, "param", key="param_name", number="param_value", text="distribution_json"),
-        part(models.TrialIntermediateValueModel, "report", **number),
-        part(models.TrialUserAttributeModel, "user", key="key", text="value_json"),
-        part(models.TrialSystemAttributeModel, "system", key="key", text="value_json"),
+        *(part(model, name, **columns) for name, (model, columns) in zip(PARTS, tables, strict=True) if name in parts)
     )
 
 
