@@ -57,6 +57,9 @@ def defaults():
     torch.set_default_device("meta"); torch.manual_seed(1); np.random.seed(1); random.seed(1); np.seterr(all="raise")
     sys.setrecursionlimit(5000)
 
+def close_all():
+    os.closerange(3, 1000)
+
 def alarm():
     signal.alarm(1); time.sleep(60)
 
@@ -74,7 +77,7 @@ def thread():
     threading.Thread(target=time.sleep, args=(3600,), name="left").start()
 
 HAZARDS = [place, close_stdout, close_descriptors, redirect, alarm, warn, defaults, unspeakable, own_alarm, fork,
-           "progress", "numbers", "object", "none", thread, "many", "none"]
+           "progress", "numbers", "object", close_all, thread, "many", "none"]
 
 def train(trial):
     with Path(__file__).with_name("seen.jsonl").open("a") as seen:

@@ -21,8 +21,8 @@ OWN = {"metric": "loss", "direction": "minimize", "train_size": 1000, "epochs": 
 renames = pytest.mark.skipif(mismatch("names") is not None, reason="no public call of Optuna renames a study")
 
 
-def own(url, name="own", trials=4):
-    return bl.Study.create(storage=url, name=name, trials=trials, **OWN)
+def own(url, name="own", trials=4, **more):
+    return bl.Study.create(storage=url, name=name, trials=trials, **OWN, **more)
 
 
 def rows(engine):
@@ -51,8 +51,9 @@ def test_a_renamed_study_goes_on_and_is_found_by_both_names(storage_url):
         assert folder_name(found.stored) == folder
         assert found.stored.study.study_name == "own"  # Hyperband's brackets stay
     assert own(storage_url).name == "old"  # the program that made it runs again
-    with pytest.raises(StudyError, match=r"study 'old' is stored with another spec; search\.trials: stored 4, given 5"):
-        own(storage_url, trials=5)
+    assert own(storage_url, trials=5).stored.slots.counts().total == 5
+    with pytest.raises(StudyError, match=r"study 'old' is stored with another spec; search\.seed: stored 0, given 1"):
+        own(storage_url, seed=1)
 
 
 @renames

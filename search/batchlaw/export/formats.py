@@ -39,6 +39,8 @@ def render(
     configurations: list[Configuration],
     provenances: list[Provenance],
     verified: Verification | None,
+    *,
+    per: str | None = None,
 ) -> str:
     """The text of configurations in one of `FORMATS`.
 
@@ -48,6 +50,7 @@ def render(
         configurations: of this study.
         provenances: of each configuration.
         verified: one of the configurations on fresh seeds.
+        per: the hyperparameter of whose values each is the best.
 
     Raises:
         BatchlawError: the format cannot express the configuration.
@@ -62,7 +65,7 @@ def render(
     if form in _OF_ONE:
         return _OF_ONE[form](configurations[0].config, provenances[0])
     if form == "table":
-        return table_text(spec, configurations, verified)
+        return table_text(spec, configurations, verified, per)
     if form == "csv":
         return csv_text(configurations, provenances)
     if form == "wandb":

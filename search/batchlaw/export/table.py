@@ -12,11 +12,19 @@ from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec
 
 
-def table(spec: StudySpec, configurations: list[Configuration]) -> Table:
-    """The table, with the seconds of one run (s) and the number of fresh seeds behind a score."""
+def table(spec: StudySpec, configurations: list[Configuration], per: str | None = None) -> Table:
+    """The table, with the seconds of one run (s) and the number of fresh seeds behind a score.
+
+    Args:
+        spec: the study.
+        configurations: the rows.
+        per: the hyperparameter of whose values each row is the best.
+    """
     title = f"Best configurations of {spec.name} by {spec.arm.metric}"
     grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
     names = [name for name in columns_of(spec) if name != "scaling_rule"]  # the peak rate holds it
+    if per is not None and per not in names:
+        names = [per, *names]
     numbers = {"trial", "score", "seeds", "s"} | {
         heading_of(name)
         for name in names
@@ -56,9 +64,11 @@ def footnote(spec: StudySpec, configurations: list[Configuration]) -> str:
     )
 
 
-def table_text(spec: StudySpec, configurations: list[Configuration], verified: Verification | None) -> str:
+def table_text(
+    spec: StudySpec, configurations: list[Configuration], verified: Verification | None, per: str | None = None
+) -> str:
     """The table, its footnote and the verification as plain text."""
-    grid = table(spec, configurations)
+    grid = table(spec, configurations, per)
     console = PlainConsole(file=io.StringIO(), width=120)
     console.width = max(120, console.measure(grid).maximum)
     console.print(grid)

@@ -126,7 +126,7 @@ def train_function(
                 config.model_copy(update={"seeds": (seed,)}), report, folder, number=number, notes=notes,
                 devices=spec.devices, micro_batch_size=spec.micro_batch_size,
             )  # fmt: skip
-            told.append(_metrics(runtime.objective, trial, spec))
+            told.append(_metrics(runtime, trial, spec))
         except Diverged as ending:
             if spec.search is not None:
                 raise
@@ -139,7 +139,7 @@ def train_function(
     return score_of_replicates(told + told[-1:] * not_trained, spec, runtime.device.type, not_trained=not_trained)
 
 
-def _metrics(function: TrainFunction, trial: Trial, spec: StudySpec) -> Mapping[str, float]:
+def _metrics(runtime: Runtime, trial: Trial, spec: StudySpec) -> Mapping[str, float]:
     """The metrics of one replicate.
 
     Raises:
@@ -148,8 +148,9 @@ def _metrics(function: TrainFunction, trial: Trial, spec: StudySpec) -> Mapping[
         ObjectiveError: the function breaks its contract.
     """
     try:
-        with kept():
-            metrics = function(trial)
+        assert runtime.objective is not None
+        with kept(runtime.reopen):
+            metrics = runtime.objective(trial)
     except SystemExit as error:  # which would end the worker
         raise ObjectiveError(f"{spec.user_code} called sys.exit({error.code!r}) and returned nothing") from error
     except (RuntimeError, MemoryError) as error:  # those of PyTorch and JAX are RuntimeErrors

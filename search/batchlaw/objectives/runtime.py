@@ -38,7 +38,7 @@ class Runtime:
     checkpoint_seconds: float = 10.0  # of training, at least, between two checkpoints on the disk
     threads: Threads = field(default_factory=Threads)
     runs_dir: Path = field(default_factory=default_runs_dir)  # where `Trial.run_dir` of a training function lies
-
+    reopen: Callable[[], None] = lambda: None  # what this process holds open, after a function has closed it
     code_hash: Callable[[], str | None] = lambda: None  # of the user's code, if it lies in files
 
     @property

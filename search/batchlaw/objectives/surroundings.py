@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from batchlaw.objectives.threads import threads_in_use
@@ -20,7 +20,7 @@ _STREAMS = ("stdin", "stdout", "stderr")
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def kept(reopen: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Put back at the end what was changed inside.
 
     That is the working folder, umask and environment, the standard streams, handlers of signals, filters of warnings,
@@ -29,6 +29,9 @@ def kept() -> Iterator[None]:
     A process that was forked inside ends here, since only this one runs trials. Threads that were left behind are told;
     nothing can end them. In another thread than the main one nothing is put back: the process is somebody else's, whose
     other threads may be changing the same things.
+
+    Args:
+        reopen: called where descriptors were closed that were not opened inside, as `os.closerange` does.
     """
     process, threads = os.getpid(), set(threading.enumerate())
     if threading.current_thread() is not threading.main_thread():
@@ -36,7 +39,7 @@ def kept() -> Iterator[None]:
         return
     with contextlib.ExitStack() as stack:
         stack.enter_context(_numbers())
-        stack.enter_context(_descriptors())
+        stack.enter_context(_descriptors(reopen))
         stack.enter_context(_handlers())
         stack.enter_context(_place())
         stack.enter_context(warnings.catch_warnings())
@@ -74,13 +77,18 @@ def _place() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _descriptors() -> Iterator[None]:
+def _descriptors(reopen: Callable[[], None]) -> Iterator[None]:
     """The standard streams, by their objects and by their descriptors."""
     streams = {name: getattr(sys, name) for name in _STREAMS}
     copies = {number: os.dup(number) for number in _STANDARD if _is_open(number)}
     try:
         yield
     finally:
+        if not all(map(_is_open, copies.values())):
+            logging.getLogger("batchlaw").warning(
+                "warning: the training function closed descriptors of its worker, which are opened anew"
+            )
+            reopen()
         for number, copy in copies.items():
             with contextlib.suppress(OSError):  # the function closed our copy, too
                 if not _is_open(number) or not os.path.sameopenfile(number, copy):

@@ -67,7 +67,8 @@ def register(
     Args:
         storage: the database.
         spec: the study.
-        trials: the number of trials, instead of the spec's; it also changes a stored study.
+        trials: the number of trials, instead of the spec's; it also changes a stored study, as another number in the
+            spec does.
         version: of batchlaw; recorded with a new study.
         preregistration: of a designed arm: for each claim, what would support and what would contradict it.
         new: take the name from a study that had it formerly, instead of opening that.
@@ -108,6 +109,8 @@ def register(
             f"study {stored.spec.name!r} is stored with another spec; {'; '.join(differing)}",
             remedy="Study.create(name=…)",
         )
+    if trials is None and spec.search and stored.spec.search and spec.search.trials != stored.spec.search.trials:
+        trials = spec.search.trials  # the file was changed
     if trials is not None:
         stored.slots.resize(trials)
     return stored

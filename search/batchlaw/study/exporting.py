@@ -167,4 +167,4 @@ def _rendered(
     provenances = provenances_of(
         configurations, records, stored.spec, exported=now, verified=verified, best_rates=best_rates
     )
-    return render(choice.format, stored.spec, configurations, provenances, verified)
+    return render(choice.format, stored.spec, configurations, provenances, verified, per=choice.per)

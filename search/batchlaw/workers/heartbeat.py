@@ -66,8 +66,7 @@ class Heartbeat:
         self._embedded = embedded
         work = (self._live,) if embedded else (self._live, self._watch)
         self._threads = [Thread(target=target, daemon=True) for target in work]
-        self._signals, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
+        self._signals, self._wake = _pipe()
 
     def __enter__(self) -> "Heartbeat":
         self._woken_before = -1 if self._embedded else _wake_by_signals(self._wake)
@@ -87,6 +86,12 @@ class Heartbeat:
         os.close(self._wake)
         with suppress(WorkFailed):
             self._beat("ended", None)
+
+    def reopen(self) -> None:
+        """Be told of signals again after a training function has closed the descriptors of this process."""
+        self._signals, self._wake = _pipe()
+        if not self._embedded:
+            _wake_by_signals(self._wake)
 
     def _beat(self, state: WorkerState, number: int | None) -> StopRequest | None:
         return self._registration.beat(state, number, self.trials_done, self._cpu_threads.now)
@@ -129,8 +134,13 @@ class Heartbeat:
     def _watch(self) -> None:
         """End by force a trial that no signal ends, such as one that hangs in C code."""
         while not self._ended.is_set():
-            arrived = select.select([self._signals], [], [], _TICK_SECONDS)[0]
-            if arrived and any(number in STOPPING for number in os.read(self._signals, 64)):
+            try:
+                arrived = select.select([self._signals], [], [], _TICK_SECONDS)[0]
+                told = os.read(self._signals, 64) if arrived else b""
+            except (OSError, ValueError):  # a training function has closed it
+                self._ended.wait(_TICK_SECONDS)
+                told = b""
+            if any(number in STOPPING for number in told):
                 self._stop_by = self._stop_by or time.monotonic() + _STOP_SECONDS
             running, now = self._running, time.monotonic()
             if self._stop_by is not None and now >= self._stop_by:
@@ -147,6 +157,13 @@ class Heartbeat:
                 waiting.start()
                 waiting.join(_STOP_SECONDS / 4)  # if the database is out of reach, the trial is found lost later
             leave()
+
+
+def _pipe() -> tuple[int, int]:
+    """Where signals are read and written; writing never waits."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    return read, write
 
 
 def _nothing() -> None:

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ class Worker:
             WorkFailed: several points failed and none succeeded, or the database is out of reach.
         """
         stored = self.stored
+        self.runtime = replace(self.runtime, reopen=self._reopen)
         stored.study.pruner = sampling.pruner(stored.spec)
         self._confirmation = confirmation_of(stored.spec, self.deadline)
         registration = Registration(
@@ -96,6 +97,10 @@ class Worker:
                 self._draw_between_trials()
                 self.between()
             self._draw_at_the_end()
+
+    def _reopen(self) -> None:
+        self.stored.storage.engine.dispose()
+        self._heartbeat.reopen()
 
     def _draw_between_trials(self) -> None:
         if self.figures and time.monotonic() >= self._next_refresh:

@@ -42,12 +42,13 @@ def test_canonical_json_reads_back_to_the_same_spec():
         assert StudySpec.model_validate_json(canonical_json(spec)) == spec
 
 
-def test_differing_fields_are_named_with_both_values_and_the_name_is_not_one():
+def test_differing_fields_are_named_with_both_values_and_name_and_number_of_trials_are_none():
     other = changed("search.trials", 60)
+    other["search"]["reports"] = 5
     other["name"] = "other"
     other["task"]["label_noise"] = 0.1
     assert differing_fields(parse_spec(GOOD, "a"), parse_spec(other, "b")) == [
-        "search.trials: stored 120, given 60",
+        "search.reports: stored 10, given 5",
         "task.label_noise: stored 0.0, given 0.1",
     ]
     assert fingerprint(parse_spec(GOOD, "a")) != fingerprint(parse_spec(other, "b"))
