@@ -200,4 +200,4 @@ def _losses(stacks: Sequence[ParallelRuns], parts: Parts) -> Floats:
 def _parts(plan: Design, runtime: Runtime) -> Parts:
     assert plan.spec.task is not None
     runtime.threads.use(runtime.choose_threads([plan.config]))
-    return load_parts(plan.spec.task, runtime.device, runtime.data_dir)
+    return load_parts(plan.spec.task, runtime.torch_device, runtime.data_dir)
