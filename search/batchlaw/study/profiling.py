@@ -58,7 +58,7 @@ def measured(
     check_space(spec)
     check_optimizers(spec, optimizers)
     runtime = Code().runtime(spec, device, data_dir, threads=check_threads(threads))
-    check_devices(devices, runtime.device)
+    check_devices(devices, runtime.torch_device)
     assert spec.task is not None
     prepare(spec.task, runtime.data_dir, download=download)
     families = tuple(name for name in extremes(spec.space.optimizer) if not optimizers or name in optimizers)
