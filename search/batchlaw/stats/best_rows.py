@@ -89,6 +89,11 @@ def of_surface(surface: FittedSurface, batch_sizes: Floats, alpha: float) -> Bes
     best = int(found.argmax())
     gaps = drawn[:, [best]] - drawn
     level = alpha / 2 / max(len(at) - 1, 1)
-    lost = np.stack([found[best] - found, *np.quantile(gaps, [level, 1 - level], axis=0)], axis=1)
+    ends = np.quantile(gaps, [level, 1 - level], axis=0)
+    # Draws of a smooth surface are too sure of its best (see `fitted_surface`): two single runs tell no more than this.
+    half = np.sqrt(2) * surface.noise * special.stdtrit(max(surface.degrees_of_freedom, 1.0), 1 - level)
+    half = np.where(at == best, 0.0, half)
+    gap = found[best] - found
+    lost = np.stack([gap, np.minimum(ends[0], gap - half), np.maximum(ends[1], gap + half)], axis=1)
     tuned = 2 ** np.stack(rates)[at, best_rate]
     return BestRows(tuned, found, drawn.std(axis=0), lost)
