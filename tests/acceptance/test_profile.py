@@ -92,7 +92,7 @@ OWN = {"objective": "mine:train", "train_size": 64}
             "task.dataset: cifar10 is not under nowhere",
         ),
         ({"task": {"model": "abacus"}}, [], "tiny.toml: task.model: must be one of mlp"),
-        (OWN, [], "no study 'tiny'"),
+        (OWN, [], "--storage: got 'sqlite:///batchlaw.db'; there is no such database"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,7 +1,9 @@
 """Profiles of code of the user's own, by the clocks of its trials, against medians taken by hand."""
 
+from types import SimpleNamespace
+
 import pytest
-from batchlaw.errors import StudyError
+from batchlaw.errors import BatchlawError, StudyError
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
@@ -10,6 +12,7 @@ from batchlaw.results.result import TrialResult
 from batchlaw.results.step_time import Profile
 from batchlaw.results.trial_times import times_of_trials
 from batchlaw.spec import parse_spec
+from batchlaw.study.profiling import told_by_trials
 
 SPEC = parse_spec(
     {
@@ -46,3 +49,8 @@ def test_without_a_time_it_is_refused():
         times_of_trials(SPEC, [record(0, 10, 5.0, outcome=Outcome.FAILED)])
     with pytest.raises(StudyError):
         times_of_trials(SPEC, [record(0, 10, 5.0)], ["adam"])
+
+
+def test_devices_of_ones_own_code_cannot_be_asked_for():
+    with pytest.raises(BatchlawError, match=r"^devices: got 2; of your own code the trials tell the times, .*devices = 1"):
+        told_by_trials(SimpleNamespace(spec=SPEC), None, [2])
