@@ -52,5 +52,6 @@ def test_without_a_time_it_is_refused():
 
 
 def test_devices_of_ones_own_code_cannot_be_asked_for():
-    with pytest.raises(BatchlawError, match=r"^devices: got 2; of your own code the trials tell the times, .*devices = 1"):
+    told = r"^devices: got 2; of your own code the trials tell the times, .*devices = 1"
+    with pytest.raises(BatchlawError, match=told):
         told_by_trials(SimpleNamespace(spec=SPEC), None, [2])
