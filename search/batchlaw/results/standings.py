@@ -6,7 +6,6 @@ from functools import cached_property
 
 from batchlaw.results.configuration import Configuration, ErrorSource, Fresh
 from batchlaw.results.order import best_first, best_per
-from batchlaw.results.posterior import expected_first
 from batchlaw.results.race import Race
 from batchlaw.results.records import TrialRecord
 from batchlaw.results.search_run import SearchRun
@@ -20,8 +19,8 @@ TIE_ALPHA = 0.05
 class Standings:
     """What is best in a study.
 
-    Of a search the first is what its race chose. Without one it is the trial whose configuration a model of the whole
-    space expects to be best; with fewer than 12 completed trials, or in a designed study, the one with the best score.
+    Of a search the first is what its race chose, else the trial with the best score. A model of the space chooses the
+    contenders of a race, but does not name the best by itself: there it was no better than the best score (racing.py).
     """
 
     spec: StudySpec
@@ -35,7 +34,7 @@ class Standings:
 
     @cached_property
     def order(self) -> list[TrialRecord]:
-        """The completed trials, those on fresh seeds left out: the named one first, then by what is expected of them.
+        """The completed trials, those on fresh seeds left out: the named one first, the others by their scores.
 
         Contenders that are not told to be worse come before all others, by their scores on fresh seeds.
         """
@@ -43,19 +42,17 @@ class Standings:
         if self.spec.search is None or self.race.ignores_seeds:
             return scored
         by_number = {record.number: record for record in scored}
-        runs = [run_of(record) for record in self.records if record.confirms is None]
-        expected = expected_first(runs, self.spec) or []
         race, worse = self.race, self._told_apart
         first = [] if race.chosen is None else [race.chosen.number]
         tied = sorted(race.timed, key=lambda each: -race.sign * each.mean)
         first += [each.number for each in tied if each.number not in (*first, *worse)]
-        return [by_number[number] for number in dict.fromkeys([*first, *expected, *by_number]) if number in by_number]
+        return [by_number[number] for number in dict.fromkeys([*first, *by_number]) if number in by_number]
 
     @property
     def best(self) -> TrialRecord | None:
         """The named one; None before a trial has completed."""
         chosen = None if self.spec.search is None else self.race.chosen
-        if chosen is not None:  # the order of the others is not needed, nor SciPy for it
+        if chosen is not None:  # the order of the others, for which SciPy is loaded, is not needed
             return next(record for record in self.records if record.number == chosen.number)
         return self.order[0] if self.order else None
 

@@ -43,15 +43,16 @@ def confirmed(records, number, scores, purpose="race"):
     ]  # fmt: skip
 
 
-def test_neighbours_speak_for_a_configuration_and_a_lucky_one_is_not_named():
+def test_neighbours_speak_for_a_contender_and_a_lucky_one_is_not_the_first():
     rates = np.geomspace(0.012, 0.9, 30)
     truth = 0.95 - 0.05 * (np.log10(rates) + 1) ** 2  # best at 0.1
     scores = truth.copy()
     scores[2] = truth.max() + 0.002  # at 0.016, between neighbours that are far worse
     records = searched(scores, rates)
     assert int(np.argmax(scores)) == 2
-    named = Standings(SPEC, records).best
-    assert named.number != 2 and truth[named.number] == pytest.approx(truth.max(), abs=0.003)
+    first = expected_first([run_of(each) for each in records], SPEC)[0]
+    assert first != 2 and truth[first] == pytest.approx(truth.max(), abs=0.003)
+    assert Standings(SPEC, records).best.number == 2  # without a race the scores decide
 
 
 def test_with_few_trials_the_scores_themselves_are_compared():
