@@ -23,12 +23,12 @@ def unknown_words(words):
     """What a command line has that batchlaw does not know: a command, or options."""
     command = typer.main.get_command(cli.app)
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
-        name = words[0].rstrip(",.;:")
+        name = words[0].rstrip(",.;:)")
         if name not in command.commands:
             return [name]
         command, words = command.commands[name], words[1:]
     known = set(chain.from_iterable(parameter.opts for parameter in command.params)) | {"--help"}
-    return [word for word in words if re.match(r"--\w", word) and word.split("=")[0].rstrip(",.;:") not in known]
+    return [word for word in words if re.match(r"--\w", word) and word.split("=")[0].rstrip(",.;:)") not in known]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

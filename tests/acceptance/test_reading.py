@@ -8,12 +8,15 @@ import sys
 import tomllib
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import yaml
 from batchlaw.recipe.schedule import schedule_of
 
 from tests.acceptance.conftest import environment
+
+STUDIES = Path(__file__).parents[2] / "studies"
 
 
 @pytest.fixture
@@ -203,7 +206,7 @@ def test_help_names_every_command(batchlaw_here):
         (["run", "x.toml", "--trials", "many"], "--trials: got 'many'; "),
         (["run", "x.toml", "--workers", "-1"], "--workers: got -1; must be between 1 and 1,024"),
         (["run", "x.toml"], "x.toml: there is no such file"),
-        (["run", "x.toml", "--device", "abacus"], "--device: got 'abacus'; must be auto, cpu or"),
+        (["run", f"{STUDIES}/digits-joint.toml", "--device", "abacus"], "--device: got 'abacus'; must be auto, cpu or"),
         (["export", "tiny", "--format", "xml"], "--format: got 'xml'; must be one of table, json"),
         (["export", "tiny", "--top", "0"], "--top: got 0; must be between 1"),
         (["export", "tiny", "--top", "2", "--format", "timm"], "--top: got 2; must be 1; timm holds one configuration"),

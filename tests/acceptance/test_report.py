@@ -138,7 +138,7 @@ BAD = [
     (("nothing",), "there is no study 'nothing' in the database; it holds first, hostile, tiny-claim, unfinished"),
     (("first", "first"), "STUDY: got first first; must not repeat a study"),
     (("first", "-o", "missing/page.html"), "--output: got 'missing/page.html'; No such file"),
-    ((), "Missing argument 'STUDY…'"),
+    ((), "Missing argument 'STUDY_OR_FILE…'"),
 ]
 
 

@@ -27,9 +27,9 @@ def test_registering_again_goes_on_and_trials_extends(storage):
 def test_a_changed_spec_is_refused_naming_the_fields_and_changes_nothing(storage):
     register(storage, tiny_spec(), trials=None, version="1")
     with pytest.raises(StudyError) as refusal:
-        register(storage, tiny_spec(budget={"epochs": 3}, search={"trials": 7}), trials=99, version="1")
+        register(storage, tiny_spec(budget={"epochs": 3}, search={"seed": 7, "trials": 9}), trials=99, version="1")
     line = str(refusal.value)
-    assert "budget.epochs: stored 2.0, given 3.0" in line and "search.trials: stored 6, given 7" in line
+    assert "budget.epochs: stored 2.0, given 3.0" in line and "search.seed: stored 0, given 7" in line
     assert refusal.value.remedy == "Study.create(name=…)" and "\n" not in line
     assert load(storage, "tiny").spec == tiny_spec()
     assert load(storage, "tiny").slots.counts().total == 6

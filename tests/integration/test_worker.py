@@ -119,7 +119,7 @@ def test_lack_of_memory_is_a_result_with_the_score_of_guessing(sqlite, monkeypat
     def full(*args, **options):
         raise DeviceMemoryError("mlp does not fit")
 
-    monkeypatch.setattr("batchlaw.workers.trial.train_together", full)
+    monkeypatch.setattr("batchlaw.train.train_together", full)
     stored = work(sqlite, tiny_spec(search={"trials": 1}))
     record = records_of(stored)[0]
     assert (record.outcome, record.reason) == ("out-of-memory", "mlp does not fit")

@@ -1,6 +1,5 @@
 """Seconds a step against batch size, measured on this machine with the training step of trials."""
 
-import os
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -237,14 +236,24 @@ def _has_room(device: torch.device) -> bool:
 
 
 def _free_bytes() -> float:
-    """Free memory of the machine or of its container, whichever is less; 0 where the system does not tell."""
-    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
+    """Memory of the machine or of its container, whichever is less, that is free or only caches files; 0 if unknown.
+
+    Files that were read fill a machine's memory within hours, and give it back at once (`free` calls it available).
+    """
+    try:
+        machine = _counts(Path("/proc/meminfo"))["MemAvailable:"] * 1024
+    except (OSError, KeyError):  # not Linux
         return 0
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     group = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError):  # there is no such group, or its limit is "max"
-        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    return free
+        used = int((group / "memory.current").read_text()) - _counts(group / "memory.stat")["inactive_file"]
+        return min(machine, int((group / "memory.max").read_text()) - used)
+    return machine
+
+
+def _counts(file: Path) -> dict[str, int]:
+    """The lines of a file of the kernel, each a name and a number."""
+    return {line.split()[0]: int(line.split()[1]) for line in file.read_text().splitlines()}
 
 
 def _device(device: torch.device) -> str:

@@ -62,6 +62,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "sampler": "What chooses configurations; per-second weighs their gain by the seconds that they take.",
         "pruner": "What stops trials early.",
         "trial_seconds": "A trial that takes longer is stopped.",
+        "confirm": "Whether the last fifth of the budget trains contenders for the best on fresh seeds.",
     },
     "Claim": {
         **_ARM,
