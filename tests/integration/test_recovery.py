@@ -136,3 +136,22 @@ def test_a_worker_that_died_between_telling_and_finishing_has_its_result_counted
     stored.slots.renew(claim)
     assert reap(stored) == 0  # nothing was lost
     assert [brief.outcome for brief in briefs_of(stored)] == ["complete"] and states(stored) == (5, 0, 1)
+
+
+def test_a_result_that_is_told_while_the_trial_is_named_lost_counts(storage, monkeypatch):
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    claim = stored.slots.lease()
+    trial = stored.study.ask()
+    stored.slots.started(claim, trial._trial_id)
+    stored.slots.lease_seconds = 0
+    stored.slots.renew(claim)  # its worker was stopped for longer than its lease …
+    name = stored.storage.set_trial_user_attr
+
+    def told_meanwhile(trial_id, key, value):
+        name(trial_id, key, value)
+        if key == "reason":
+            stored.study.tell(trial, 0.5)  # … and goes on
+
+    monkeypatch.setattr(stored.storage, "set_trial_user_attr", told_meanwhile)
+    reap(stored)
+    assert [brief.outcome for brief in briefs_of(stored)] == ["complete"] and states(stored) == (5, 0, 1)

@@ -206,7 +206,9 @@ def _outcome(stored: StoredStudy, number: int, state: TrialState, named: str | N
 
     One that is none is told, and the trial counts as failed.
     """
-    if not (named and state.is_finished()):
+    # A worker that was cut off may tell its result just when another process names the trial lost.
+    told_late = named == Outcome.LOST and state != TrialState.FAIL
+    if told_late or not (named and state.is_finished()):
         return _OF_STATE[state]
     try:
         return _OF_NAME[named]
