@@ -24,6 +24,7 @@ study = bl.Study.create(
     trials=64,
     sampler="qmc",
     pruner="none",
+    search={"confirm": False},  # all trials cover the space, for the law
     space={"batch_size": (4, 256), "base_lr": (1e-3, 1.0), "optimizer": "sgd"},
     train_size=1000,
     epochs=2,
