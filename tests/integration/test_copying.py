@@ -14,7 +14,9 @@ import sqlalchemy
 from batchlaw.cli import app
 from batchlaw.errors import StorageError, StudyError
 from batchlaw.storage import Registration, load, open_storage, upgrade
+from batchlaw.storage.copying import _check_texts
 from optuna.trial import TrialState, create_trial
+from sqlalchemy.dialects import mysql
 from typer.testing import CliRunner
 
 from tests.integration import old_database
@@ -162,16 +164,21 @@ def test_what_is_refused_writes_nothing(source, storage_url, tmp_path):
     assert old_database.content(storage_url) == before
 
 
-def test_a_text_that_mysql_has_no_room_for_is_named(source, storage_url):
+def test_a_long_attribute_is_copied_to_every_database(source, storage_url):
     storage = open_storage(source)
     load(storage, "old-open").study.set_user_attr("long", "x" * 70_000)
     storage.engine.dispose()
-    if not storage_url.startswith("mysql"):
-        assert bl.copy_studies(source, storage_url, ["old-open"]) == ["old-open"]
-        return
-    with pytest.raises(StorageError, match=r"study_user_attributes has a text of 70,002 bytes, 'long'; MySQL and"):
-        bl.copy_studies(source, storage_url, ["old-open"])
-    assert old_database.content(storage_url)["studies"] == []
+    assert bl.copy_studies(source, storage_url, ["old-open"]) == ["old-open"]
+    copied = open_storage(storage_url)
+    assert load(copied, "old-open").study.user_attrs["long"] == "x" * 70_000
+    copied.engine.dispose()
+
+
+def test_a_text_that_mysql_has_no_room_for_is_named():
+    table = sqlalchemy.Table("notes", sqlalchemy.MetaData(), sqlalchemy.Column("text", mysql.TEXT))
+    _check_texts(table, {"text": "x" * 65_535})
+    with pytest.raises(StorageError, match=r"notes has a text of 65,536 bytes, 'text'; MySQL and MariaDB take 65,535"):
+        _check_texts(table, {"text": "x" * 65_536})
 
 
 def test_a_copy_that_is_killed_leaves_nothing_and_can_be_repeated(source, storage_url):

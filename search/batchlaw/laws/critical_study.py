@@ -8,7 +8,7 @@ import numpy as np
 from batchlaw.errors import StudyError
 from batchlaw.laws.critical import Critical, Measured, Series
 from batchlaw.laws.law import with_strata
-from batchlaw.laws.steps_to_target import OVERHEAD, OVERHEAD_FROM
+from batchlaw.laws.steps_to_target import OVERHEAD, OVERHEAD_FROM, perfect_from
 from batchlaw.laws.studies import best_score, laws_of
 from batchlaw.results.records import known_trials
 from batchlaw.stats.hyperbola import Bounded
@@ -60,17 +60,12 @@ def _series(found: "ToTarget", alpha: float) -> Series:
         at = ", ".join(f"{size:g}" for size in found.left_out)
         notes.append(f"at batch size {at} the first report was below the target already: left out")
     steps = found.steps
+    start = perfect_from(found.batch_size) if len(found.batch_size) else OVERHEAD_FROM
     return Series(
         group={"training loss": found.target}, batch_size=found.batch_size, steps=steps,
         examples=steps * found.batch_size, error=found.error, lr=found.lr, reached=found.reached, basis="tuned rates",
-        unit=None, fitted=found.fitted(alpha), overhead=(OVERHEAD, _start(found)), notes=tuple(notes),
+        unit=None, fitted=found.fitted(alpha), overhead=(OVERHEAD, start), notes=tuple(notes),
     )  # fmt: skip
-
-
-def _start(found: "ToTarget") -> float:
-    sizes = found.batch_size
-    inside = len(sizes) and sizes.min() <= OVERHEAD_FROM <= sizes.max()
-    return OVERHEAD_FROM if inside or not len(sizes) else float(sizes.min())
 
 
 def with_measured(found: Critical, more: tuple[Measured, ...]) -> Critical:

@@ -81,11 +81,8 @@ def critical(
         group = dict(zip(groups, key, strict=True))
         found = _series(group, part, runs, cost, settings, counts_steps=counts_steps, has_rate=has_rate)
         if found is not None:
-            sizes = found.batch_size
-            start = overhead_from
-            if start is None:
-                start = OVERHEAD_FROM if sizes.min() <= OVERHEAD_FROM <= sizes.max() else float(sizes.min())
-            found = replace(found, overhead=(float(overhead), float(start)))
+            start = perfect_from(found.batch_size) if overhead_from is None else float(overhead_from)
+            found = replace(found, overhead=(float(overhead), start))
             series.append(fitted(found, alpha))
     if not any(each.fitted for each in series):
         raise DataError(f"{runs.title} has no group of runs that reach a target at {FEWEST} batch sizes or more")
@@ -107,6 +104,11 @@ def fitted(series: Series, alpha: float) -> Series:
         series.batch_size, series.steps, series.reached, variance, series.degrees_of_freedom, alpha=alpha
     )
     return replace(series, fitted=hyperbola)
+
+
+def perfect_from(sizes: Floats) -> float:
+    """The batch size from which perfect scaling is counted: 256 if it lies among those tried, else the smallest."""
+    return OVERHEAD_FROM if sizes.min() <= OVERHEAD_FROM <= sizes.max() else float(sizes.min())
 
 
 def _read(

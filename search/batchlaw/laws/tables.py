@@ -201,7 +201,8 @@ def transfer(
         where=where, missing=missing, diverged_above=diverged_above, diverged_below=diverged_below,
         diverged_where=diverged_where, epochs=epochs, format=format, storage=storage, table=table,
     )  # fmt: skip
-    return transfer_of_laws(laws_of_table(parted, optimizer, bootstrap_seed, costs=True), reference_batch_size)
+    laws = laws_of_table(parted, optimizer, bootstrap_seed)
+    return transfer_of_laws(laws_for_costs(parted, laws), reference_batch_size)
 
 
 def _moves(parted: "PartedTable") -> "Moves | None":
@@ -263,10 +264,8 @@ def parted_for(
     return PartedTable.read(data, alpha, **columns)
 
 
-def laws_of_table(parted: "PartedTable", optimizer: str, bootstrap_seed: int, *, costs: bool = False) -> list[Law]:
-    """The law of each stratum; for costs also with a smooth surface where seeds are too few to be compared."""
-    from batchlaw.claims.strata import smoothed
-
+def laws_of_table(parted: "PartedTable", optimizer: str, bootstrap_seed: int) -> list[Law]:
+    """The law of each stratum."""
     runs, alpha = parted.runs, parted.alpha
 
     def curve_of(group: dict[str, Any]) -> Curve:
@@ -278,8 +277,6 @@ def laws_of_table(parted: "PartedTable", optimizer: str, bootstrap_seed: int, *,
         curve = curve_of(stratum.levels)
         if stratum.surface is None:
             law = law_of_stratum(stratum, runs.title, curve, alpha)
-            if costs and law.smooth is None and (smooth := smoothed(stratum, alpha)) is not None:
-                law = replace(law, smooth=smooth, grade="fitted")
         else:
             # The same draws as for the slope of ε_opt(B) in `claim`.
             _, generator = np.random.default_rng(bootstrap_seed).spawn(2)
@@ -291,10 +288,22 @@ def laws_of_table(parted: "PartedTable", optimizer: str, bootstrap_seed: int, *,
                 surface=surface, fitted=None if lack else law_of(found, curve, alpha=alpha),
                 observed=stratum.observed if lack else None,
             )  # fmt: skip
-            if costs and not are_comparable(surface):
-                law = replace(law, smooth=smoothed(stratum, alpha), grade="fitted")
         laws.append(replace(law, notes=parted.notes, read=runs.columns.recognised))
     return laws
+
+
+def laws_for_costs(parted: "PartedTable", laws: Sequence[Law]) -> list[Law]:
+    """The laws of `laws_of_table`, with a smooth surface where seeds are too few to be compared."""
+    from batchlaw.claims.strata import smoothed
+
+    found = []
+    for stratum, law in zip(parted.strata, laws, strict=True):
+        if law.surface is None and law.smooth is None and (smooth := smoothed(stratum, parted.alpha)) is not None:
+            law = replace(law, smooth=smooth, grade="fitted")
+        elif law.surface is not None and not are_comparable(law.surface):
+            law = replace(law, smooth=smoothed(stratum, parted.alpha), grade="fitted")
+        found.append(law)
+    return found
 
 
 def are_comparable(surface: Surface) -> bool:

@@ -245,7 +245,7 @@ def _free_bytes() -> float:
     except (OSError, KeyError):  # not Linux
         return 0
     group = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # there is no such group, or its limit is "max"
+    with suppress(OSError, ValueError, KeyError):  # there is no such group, or its limit is "max"
         used = int((group / "memory.current").read_text()) - _counts(group / "memory.stat")["inactive_file"]
         return min(machine, int((group / "memory.max").read_text()) - used)
     return machine

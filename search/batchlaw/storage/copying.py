@@ -165,7 +165,7 @@ class _Copy:
             trial_id = self.trials.get(int(found[2]), found[2])
             row["key"] = f"{found[1]}{trial_id}{found[3]}"
         if self.writing.dialect.name == "mysql":
-            _check_texts(table, row)
+            _check_texts(self.ours[table.name], row)
         return row
 
 

@@ -82,13 +82,13 @@ def _account(data: Any, optimizer: str, alpha: float, bootstrap_seed: int, **col
     from batchlaw.figures.table_page import TableAccount
     from batchlaw.laws.law import with_strata
     from batchlaw.laws.table_recommendation import recommendation_of_laws
-    from batchlaw.laws.tables import best_score, laws_of_table, parted_for, transfer_of_laws
+    from batchlaw.laws.tables import best_score, laws_for_costs, laws_of_table, parted_for, transfer_of_laws
 
     parted = parted_for(data, optimizer, alpha, bootstrap_seed, **columns)
     laws = laws_of_table(parted, optimizer, bootstrap_seed)
     transfer, no_costs = None, None
     try:
-        transfer = transfer_of_laws(laws_of_table(parted, optimizer, bootstrap_seed, costs=True), None)
+        transfer = transfer_of_laws(laws_for_costs(parted, laws), None)
     except DataError as error:
         no_costs = str(error)
     advice = None
