@@ -36,6 +36,19 @@ def test_every_command_that_is_shown_exists(page):
     assert not [(words, unknown) for words in invocations(page) if (unknown := unknown_words(words))]
 
 
+def names_of(command, prefix="batchlaw"):
+    """Every command of the program, such as "batchlaw storage copy"."""
+    for name, each in command.commands.items():
+        yield from names_of(each, f"{prefix} {name}") if hasattr(each, "commands") else [f"{prefix} {name}"]
+
+
+def test_every_command_stands_in_the_table_of_commands():
+    told = (ROOT / "docs" / "reference" / "commands.md").read_text()
+    names = list(names_of(typer.main.get_command(cli.app)))
+    assert "batchlaw storage copy" in names
+    assert not [name for name in names if f"`{name}" not in told]
+
+
 def test_a_command_that_is_gone_would_be_found():
     assert unknown_words(["claim", "runs.csv", "--replicate", "seed"]) == ["--replicate"]
     assert unknown_words(["storage", "move", "a", "b"]) == ["move"]

@@ -80,10 +80,11 @@ class Plan:
 
     @property
     def batch_size(self) -> Interval | None:
-        """The best batch size, in the unit of the runs; None where too few groups show one among those tried."""
+        """The best batch size, 1 or more, in the unit of the runs; None where too few groups show one among those tried."""
         if self.of_batch_size is None:
             return None
-        return self._interval(self.of_batch_size.predict(self._place))
+        found = self._interval(self.of_batch_size.predict(self._place))
+        return Interval(*(max(end, 1.0) for end in (found.value, found.low, found.high)))
 
     @property
     def lr(self) -> Interval | None:

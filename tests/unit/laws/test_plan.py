@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import batchlaw as bl
 import numpy as np
@@ -252,3 +253,10 @@ def test_weight_decay_beta2_and_warmup_are_not_determined_and_told_by_rules(plan
     assert told["weight decay"] == pytest.approx(0.1 * batch / (faster * longer))
     assert told["β₂"] == pytest.approx(max(0.98**batch, 0.95))
     assert any("weight decay: not determined by the runs" in line for line in found.lines())
+
+
+def test_no_batch_is_smaller_than_one():
+    """Short runs on digits, whose interval reached below one example."""
+    table = Path(__file__).parents[3] / "docs" / "tutorials" / "horizons.csv"
+    planned = bl.plan(table, examples="examples", at={"examples": 51_200}).batch_size
+    assert 1 == planned.low < planned.value < planned.high
