@@ -80,7 +80,7 @@ class Plan:
 
     @property
     def batch_size(self) -> Interval | None:
-        """The best batch size, 1 or more, in the unit of the runs; None where too few groups show one among those tried."""
+        """The best batch size in the unit of the runs, 1 or more; None where too few groups show one among those."""
         if self.of_batch_size is None:
             return None
         found = self._interval(self.of_batch_size.predict(self._place))
