@@ -7,7 +7,7 @@ batches, the rate moved by the family's rule: × √k for optimizers with second
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ import numpy as np
 from batchlaw.errors import BatchlawError
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import derive, run_seeds
+from batchlaw.recipe.scaling import scale
 from batchlaw.recipe.schedule import Phase, Schedule
 from batchlaw.spec import StudySpec, TrainConfig, extremes
 from batchlaw.spec.families import FAMILIES
-from batchlaw.spec.knobs import KNOBS, Point
+from batchlaw.spec.knobs import KNOBS, Point, ScalingRule
 from batchlaw.stats.branching import Branches
 from batchlaw.stats.surface import Floats
 from batchlaw.train.data import Parts, load_parts
@@ -46,7 +47,7 @@ class Design:
     seeds: tuple[int, ...]
 
     @property
-    def rule(self) -> str:
+    def rule(self) -> ScalingRule:
         """How a branch's rate moves with its batch size: "sqrt" or "linear"."""
         return "sqrt" if FAMILIES[self.config.optimizer].second_moment else "linear"
 
@@ -67,10 +68,9 @@ class Design:
 
     def rate(self, batch_size: int) -> float:
         """The learning rate at a batch size, moved from the trunk's."""
-        k = batch_size / self.batch_size
-        config = self.config
-        factor = sqrt(k) if FAMILIES[config.optimizer].second_moment else k
-        return float(config.peak_lr or 0.0) * factor
+        k, trunk = batch_size / self.batch_size, self.config
+        moved = scale(self.rule, k, family=trunk.optimizer, beta1=trunk.beta1, beta2=trunk.beta2, eps=trunk.eps)
+        return float(trunk.peak_lr or 0.0) * moved.lr_factor
 
     @property
     def examples(self) -> int:
