@@ -106,6 +106,7 @@ def test_transformers_trains_with_our_optimizer_and_rates_but_for_a_warmup_one_s
         config_of(optimizer="adagrad", decay="cosine", task={"micro_batch_size": 8}),
         config_of(optimizer="rmsprop", decay="linear", warmup_fraction=0.25),
         config_of(optimizer="adamw", decay="linear", warmup_fraction=0.25, **exempt),
+        config_of(optimizer="sgd", decay="wsd", warmup_fraction=0.25, schedule={"cooldown_fraction": 0.5}),
     ]
     texts = [export("transformers"), *(text_of("transformers", config, stored) for config in configs[1:])]
     for config, seen in zip(configs, in_library("transformers", texts, tmp_path), strict=True):

@@ -136,4 +136,7 @@ def test_an_optimizer(tmp_path, batchlaw):
         [sys.executable, "-P", "-m", "batchlaw", "export", "one-entry", "--format", "transformers"],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(package)}, capture_output=True, text=True,
     )  # fmt: skip
-    assert refused.returncode == 2 and "optimizer is 'nadam', and the Trainer does not have it" in refused.stderr
+    assert (
+        refused.returncode == 2
+        and "optimizer is 'nadam', and the Trainer has no optimizer that makes the same" in refused.stderr
+    )

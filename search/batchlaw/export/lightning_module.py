@@ -2,9 +2,10 @@
 
 from batchlaw.export.accumulation import micro_batches
 from batchlaw.export.provenance import Provenance
-from batchlaw.export.refusal import check_whole_recipe
+from batchlaw.export.refusal import check_whole_recipe, refused
 from batchlaw.export.snippet import imports, recipe
 from batchlaw.spec import TrainConfig
+from batchlaw.spec.families import FAMILIES
 
 _MODULE = '''\
 """Trial {trial} of study {study}, exported by batchlaw for PyTorch Lightning."""
@@ -72,10 +73,13 @@ def lightning_module(config: TrainConfig, provenance: Provenance) -> str:
     """A module that trains this configuration under Lightning's Trainer, batch growth included.
 
     Raises:
-        BatchlawError: it has no learning rate, batch size or number of steps; or the batch grows, and its sizes do not
-            split into equal micro-batches.
+        BatchlawError: its optimizer is schedule-free; it has no learning rate, batch size or number of steps; or the
+            batch grows, and its sizes do not split into equal micro-batches.
     """
     check_whole_recipe(config, "lightning")
+    if not FAMILIES[config.optimizer].scheduled:
+        why = "its train() and eval() have to be called, for which LightningModules have hooks of their own"
+        raise refused("lightning", "optimizer", config.optimizer, why)
     return _MODULE.format(
         trial=provenance.trial,
         study=provenance.study,

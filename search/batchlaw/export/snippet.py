@@ -1,18 +1,40 @@
 """The Python form of an export: plain PyTorch that builds the optimizer and the schedule, and runs as it stands."""
 
+from importlib.resources import files
+
 from batchlaw.export.provenance import Provenance
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import TrainConfig
 from batchlaw.spec.families import FAMILIES
+from batchlaw.spec.knobs import GROWING
 
 _DECAYS = {
-    "cosine": "(1 + math.cos(math.pi * position)) / 2",
-    "linear": "1 - position",
-}
+    ("cosine", None): "(1 + math.cos(math.pi * position)) / 2",
+    ("linear", None): "1 - position",
+    ("wsd", "linear"): "1 - position",
+    ("wsd", "1-sqrt"): "1 - math.sqrt(position)",
+}  # by decay and cooldown
 _EXEMPT = """\
     small = [p for name, p in model.named_parameters() if p.ndim <= 1 or name.endswith("bias")]
     large = [p for name, p in model.named_parameters() if not (p.ndim <= 1 or name.endswith("bias"))]
     groups = [{{"params": large, "weight_decay": {weight_decay!r}}}, {{"params": small, "weight_decay": 0.0}}]
+"""
+_MUON = """\
+    matrices = hidden_matrices(model)
+    of_muon = {id(matrix) for matrix in matrices}
+    groups = [
+        {"params": matrices, "weight_decay": %(decay)r, "muon": True},
+        *({**group, "params": [p for p in group["params"] if id(p) not in of_muon]} for group in groups),
+    ]
+    groups = [group for group in groups if group["params"]]
+"""
+_GROUPS = """\
+    groups = [{"params": list(model.parameters()), "weight_decay": %(decay)r}]
+"""
+_TRAINING = """\
+    optimizer = %(optimizer)s
+    optimizer.train()  # call eval() before you score or save the model, and train() before you go on
+    return optimizer
 """
 _RECIPE = '''\
 BATCH_SIZE = {batch_size}  # examples a step{growth_note}
@@ -21,10 +43,9 @@ STEPS = {steps}
 WARMUP_STEPS = {warmup_steps}
 {parameters}PHASES = {phases!r}  # (batch size, steps, factor of the learning rate)
 
-
+{definitions}
 def build_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:
-{exempt}    return {optimizer}
-
+{building}
 
 def phase(step: int) -> tuple[int, float, int]:
     """Batch size and factor of the learning rate at a step, and the examples seen before it."""
@@ -71,7 +92,7 @@ _VALUES = '''\
 {comment}
 {values}'''
 _DECAY_LINES = """\
-    start = WARMUP_STEPS * BATCH_SIZE
+    start = {start} * BATCH_SIZE
     position = min(1.0, max(0.0, (seen - start) / ({examples} - start)))
     multiplier *= {formula}
 """
@@ -107,29 +128,63 @@ def _values(config: TrainConfig) -> str:
 
 def imports(config: TrainConfig, *more: str) -> str:
     """The import lines that the recipe needs, with `more` modules of the standard library."""
-    standard = sorted([*more, *(["math"] if config.decay == "cosine" else [])])
-    return "".join(f"import {name}\n" for name in standard) + "\n" * bool(standard) + "import torch\n"
+    standard = sorted([*more, *(["math"] if "math." in (_formula(config) or "") else [])])
+    return "".join(f"import {name}\n" for name in standard) + "\n" * bool(standard) + _packages(config)
+
+
+def _formula(config: TrainConfig) -> str | None:
+    """The expression by which the rate decays continuously; None where it does not."""
+    return _DECAYS.get((config.decay, config.cooldown))
+
+
+def _packages(config: TrainConfig) -> str:
+    package = FAMILIES[config.optimizer].package
+    return (
+        "import torch\n" if package == "torch.optim" else f"import {package}  # pip install {package}\nimport torch\n"
+    )
+
+
+def _definitions(config: TrainConfig) -> str:
+    """The code of an optimizer that is ours, as `batchlaw.train` has it, below its import; empty for others."""
+    own = "muon" if config.optimizer == "muon" else None if config.bias_correction else "uncorrected_adam"
+    if own is None:
+        return ""
+    text = (files("batchlaw") / "train" / f"{own}.py").read_text(encoding="utf-8")
+    return text.partition("import torch\n")[2] + "\n"
+
+
+def _building(config: TrainConfig) -> str:
+    """The body of `build_optimizer`."""
+    family, decay, muon = FAMILIES[config.optimizer], config.weight_decay, config.optimizer == "muon"
+    exempt = config.exempt_norms_and_biases and decay > 0
+    arguments = ["groups" if exempt or muon else "model.parameters()", "lr=PEAK_LR"]
+    arguments += [f"{keyword}={value!r}" for keyword, value in family.arguments(dict(config)).items()]
+    arguments += [] if exempt or muon else [f"weight_decay={decay!r}"]
+    name = "MuonWithAdamW" if muon else f"{family.package}.{family.torch}"
+    if not config.bias_correction:
+        name = "UncorrectedAdam"
+        arguments.append(f"decoupled={family.decoupled_decay!r}")
+    lines = _EXEMPT.format(weight_decay=decay) if exempt else _GROUPS % {"decay": decay} if muon else ""
+    lines += _MUON % {"decay": decay} if muon else ""
+    optimizer = f"{name}({', '.join(arguments)})"
+    return lines + (f"    return {optimizer}\n" if family.scheduled else _TRAINING % {"optimizer": optimizer})
 
 
 def recipe(config: TrainConfig) -> str:
     """Constants, `build_optimizer`, `phase`, `lr_multiplier` and `build_schedule`, as text."""
     schedule = schedule_of(config)
-    formula = _DECAYS.get(config.decay)
-    exempt = config.exempt_norms_and_biases and config.weight_decay > 0
-    family = FAMILIES[config.optimizer]
-    arguments = ["groups" if exempt else "model.parameters()", "lr=PEAK_LR"]
-    arguments += [f"{keyword}={value!r}" for keyword, value in family.arguments(dict(config)).items()]
-    arguments += [] if exempt else [f"weight_decay={config.weight_decay!r}"]
+    formula = _formula(config)
+    start = "WARMUP_STEPS" if config.cooldown is None else f"{schedule.decay_start}"
     return _RECIPE.format(
         batch_size=config.batch_size,
-        growth_note=", at first; see PHASES" if config.decay == "batch-growth" else "",
+        growth_note=", at first; see PHASES" if config.decay in GROWING else "",
         peak_lr=config.peak_lr,
         steps=schedule.steps,
         warmup_steps=schedule.warmup_steps,
         parameters=_parameters(config),
         phases=[(phase.batch_size, phase.steps, phase.lr_factor) for phase in schedule.phases],
-        exempt=_EXEMPT.format(weight_decay=config.weight_decay) if exempt else "",
-        optimizer=f"torch.optim.{family.torch}({', '.join(arguments)})",
+        definitions=_definitions(config),
+        building=_building(config),
         seen="seen" if formula else "_",
-        decay_lines=_DECAY_LINES.format(examples=schedule.examples, formula=formula) if formula else "",
+        decay_lines=_DECAY_LINES.format(start=start, examples=schedule.examples, formula=formula) if formula else "",
     )

@@ -8,6 +8,7 @@ from batchlaw.export.refusal import check_whole_recipe, refused
 from batchlaw.recipe.schedule import floor_examples
 from batchlaw.spec import TrainConfig
 from batchlaw.spec.families import FAMILIES
+from batchlaw.spec.knobs import GROWING
 
 _USAGE = """\
 # {updates} updates an epoch of {examples} examples; model, data and augmentation are yours
@@ -26,8 +27,10 @@ def timm_flags(config: TrainConfig, provenance: Provenance) -> str:
         BatchlawError: timm cannot express the configuration.
     """
     check_whole_recipe(config, "timm")
-    if config.decay == "batch-growth":
+    if config.decay in GROWING:
         raise refused("timm", "decay", config.decay, "timm keeps its batch size")
+    if config.decay == "wsd":
+        raise refused("timm", "decay", config.decay, "timm has no schedule that stays and then cools down")
     count = micro_batches(config, "timm")
     size = config.batch_size // count
     if config.train_size is None:
@@ -78,7 +81,9 @@ def _epochs(what: str, updates: int, an_epoch: int) -> int:
 def _optimizer(config: TrainConfig) -> str:
     family = FAMILIES[config.optimizer]
     if family.timm is None:
-        raise refused("timm", "optimizer", config.optimizer, "timm does not have it")
+        raise refused("timm", "optimizer", config.optimizer, "timm has no optimizer that makes the same steps")
+    if not config.bias_correction:
+        raise refused("timm", "bias_correction", config.bias_correction, "timm's Adam corrects the bias")
     arguments = {keyword: value for keyword, value in family.arguments(dict(config)).items() if value is not True}
     arguments.pop("momentum", None)  # timm has a flag for it, whatever the optimizer
     flags = f"--opt {family.timm} --momentum {config.momentum!r} --weight-decay {config.weight_decay!r}"

@@ -8,6 +8,7 @@ from batchlaw.export.provenance import Provenance
 from batchlaw.export.refusal import check_whole_recipe, refused
 from batchlaw.spec import TrainConfig
 from batchlaw.spec.families import FAMILIES
+from batchlaw.spec.knobs import AT_MILESTONES
 
 _FORM = "transformers"
 _ADAMW = "adamw_torch"  # the only optimizer with fields in TrainingArguments
@@ -54,7 +55,7 @@ def arguments_of(config: TrainConfig, micro_batch_size: int, accumulate: int) ->
         "dataloader_drop_last": True,  # every step sees the whole batch
         "max_steps": config.steps,
         "warmup_steps": config.warmup_steps,
-        "lr_scheduler_type": _scheduler(config),
+        **_scheduler(config),
         "weight_decay": _weight_decay(config),
         "max_grad_norm": 0.0,  # the Trainer clips at 1 otherwise
         "seed": config.seeds[0],
@@ -62,12 +63,15 @@ def arguments_of(config: TrainConfig, micro_batch_size: int, accumulate: int) ->
     }
 
 
-def _scheduler(config: TrainConfig) -> str:
-    if config.decay in ("step", "batch-growth"):
-        raise refused(_FORM, "decay", config.decay, "the Trainer has constant, cosine and linear")
+def _scheduler(config: TrainConfig) -> dict[str, Any]:
+    if config.decay in AT_MILESTONES:
+        raise refused(_FORM, "decay", config.decay, "the Trainer has constant, cosine, linear and wsd")
+    if config.decay == "wsd":
+        options = {"num_decay_steps": config.cooldown_steps, "decay_type": config.cooldown}
+        return {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": options}
     if config.decay == "constant" and config.warmup_steps:
-        return "constant_with_warmup"
-    return config.decay
+        return {"lr_scheduler_type": "constant_with_warmup"}
+    return {"lr_scheduler_type": config.decay}
 
 
 def _weight_decay(config: TrainConfig) -> float:
@@ -84,7 +88,9 @@ def _weight_decay(config: TrainConfig) -> float:
 def _optimizer(config: TrainConfig) -> dict[str, Any]:
     family = FAMILIES[config.optimizer]
     if family.transformers is None:
-        raise refused(_FORM, "optimizer", config.optimizer, "the Trainer does not have it")
+        raise refused(_FORM, "optimizer", config.optimizer, "the Trainer has no optimizer that makes the same steps")
+    if not config.bias_correction:
+        raise refused(_FORM, "bias_correction", config.bias_correction, "the Trainer's Adam corrects the bias")
     if family.transformers == _ADAMW:  # also for adam, which is adamw without weight decay
         betas = {"adam_beta1": config.beta1, "adam_beta2": config.beta2}
         return {"optim": family.transformers, **betas, "adam_epsilon": config.eps}

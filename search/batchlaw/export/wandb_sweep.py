@@ -36,6 +36,7 @@ def wandb_sweep(configs: Sequence[TrainConfig], provenances: Sequence[Provenance
         parameters["epochs"] = {"value": configs[0].budget_examples / configs[0].train_size}
     for name, families in _OTHERS.items():
         values = [getattr(config, name) for config in configs if config.optimizer in families]
+        values = [value for value in values if value is not None]
         if values and configs[0].peak_lr is not None:
             parameters[name] = _values(values)
     for name in dict.fromkeys(name for config in configs for name in config.parameters):

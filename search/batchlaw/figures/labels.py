@@ -37,7 +37,10 @@ def settings_line(config: TrainConfig, spec: StudySpec) -> str:
         if fixed or unused or knob.name in ("batch_size", "base_lr"):
             continue
         value = getattr(config, knob.name)
-        told.append(value if knob.kind is str else f"{knob.label} {value:.3g}")
+        if isinstance(value, bool):
+            told.append(f"{'' if value else 'no '}{knob.label}")
+        else:
+            told.append(value if knob.kind is str else f"{knob.label} {value:.3g}")
     own = tuple(name for name in spec.searched if name in spec.parameters)
     return ", ".join([*told, *([sentence_of(config, own)] if own else [])])
 

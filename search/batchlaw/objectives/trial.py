@@ -113,8 +113,8 @@ class Trial:
     def batch_size(self) -> int:
         """Examples that an update sees, over all devices and micro-batches; None where the study has no batch size.
 
-        With `decay = "batch-growth"` the batch size of the first updates; it grows by `config.decay_factor` at each of
-        `config.milestones`, up to `config.max_batch_size`.
+        With `decay = "batch-growth"` or `"seesaw"` the batch size of the first updates; it grows by
+        `config.decay_factor` at each of `config.milestones`, up to `config.max_batch_size`.
         """
         return self._config.batch_size
 

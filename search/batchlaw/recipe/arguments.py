@@ -20,9 +20,10 @@ _WAYS = {
     "base_lr": ("lr", "peak_lr"),
     "scaling_rule": ("lr", "peak_lr"),
     "warmup_fraction": ("warmup_steps",),
+    "weight_decay_tau": ("weight_decay",),
     "train_size": ("steps", "examples", "epochs", "tokens"),
 }
-_OF_OPTIMIZERS = ("optimizer", "momentum", "beta1", "beta2", "eps")  # which "own" does not have
+_OF_OPTIMIZERS = ("optimizer", "momentum", "beta1", "beta2", "eps", "bias_correction")  # which "own" does not have
 Fill = Callable[[str, str], str]  # a template and its field → text
 
 

@@ -3,10 +3,13 @@
 Pure functions, without torch and Optuna.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from batchlaw.errors import ConfigError, SpecError
-from batchlaw.recipe.scaling import beta2_of_half_life, family_factor, noise_scale, scale
+from batchlaw.recipe.scaling import beta2_of_half_life, family_factor, noise_scale, scale, weight_decay_of
 from batchlaw.recipe.schedule import Schedule, plan
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import StudySpec, TrainConfig, extremes, levels_of
@@ -52,6 +55,8 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         ConfigError: the point cannot be trained: an impossible rule, a budget below one step, or a warmup that does not
             fit.
     """
+    if not FAMILIES[point.optimizer].scheduled:
+        point = point.model_copy(update={"decay": "constant"})
     space, family, batch_size = spec.space, point.optimizer, point.batch_size
     kappa = 1.0 if batch_size is None else batch_size / space.reference_batch_size
     second_moment = FAMILIES[family].second_moment
@@ -68,14 +73,21 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         )
     beta2 = scaled.beta2
     if space.beta2_half_life_examples is not None:
-        beta2 = beta2_of_half_life(space.beta2_half_life_examples, batch_size)
+        beta2 = beta2_of_half_life(
+            space.beta2_half_life_examples, batch_size, floor=space.beta2_floor, ceiling=space.beta2_ceiling
+        )
     budget_examples, clipped = _budget(spec, n_train, batch_size, peak_lr)
     max_batch_size = spec.schedule.max_batch_size or n_train
     schedule = _schedule(spec, point, budget_examples, max_batch_size, beta2)
     values = dict(point)
-    # Hyperparameters that the optimizer does not use are recorded as 0.
-    values |= {knob.name: 0.0 for knob in KNOBS if knob.families is not None and family not in knob.families}
+    values |= {knob.name: knob.unused for knob in KNOBS if knob.families is not None and family not in knob.families}
     values |= {"train_size": n_train}
+    if (tau := values["weight_decay_tau"]) is not None:
+        if budget_examples is None:
+            raise ConfigError(f"weight_decay_tau: got {tau:g}; needs a budget of known steps, examples or epochs")
+        values["weight_decay"] = weight_decay_of(
+            tau, peak_lr=peak_lr, batch_size=batch_size, budget_examples=budget_examples
+        )
     if space.warmup == "untuned" and schedule is not None:
         values["warmup_fraction"] = schedule.warmup_steps / (budget_examples // (batch_size or 1))
     if batch_size is None and spec.budget is not None and spec.budget.counts_steps:
@@ -92,6 +104,8 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         beta1=scaled.beta1,
         beta2=beta2,
         beta2_half_life_examples=space.beta2_half_life_examples,
+        beta2_floor=space.beta2_floor,
+        beta2_ceiling=space.beta2_ceiling,
         eps=scaled.eps,
         exempt_norms_and_biases=space.exempt_norms_and_biases,
         budget_examples=budget_examples,
@@ -102,6 +116,8 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         milestones=spec.schedule.milestones,
         decay_factor=spec.schedule.decay_factor,
         max_batch_size=max_batch_size,
+        cooldown_steps=schedule and schedule.cooldown_steps,
+        cooldown=schedule and schedule.cooldown,
         reports=spec.arm.reports,
         measures=_measures(spec),
         seeds=seeds,
@@ -109,8 +125,13 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         budget=spec.budget and spec.budget.amount,
         budget_unit=spec.budget and spec.budget.unit,
         lr_per_example=peak_lr / batch_size if known_rate else None,
-        noise_scale=noise_scale(peak_lr, batch_size, n_train, values["momentum"]) if known_rate and n_train else None,
+        noise_scale=noise_scale(peak_lr, batch_size, n_train, _averaged(values)) if known_rate and n_train else None,
     )
+
+
+def _averaged(values: Mapping[str, Any]) -> float:
+    """The momentum by which an update adds up gradients; 0 for optimizers that average them."""
+    return float(values["momentum"]) if FAMILIES[values["optimizer"]].factor is None else 0.0
 
 
 def _schedule(
@@ -127,6 +148,7 @@ def _schedule(
         milestones=spec.schedule.milestones,
         factor=spec.schedule.decay_factor,
         max_batch_size=max_batch_size or budget_examples,
+        normalized=FAMILIES[point.optimizer].normalized,
     )
     if space.warmup == "untuned":
         # Ma & Yarats (2021): linear over 2/(1-β₂) steps, for optimizers with a second moment.
@@ -135,6 +157,10 @@ def _schedule(
         # Rounded down like the milestones: a warmup that fits the budget then fits it at every batch size.
         warmup_steps = int(point.warmup_fraction * (budget_examples // batch_size) + 1e-6)
     schedule = Schedule(phases, warmup_steps, point.decay)
+    if point.decay == "wsd":
+        # The steps before it are rounded down like the warmup, so that a warmup that fits does so at every batch size.
+        flat_steps = int((1 - spec.schedule.cooldown_fraction) * schedule.steps + 1e-6)
+        schedule = replace(schedule, cooldown_steps=schedule.steps - flat_steps, cooldown=spec.schedule.cooldown)
     _check_warmup(schedule, point)
     return schedule
 
@@ -206,12 +232,24 @@ def _budget(spec: StudySpec, train_size: Count, batch_size: Count, peak_lr: Numb
 
 
 def _check_warmup(schedule: Schedule, point: Point) -> None:
-    """Check that the warmup ends in the first phase, and before the last step if the rate decays to zero."""
-    room = schedule.phases[0].steps - (schedule.decay in ("cosine", "linear"))
+    """Check that the warmup ends in the first phase, and before the last step or the cooldown if the rate goes to zero.
+
+    And that the rate of a cooldown falls before the last step has been made.
+    """
+    first = schedule.phases[0]
+    at = f" at batch_size {point.batch_size}" * (point.batch_size is not None)
+    room = first.steps - (schedule.decay in ("cosine", "linear"))
+    if schedule.cooldown_steps is not None:
+        room = schedule.decay_start
+        if schedule.cooldown_steps < 2:
+            raise ConfigError(
+                f"decay: the cooldown of wsd is {schedule.cooldown_steps} of {schedule.steps} steps{at}; must be at "
+                "least 2: a longer budget, smaller batches or a larger schedule.cooldown_fraction"
+            )
     if schedule.warmup_steps > room and schedule.warmup_steps > 0:
         raise ConfigError(
             f"warmup: {schedule.warmup_steps} warmup steps and decay {point.decay!r} do not fit; at most {room} of "
-            f"{schedule.steps} steps" + f" at batch_size {point.batch_size}" * (point.batch_size is not None)
+            f"{schedule.steps} steps{at}"
         )
 
 

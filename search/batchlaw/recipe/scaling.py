@@ -63,9 +63,23 @@ def scale(
     return Scaled(sqrt(kappa), scaled.get("beta1", beta1), scaled["beta2"], eps / sqrt(kappa))
 
 
-def beta2_of_half_life(half_life_examples: float, batch_size: int) -> float:
-    """β₂ with a half-life of h examples: β₂ = 2^(-B/h), so that β₂' = β₂^(B'/B) at batch B' (Marek et al. 2025)."""
-    return float(0.5 ** (batch_size / half_life_examples))
+def beta2_of_half_life(
+    half_life_examples: float, batch_size: int, *, floor: float = 0.0, ceiling: float = 1.0
+) -> float:
+    """β₂ with a half-life of h examples: β₂ = 2^(-B/h), so that β₂' = β₂^(B'/B) at batch B' (Marek et al. 2025).
+
+    It is held within `floor` and `ceiling`.
+    """
+    return min(max(float(0.5 ** (batch_size / half_life_examples)), floor), ceiling)
+
+
+def weight_decay_of(tau: float, *, peak_lr: float, batch_size: int, budget_examples: int) -> float:
+    """λ = B/(ετD), whose moving average of the weights lasts the fraction τ of the budget of D examples.
+
+    Each step keeps 1 - ελ of the weights, so that the average is over 1/(ελ) of the D/B steps (Wang & Aitchison 2024,
+    arXiv:2405.13698, section 2; Bergsma et al. 2025, arXiv:2505.13738).
+    """
+    return batch_size / (peak_lr * tau * budget_examples)
 
 
 def noise_scale(peak_lr: float, batch_size: int, train_size: int, momentum: float) -> float:

@@ -5,14 +5,15 @@ Progress is the fraction of the budget's examples seen before a step, so that al
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, pi
+from math import ceil, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batchlaw.errors import ConfigError
 from batchlaw.spec.config import TrainConfig
-from batchlaw.spec.knobs import Decay
+from batchlaw.spec.families import FAMILIES
+from batchlaw.spec.knobs import AT_MILESTONES, Cooldown, Decay
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Schedule:
     phases: tuple[Phase, ...]
     warmup_steps: int
     decay: Decay
+    cooldown_steps: int | None = None  # the last steps, over which wsd cools down
+    cooldown: Cooldown | None = None  # its shape
 
     @property
     def steps(self) -> int:
@@ -42,6 +45,11 @@ class Schedule:
         """The number of examples that all steps see."""
         return sum(phase.steps * phase.batch_size for phase in self.phases)
 
+    @property
+    def decay_start(self) -> int:
+        """The steps before the rate of a cosine, linear or wsd decay begins to fall."""
+        return self.warmup_steps if self.cooldown_steps is None else self.steps - self.cooldown_steps
+
     def batch_sizes(self) -> NDArray[np.int64]:
         """Examples of each step, shape (steps,)."""
         return np.repeat([phase.batch_size for phase in self.phases], [phase.steps for phase in self.phases])
@@ -50,15 +58,19 @@ class Schedule:
         """Learning rate of each step divided by the peak learning rate, shape (steps,).
 
         Warmup is linear, (t+1)/warmup_steps for t = 0, 1, …; cosine and linear decay follow until the end of the
-        budget.
+        budget. With wsd the rate stays at the peak until its cooldown, over which it falls to zero (Hägele et al. 2024,
+        arXiv:2405.18392): linear, or 1 - √p at the fraction p of the cooldown.
         """
         batch_sizes = self.batch_sizes()
         seen = np.cumsum(batch_sizes) - batch_sizes
         multipliers = np.repeat([phase.lr_factor for phase in self.phases], [phase.steps for phase in self.phases])
-        if self.decay in ("cosine", "linear"):
-            start = self.warmup_steps * self.phases[0].batch_size
+        if self.decay in ("cosine", "linear", "wsd"):
+            start = self.decay_start * self.phases[0].batch_size
             position = np.clip((seen - start) / (self.examples - start), 0.0, 1.0)
-            multipliers *= (1 + np.cos(pi * position)) / 2 if self.decay == "cosine" else 1 - position
+            if self.decay == "cosine":
+                multipliers *= (1 + np.cos(pi * position)) / 2
+            else:
+                multipliers *= 1 - (np.sqrt(position) if self.cooldown == "1-sqrt" else position)
         ramp = min(self.warmup_steps, len(multipliers))
         multipliers[:ramp] *= np.arange(1, ramp + 1) / max(self.warmup_steps, 1)
         return multipliers
@@ -74,13 +86,21 @@ class Schedule:
 
 
 def plan(
-    *, batch_size: int, examples: int, decay: Decay, milestones: tuple[float, ...], factor: int, max_batch_size: int
+    *,
+    batch_size: int,
+    examples: int,
+    decay: Decay,
+    milestones: tuple[float, ...],
+    factor: int,
+    max_batch_size: int,
+    normalized: bool = False,
 ) -> tuple[Phase, ...]:
     """Split a budget of examples into phases of whole steps; a remainder smaller than a step goes to the next phase.
 
     `step` divides the learning rate by `factor` at each milestone. `batch-growth` multiplies the batch size instead
     (Smith et al. 2018), up to `max_batch_size`; what is left of the factor divides the rate, so that ε/B is the same as
-    with `step`.
+    with `step`. `seesaw` does the same for SGD; for optimizers that normalize the gradient it keeps ε/√B the same as
+    with `step`, so that the rate falls by √factor as the batch grows (Meterez et al. 2025, arXiv:2510.14717).
 
     Args:
         batch_size: of the first phase.
@@ -89,13 +109,14 @@ def plan(
         milestones: increasing fractions of the budget.
         factor: above 1.
         max_batch_size: the batch does not grow beyond it.
+        normalized: whether the optimizer normalizes the gradient, as Adam does.
 
     Raises:
         ConfigError: the budget, or its part before the first milestone, is smaller than one step.
     """
     if examples < batch_size:
         raise ConfigError(f"batch_size: the budget of {examples} examples is less than one step of {batch_size}")
-    ends = [floor_examples(examples, fraction) for fraction in milestones] if decay in ("step", "batch-growth") else []
+    ends = [floor_examples(examples, fraction) for fraction in milestones] if decay in AT_MILESTONES else []
     if ends and ends[0] < batch_size:
         first = f"the first milestone, at {ends[0]} of {examples} examples,"
         raise ConfigError(f"batch_size: {first} comes before one step of {batch_size}")
@@ -106,8 +127,9 @@ def plan(
         if steps > 0:
             phases.append(Phase(size, steps, lr_factor))
             seen += steps * size
-        grown = max(size, min(size * factor, max_batch_size)) if decay == "batch-growth" else size
-        lr_factor *= (grown / size) / factor
+        grown = size if decay == "step" else max(size, min(size * factor, max_batch_size))
+        growth = grown / size
+        lr_factor *= (sqrt(growth) if normalized and decay == "seesaw" else growth) / factor
         size = grown
     return tuple(phases)
 
@@ -133,8 +155,9 @@ def schedule_of(config: TrainConfig) -> Schedule:
         milestones=config.milestones,
         factor=config.decay_factor,
         max_batch_size=config.max_batch_size or examples,
+        normalized=FAMILIES[config.optimizer].normalized,
     )
-    return Schedule(phases, config.warmup_steps, config.decay)
+    return Schedule(phases, config.warmup_steps, config.decay, config.cooldown_steps, config.cooldown)
 
 
 def lr_multiplier(config: TrainConfig) -> Callable[[int], float]:

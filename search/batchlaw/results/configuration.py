@@ -10,8 +10,8 @@ from batchlaw.stats.comparison import mean_and_error
 
 PER = tuple(knob.name for knob in KNOBS if not knob.of_data)
 _DERIVED = {
-    "reference_batch_size", "warmup_steps", "steps", "examples", "beta1", "beta2", "eps", "lr_per_example",
-    "noise_scale",
+    "reference_batch_size", "warmup_steps", "cooldown_steps", "cooldown", "steps", "examples", "beta1", "beta2", "eps",
+    "lr_per_example", "noise_scale",
 }  # fmt: skip
 ErrorSource = Literal["seeds", "fresh seeds", "validation sample", "unknown"]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from batchlaw.expressions.parser import FUNCTIONS, REDUCTIONS
-from batchlaw.spec.knobs import KNOBS, Count, Number, Point
+from batchlaw.spec.knobs import KNOBS, Cooldown, Count, Number, Point
 from batchlaw.spec.needs import Measure
 from batchlaw.spec.task import Task
 
@@ -16,7 +16,8 @@ class TrainConfig(Point):
 
     The fields of the point: `batch_size` is that of the first step, before it grows. `base_lr` is for plain SGD at
     `reference_batch_size`. `momentum` is 0 for optimizers without it. `parameters` has the values of the study's own
-    parameters by name, without those whose condition is false.
+    parameters by name, without those whose condition is false. With `weight_decay_tau`, `weight_decay` is what follows
+    from it.
 
     What a study does not give is None, and so is what follows from it: the batch size, the learning rate, the number of
     training examples, and the steps and examples of a budget.
@@ -31,6 +32,8 @@ class TrainConfig(Point):
     beta1: float  # after scaling, like beta2 and eps
     beta2: float  # for RMSprop its smoothing constant `alpha`
     beta2_half_life_examples: float | None
+    beta2_floor: float = 0.0  # of the beta2 that a half-life gives
+    beta2_ceiling: float = 1.0
     eps: float
     exempt_norms_and_biases: bool  # from weight decay
 
@@ -39,9 +42,11 @@ class TrainConfig(Point):
     steps: Count  # optimizer updates
     budget_clipped: bool  # lr_time gave fewer than min_steps or more than max_steps
     warmup_steps: Count
-    milestones: tuple[float, ...]  # fractions of the budget at which the decays step and batch-growth act
+    milestones: tuple[float, ...]  # fractions of the budget at which the decays step, batch-growth and seesaw act
     decay_factor: int
-    max_batch_size: Count  # batch-growth stops there
+    max_batch_size: Count  # batch-growth and seesaw stop there
+    cooldown_steps: int | None = None  # the last steps, over which wsd cools down
+    cooldown: Cooldown | None = None  # its shape
 
     reports: int
     measures: tuple[Measure, ...]  # what is measured beside the scores
@@ -69,8 +74,8 @@ class TrainConfig(Point):
 
 
 PLACEHOLDERS = (
-    *(knob.name for knob in KNOBS), "peak_lr", "beta1", "beta2", "eps", "warmup_steps", "steps", "examples", "tokens",
-    "batch_tokens", "budget", "seed",
+    *(knob.name for knob in KNOBS), "peak_lr", "beta1", "beta2", "eps", "warmup_steps", "cooldown_steps", "steps",
+    "examples", "tokens", "batch_tokens", "budget", "seed",
 )  # fmt: skip
 # No parameter of the user's own can have these names: they are placeholders, parameters of Optuna, columns of tables
 # of trials and runs, or words of expressions.

@@ -13,14 +13,26 @@ class Family:
     a tuple, or to a constant.
     """
 
-    torch: str | None  # class in torch.optim; None: the user's script builds its optimizer itself
+    torch: str | None  # class in `package`; None: the user's script builds its optimizer itself
     keywords: Mapping[str, str | tuple[str, ...] | bool]
     factor: float | None  # best learning rate relative to plain SGD; None: 1 - momentum
     decoupled_decay: bool = False  # Loshchilov & Hutter 2019; False: weight decay is an L2 term of the loss
     second_moment: Literal["beta2", "rmsprop_alpha"] | None = None  # key of its β₂ in [space]
     fused: tuple[str, ...] = ()  # device types with a fused kernel in PyTorch (2.9 to 2.14)
-    timm: str | None = None  # name in timm; None: timm does not have it
-    transformers: str | None = None  # value of TrainingArguments.optim; None: the Trainer does not have it
+    timm: str | None = None  # name in timm; None: timm has none that makes the same steps
+    package: str = "torch.optim"
+    # What trains as one network: runs of several rates where the update is in proportion to the rate, seeds of one
+    # where it is made for each number by itself.
+    stacks: Literal["rates", "seeds", "nothing"] = "rates"
+    scheduled: bool = True  # False: it averages in place of a decay, so that its rate stays after the warmup
+    transformers: str | None = (
+        None  # value of TrainingArguments.optim; None: the Trainer has none that makes the same steps
+    )
+
+    @property
+    def normalized(self) -> bool:
+        """Whether it divides the gradient by its size, so that noise calls for ε ∝ √B where SGD's calls for ε ∝ B."""
+        return self.second_moment is not None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -74,6 +86,20 @@ FAMILIES: dict[str, Family] = {
         torch="AdamW", keywords={"betas": ("beta1", "beta2"), "eps": "eps"}, factor=0.01, second_moment="beta2",
         decoupled_decay=True, fused=("cpu", "cuda"), timm="adamw", transformers="adamw_torch",
     ),
+    # Muon for matrices, AdamW for the rest (train/muon.py); with one rate for both: see there.
+    "muon": Family(
+        torch="Muon", keywords={"momentum": "momentum", "betas": ("beta1", "beta2"), "eps": "eps"}, factor=0.01,
+        second_moment="beta2", decoupled_decay=True, fused=("cpu", "cuda"), stacks="nothing",
+    ),
+    # Defazio et al. 2024 (arXiv:2405.15682). Factors: README of the package.
+    "schedule-free-sgd": Family(
+        torch="SGDScheduleFree", package="schedulefree", keywords={"momentum": "momentum"}, factor=1.0, stacks="seeds",
+        scheduled=False,
+    ),
+    "schedule-free-adamw": Family(
+        torch="AdamWScheduleFree", package="schedulefree", keywords={"betas": ("beta1", "beta2"), "eps": "eps"},
+        factor=0.01, second_moment="beta2", decoupled_decay=True, stacks="seeds", scheduled=False,
+    ),
     OWN: Family(torch=None, keywords={}, factor=1.0),
 }  # fmt: skip
 
@@ -81,6 +107,11 @@ if TYPE_CHECKING:
     OptimizerFamily = str
 else:
     OptimizerFamily = Literal[tuple(FAMILIES)]
+
+
+# AdamW's timescale is that of a decay that is decoupled from the gradient; the correction is Adam's.
+DECOUPLED = tuple(name for name, family in FAMILIES.items() if family.decoupled_decay)
+CORRECTED = ("adam", "adamw")
 
 
 def families_with(field: str) -> tuple[str, ...]:

@@ -11,10 +11,13 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 from pydantic.fields import FieldInfo
 
 from batchlaw.spec.base import Scalar
-from batchlaw.spec.families import OptimizerFamily, families_with
+from batchlaw.spec.families import CORRECTED, DECOUPLED, OptimizerFamily, families_with
 
 ScalingRule = Literal["constant", "sqrt", "linear", "sde"]
-Decay = Literal["constant", "cosine", "linear", "step", "batch-growth"]
+Decay = Literal["constant", "cosine", "linear", "step", "batch-growth", "wsd", "seesaw"]
+AT_MILESTONES: tuple[Decay, ...] = ("step", "batch-growth", "seesaw")  # the decays that act at the milestones
+GROWING: tuple[Decay, ...] = ("batch-growth", "seesaw")  # those whose batch grows
+Cooldown = Literal["1-sqrt", "linear"]
 Scale = Literal["linear", "log", "log2", "log(1-x)"]
 
 # What a study need not have: its batch size, its learning rate, and what follows from them or from a budget. They are
@@ -27,7 +30,11 @@ else:
     Count = int | None
     Number = float | None
 
-_NEW = ("parameters", "tokens_per_example", "budget", "budget_unit")  # fields of a `Point` or a `TrainConfig`
+# Fields of a `Point` or a `TrainConfig` that came later, and what they are without.
+_LATER: dict[str, Any] = {
+    "parameters": {}, "tokens_per_example": None, "budget": None, "budget_unit": None, "cooldown_steps": None,
+    "cooldown": None, "weight_decay_tau": None, "bias_correction": True, "beta2_floor": 0.0, "beta2_ceiling": 1.0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +49,12 @@ class Knob:
     low: float | None = None  # at least this,
     below: float | None = None  # and below this
     families: tuple[str, ...] | None = None  # the optimizers that use it; None: all
+    unused: Any = 0.0  # what is recorded with the others
     factor: bool = True  # may vary in a designed study
     of_data: bool = False  # describes the data, so that exports leave it out
     # The following are filled in from the field.
     name: str = ""
-    kind: type = float  # int, float or str
+    kind: type = float  # int, float or str, which stands for a name or a truth value
     values: Any = float  # type of its values in a study file
     default: Any = None  # in [space]
 
@@ -77,6 +85,15 @@ class Point(BaseModel):
     train_size: Annotated[
         int | None, Knob(label="training examples", unit="examples", scale="log2", low=1, of_data=True)
     ] = None
+    # AdamW's timescale B/(ελD) as a fraction of the budget, in place of `weight_decay` (arXiv:2405.13698, 2505.13738).
+    weight_decay_tau: Annotated[
+        float | None,
+        Knob(
+            label="timescale of weight decay", unit="of the budget", scale="log", above=0, families=DECOUPLED,
+            unused=None,
+        ),
+    ] = None  # fmt: skip
+    bias_correction: Annotated[bool, Knob(label="bias correction", families=CORRECTED, unused=True)] = True
     # The user's own, by name; one whose condition is false is absent.
     parameters: dict[str, Scalar] = {}
 
@@ -88,7 +105,7 @@ class Point(BaseModel):
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what came later where it is not given, as of the trials stored before."""
         written: dict[str, Any] = write(self)
-        return {name: value for name, value in written.items() if value or name not in _NEW}
+        return {name: value for name, value in written.items() if name not in _LATER or value != _LATER[name]}
 
 
 def _knob(name: str, field: FieldInfo) -> Knob:

@@ -258,7 +258,7 @@ def _check_words(spec: "StudySpec", name: str, words: dict[str, str]) -> None:
     if name not in knobs and name not in parameters:
         raise refuse(f"must be one of {', '.join((*knobs, *parameters))}", name, f"names.{name}")
     if name in knobs and knobs[name].kind is str:
+        known = get_args(knobs[name].values) or ("True", "False")
         for value in words:
-            if value not in get_args(knobs[name].values):
-                known = ", ".join(get_args(knobs[name].values))
-                raise refuse(f"the values of {name} are {known}", value, f"names.{name}")
+            if value not in known:
+                raise refuse(f"the values of {name} are {', '.join(known)}", value, f"names.{name}")

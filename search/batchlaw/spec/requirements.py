@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from batchlaw.spec.base import refuse
 from batchlaw.spec.dimensions import extremes
+from batchlaw.spec.knobs import GROWING
 
 if TYPE_CHECKING:
     from batchlaw.spec.study import StudySpec
@@ -56,5 +57,9 @@ def _needs(spec: "StudySpec") -> Iterator[tuple[str, str]]:
         yield "space.batch_size", "by space.scaling_rule: the batch size that it scales with"
     if space.beta2_half_life_examples is not None:
         yield "space.batch_size", "by space.beta2_half_life_examples"
-    if "batch-growth" in extremes(space.decay):
-        yield "space.batch_size", 'by space.decay = "batch-growth"'
+    if space.weight_decay_tau is not None:
+        for field in ("budget", "space.batch_size", "space.base_lr"):
+            yield field, "by space.weight_decay_tau: B/(ελD) has all three"
+    for decay in GROWING:
+        if decay in extremes(space.decay):
+            yield "space.batch_size", f'by space.decay = "{decay}"'

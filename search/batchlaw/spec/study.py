@@ -11,8 +11,9 @@ from batchlaw.spec.base import Positive, refuse
 from batchlaw.spec.budget import Budget
 from batchlaw.spec.config import RESERVED
 from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, fields_of, levels_of
+from batchlaw.spec.families import DECOUPLED, FAMILIES
 from batchlaw.spec.grid import staggered
-from batchlaw.spec.knobs import KNOBS, Count
+from batchlaw.spec.knobs import AT_MILESTONES, KNOBS, Count
 from batchlaw.spec.needs import NEAR_SADDLE, check_needs
 from batchlaw.spec.parameters import Parameter, check_parameters
 from batchlaw.spec.program import DEFAULTS, ProgramKeys, check_program
@@ -146,6 +147,7 @@ class StudySpec(ProgramKeys):
         self._check_train_sizes()
         self._check_batch_sizes()
         self._check_warmup()
+        self._check_optimizers()
         if self.claim is not None:
             self._check_design(self.claim)
         return self
@@ -212,10 +214,26 @@ class StudySpec(ProgramKeys):
                 raise refuse(f"must be at most {smallest}, the training size", value, field)
 
     def _check_warmup(self) -> None:
-        first, longest = self.schedule.milestones[0], max(extremes(self.space.warmup_fraction))
-        if longest > first and {"step", "batch-growth"} & set(extremes(self.space.decay)):
-            message = f"must be at most schedule.milestones[0] = {first}: warmup and decay do not fit the budget"
-            raise refuse(message, longest, "space.warmup_fraction")
+        longest, decays = max(extremes(self.space.warmup_fraction)), set(extremes(self.space.decay))
+        first, flat = self.schedule.milestones[0], 1 - self.schedule.cooldown_fraction
+        for at_most, what, bound in (
+            (first, f"schedule.milestones[0] = {first}", set(AT_MILESTONES)),
+            (flat, f"1 - schedule.cooldown_fraction = {flat:g}", {"wsd"}),
+        ):
+            if longest > at_most and bound & decays:
+                message = f"must be at most {what}: warmup and decay do not fit the budget"
+                raise refuse(message, longest, "space.warmup_fraction")
+
+    def _check_optimizers(self) -> None:
+        families = extremes(self.space.optimizer)
+        averaging = [name for name in families if not FAMILIES[name].scheduled]
+        if averaging and self.task is not None and self.task.has_batch_norm:
+            message = (
+                f'{averaging[0]} scores an average of weights, of which batch norm has no statistics: norm = "group"'
+            )
+            raise refuse(message, self.task.model_options.norm, "task.model_options.norm")
+        if self.space.weight_decay_tau is not None and not set(families) & set(DECOUPLED):
+            raise refuse(f"is for {', '.join(DECOUPLED)}", list(families), "space.weight_decay_tau")
 
     def _check_design(self, claim: Claim) -> None:
         """Check that every factor has levels, and enough of them over enough octaves for the hypotheses."""

@@ -81,14 +81,18 @@ class Task(Frozen):
         return self.train_size or DATASETS[self.dataset].n_train - self.n_validation
 
     @property
+    def has_batch_norm(self) -> bool:
+        """Whether the network has batch norm."""
+        return self.model == "resnet18" and self.model_options.norm != "group"
+
+    @property
     def fewest_together(self) -> int:
         """Examples that the network needs at once to train.
 
         Batch norm takes the variance of a channel over the examples and the pixels. ResNet-18 halves the side three
         times, so that images of 8 pixels end as one, and one example has no variance there.
         """
-        batch_norm = self.model == "resnet18" and self.model_options.norm != "group"
-        return 2 if batch_norm and DATASETS[self.dataset].side <= 8 else 1
+        return 2 if self.has_batch_norm and DATASETS[self.dataset].side <= 8 else 1
 
     @model_validator(mode="after")
     def _consistent(self) -> "Task":

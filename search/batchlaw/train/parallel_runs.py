@@ -227,9 +227,10 @@ class ParallelRuns:
     def sharpness(self) -> dict[str, list[float]]:
         """The measures of `train.sharpness` for each member."""
         self.model.eval()
-        return sharpness(
-            self.model, self.examples.images, self.examples.labels, self.members if self._stacked else None
-        )
+        with optimizers.averaged(self.optimizer, self._parameters):
+            return sharpness(
+                self.model, self.examples.images, self.examples.labels, self.members if self._stacked else None
+            )
 
     def gradient_noise(self, step: int) -> list[noise.GradientNoise]:
         """The gradient noise of each member after `step` steps. Batch norm uses its running statistics.
@@ -263,10 +264,14 @@ class ParallelRuns:
         config, family = self._config, FAMILIES[self._config.optimizer]
         if config.beta2_half_life_examples is None or "beta2" not in family.fields:
             return
-        beta2 = beta2_of_half_life(config.beta2_half_life_examples, batch_size)
+        beta2 = beta2_of_half_life(
+            config.beta2_half_life_examples, batch_size, floor=config.beta2_floor, ceiling=config.beta2_ceiling
+        )
+        arguments = family.arguments(dict(config) | {"beta2": beta2})
         for group in self.optimizer.param_groups:
-            group.update(family.arguments(dict(config) | {"beta2": beta2}))
+            group.update({keyword: arguments[keyword] for keyword in ("betas", "alpha") if keyword in group})
 
     def evaluate(self, examples: Examples) -> Evaluation:
         """Loss and accuracy of each member."""
-        return evaluate(self.model, self._task, examples, self.members if self._stacked else None)
+        with optimizers.averaged(self.optimizer, self._parameters):
+            return evaluate(self.model, self._task, examples, self.members if self._stacked else None)

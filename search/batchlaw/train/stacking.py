@@ -9,6 +9,7 @@ import torch
 from batchlaw.errors import DeviceMemoryError
 from batchlaw.recipe.schedule import Schedule, schedule_of
 from batchlaw.spec import TrainConfig
+from batchlaw.spec.families import FAMILIES
 from batchlaw.train import networks
 from batchlaw.train.data import Examples
 from batchlaw.train.parallel_runs import ParallelRuns
@@ -21,8 +22,14 @@ _LR_FIELDS = ("base_lr", "peak_lr", "lr_per_example", "noise_scale")
 
 
 def can_stack(configs: Sequence[TrainConfig]) -> bool:
-    """Whether the runs of configurations can train as one network: they differ in the learning rate only."""
+    """Whether the runs of configurations can train as one network: they differ in the learning rate only.
+
+    The optimizer must allow it, too.
+    """
     first = configs[0]
+    stacks = FAMILIES[first.optimizer].stacks
+    if stacks == "nothing" or (stacks == "seeds" and len(configs) > 1):
+        return False
     same = first.model_dump(exclude=set(_LR_FIELDS))
     return (
         first.task is not None

@@ -36,7 +36,7 @@ def run(trial, *, sizes, rates=None, updates=None, evaluate=False):
     return guard
 
 
-@pytest.mark.parametrize("decay", ["constant", "cosine", "linear", "step", "batch-growth"])
+@pytest.mark.parametrize("decay", ["constant", "cosine", "linear", "step", "batch-growth", "wsd", "seesaw"])
 def test_a_training_that_follows_its_trial_passes(trial_of, decay):
     config = config_of(decay=decay, warmup_fraction=0.2, batch_size=8)
     sizes = schedule_of(config).batch_sizes().tolist()

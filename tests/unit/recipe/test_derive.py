@@ -1,5 +1,6 @@
 """From a point of the space to its configuration."""
 
+import numpy as np
 import pytest
 from batchlaw.errors import ConfigError, SpecError
 from batchlaw.recipe.derive import check_space, derive, derive_moved, run_seeds, slot_seeds
@@ -162,7 +163,7 @@ spaces = st.fixed_dictionaries(
             lambda low: st.integers(low + 1, 64).map(lambda high: {"low": low, "high": high})
         ),
         "warmup_fraction": st.floats(0.01, 0.9).map(lambda high: {"low": 0.0, "high": high}),
-        "decay": st.sampled_from(["constant", "cosine", "linear", "step", "batch-growth"]),
+        "decay": st.sampled_from(["constant", "cosine", "linear", "step", "batch-growth", "wsd", "seesaw"]),
         "scaling_rule": st.sampled_from(["constant", "sqrt", "linear"]),
         "optimizer": st.sampled_from(["sgd", "momentum", "adam", "rmsprop"]),
     }
@@ -211,7 +212,7 @@ wide_spaces = st.fixed_dictionaries(
         "batch_size": ranges(st.integers(1, 64)),
         "base_lr": ranges(st.floats(1e-3, 1.0)),
         "momentum": ranges(st.floats(0.0, 0.99)),
-        "decay": st.sampled_from(["constant", "cosine", "linear", "step", "batch-growth"]),
+        "decay": st.sampled_from(["constant", "cosine", "linear", "step", "batch-growth", "wsd", "seesaw"]),
         "beta1": st.sampled_from([0.0, 0.5, 0.9]),
         "beta2": st.sampled_from([0.5, 0.9]),
         "rmsprop_alpha": st.sampled_from([0.5, 0.9]),
@@ -230,6 +231,7 @@ schedules = st.fixed_dictionaries(
         "milestones": st.sets(st.sampled_from([0.15, 0.25, 0.3, 0.5, 0.6, 0.8]), min_size=1, max_size=3).map(sorted),
         "decay_factor": st.integers(2, 5),
         "max_batch_size": st.integers(1, 64),
+        "cooldown_fraction": st.sampled_from([0.1, 0.2, 0.7]),
     }
 )
 
@@ -264,7 +266,7 @@ def test_no_point_of_an_accepted_space_is_impossible_under_any_budget_rule_or_sc
     assert 0 < planned.lr_multipliers().min() <= planned.lr_multipliers().max() <= 1
 
 
-@pytest.mark.parametrize("decay", ["step", "batch-growth"])
+@pytest.mark.parametrize("decay", ["step", "batch-growth", "seesaw"])
 def test_a_warmup_up_to_the_first_milestone_fits_at_every_batch_size(decay):
     space = {"batch_size": {"low": 1, "high": 64}, "warmup_fraction": {"low": 0.0, "high": 0.3}, "decay": decay}
     for epochs in (4, 5, 7):
@@ -273,6 +275,66 @@ def test_a_warmup_up_to_the_first_milestone_fits_at_every_batch_size(decay):
         for batch_size in range(1, 65):
             config = derived(spec, batch_size=batch_size, warmup_fraction=0.3, decay=decay)
             assert config.warmup_steps == 3 * (64 * epochs // batch_size) // 10
+
+
+def test_a_warmup_up_to_the_cooldown_fits_at_every_batch_size():
+    space = {"batch_size": {"low": 1, "high": 64}, "warmup_fraction": {"low": 0.0, "high": 0.7}, "decay": "wsd"}
+    for epochs in (5, 7):
+        spec = spec_of({"epochs": epochs}, space, schedule={"cooldown_fraction": 0.3})
+        check_space(spec)
+        for batch_size in range(1, 65):
+            config = derived(spec, batch_size=batch_size, warmup_fraction=0.7, decay="wsd")
+            assert config.cooldown_steps == config.steps - config.warmup_steps
+            assert config.warmup_steps == 7 * (64 * epochs // batch_size) // 10
+
+
+def test_a_cooldown_without_a_step_at_a_lower_rate_is_refused():
+    with pytest.raises(SpecError, match=r"decay: the cooldown of wsd is 1 of 4 steps at batch_size 64; must be at lea"):
+        check_space(spec_of({"epochs": 4}, {"decay": "wsd"}))
+
+
+def test_a_timescale_of_weight_decay_is_that_of_the_average_that_adamw_makes():
+    """Where no gradient pulls, each step of AdamW keeps 1 - ελ: after the fraction τ of the run 1/e is left."""
+    for optimizer in ("adamw", "muon", "schedule-free-adamw"):
+        for batch_size, epochs, tau in ((1, 20, 0.1), (4, 80, 0.25)):
+            spec = spec_of({"epochs": epochs}, {"optimizer": optimizer, "batch_size": batch_size})
+            config = derived(spec, batch_size=batch_size, optimizer=optimizer, weight_decay_tau=tau)
+            left = (1 - config.peak_lr * config.weight_decay) ** (config.steps * tau)
+            assert left == pytest.approx(np.exp(-1), rel=0.01)
+    # H22: λ ∝ B at the same rate and budget.
+    spec = spec_of({"epochs": 20}, {"optimizer": "adamw"})
+    points = [
+        derived(spec, batch_size=size, optimizer="adamw", weight_decay_tau=0.1, scaling_rule="constant")
+        for size in (8, 16, 64)
+    ]
+    decays = [config.weight_decay for config in points]
+    assert [decay / decays[0] for decay in decays] == pytest.approx([1, 2, 8])
+
+
+def test_a_timescale_is_of_decoupled_decay_alone():
+    spec = spec_of({"epochs": 20}, {"optimizer": ["sgd", "adamw"], "weight_decay_tau": {"low": 0.01, "high": 1.0}})
+    check_space(spec)
+    other = derived(spec, optimizer="sgd", weight_decay_tau=0.1)
+    assert (other.weight_decay, other.weight_decay_tau) == (0.0, None)
+
+
+def test_the_half_life_of_beta2_is_held_within_its_bounds():
+    space = {"optimizer": "adam", "beta2_half_life_examples": 100.0, "beta2_floor": 0.7, "beta2_ceiling": 0.99}
+    spec = spec_of({"epochs": 4}, space)
+    got = [derived(spec, batch_size=size, optimizer="adam").beta2 for size in (1, 8, 64)]
+    assert got == pytest.approx([0.99, 0.5**0.08, 0.7])
+    free = spec_of({"epochs": 4}, {"optimizer": "adam", "beta2_half_life_examples": 100.0})
+    assert derived(free, batch_size=64, optimizer="adam").beta2 == pytest.approx(0.5**0.64)
+
+
+def test_what_an_optimizer_does_not_use_is_recorded_as_unused():
+    spec = spec_of(space={"optimizer": ["momentum", "schedule-free-sgd"], "decay": "cosine"})
+    free = derived(spec, optimizer="schedule-free-sgd", decay="cosine", bias_correction=False)
+    assert (free.decay, free.bias_correction, free.momentum) == ("constant", True, 0.9)
+    written = derived(spec, optimizer="momentum", bias_correction=False).model_dump()
+    later = ("bias_correction", "weight_decay_tau", "cooldown", "cooldown_steps", "beta2_floor", "beta2_ceiling")
+    assert not set(later) & set(written)  # as of trials stored before, so that their folders and checkpoints stay
+    assert derived(spec, optimizer="adam", bias_correction=False).model_dump()["bias_correction"] is False
 
 
 def test_an_impossible_point_names_field_value_and_bound():

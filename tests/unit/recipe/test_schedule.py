@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn, optim
 
-DECAYS = ("constant", "cosine", "linear", "step", "batch-growth")
+DECAYS = ("constant", "cosine", "linear", "step", "batch-growth", "seesaw")
+AT_MILESTONES = ("step", "batch-growth", "seesaw")
 TWENTIETHS = st.sets(st.integers(1, 19), min_size=1, max_size=4).map(sorted)
 
 
@@ -18,7 +19,7 @@ TWENTIETHS = st.sets(st.integers(1, 19), min_size=1, max_size=4).map(sorted)
 def budgets(draw, decays=DECAYS):
     """Budgets with at least one step before the first milestone."""
     batch_size, decay, twentieths = draw(st.integers(1, 64)), draw(st.sampled_from(decays)), draw(TWENTIETHS)
-    least = ceil(20 * batch_size / twentieths[0]) if decay in ("step", "batch-growth") else batch_size
+    least = ceil(20 * batch_size / twentieths[0]) if decay in AT_MILESTONES else batch_size
     return {
         "batch_size": batch_size,
         "examples": draw(st.integers(least, least + 5000)),
@@ -26,6 +27,7 @@ def budgets(draw, decays=DECAYS):
         "milestones": tuple(n / 20 for n in twentieths),
         "factor": draw(st.integers(2, 6)),
         "max_batch_size": draw(st.integers(1, 400)),
+        "normalized": draw(st.booleans()),
     }
 
 
@@ -36,17 +38,20 @@ def size_after(budget, n_milestones):
 
 
 def walk(budget):
-    """(batch size, rate over the peak) of each step of step or batch-growth, found one step at a time."""
+    """(batch size, rate over the peak) of each step of a decay at milestones, found one step at a time.
+
+    What a decay keeps as with `step` is ε/B; with seesaw and an optimizer like Adam, ε/√B (arXiv:2510.14717, α√β).
+    """
+    power = 0.5 if budget["decay"] == "seesaw" and budget["normalized"] else 1
     twentieths = [round(20 * milestone) for milestone in budget["milestones"]]
     limits = [budget["examples"] * n // 20 for n in twentieths] + [budget["examples"]]
     seen, passed, steps = 0, 0, []
     while passed < len(limits):
-        size = size_after(budget, passed) if budget["decay"] == "batch-growth" else budget["batch_size"]
+        size = size_after(budget, passed) if budget["decay"] != "step" else budget["batch_size"]
         if seen + size > limits[passed]:
             passed += 1
             continue
-        step_lr_per_example = budget["factor"] ** -passed / budget["batch_size"]
-        steps.append((size, step_lr_per_example * size))
+        steps.append((size, budget["factor"] ** -passed * (size / budget["batch_size"]) ** power))
         seen += size
     return steps
 
@@ -54,22 +59,22 @@ def walk(budget):
 @given(budgets())
 def test_the_budget_is_never_exceeded_and_missed_by_less_than_a_last_step(budget):
     schedule = Schedule(plan(**budget), 0, budget["decay"])
-    growth = budget["decay"] == "batch-growth"
+    growth = budget["decay"] in ("batch-growth", "seesaw")
     last = size_after(budget, len(budget["milestones"])) if growth else budget["batch_size"]
     assert 0 <= budget["examples"] - schedule.examples < last
     assert schedule.examples == schedule.batch_sizes().sum()
     assert schedule.steps == len(schedule.batch_sizes()) == len(schedule.lr_multipliers())
 
 
-@given(budgets(decays=("step", "batch-growth")))
-def test_every_step_of_step_and_batch_growth(budget):
+@given(budgets(decays=AT_MILESTONES))
+def test_every_step_of_a_decay_at_milestones(budget):
     schedule = Schedule(plan(**budget), 0, budget["decay"])
     sizes, factors = zip(*walk(budget), strict=True)
     assert schedule.batch_sizes().tolist() == list(sizes)
     assert schedule.lr_multipliers() == pytest.approx(np.array(factors), rel=1e-12)
 
 
-@pytest.mark.parametrize("decay", ["step", "batch-growth"])
+@pytest.mark.parametrize("decay", AT_MILESTONES)
 @given(batch_size=st.integers(2, 64), twentieths=TWENTIETHS, data=st.data())
 def test_a_budget_without_a_step_before_the_first_milestone_is_refused(decay, batch_size, twentieths, data):
     # The last budget whose first milestone comes before one step.
@@ -107,6 +112,15 @@ def test_growth_up_to_a_cap_by_hand():
     # 800 - 600 = 200 is two steps of 100, and the last 200 two more, at 2/25 of the rate.
     assert [(phase.batch_size, phase.steps) for phase in phases] == [(10, 30), (50, 6), (100, 2), (100, 2)]
     assert [phase.lr_factor for phase in phases] == pytest.approx([1, 1, 2 / 5, 2 / 25])
+
+
+@pytest.mark.parametrize(("normalized", "factor"), [(True, 2**-0.5), (False, 1.0)], ids=["adam", "sgd"])
+def test_seesaw_doubles_the_batch_where_the_rate_would_be_halved(normalized, factor):
+    budget = {"batch_size": 8, "examples": 800, "milestones": (0.5, 0.75), "factor": 2, "max_batch_size": 16}
+    phases = plan(**budget, decay="seesaw", normalized=normalized)
+    # At the cap the rate alone is halved.
+    assert [(phase.batch_size, phase.steps) for phase in phases] == [(8, 50), (16, 12), (16, 13)]
+    assert [phase.lr_factor for phase in phases] == pytest.approx([1, factor, factor / 2])
 
 
 @pytest.mark.parametrize("decay", DECAYS)
@@ -178,6 +192,25 @@ def test_the_decay_is_at_the_same_place_for_every_batch_size():
     for batch_size in (2, 32, 96):
         coarse = Schedule((Phase(batch_size, 960 // batch_size, 1.0),), 0, "cosine").lr_multipliers()
         assert coarse == pytest.approx(fine[::batch_size])
+
+
+@pytest.mark.parametrize("shape", ["linear", "1-sqrt"])
+@given(st.integers(1, 50), st.integers(3, 400), st.data())
+def test_wsd_is_that_of_transformers_but_for_its_late_warmup(shape, batch_size, steps, data):
+    from transformers.optimization import get_wsd_schedule  # seconds to import
+
+    cooldown = data.draw(st.integers(2, steps))
+    warmup = data.draw(st.integers(0, steps - cooldown))
+    optimizer = optim.SGD([nn.Parameter(nn.Linear(1, 1).weight)], lr=1.0)
+    scheduler = get_wsd_schedule(optimizer, warmup, cooldown, steps, decay_type=shape)
+    expected = []
+    for _ in range(steps):
+        expected.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    ours = Schedule((Phase(batch_size, steps, 1.0),), warmup, "wsd", cooldown, shape).lr_multipliers()
+    assert ours[warmup:] == pytest.approx(np.array(expected[warmup:]), abs=1e-12)
+    assert ours[:warmup].tolist() == pytest.approx([step / warmup for step in range(1, warmup + 1)])
 
 
 @given(budgets(), st.data())
