@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from batchlaw.cli.console import DEFAULT_URL
 from batchlaw.laws.transfer import transfer_of_study
-from batchlaw.measure.transfer_training import n_trainings, trained
+from batchlaw.measure.transfer_training import trained
 from batchlaw.objectives.folders import default_data_dir
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.storage import load, open_storage
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 
@@ -42,8 +42,12 @@ def main() -> None:
         stored = load(open_storage(options.storage), name)
         transfer = transfer_of_study(stored, reference_batch_size=options.reference)
         with Progress(console=console, transient=True) as progress:
-            task = progress.add_task(name, total=n_trainings(transfer))
-            transfers += trained(stored.spec, transfer, runtime, done=lambda p=progress, t=task: p.advance(t)).strata
+            task = progress.add_task(name, total=None)
+
+            def tick(done: int, total: int, bar: Progress = progress, task: TaskID = task) -> None:
+                bar.update(task, completed=done, total=total)
+
+            transfers += trained(stored.spec, transfer, runtime, tick=tick).strata
     grid = Table("study", "rule", "mean regret", "median regret / SE", "batch sizes within 1 SE")
     for found in transfers:
         label = " ".join([found.law.title, *map(str, found.law.stratum.values())])

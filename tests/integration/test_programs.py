@@ -274,6 +274,18 @@ def test_the_folder_of_a_run_is_kept_or_deleted(tmp_path, keep):
     assert len(list((tmp_path / "runs").rglob("model"))) == 1  # it may go on in its folder
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_no_empty_folder_stays(tmp_path, keep):
+    words = script(tmp_path, "print(json.dumps({'loss': 1.0}))\n")
+    spec = parse_spec(study_of(*words, "{run_dir}", metric="loss", keep_runs=keep), "study.toml")
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
+    stored = register(storage, spec, trials=None, version="test")
+    runs = tmp_path / "runs"
+    Worker(stored, Runtime(torch.device("cpu"), tmp_path, Command(spec, tmp_path), runs_dir=runs), 0).work()
+    assert len(list(runs.glob("*/trial-*/*"))) == 2 * keep and len(list(runs.iterdir())) == keep
+    storage.engine.dispose()
+
+
 def test_a_score_command_adds_its_metrics(tmp_path):
     words = script(tmp_path, "open(sys.argv[1] + '/model', 'w').write('0.5')\nprint('val loss 1.0')\n")
     (tmp_path / "score.py").write_text("import sys; print('FID', open(sys.argv[1] + '/model').read())")

@@ -1,6 +1,7 @@
 """The consoles and the options that several commands share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,6 +79,21 @@ def write_figures(
     write_page(html, page("figures.html", title=f"{title}: {what}", question=question, drawings=shown, notes=notes))
 
 
+@contextmanager
+def bar_of(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal while something is done, and what moves it: called with the parts done and that of all."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not (shown and errors.is_terminal)) as bar:
+        task = bar.add_task(what, total=None)
+
+        def tick(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield tick
+
+
 def bounded(option: str, low: float, high: float, text: str, **more: Any) -> Any:
     """An option that takes a number between bounds, with its help text; an error names all of them on one line."""
 
@@ -119,6 +135,10 @@ CheckpointDirOption = Annotated[
         metavar="DIR",
         help="Folder of checkpoints, on a disk that all hosts share.",
     ),
+]
+CodeFileOption = Annotated[
+    Path | None,
+    typer.Option("--file", metavar="STUDY.toml", help="To train code of your own: the file of its study."),
 ]
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study in the database.")]
 HtmlOption = Annotated[

@@ -9,11 +9,13 @@ import typer
 
 from batchlaw.cli.console import (
     DEFAULT_URL,
+    CodeFileOption,
     DataDirOption,
     DeviceOption,
     StorageOption,
     StudyArgument,
     ThreadsOption,
+    bar_of,
     bounded,
     errors,
 )
@@ -63,10 +65,7 @@ def export(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     data_dir: DataDirOption = None,
-    spec_file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="STUDY.toml", help="With --verify: the file of a study of your own code."),
-    ] = None,
+    spec_file: CodeFileOption = None,
 ) -> None:
     """Write out the best configurations, with their errors, ties and provenance."""
     from batchlaw.study.exporting import Choice
@@ -79,7 +78,10 @@ def export(
     with warnings.catch_warnings(record=True) as cautions:
         warnings.simplefilter("always", UserWarning)
         found = Study.open(study, storage, file=spec_file)
-        text = found.export(path=file, device=device, threads=threads, data_dir=data_dir, **asdict(choice))
+        with bar_of("training on fresh seeds", shown=verify is not None) as tick:
+            text = found.export(
+                path=file, device=device, threads=threads, data_dir=data_dir, tick=tick, **asdict(choice)
+            )
     for caution in cautions:
         errors.print(f"warning: {caution.message}", soft_wrap=True, markup=False)
     if file is None:

@@ -1,7 +1,6 @@
 """The commands law and transfer. Only `transfer --train` trains."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,14 +8,15 @@ from rich.table import Table
 
 from batchlaw.cli.console import (
     DEFAULT_URL,
+    CodeFileOption,
     DataDirOption,
     DeviceOption,
     HtmlOption,
     JsonOption,
     StorageOption,
     ThreadsOption,
+    bar_of,
     bounded,
-    errors,
     output,
     write_figures,
 )  # fmt: skip
@@ -115,6 +115,7 @@ def transfer(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     data_dir: DataDirOption = None,
+    file: CodeFileOption = None,
     html: HtmlOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -124,17 +125,20 @@ def transfer(
     columns |= {"optimizer": optimizer}
     question, metric = "", "score"
     if is_file(data):
-        if train:
-            raise BatchlawError(f"--train: goes with a study, and {data[0]} is a file")
+        for option, given in {"--train": train, "--file": file is not None}.items():
+            if given:
+                raise BatchlawError(f"{option}: goes with a study, and {data[0]} is a file")
         options = of_files(data, storage, **columns)
         found = transfer_of_table(**options, bootstrap_seed=bootstrap_seed, reference_batch_size=reference)
     else:
         check_none_of_a_file(data[0], **columns)
-        study = Study.open(data[0], storage)
+        study = Study.open(data[0], storage, file=file)
         question, metric = study.spec.purpose, study.spec.arm.metric
-        found = _of_study(
-            study, reference, bootstrap_seed, train=train, device=device, threads=threads, data_dir=data_dir
-        )
+        with bar_of("training", shown=train) as tick:
+            found = study.transfer(
+                reference_batch_size=reference, bootstrap_seed=bootstrap_seed, train=train, device=device,
+                threads=threads, data_dir=data_dir, tick=tick,
+            )  # fmt: skip
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
@@ -147,28 +151,6 @@ def transfer(
 
         figures = {f"transfer-{number}": transfer_figure(metric, part) for number, part in enumerate(found.strata)}
         write_figures(html, found.law.title, question, f"what a rule costs ({found.grade})", dict(figures), found.notes)
-
-
-def _of_study(
-    study: Study,
-    reference: int | None,
-    bootstrap_seed: int,
-    *,
-    train: bool,
-    device: str,
-    threads: int | None,
-    data_dir: Path | None,
-) -> "Transfer":
-    """The transfer of a study, with a bar if it is trained."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not (train and errors.is_terminal)) as bar:
-        task = bar.add_task("training", total=None)
-        return study.transfer(
-            reference_batch_size=reference, bootstrap_seed=bootstrap_seed, train=train, device=device,
-            threads=threads, data_dir=data_dir, tick=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
 
 
 def _show_law(found: "Law") -> None:

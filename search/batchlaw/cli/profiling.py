@@ -1,8 +1,6 @@
 """The command that times steps: profile."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +17,7 @@ from batchlaw.cli.console import (
     SpecArgument,
     StorageOption,
     ThreadsOption,
+    bar_of,
     bounded,
     errors,
     line_of,
@@ -83,7 +82,7 @@ def profile(
         _tell(found, html, json_)
         return
     study, not_kept = _registered(file, spec, storage)
-    with _progress(spec.name) as tick:
+    with bar_of(f"profiling {spec.name}") as tick:
         found = measured(
             spec, optimizers=optimizer, seconds=seconds, devices=devices or (), device=device, threads=threads,
             data_dir=data_dir, download=download, tick=tick,
@@ -117,21 +116,6 @@ def _registered(file: Path, spec: "StudySpec", storage: str) -> tuple[Study | No
         if storage != DEFAULT_URL:
             raise
         return None, line_of(error)
-
-
-@contextmanager
-def _progress(study: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar, and what moves it."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task(f"profiling {study}", total=None)
-
-        def tick(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield tick
 
 
 def _show(found: "Profile") -> None:

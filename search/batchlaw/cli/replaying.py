@@ -1,11 +1,19 @@
 """The command that trains a stored trial again: replay."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from batchlaw.cli.console import DEFAULT_URL, DataDirOption, DeviceOption, StorageOption, StudyArgument, errors, output
+from batchlaw.cli.console import (
+    DEFAULT_URL,
+    CodeFileOption,
+    DataDirOption,
+    DeviceOption,
+    StorageOption,
+    StudyArgument,
+    errors,
+    output,
+)
 from batchlaw.study import Study
 
 
@@ -19,9 +27,7 @@ def replay(
     trial: Annotated[int, typer.Argument(help="Number of a finished trial.")],
     storage: StorageOption = DEFAULT_URL,
     device: DeviceOption = "auto",
-    file: Annotated[
-        Path | None, typer.Option("--file", metavar="STUDY.toml", help="The file of a study of your own code.")
-    ] = None,
+    file: CodeFileOption = None,
     data_dir: DataDirOption = None,
 ) -> int:
     """Train a trial again from the database, and compare; on the CPU the scores are equal to the last bit."""

@@ -6,6 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from batchlaw.consoles import PlainConsole
+from batchlaw.recipe.arguments import takes_seed
 from batchlaw.results.columns import columns_of, heading_of, text_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.verification import Verification
@@ -45,8 +46,14 @@ def table(spec: StudySpec, configurations: list[Configuration], per: str | None 
     return grid
 
 
-def footnote(spec: StudySpec, configurations: list[Configuration]) -> str:
-    """The meaning of ± and the selection bias of the best score; or, of a predicted configuration, its source."""
+def footnote(spec: StudySpec, configurations: list[Configuration], *, verified: bool = False) -> str:
+    """The meaning of ± and the selection bias of the best score; or, of a predicted configuration, its source.
+
+    Args:
+        spec: the study.
+        configurations: the rows of the table.
+        verified: whether the winner was trained on fresh seeds already.
+    """
     if (predicted := configurations[0].predicted) is not None:
         return predicted.line()
     told = "= marks what cannot be told from the best at the 5 % level."
@@ -57,11 +64,12 @@ def footnote(spec: StudySpec, configurations: list[Configuration]) -> str:
         "validation sample": f"± is the sampling error of the validation set for one seed; {told}",
         "unknown": "One seed gives no error; replicates = 3 would.",
     }[configurations[0].standard_error_of]
-    return (
-        f"{source}\n"
-        "The best of many is flattered by its selection. It is scored on fresh seeds and test data by\n"
-        f"  batchlaw export {spec.name} --verify 5{'' if spec.user_code is None else ' --file STUDY.toml'}"
-    )
+    told = f"{source}\nThe best of many is flattered by its selection."
+    if verified:
+        return told
+    own = spec.user_code is not None
+    how = f"scored on fresh seeds{'' if own else ' and test data'}" if takes_seed(spec) else "run again"
+    return f"{told} It is {how} by\n  batchlaw export {spec.name} --verify 5{' --file STUDY.toml' * own}"
 
 
 def table_text(
@@ -72,7 +80,7 @@ def table_text(
     console = PlainConsole(file=io.StringIO(), width=120)
     console.width = max(120, console.measure(grid).maximum)
     console.print(grid)
-    console.print(footnote(spec, configurations))
+    console.print(footnote(spec, configurations, verified=verified is not None))
     if verified:
         console.print(verified.line())
     assert isinstance(console.file, io.StringIO)

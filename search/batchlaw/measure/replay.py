@@ -2,19 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from batchlaw.errors import Diverged, Pruned, StudyError
 from batchlaw.objectives.builtin import train_config
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
-from batchlaw.recipe.seeds import derive_seed
 from batchlaw.recipe.space import point_of
 from batchlaw.results.records import TrialRecord
-from batchlaw.results.verification import Estimate, Verification
 from batchlaw.spec import StudySpec, TrainConfig
-from batchlaw.stats.comparison import mean_and_error
 from batchlaw.train import Report, train_together
 
 
@@ -94,27 +91,3 @@ def _value_of_one(
     if isinstance(ended, Diverged):
         raise ended
     return ended.metrics[spec.arm.metric]
-
-
-def verify(record: TrialRecord, spec: StudySpec, runtime: Runtime, n_seeds: int) -> Verification:
-    """Train a configuration on fresh seeds, and score the test data once."""
-    metric = spec.arm.metric
-    seeds = tuple(derive_seed(spec.arm.seed, "verify", number) for number in range(n_seeds))
-    config = record.known_config.model_copy(update={"seeds": seeds})
-    score = train_config(config, spec, lambda progress, metrics: None, replace(runtime, test=True))
-    fresh = Estimate(*mean_and_error(score.replicate_values))
-    test = None
-    if "test_accuracy" in score.replicates[0]:
-        name = metric.replace("validation", "test")
-        test = (name, Estimate(*mean_and_error([replicate[name] for replicate in score.replicates])))
-    assert record.value is not None
-    sign = 1 if spec.direction == "maximize" else -1
-    return Verification(
-        trial=record.number,
-        metric=metric,
-        n_seeds=n_seeds,
-        search_value=record.value,
-        fresh=fresh,
-        optimism=Estimate(sign * (record.value - fresh.value), fresh.standard_error),
-        test=test,
-    )

@@ -53,7 +53,7 @@ def load_function(name: str, folder: Path) -> TrainFunction:
             importlib.invalidate_caches()  # the file may be new
             module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever the user's module raises
-        raise ObjectiveError(f"objective: {name!r} cannot be imported from {folder}: {_line(error)}") from error
+        raise ObjectiveError(f"objective: {name!r} cannot be imported from {folder}: {error_line(error)}") from error
     function = getattr(module, function_name, None)
     if not callable(function):
         found = "nothing" if function is None else f"an object of type {type(function).__name__}"
@@ -155,7 +155,7 @@ def _metrics(runtime: Runtime, trial: Trial, spec: StudySpec) -> Mapping[str, fl
         raise ObjectiveError(f"{spec.user_code} called sys.exit({error.code!r}) and returned nothing") from error
     except (RuntimeError, MemoryError) as error:  # those of PyTorch and JAX are RuntimeErrors
         if tells_lack_of_memory(f"{type(error).__name__}: {error}"):
-            raise DeviceMemoryError(_line(error)) from error
+            raise DeviceMemoryError(error_line(error)) from error
         raise
     if not is_mapping(metrics):
         raise ObjectiveError(f"{spec.user_code} returned {type(metrics).__name__}, not a mapping of metrics")
@@ -168,6 +168,6 @@ def _check(spec: StudySpec, progress: float, metrics: Mapping[str, float]) -> No
     finite_metric(metrics, spec)
 
 
-def _line(error: BaseException) -> str:
-    """An error in one line."""
+def error_line(error: BaseException) -> str:
+    """An error of the user's code in one line."""
     return f"{type(error).__name__}: {error}".splitlines()[0]

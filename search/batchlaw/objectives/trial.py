@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,12 +151,15 @@ class Trial:
     def run_dir(self) -> Path:
         """A folder for files of this replicate, such as checkpoints and logs; made when it is first asked for.
 
-        A trial that is resumed or run again finds the same folder. Nothing in it is ever deleted by batchlaw.
+        A trial that is resumed or run again finds the same folder. Nothing in it is ever deleted by batchlaw, unless a
+        program's study has `keep_runs = false`.
         """
         configuration = hashlib.sha256(self._config.model_dump_json().encode()).hexdigest()[:12]
         folder = self._folder / f"{configuration}-{self.seed}"
         check_link(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        while not folder.is_dir():
+            with suppress(FileNotFoundError):  # another worker has just deleted the study's folder, which was empty
+                folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def optimizer(self, model: "nn.Module") -> "Optimizer":

@@ -6,18 +6,16 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from batchlaw.errors import BatchlawError, Diverged, StudyError, WorkFailed, check_whole
+from batchlaw.errors import BatchlawError, StudyError, check_whole
 from batchlaw.export import FORMATS, OF_ONE, provenances_of, render
 from batchlaw.results.configuration import PER, BestRate, Configuration
 from batchlaw.results.records import KnownTrials, TrialRecord, known_trials
 from batchlaw.results.standings import Standings
 from batchlaw.results.verification import Verification
-from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy
 
 if TYPE_CHECKING:
     from batchlaw.laws.prediction import CarriedBy
-    from batchlaw.objectives.runtime import Runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,18 +78,19 @@ class Choice:
             )
 
 
-def export_text(stored: StoredStudy, choice: Choice, runtime: "Callable[[], Runtime]") -> tuple[str, Sequence[str]]:
+def export_text(
+    stored: StoredStudy, choice: Choice, verified: Callable[[TrialRecord, int], Verification]
+) -> tuple[str, Sequence[str]]:
     """The chosen configurations as text, and warnings about a prediction.
 
     Args:
         stored: the study.
         choice: what to export, and how.
-        runtime: called if a winner is to be trained.
+        verified: called if a winner is to be trained, with its trial and a number that no trial of the study has.
 
     Raises:
         BatchlawError: the format cannot express the configuration, or there is no such trial or law.
         StudyError: no trial has finished.
-        WorkFailed: every fresh seed diverged.
     """
     choice.check()
     spec = stored.spec
@@ -115,8 +114,9 @@ def export_text(stored: StoredStudy, choice: Choice, runtime: "Callable[[], Runt
     best = _best_rates(stored, known, configurations)
     text = _rendered(stored, records, choice, configurations, None, best)  # a format refuses before any training
     if choice.verify is not None:
-        verified = _verified(spec, chosen[0] if choice.trial is not None else ranked[0], choice.verify, runtime())
-        text = _rendered(stored, records, choice, configurations, verified, best)
+        winner = chosen[0] if choice.trial is not None else ranked[0]
+        found = verified(winner, 1 + max(record.number for record in records))
+        text = _rendered(stored, records, choice, configurations, found, best)
     return text, ()
 
 
@@ -131,15 +131,6 @@ def _best_rates(
     laws = known_laws(stored.spec, known.records)
     found = {each.trial: best_rate(laws, each.trial, each.config.batch_size) for each in configurations}
     return {trial: rate for trial, rate in found.items() if rate}
-
-
-def _verified(spec: StudySpec, record: TrialRecord, n_seeds: int, runtime: "Runtime") -> Verification:
-    from batchlaw.measure.replay import verify
-
-    try:
-        return verify(record, spec, runtime, n_seeds)
-    except Diverged:
-        raise WorkFailed(f"trial {record.number} diverged on all of {n_seeds} fresh seeds") from None
 
 
 def _predicted(stored: StoredStudy, known: KnownTrials, choice: Choice) -> tuple[Configuration, Sequence[str]]:

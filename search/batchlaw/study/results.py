@@ -4,12 +4,12 @@ import contextlib
 import warnings
 from collections.abc import Callable
 from html import escape
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchlaw.errors import BatchlawError, StudyError, WorkFailed, check_whole
 from batchlaw.study.files import StrPath, path_of, write_text
+from batchlaw.study.pool import pool_of
 from batchlaw.study.threads import check_threads, threads_kept
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from batchlaw.results.ranking import Ranking
     from batchlaw.results.records import TrialRecord
     from batchlaw.results.status import StudyStatus
+    from batchlaw.results.verification import Verification
     from batchlaw.spec import StudySpec
     from batchlaw.storage import StoredStudy
     from batchlaw.study.code import Code
@@ -152,8 +153,8 @@ class StudyResults:
         Args:
             reference_batch_size: whose tuned learning rate is moved to the others, in examples; None takes the study's.
             bootstrap_seed: of the bootstraps.
-            train: train at the learning rates of the rules, instead of interpolating between the runs; of a built-in
-                task only.
+            train: train at the learning rates of the rules, instead of interpolating between the runs. Code of the
+                user's own trains one run for each seed, side by side on the cores or GPUs of this machine.
             device: where to train.
             threads: of the CPU; None takes OMP_NUM_THREADS, or else as many as make the training faster.
             data_dir: folder of the data sets.
@@ -161,7 +162,8 @@ class StudyResults:
 
         Raises:
             StudyError: the study was searched, or has cells without a result.
-            BatchlawError: the reference is none of its batch sizes, or there is no built-in task to train.
+            BatchlawError: the reference is none of its batch sizes.
+            ObjectiveError: the user's own code cannot be found on this machine, or a run of it failed.
         """
         from batchlaw.laws.transfer import transfer_of_study
 
@@ -169,19 +171,14 @@ class StudyResults:
         found = transfer_of_study(self.stored, reference_batch_size=reference_batch_size, bootstrap_seed=bootstrap_seed)
         if not train:
             return found
-        if self.spec.user_code is not None:
-            raise BatchlawError(
-                f"study {self.name!r} runs {self.spec.user_code!r}; only a built-in [task] can be trained here",
-                argument="train",
-            )
-        from batchlaw.measure.transfer_training import n_trainings, trained
+        from batchlaw.measure.transfer_training import trained
 
-        total, done = n_trainings(found), count(1)
         with threads_kept():
             runtime = self._code.runtime(
                 self.spec, device, path_of(data_dir), threads=check_threads(threads), stored=self.stored
             )
-            return trained(self.spec, found, runtime, done=lambda: tick(next(done), total))
+            pool = pool_of(self._code, self.spec, device, threads)
+            return trained(self.spec, found, runtime, pool, tick=tick)
 
     def show(self, number: int) -> "TrialDetails":
         """All that is stored of one trial; printed, it tells how the trial ended and why, its curve and its output.
@@ -239,6 +236,7 @@ class StudyResults:
         device: str = "auto",
         threads: int | None = None,
         data_dir: StrPath | None = None,
+        tick: Callable[[int, int], None] = lambda done, total: None,
     ) -> str:
         """The best configurations as text, with their errors, ties and provenance.
 
@@ -254,15 +252,18 @@ class StudyResults:
                 makes the prediction weak is said in warnings.
             rule: what moves the learning rate there: the "law" of the study, "constant", "sqrt", "linear" or "sde".
             extrapolate: allow a batch size beyond those that were tried.
-            verify: train the winner on this many fresh seeds, and score the test data once.
+            verify: train the winner on this many fresh seeds, and score the test data of a built-in task once. Code of
+                the user's own trains them side by side on the cores or GPUs of this machine.
             device: where to train for `verify`.
             threads: of the CPU there; None takes OMP_NUM_THREADS, or else as many as make the training faster.
             data_dir: folder of the data sets.
+            tick: called after each training of `verify`, with the number of trainings done and that of all.
 
         Raises:
             BatchlawError: an argument is wrong, the format cannot express the configuration, or there is no law.
             StudyError: no trial has finished.
-            WorkFailed: every fresh seed diverged.
+            WorkFailed: the winner diverged on fresh seeds.
+            ObjectiveError: the user's own code cannot be found on this machine, or a run of it failed.
         """
         from batchlaw.study.exporting import Choice, export_text
 
@@ -270,13 +271,18 @@ class StudyResults:
             format=format, top=top, per=per, trial=trial, for_batch_size=for_batch_size, rule=rule,
             extrapolate=extrapolate, verify=verify,
         )  # fmt: skip
-
         check_threads(threads)
+
+        def verified(record: "TrialRecord", first: int) -> "Verification":
+            from batchlaw.measure.verification import verify as verified_on_seeds
+
+            assert verify is not None
+            runtime = self._code.runtime(self.spec, device, path_of(data_dir), threads=threads, stored=self.stored)
+            pool = pool_of(self._code, self.spec, device, threads)
+            return verified_on_seeds(record, self.spec, runtime, verify, pool, tick=tick, first=first)
+
         with threads_kept() if verify else contextlib.nullcontext():
-            text, cautions = export_text(
-                self.stored, choice,
-                lambda: self._code.runtime(self.spec, device, path_of(data_dir), threads=threads, stored=self.stored),
-            )  # fmt: skip
+            text, cautions = export_text(self.stored, choice, verified)
         for caution in cautions:
             warnings.warn(caution, stacklevel=2)
         if path is not None:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -137,10 +137,10 @@ class Worker:
             hand_back=partial(self._hand_back, trials),
             record_timeout=partial(self._record_timeout, trials, trial_seconds),
         )
+        folder = None if spec.user_code is None else trials[0].folder(self._study_folder)
         try:
             with self._heartbeat.during(running):
                 seeds = trials[0].seeds(self.study_seed)
-                folder = None if spec.user_code is None else trials[0].folder(self._study_folder)
                 outcomes = run_trials([trial.trial for trial in trials], spec, seeds, self.runtime, folder)
         except Interrupted:
             self._hand_back(trials)
@@ -153,6 +153,10 @@ class Worker:
         else:
             for trial, outcome in zip(trials, outcomes, strict=True):
                 self._tell(trial, outcome)
+        if folder is not None:
+            with suppress(OSError):  # the folders are there and not empty, unless their runs are not kept
+                folder.rmdir()
+                self._study_folder.rmdir()
 
     def _companions(self, lease: Lease) -> list[Lease]:
         """Leases of further cells that train fastest as one network with this one.

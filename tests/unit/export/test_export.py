@@ -139,18 +139,36 @@ def test_provenance_says_what_the_study_tried_with_the_same_optimizer():
 
 def test_a_verification_belongs_to_its_trial_alone():
     fresh, optimism = Estimate(0.9, 0.01), Estimate(0.05, 0.01)
-    verified = Verification(trial=2, metric="m", n_seeds=5, search_value=0.95, fresh=fresh, optimism=optimism)
+    verified = Verification(
+        trial=2, metric="m", n_seeds=6, seeds=(1, 2, 3, 4, 5, 6), search_value=0.95, fresh=fresh, optimism=optimism
+    )
     other, tested = provenances([record(1, [0.97]), record(2, [0.95])], verified=verified)
     assert "verified" not in other.as_dict() and "fresh" not in other.comment()
     assert tested.as_dict()["verified"] == {
-        "trial": 2, "metric": "m", "n_seeds": 5, "search_value": 0.95,
+        "trial": 2, "metric": "m", "n_seeds": 6, "search_value": 0.95,
         "fresh": {"value": 0.9, "standard_error": 0.01}, "optimism": {"value": 0.05, "standard_error": 0.01},
+        "seeds": [1, 2, 3, 4, 5, 6], "same": False,
     }  # fmt: skip
-    line = "5 fresh seeds: m 0.9000 ± 0.0100; the search reported 0.9500, an optimism of 0.0500 ± 0.0100."
+    line = "6 fresh seeds (1, 2, 3, 4, 5, …): m 0.9000 ± 0.0100; the search reported 0.9500, an optimism of 0.0500 ±"
     assert line in tested.comment()
     with_test = dataclasses.replace(verified, test=("test_accuracy", Estimate(0.8, 0.02)))
     assert with_test.as_dict()["test"] == {"metric": "test_accuracy", "value": 0.8, "standard_error": 0.02}
     assert with_test.line().endswith("; test_accuracy 0.8000 ± 0.0200.")
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "Verified on 2 fresh seeds (7, 8): m 0.9000 ± 0.0100; the search reported 0.9500, an optimism of 0.0500"),
+        ({"scored_by": "program"}, "0.0100. Both scores are the program's own, on the data that it scores; no test"),
+        ({"seeds": None}, "Verified by 2 further runs (the command takes no {seed}): m 0.9000"),
+        ({"same": True}, "All runs gave the same score to the last bit, so that they tell nothing of its spread."),
+    ],
+)  # fmt: skip
+def test_a_verification_says_on_what_it_rests(facts, words):
+    fresh, optimism = Estimate(0.9, 0.01), Estimate(0.05, 0.01)
+    known = {"trial": 2, "metric": "m", "n_seeds": 2, "search_value": 0.95, "seeds": (7, 8)}
+    assert words in Verification(fresh=fresh, optimism=optimism, **known | facts).line()
 
 
 def test_yaml_repeats_what_configurations_share_instead_of_naming_it():
