@@ -25,12 +25,12 @@ def check_link(path: Path) -> None:
             raise BatchlawError(f"{str(place)!r} is a link of another user; it is not followed")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in UTF-8 under another name first, so that nobody reads half of it; with the user's umask.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file under another name first, so that nobody reads half of it; with the user's umask.
 
     Args:
         path: of the file. One of the user's own links is followed; a pipe or a device is written to as it is.
-        text: to write.
+        content: to write, a text in UTF-8.
 
     Raises:
         OSError: it cannot be written.
@@ -38,13 +38,14 @@ def write_whole(path: Path, text: str) -> None:
     """
     check_link(path)
     path = path.resolve()
+    data = content.encode() if isinstance(content, str) else content
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(data)
         return
     unfinished = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
     try:
-        with unfinished.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with unfinished.open("xb") as file:
+            file.write(data)
         if path.exists():
             unfinished.chmod(stat.S_IMODE(path.stat().st_mode))
         unfinished.replace(path)

@@ -78,7 +78,7 @@ def by_hand(config: TrainConfig, device: torch.device) -> None:
     for step in range(config.steps):
         index = stream.take(config.batch_size)
         optimizer.zero_grad()
-        loss = cross_entropy(model(parts.train.images[index]), parts.train.labels[index])
+        loss = cross_entropy(model(parts.train.inputs[index]), parts.train.targets[index])
         loss.backward()
         optimizer.step()
         if step + 1 < config.steps:

@@ -14,7 +14,7 @@ from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
 from batchlaw.results.records import TrialRecord
 from batchlaw.results.result import TrialResult
-from batchlaw.spec import BUILTIN_METRICS, DATASETS, StudySpec, TrainConfig
+from batchlaw.spec import BUILTIN_METRICS, StudySpec, TrainConfig
 from batchlaw.stats.cells import Runs
 from batchlaw.stats.surface import Bools, Floats
 
@@ -214,7 +214,7 @@ def _scores(spec: StudySpec, record: TrialRecord) -> tuple[list[float], list[boo
     diverged = record.result.diverged or [record.outcome != Outcome.COMPLETE] * len(values)
     if spec.task is None:
         return values, list(diverged)
-    chance = {metric: DATASETS[spec.task.dataset].chance(metric) for metric in BUILTIN_METRICS}
+    chance = {metric: spec.task.facts.chance(metric) for metric in BUILTIN_METRICS}
     accuracy = chance["validation_accuracy"]
     error = math.sqrt(accuracy * (1 - accuracy) / spec.task.n_validation)
     guessing = [

@@ -9,7 +9,7 @@ import pandas as pd
 from batchlaw.claims.hypotheses import Hypothesis
 from batchlaw.claims.runs import alpha_of, curves_of, in_order, known_curves
 from batchlaw.claims.verdict import Finding, Verdict
-from batchlaw.spec import DATASETS, StudySpec
+from batchlaw.spec import StudySpec
 from batchlaw.stats.contrast import Contrast, paired
 from batchlaw.stats.first_reached import first_reached
 from batchlaw.stats.holm import holm
@@ -86,7 +86,7 @@ def _chosen(spec: StudySpec, cells: pd.DataFrame, curves: Floats) -> list[float]
     best = np.array([means[(cells["batch_size"] == size).to_numpy()].min(axis=0) for size in sizes])
     halfway = np.sort(best[:, : max(best.shape[1] // 2, 1)].min(axis=1))
     hardest = float(halfway[int(np.ceil(_SHARE * len(halfway))) - 1])
-    easiest = min(float(np.nanmin(curves[:, :, 0])) * 0.99, DATASETS[spec.task.dataset].chance("validation_loss") / 2)
+    easiest = min(float(np.nanmin(curves[:, :, 0])) * 0.99, spec.task.facts.chance("validation_loss") / 2)
     if not np.isfinite(hardest):
         return []
     several = np.geomspace(easiest, hardest, _CHOSEN) if hardest < easiest else [hardest]

@@ -10,7 +10,7 @@ from batchlaw.claims.hypotheses import Hypothesis
 from batchlaw.claims.planned import varied_factors
 from batchlaw.claims.runs import alpha_of, cells_of, curves_of, known, known_curves
 from batchlaw.claims.verdict import ENOUGH_LEVELS, Finding, Verdict
-from batchlaw.spec import DATASETS, StudySpec
+from batchlaw.spec import StudySpec
 from batchlaw.stats.contrast import Contrast, paired, seed_deviation, tuned
 from batchlaw.stats.matched import at_loss, lowest_common
 from batchlaw.stats.optimum import Ridge
@@ -26,7 +26,7 @@ _MORE = "learning rates at which all runs train, and more reports, so that no ru
 def _trained(spec: StudySpec) -> float:
     """Half the loss of guessing: a run that trains ends below it (assumption)."""
     assert spec.task is not None  # only built-in tasks record curves
-    return DATASETS[spec.task.dataset].chance("validation_loss") / 2
+    return spec.task.facts.chance("validation_loss") / 2
 
 
 def smaller_generalises(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:

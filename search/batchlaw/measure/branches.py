@@ -22,7 +22,8 @@ from batchlaw.spec.families import FAMILIES
 from batchlaw.spec.knobs import KNOBS, Point, ScalingRule
 from batchlaw.stats.branching import Branches
 from batchlaw.stats.surface import Floats
-from batchlaw.train.data import Parts, load_parts
+from batchlaw.train.data import load_parts
+from batchlaw.train.examples import Parts
 from batchlaw.train.parallel_runs import ParallelRuns
 from batchlaw.train.stacking import seconds_a_step, stack_size
 
@@ -193,7 +194,7 @@ def _stacks(plan: Design, parts: Parts, size: int, examples: int, n: int | None 
 
 
 def _losses(stacks: Sequence[ParallelRuns], parts: Parts) -> Floats:
-    found = [loss for stack in stacks for loss in stack.evaluate(parts.train).loss]
+    found = [loss for stack in stacks for loss in stack.evaluate(parts.sample).loss]
     return np.array([loss if np.isfinite(loss) else np.inf for loss in found])
 
 

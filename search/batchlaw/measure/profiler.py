@@ -23,7 +23,8 @@ from batchlaw.spec import Budget, IntRange, Space, StudySpec, Task, TrainConfig,
 from batchlaw.spec.families import OptimizerFamily
 from batchlaw.spec.knobs import Point
 from batchlaw.train import device_name, memory
-from batchlaw.train.data import Examples, load_parts
+from batchlaw.train.data import load_parts
+from batchlaw.train.examples import Examples
 from batchlaw.train.parallel_runs import ParallelRuns
 
 STRETCHES = 7  # timed stretches of steps at each batch size; enough for quartiles (assumption)
@@ -116,7 +117,7 @@ class Bench:
     @property
     def device(self) -> torch.device:
         """That this process trains on."""
-        return self.train.images.device
+        return self.train.inputs.device
 
     def config(self, family: OptimizerFamily, batch_size: int, steps: int) -> TrainConfig:
         """A configuration of the study that trains for so many steps.

@@ -121,7 +121,7 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         reports=spec.arm.reports,
         measures=_measures(spec),
         seeds=seeds,
-        tokens_per_example=spec.tokens_per_example,
+        tokens_per_example=spec.example_tokens,
         budget=spec.budget and spec.budget.amount,
         budget_unit=spec.budget and spec.budget.unit,
         lr_per_example=peak_lr / batch_size if known_rate else None,
@@ -219,8 +219,8 @@ def _budget(spec: StudySpec, train_size: Count, batch_size: Count, peak_lr: Numb
     if budget.epochs is not None:
         return int(budget.epochs * train_size + 1e-6), False
     if budget.tokens is not None:
-        assert spec.tokens_per_example is not None
-        return budget.tokens // spec.tokens_per_example, False
+        assert spec.example_tokens is not None
+        return budget.tokens // spec.example_tokens, False
     if budget.examples is not None:
         return budget.examples, False
     if budget.steps is not None:

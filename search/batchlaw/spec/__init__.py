@@ -3,12 +3,13 @@
 from batchlaw.spec.arms import Claim
 from batchlaw.spec.budget import Budget
 from batchlaw.spec.config import TrainConfig
+from batchlaw.spec.datasets import DATASETS, DatasetFacts
 from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, levels_of
 from batchlaw.spec.keywords import ASK, tables_of
 from batchlaw.spec.reading import canonical_json, differing_fields, fingerprint, parse_spec, read_spec, toml_of
 from batchlaw.spec.space import Space
 from batchlaw.spec.study import BUILTIN_METRICS, StudySpec
-from batchlaw.spec.task import DATASETS, DatasetFacts, ModelOptions, Task
+from batchlaw.spec.task import ModelOptions, Task
 
 __all__ = [
     "ASK",

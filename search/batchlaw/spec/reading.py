@@ -14,8 +14,10 @@ import tomli_w
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from batchlaw.errors import SpecError
+from batchlaw.errors import DataError, SpecError
 from batchlaw.spec.base import Frozen
+from batchlaw.spec.datasets import is_own, without_folder
+from batchlaw.spec.own_data import read_own_data
 from batchlaw.spec.program import PART_TAGS, with_optimizer
 from batchlaw.spec.study import StudySpec
 
@@ -51,7 +53,7 @@ def read_spec(path: Path) -> StudySpec:
         raise SpecError(f"{path}: not valid TOML: nested too deeply") from None
     except ValueError as error:  # of TOML, of the encoding, of a number with thousands of digits, of the path
         raise SpecError(f"{path}: not valid TOML: {error}") from None
-    return parse_spec(table, str(path))
+    return parse_spec(table, str(path), path.parent)
 
 
 def _file_like(path: Path) -> str:
@@ -64,12 +66,25 @@ def _file_like(path: Path) -> str:
     return "; this command takes the file of a study, such as studies/digits-joint.toml"
 
 
-def parse_spec(table: dict[str, Any], origin: str) -> StudySpec:
-    """Validate a study given as nested tables; `origin` names it in errors."""
+def parse_spec(table: dict[str, Any], origin: str, folder: Path = Path()) -> StudySpec:
+    """Validate a study given as nested tables.
+
+    Args:
+        table: the study.
+        origin: names it in errors.
+        folder: from which the paths of its own data start.
+
+    Raises:
+        SpecError: it breaks a rule, or its data cannot be read.
+    """
     claim = table.get("claim")
     if isinstance(claim, dict) and "pruner" in claim:
         pruner = claim["pruner"]
         raise SpecError(f"{origin}: claim.pruner: a claim arm is never pruned and stands alone; got {pruner!r}")
+    try:
+        table = _with_own_data(table, folder)
+    except DataError as error:
+        raise SpecError(f"{origin}: {error}") from None
     try:
         # Through JSON, as stored specs are read; only then does strict validation accept lists for tuples.
         return StudySpec.model_validate_json(json.dumps(with_optimizer(table), default=str))
@@ -79,6 +94,16 @@ def parse_spec(table: dict[str, Any], origin: str) -> StudySpec:
         details = sorted(error.errors(include_url=False), key=_rank)
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         raise SpecError(f"{origin}: {_line(details[0])}{more}") from None
+
+
+def _with_own_data(table: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The study with the facts of data that are not built in, unless it has them."""
+    task = table.get("task")
+    if not isinstance(task, dict) or "data" in task or not isinstance(dataset := task.get("dataset"), str):
+        return table
+    if not is_own(dataset) or (dataset == "text" and not isinstance(task.get("file"), str)):
+        return table
+    return table | {"task": task | {"data": read_own_data(task, folder).model_dump(mode="json")}}
 
 
 def _rank(error: ErrorDetails) -> int:
@@ -137,7 +162,11 @@ def _tables_in(annotation: Any) -> Iterator[type[Frozen]]:
 
 def canonical_json(spec: StudySpec) -> str:
     """JSON that is the same for equal studies, whatever the order, layout and spelled-out defaults of their files."""
-    return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _canonical(spec.model_dump(mode="json"))
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def toml_of(spec: StudySpec) -> str:
@@ -146,8 +175,11 @@ def toml_of(spec: StudySpec) -> str:
 
 
 def fingerprint(spec: StudySpec) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
-    return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:16]
+    """The first 16 hexadecimal digits of the SHA-256 of the canonical JSON, without the place of the user's data."""
+    known = json.loads(canonical_json(spec))
+    if known["task"] is not None:
+        known["task"] = without_folder(known["task"])
+    return hashlib.sha256(_canonical(known).encode()).hexdigest()[:16]
 
 
 def differing_fields(stored: StudySpec, given: StudySpec) -> list[str]:
@@ -162,7 +194,9 @@ def differing_fields(stored: StudySpec, given: StudySpec) -> list[str]:
         return {path.lstrip("."): value}
 
     old, new = (
-        leaves(spec.model_dump(mode="json", exclude={"name": True, "search": {"trials"}}), "")
+        leaves(
+            spec.model_dump(mode="json", exclude={"name": True, "search": {"trials"}, "task": {"data": {"folder"}}}), ""
+        )
         for spec in (stored, given)
     )
     return [

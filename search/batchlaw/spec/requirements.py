@@ -30,7 +30,7 @@ def check_requirements(spec: "StudySpec") -> None:
         "space.batch_size": spec.space.batch_size is not None,
         "space.base_lr": spec.space.base_lr is not None,
         "train_size": spec.task is not None or spec.train_size is not None or spec.space.train_size is not None,
-        "tokens_per_example": spec.tokens_per_example is not None,
+        "tokens_per_example": spec.example_tokens is not None,
     }
     for field, reason in _needs(spec):
         if not gives[field]:

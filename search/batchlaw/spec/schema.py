@@ -7,7 +7,10 @@ from batchlaw.spec.study import StudySpec
 
 _ARM = {
     "replicates": "Seeds of a trial; its score is their mean.",
-    "metric": "What is compared: validation_accuracy, validation_loss, or a metric of your own code.",
+    "metric": (
+        "What is compared: validation_accuracy, validation_loss, of a text validation_bits_per_byte, or a metric of "
+        "your own code."
+    ),
     "direction": "Whether more or less of the metric is better; a built-in metric needs none.",
     "reports": "How often a trial reports, at equal shares of its budget.",
     "seed": "From which the sampler and every trial draw.",
@@ -95,7 +98,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "cooldown": "The shape of the cooldown of wsd: 1 - √ of its progress, or a straight line.",
     },
     "Task": {
-        "dataset": "A data set of scikit-learn or torchvision.",
+        "dataset": "A data set of scikit-learn or torchvision, a file of arrays (.npz), text, or python-source.",
+        "file": "The file of a text, in UTF-8; its bytes are tokens.",
         "model": "A network.",
         "model_options": "Options of the network.",
         "train_size": "Training examples; without it all that validation leaves.",
@@ -105,6 +109,16 @@ MEANINGS: dict[str, dict[str, str]] = {
         "augment": "Random crop and flip, for CIFAR.",
         "precision": "bfloat16 is by autocast.",
         "micro_batch_size": "The most examples that are computed at once.",
+        "evaluation_tokens": "Of a text the most tokens on which a loss is measured, 16,384 without it.",
+        "data": "Of data that are not built in what is known of them; it is filled in when the file is read.",
+    },
+    "OwnData": {
+        "sha256": "Of the arrays or of the bytes.",
+        "n_train": "Examples to split into training and validation; of a text bytes.",
+        "n_test": "Examples of the test part; of a text bytes.",
+        "n_classes": "The number of classes.",
+        "shape": "Of an example.",
+        "folder": "Where the file lay.",
     },
     "ModelOptions": {
         "widths": "Units of each hidden layer of mlp.",
@@ -112,6 +126,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "norm": "The norm of resnet18.",
         "patch_size": "Pixels at a side of a patch of vit-tiny.",
         "init_scale": "What the initial weights of mlp and cnn are multiplied by.",
+        "width": "Features of a token of gpt, 64 without it.",
+        "depth": "Blocks of gpt, 2 without it.",
+        "heads": "Heads of attention of gpt, 2 without it.",
+        "context": "Tokens of an example of gpt, 64 without it.",
     },
     "Conditional": {"when": "An expression; the arguments are there where it is true.", "args": "Arguments."},
     "Divergence": {

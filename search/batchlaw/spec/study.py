@@ -20,9 +20,13 @@ from batchlaw.spec.program import DEFAULTS, ProgramKeys, check_program
 from batchlaw.spec.requirements import SOURCES, check_requirements
 from batchlaw.spec.schedule import Schedule
 from batchlaw.spec.space import Space
-from batchlaw.spec.task import DATASETS, Task
+from batchlaw.spec.task import Task
 
-BUILTIN_METRICS: dict[str, Direction] = {"validation_accuracy": "maximize", "validation_loss": "minimize"}
+BUILTIN_METRICS: dict[str, Direction] = {
+    "validation_accuracy": "maximize",
+    "validation_loss": "minimize",
+    "validation_bits_per_byte": "minimize",  # of a text: the loss over log 2
+}
 
 _NEW = ("question", "tokens_per_example", "budget", "parameters")  # absent where not given, so that fingerprints stay
 
@@ -58,6 +62,11 @@ class StudySpec(ProgramKeys):
     def n_train(self) -> Count:
         """The number of training examples: of the task, or as the study file gives it, if it does."""
         return self.task.n_train if self.task is not None else self.train_size  # type: ignore[return-value]
+
+    @property
+    def example_tokens(self) -> int | None:
+        """The tokens of an example, if they are known: of a text, or as the study file gives them."""
+        return self.tokens_per_example if self.task is None else self.task.context
 
     @property
     def purpose(self) -> str:
@@ -113,7 +122,7 @@ class StudySpec(ProgramKeys):
     @property
     def chance(self) -> float | None:
         """The score of guessing; None without a task."""
-        return None if self.task is None else DATASETS[self.task.dataset].chance(self.arm.metric)
+        return None if self.task is None else self.task.facts.chance(self.arm.metric)
 
     @property
     def is_staggered(self) -> bool:
@@ -164,6 +173,8 @@ class StudySpec(ProgramKeys):
                 if getattr(self, name):
                     why = "belongs in [task]" if name == "train_size" else "goes with an objective or a command"
                     raise refuse(why, self.model_dump(mode="json")[name], name)
+            if self.budget is not None and self.budget.tokens is not None and self.task.context is None:
+                raise refuse("is of a text; use examples or epochs", self.budget.tokens, "budget.tokens")
 
     def _check_parameters(self) -> None:
         space = {knob.name: getattr(self.space, knob.name) for knob in KNOBS}
@@ -181,6 +192,8 @@ class StudySpec(ProgramKeys):
         known = BUILTIN_METRICS.get(arm.metric)
         if self.task is not None and known is None:
             raise refuse(f"must be one of {', '.join(BUILTIN_METRICS)}", arm.metric, f"{table}.metric")
+        if arm.metric == "validation_bits_per_byte" and self.task is not None and self.task.context is None:
+            raise refuse("is of a text", arm.metric, f"{table}.metric")
         if known is None and arm.direction is None:
             raise refuse(f"metric {arm.metric!r} needs maximize or minimize", None, f"{table}.direction")
         if known is not None and arm.direction not in (None, known):
@@ -193,10 +206,11 @@ class StudySpec(ProgramKeys):
             raise refuse("is a factor of a claim; in a search it belongs in [task]", None, "space.train_size")
         if self.task is None:
             return
-        left = DATASETS[self.task.dataset].n_train - self.task.n_validation
         for level in levels_of(self.space.train_size):
-            if level > left:
-                raise refuse(f"must be at most {left}, what validation_fraction leaves", level, "space.train_size")
+            if level > self.task.n_left:
+                raise refuse(
+                    f"must be at most {self.task.n_left}, what validation_fraction leaves", level, "space.train_size"
+                )
 
     @property
     def _smallest_train_size(self) -> Count:

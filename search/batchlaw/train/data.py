@@ -1,7 +1,6 @@
 """Data sets as tensors on the device, split by seed; a batch is an index into them."""
 
 import gzip
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,29 +11,13 @@ from torch import Tensor
 
 from batchlaw.errors import DataError
 from batchlaw.recipe.seeds import derive_seed
-from batchlaw.spec import DATASETS, Task
+from batchlaw.spec import DATASETS, ModelOptions, Task
+from batchlaw.spec.own_data import arrays_of, text_of
+from batchlaw.train.examples import Examples, Parts
+from batchlaw.train.text import load_text_parts, load_text_test
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 _IDX_FILES = {True: "train", False: "t10k"}
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Images, float32 (n, channels, side, side), standardized by the training part; labels, int64 (n,)."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The parts of a data set that a trial may use; test data is not among them."""
-
-    train: Examples
-    validation: Examples
 
 
 def load_parts(task: Task, device: torch.device, data_dir: Path) -> Parts:
@@ -44,7 +27,10 @@ def load_parts(task: Task, device: torch.device, data_dir: Path) -> Parts:
         DataError: the data set is not under `data_dir`, or not of the expected form.
     """
     # The cache ignores the network, so that tasks with the same data share the tensors.
-    return _parts(task.dataset, task.n_train, task.n_validation, task.label_noise, task.split_seed, device, data_dir)
+    options = ModelOptions(context=task.context)
+    unused = {"model": "mlp", "model_options": options, "augment": False, "precision": "float32",
+              "micro_batch_size": None}  # fmt: skip
+    return _parts(task.model_copy(update=unused), device, data_dir)
 
 
 def load_test(task: Task, device: torch.device, data_dir: Path) -> Examples:
@@ -53,31 +39,26 @@ def load_test(task: Task, device: torch.device, data_dir: Path) -> Examples:
     Raises:
         DataError: as in `load_parts`.
     """
-    images, labels = read_images(task.dataset, False, task.split_seed, data_dir)
-    pool, _ = read_images(task.dataset, True, task.split_seed, data_dir)
+    if task.context is not None:
+        return load_text_test(task, device, data_dir)
+    inputs, labels = _read(task, False, data_dir)
+    pool, _ = _read(task, True, data_dir)
     order = split_order(len(pool), task.split_seed)
     train = pool[order[task.n_validation : task.n_validation + task.n_train]]
-    return Examples(standardize(images, train).to(device), labels.to(device))
+    return Examples(standardize(inputs, train).to(device), labels.to(device))
 
 
 @lru_cache(maxsize=2)
-def _parts(
-    dataset: str,
-    n_train: int,
-    n_validation: int,
-    label_noise: float,
-    split_seed: int,
-    device: torch.device,
-    data_dir: Path,
-) -> Parts:
-    images, labels = read_images(dataset, True, split_seed, data_dir)
-    order = split_order(len(labels), split_seed)
-    validation, train = order[:n_validation], order[n_validation : n_validation + n_train]
-    noisy = with_label_noise(labels[train], label_noise, DATASETS[dataset].n_classes, split_seed)
-    return Parts(
-        train=Examples(standardize(images[train], images[train]).to(device), noisy.to(device)),
-        validation=Examples(standardize(images[validation], images[train]).to(device), labels[validation].to(device)),
-    )
+def _parts(task: Task, device: torch.device, data_dir: Path) -> Parts:
+    if task.context is not None:
+        return load_text_parts(task, device, data_dir)
+    inputs, labels = _read(task, True, data_dir)
+    order = split_order(len(labels), task.split_seed)
+    validation, train = order[: task.n_validation], order[task.n_validation : task.n_validation + task.n_train]
+    noisy = with_label_noise(labels[train], task.label_noise, task.facts.n_classes, task.split_seed)
+    training = Examples(standardize(inputs[train], inputs[train]).to(device), noisy.to(device))
+    validating = standardize(inputs[validation], inputs[train]).to(device)
+    return Parts(training, Examples(validating, labels[validation].to(device)), training)
 
 
 def split_order(n: int, split_seed: int) -> Tensor:
@@ -85,12 +66,16 @@ def split_order(n: int, split_seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(derive_seed(split_seed, "split")))
 
 
-def standardize(images: Tensor, reference: Tensor) -> Tensor:
-    """Images, uint8, scaled to zero mean and unit variance of each channel over `reference`, float32."""
+def standardize(inputs: Tensor, reference: Tensor) -> Tensor:
+    """Inputs scaled to zero mean and unit variance over `reference`, float32: each channel of images, or each feature.
+
+    What is constant there stays at its difference from that value.
+    """
     reference = reference.float()
-    mean = reference.mean(dim=(0, 2, 3), keepdim=True)
-    std = reference.std(dim=(0, 2, 3), keepdim=True)
-    return (images.float() - mean) / std
+    over = (0, *range(2, reference.ndim))
+    mean = reference.mean(dim=over, keepdim=True)
+    std = reference.std(dim=over, keepdim=True)
+    return (inputs.float() - mean) / std.masked_fill(std == 0, 1.0)
 
 
 def with_label_noise(labels: Tensor, fraction: float, n_classes: int, split_seed: int) -> Tensor:
@@ -101,6 +86,26 @@ def with_label_noise(labels: Tensor, fraction: float, n_classes: int, split_seed
     noisy = labels.clone()
     noisy[chosen] = (labels[chosen] + shift) % n_classes
     return noisy
+
+
+def _read(task: Task, train: bool, data_dir: Path) -> tuple[Tensor, Tensor]:
+    """Inputs, as they are stored, and labels, int64 (n,), of the training pool or the test set."""
+    if task.data is None:
+        return read_images(task.dataset, train, task.split_seed, data_dir)
+    arrays = arrays_of(task, data_dir)
+    if arrays.test_x is not None and not train:
+        return torch.from_numpy(arrays.test_x), torch.from_numpy(arrays.test_y)
+    inputs, labels = torch.from_numpy(arrays.x), torch.from_numpy(arrays.y)
+    if arrays.test_x is not None:
+        return inputs, labels
+    chosen = _apart(len(labels), task.facts.n_test, train, derive_seed(task.split_seed, "test"))
+    return inputs[chosen], labels[chosen]
+
+
+def _apart(n: int, n_test: int, train: bool, seed: int) -> Tensor:
+    """The indices of the training pool or of the test set, where a data set has no official one."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return order[n_test:] if train else order[:n_test]
 
 
 def read_images(dataset: str, train: bool, split_seed: int, data_dir: Path) -> tuple[Tensor, Tensor]:
@@ -114,7 +119,7 @@ def read_images(dataset: str, train: bool, split_seed: int, data_dir: Path) -> t
         images, labels = _read_idx(DEBIAN_FASHION_MNIST, train)
     else:
         raise missing(dataset, data_dir)
-    expected = (facts.n_train if train else facts.n_test, facts.channels, facts.side, facts.side)
+    expected = (facts.n_train if train else facts.n_test, *facts.shape)
     if tuple(images.shape) != expected or len(labels) != len(images):
         raise DataError(f"{dataset}: expected images of shape {expected}, found {tuple(images.shape)}")
     return images, labels
@@ -125,10 +130,8 @@ def _read_digits(train: bool, split_seed: int) -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    generator = torch.Generator().manual_seed(derive_seed(split_seed, "digits test"))
-    order = torch.randperm(len(digits.target), generator=generator)
-    n_test = DATASETS["digits"].n_test
-    chosen = order[n_test:] if train else order[:n_test]
+    seed = derive_seed(split_seed, "digits test")
+    chosen = _apart(len(digits.target), DATASETS["digits"].n_test, train, seed)
     images = torch.from_numpy(digits.images.astype(np.uint8)).unsqueeze(1)
     return images[chosen], torch.from_numpy(digits.target.astype(np.int64))[chosen]
 
@@ -203,9 +206,15 @@ def prepare(task: Task, data_dir: Path, *, download: bool) -> None:
         download: download missing data into it.
 
     Raises:
-        DataError: the data is missing, and `download` is false or failed.
+        DataError: the data is missing, and `download` is false or failed; or the user's own has changed.
     """
     dataset = task.dataset
+    if task.context is not None:
+        text_of(task, data_dir)
+        return
+    if task.data is not None:
+        arrays_of(task, data_dir)
+        return
     if dataset == "digits" or (dataset == "fashion-mnist" and DEBIAN_FASHION_MNIST.is_dir()):
         return
     if _torchvision_has(dataset, data_dir):

@@ -1,25 +1,44 @@
 """Loss and accuracy of a network, or of each member of a stacked network."""
 
 from dataclasses import dataclass
+from math import log
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from batchlaw.spec import Task
 from batchlaw.train import memory, networks
-from batchlaw.train.data import Examples
+from batchlaw.train.examples import Examples
+from batchlaw.train.losses import example_losses
 
-_BATCH = 4096  # examples computed at once; halved if they do not fit
+_BATCH = 4096  # predictions computed at once; halved if they do not fit
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """For each member: mean loss, accuracy, and the standard error of the mean loss over the examples."""
+    """For each member: mean loss, accuracy, and the standard errors of both over the examples."""
 
     loss: list[float]
     accuracy: list[float]
     loss_standard_error: list[float]
+    accuracy_standard_error: list[float]
+    of_bytes: bool  # whether the classes are bytes of a text
+
+    def scores(self, part: str) -> list[dict[str, float]]:
+        """The metrics of each member, named after a part of the data such as `validation`."""
+        return self._named(part, self.loss, self.accuracy)
+
+    def standard_errors(self, part: str) -> list[dict[str, float]]:
+        """The standard error of each of these metrics."""
+        return self._named(part, self.loss_standard_error, self.accuracy_standard_error)
+
+    def _named(self, part: str, losses: list[float], accuracies: list[float]) -> list[dict[str, float]]:
+        named = []
+        for loss, accuracy in zip(losses, accuracies, strict=True):
+            named.append({f"{part}_loss": loss, f"{part}_accuracy": accuracy})
+            if self.of_bytes:
+                named[-1][f"{part}_bits_per_byte"] = loss / log(2)
+        return named
 
 
 def evaluate(model: nn.Module, task: Task, examples: Examples, members: int | None) -> Evaluation:
@@ -35,23 +54,30 @@ def evaluate(model: nn.Module, task: Task, examples: Examples, members: int | No
         DeviceMemoryError: one example at a time does not fit.
     """
     model.eval()
-    device = examples.images.device
+    device = examples.inputs.device
 
     @torch.no_grad()
     def sums(size: int) -> Tensor:
-        """Losses, squared losses and correct answers of each member, float64 (3, members)."""
+        """Losses, accuracies and the squares of both over the examples of each member, float64 (4, members)."""
         n_members = members or 1
-        total = torch.zeros((3, n_members), dtype=torch.float64, device=device)
-        for images, labels in zip(torch.split(examples.images, size), torch.split(examples.labels, size), strict=True):
+        total = torch.zeros((4, n_members), dtype=torch.float64, device=device)
+        for inputs, targets in zip(
+            torch.split(examples.inputs, size), torch.split(examples.targets, size), strict=True
+        ):
             with networks.autocast(task, device):
-                logits = model(images if members is None else images.expand(members, *images.shape))
-            logits = logits.float().view(n_members, len(labels), -1)
-            losses = cross_entropy(logits.transpose(1, 2), labels.expand(n_members, -1), reduction="none").double()
-            correct = logits.argmax(2) == labels
-            total += torch.stack([losses.sum(1), losses.square().sum(1), correct.sum(1)])
+                logits = model(inputs if members is None else inputs.expand(members, *inputs.shape))
+            logits = logits.float().view(n_members, *targets.shape, -1)
+            losses = example_losses(logits, targets.expand(n_members, *targets.shape)).double()
+            correct = (logits.argmax(-1) == targets).double()
+            correct = correct if task.context is None else correct.mean(-1)
+            values = (losses, correct, losses.square(), correct.square())
+            total += torch.stack([value.sum(1) for value in values])
         return total
 
-    n = len(examples)
-    mean, square, accuracy = (memory.halve_until_fits(sums, _BATCH, device, "evaluation") / n).tolist()
-    errors = [(max(s - m * m, 0.0) / max(n - 1, 1)) ** 0.5 for m, s in zip(mean, square, strict=True)]
-    return Evaluation(mean, accuracy, errors)
+    n, size = len(examples), max(_BATCH // (task.context or 1), 1)
+    loss, accuracy, *squares = (memory.halve_until_fits(sums, size, device, "evaluation") / n).tolist()
+    errors = [
+        [(max(s - m * m, 0.0) / max(n - 1, 1)) ** 0.5 for m, s in zip(mean, square, strict=True)]
+        for mean, square in zip((loss, accuracy), squares, strict=True)
+    ]
+    return Evaluation(loss, accuracy, *errors, of_bytes=task.context is not None)

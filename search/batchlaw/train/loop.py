@@ -13,8 +13,9 @@ from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import TrainConfig
 from batchlaw.train import memory
 from batchlaw.train.checkpoint import Checkpoint
-from batchlaw.train.data import Examples, load_parts
+from batchlaw.train.data import load_parts
 from batchlaw.train.evaluation import Evaluation
+from batchlaw.train.examples import Examples
 from batchlaw.train.parallel_runs import ParallelRuns
 from batchlaw.train.stacking import can_stack, stack_size
 
@@ -63,7 +64,7 @@ class Run:
         self.finite = [True] * len(configs) * len(seeds)  # of each member
         self.untrained: list[dict[str, float]] | None = None
         self.validation: list[dict[str, float]] = []  # scores of each member at the latest report
-        self.loss_errors: list[float] = []  # standard error of its loss there
+        self.errors: list[dict[str, float]] = []  # their standard errors
         self.curves: list[list[dict[str, Any]]] = [[] for _ in configs]
         self.steps_done = 0
         self.reported: list[list[tuple[float, dict[str, float]]]] = [[] for _ in configs]
@@ -149,7 +150,7 @@ class Run:
         """The metrics of each member at a report; a diverged member has those of its untrained network."""
         evaluations = [stack.evaluate(self.parts.validation) for stack in self.stacks]
         self.validation = scores_of(evaluations, "validation")
-        self.loss_errors = [error for evaluation in evaluations for error in evaluation.loss_standard_error]
+        self.errors = [error for evaluation in evaluations for error in evaluation.standard_errors("validation")]
         scores = [dict(score) for score in self.validation]
         for position, (score, train_loss) in enumerate(zip(scores, train_losses, strict=True)):
             self.finite[position] &= math.isfinite(train_loss) and math.isfinite(score["validation_loss"])
@@ -157,8 +158,8 @@ class Run:
         return self.with_untrained(scores)
 
     def curve_points(self, scores: list[dict[str, float]]) -> dict[str, list[float | None]]:
-        """A point of each member's training curves: its scores, its loss on the whole training part, its sharpness."""
-        training = scores_of([stack.evaluate(self.parts.train) for stack in self.stacks], "train")
+        """A point of each member's training curves: its scores, its loss on the training part, its sharpness."""
+        training = scores_of([stack.evaluate(self.parts.sample) for stack in self.stacks], "train")
         rows = [{**score, **train} for score, train in zip(scores, training, strict=True)]
         columns: dict[str, list[float]] = {name: [row[name] for row in rows] for name in rows[0]}
         if "sharpness" in self.config.measures:
@@ -188,7 +189,7 @@ class Run:
         """The metrics of each member before its first step, computed when first needed."""
         if self.untrained is None:
             validation = self.untrained_scores(self.parts.validation, "validation")
-            training = self.untrained_scores(self.parts.train, "train")
+            training = self.untrained_scores(self.parts.sample, "train")
             self.untrained = [
                 v | t | {"running_train_loss": t["train_loss"]} for v, t in zip(validation, training, strict=True)
             ]
@@ -203,12 +204,8 @@ class Run:
 
 
 def scores_of(evaluations: Sequence[Evaluation], part: str) -> list[dict[str, float]]:
-    """Loss and accuracy of each member, named after a part of the data such as `validation`."""
-    return [
-        {f"{part}_loss": loss, f"{part}_accuracy": accuracy}
-        for evaluation in evaluations
-        for loss, accuracy in zip(evaluation.loss, evaluation.accuracy, strict=True)
-    ]
+    """The metrics of each member, named after a part of the data such as `validation`."""
+    return [scores for evaluation in evaluations for scores in evaluation.scores(part)]
 
 
 def means_of(scores: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from batchlaw.spec import DATASETS, DatasetFacts, ModelOptions, Task
+from batchlaw.spec import Task
+from batchlaw.spec.datasets import BYTES
+from batchlaw.train.transformer import GPT
 
 
 class StackedMLP(nn.Module):
@@ -26,9 +29,9 @@ class StackedMLP(nn.Module):
             self.weight.append(torch.stack([linear.weight.detach() for linear in layer]))  # (members, out, in)
             self.bias.append(torch.stack([linear.bias.detach().unsqueeze(0) for linear in layer]))  # (members, 1, out)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (members, batch, channels, side, side) to logits (members, batch, classes)."""
-        hidden = images.flatten(2)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs (members, batch, …) to logits (members, batch, classes)."""
+        hidden = inputs.flatten(2)
         last = len(self.weight) - 1
         for depth, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
             hidden = torch.baddbmm(bias, hidden, weight.mT)
@@ -45,15 +48,7 @@ class StackedModule(nn.Module):
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.network = deepcopy(members[0])
-        for name, parameters in zip(
-            [name for name, _ in self.network.named_parameters()],
-            zip(*(member.parameters() for member in members), strict=True),
-            strict=True,
-        ):
-            owner, _, own_name = name.rpartition(".")
-            stacked = torch.stack([parameter.detach() for parameter in parameters])  # (members, …)
-            setattr(self.network.get_submodule(owner), own_name, nn.Parameter(stacked))
+        self.network = _with_stacked_parameters(members)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (members, batch, channels, side, side) to logits (members, batch, classes)."""
@@ -65,6 +60,20 @@ class StackedModule(nn.Module):
         return logits
 
 
+def _with_stacked_parameters(members: Sequence[nn.Module]) -> nn.Module:
+    """A copy of the first network, whose parameters have the members first."""
+    network = deepcopy(members[0])
+    for name, parameters in zip(
+        [name for name, _ in network.named_parameters()],
+        zip(*(member.parameters() for member in members), strict=True),
+        strict=True,
+    ):
+        owner, _, own_name = name.rpartition(".")
+        stacked = torch.stack([parameter.detach() for parameter in parameters])  # (members, …)
+        setattr(network.get_submodule(owner), own_name, nn.Parameter(stacked))
+    return network
+
+
 def can_stack(task: Task) -> bool:
     """Whether networks of a task can be stacked.
 
@@ -72,20 +81,22 @@ def can_stack(task: Task) -> bool:
     stack takes up to three times as long as its members one after another (measured with torch 2.14), because torch has
     no batching rule for its attention on a CPU.
     """
-    plain = task.model in ("mlp", "cnn") or (task.model == "resnet18" and task.model_options.norm == "group")
+    plain = task.model in ("mlp", "cnn", "gpt") or (task.model == "resnet18" and task.model_options.norm == "group")
     return plain and not task.augment
 
 
 def stack(task: Task, members: Sequence[nn.Module]) -> nn.Module:
     """The networks of several runs of a task as one network."""
+    if task.model == "gpt":
+        return _with_stacked_parameters(members)
     return StackedMLP(members) if task.model == "mlp" else StackedModule(members)
 
 
 def build(task: Task, seed: int) -> nn.Module:
-    """The network of a task: images (batch, channels, side, side) to logits (batch, classes)."""
+    """The network of a task: inputs (batch, …) to logits (batch, classes), of a text (batch, context, classes)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _BUILDERS[task.model](DATASETS[task.dataset], task.model_options)
+        model = _BUILDERS[task.model](task)
     if task.model_options.init_scale is not None:
         with torch.no_grad():
             for parameter in model.parameters():
@@ -105,17 +116,18 @@ def has_batch_norm(model: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
-def _mlp(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
-    sizes = [facts.channels * facts.side**2, *(options.widths or (128,)), facts.n_classes]
+def _mlp(task: Task) -> nn.Module:
+    facts = task.facts
+    sizes = [prod(facts.shape), *(task.model_options.widths or (128,)), facts.n_classes]
     layers: list[nn.Module] = [nn.Flatten()]
     for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
-def _cnn(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
+def _cnn(task: Task) -> nn.Module:
     """Two convolutions with pooling and one hidden layer."""
-    channels = options.channels or 32
+    facts, channels = task.facts, task.model_options.channels or 32
     return nn.Sequential(
         nn.Conv2d(facts.channels, channels, 3, padding=1),
         nn.ReLU(),
@@ -130,24 +142,24 @@ def _cnn(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
     )
 
 
-def _resnet18(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
+def _resnet18(task: Task) -> nn.Module:
     """torchvision's ResNet-18 with the stem for small images (He et al. 2015, section 4.2: 3×3, no pooling)."""
     from torchvision.models import resnet18
 
     norm: Callable[[int], nn.Module] = nn.BatchNorm2d
-    if options.norm == "group":
+    if task.model_options.norm == "group":
         norm = lambda channels: nn.GroupNorm(32, channels)  # noqa: E731  (32 groups: Wu & He 2018)
-    model: nn.Module = resnet18(num_classes=facts.n_classes, norm_layer=norm)
-    model.conv1 = nn.Conv2d(facts.channels, 64, 3, padding=1, bias=False)
+    model: nn.Module = resnet18(num_classes=task.facts.n_classes, norm_layer=norm)
+    model.conv1 = nn.Conv2d(task.facts.channels, 64, 3, padding=1, bias=False)
     model.maxpool = nn.Identity()
     return model
 
 
-def _vit_tiny(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
+def _vit_tiny(task: Task) -> nn.Module:
     """torchvision's VisionTransformer in the width of ViT-Ti (Touvron et al. 2021), half its depth, small patches."""
     from torchvision.models import VisionTransformer
 
-    patch = options.patch_size or (2 if facts.side < 16 else 4)
+    facts, patch = task.facts, task.patch_size
     model: nn.Module = VisionTransformer(
         image_size=facts.side,
         patch_size=patch,
@@ -162,9 +174,14 @@ def _vit_tiny(facts: DatasetFacts, options: ModelOptions) -> nn.Module:
     return model
 
 
-_BUILDERS: dict[str, Callable[[DatasetFacts, ModelOptions], nn.Module]] = {
+def _gpt(task: Task) -> nn.Module:
+    return GPT(BYTES, task.gpt("context"), task.gpt("width"), task.gpt("depth"), task.gpt("heads"))
+
+
+_BUILDERS: dict[str, Callable[[Task], nn.Module]] = {
     "mlp": _mlp,
     "cnn": _cnn,
     "resnet18": _resnet18,
     "vit-tiny": _vit_tiny,
+    "gpt": _gpt,
 }

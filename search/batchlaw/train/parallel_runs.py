@@ -12,12 +12,14 @@ from batchlaw.errors import DeviceMemoryError
 from batchlaw.recipe.scaling import beta2_of_half_life
 from batchlaw.recipe.schedule import Schedule
 from batchlaw.recipe.seeds import derive_seed
-from batchlaw.spec import DATASETS, Task, TrainConfig
+from batchlaw.spec import Task, TrainConfig
 from batchlaw.spec.families import FAMILIES
 from batchlaw.train import gradient_noise as noise
 from batchlaw.train import memory, networks, optimizers, perceptron
-from batchlaw.train.data import Examples, crop_and_flip
+from batchlaw.train.data import crop_and_flip
 from batchlaw.train.evaluation import Evaluation, evaluate
+from batchlaw.train.examples import Examples
+from batchlaw.train.losses import example_losses
 from batchlaw.train.plateau import plateau_steps
 from batchlaw.train.sharpness import sharpness
 from batchlaw.train.stream import ExampleStream
@@ -67,7 +69,7 @@ class ParallelRuns:
         self._n_lrs = len(peak_lrs)
         self.seeds = seeds * len(peak_lrs)  # of each member
         self.members = len(self.seeds)
-        self._device = train.images.device
+        self._device = train.inputs.device
         members = [networks.build(task, derive_seed(seed, "weights")) for seed in seeds] * len(peak_lrs)
         self._stacked = self.members > 1
         self.model: nn.Module = (networks.stack(task, members) if self._stacked else members[0]).to(self._device)
@@ -131,11 +133,11 @@ class ParallelRuns:
         return self._batch(torch.stack(taken * self._n_lrs) if self._stacked else taken[0], self._augment)
 
     def _batch(self, index: Tensor, augment: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Images ([members,] batch, …) and labels ([members,] batch) of examples ([members,] batch)."""
+        """Inputs ([members,] batch, …) and targets ([members,] batch, …) of examples ([members,] batch)."""
         if self._stacked:
-            return self.examples.images[index], self.examples.labels[index]
-        images, labels = self.examples.images.index_select(0, index), self.examples.labels.index_select(0, index)
-        return (crop_and_flip(images, augment) if self._task.augment else images), labels
+            return self.examples.inputs[index], self.examples.targets[index]
+        inputs, targets = self.examples.inputs.index_select(0, index), self.examples.targets.index_select(0, index)
+        return (crop_and_flip(inputs, augment) if self._task.augment else inputs), targets
 
     def _backward(self, batch: tuple[Tensor, Tensor], share: float) -> Tensor:
         """Add the gradients of a batch, the fraction `share` of its step; returns mean loss × share, (members,)."""
@@ -148,16 +150,16 @@ class ParallelRuns:
         torch.autograd.backward(losses.sum() if self._stacked else losses)
         return losses.detach()
 
-    def _losses(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _losses(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """The mean loss of each member, (members,); of a single network, ()."""
-        logits = self.model(images)
+        logits = self.model(inputs)
         if not self._stacked:
-            return cross_entropy(logits, labels)
-        return cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)
+            return cross_entropy(logits.flatten(0, -2), targets.flatten().long())
+        return example_losses(logits, targets).mean(1)
 
     def _accumulate(self, batch: tuple[Tensor, Tensor], batch_size: int) -> Tensor:
         """The same gradient from micro-batches, which are halved until they fit."""
-        images, labels = batch
+        inputs, targets = batch
         dimension = 1 if self._stacked else 0
         while True:
             try:
@@ -165,7 +167,7 @@ class ParallelRuns:
                 size = self.micro_batch_size
                 sizes = parts_of(batch_size, size, self._task.fewest_together)
                 for part in zip(
-                    torch.split(images, sizes, dimension), torch.split(labels, sizes, dimension), strict=True
+                    torch.split(inputs, sizes, dimension), torch.split(targets, sizes, dimension), strict=True
                 ):
                     total += self._backward(part, part[1].shape[dimension] / batch_size)
                 return total
@@ -221,7 +223,7 @@ class ParallelRuns:
         """For each member the steps until the loss leaves its first plateau, or None; empty if not measured."""
         if not len(self._step_losses):
             return []
-        chance = DATASETS[self._task.dataset].chance("validation_loss")
+        chance = self._task.facts.chance("validation_loss")
         return plateau_steps(self._step_losses, self._config.batch_size, chance)
 
     def sharpness(self) -> dict[str, list[float]]:
@@ -229,7 +231,7 @@ class ParallelRuns:
         self.model.eval()
         with optimizers.averaged(self.optimizer, self._parameters):
             return sharpness(
-                self.model, self.examples.images, self.examples.labels, self.members if self._stacked else None
+                self.model, self.examples.inputs, self.examples.targets, self.members if self._stacked else None
             )
 
     def gradient_noise(self, step: int) -> list[noise.GradientNoise]:

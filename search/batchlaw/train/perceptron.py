@@ -18,21 +18,21 @@ def layers_of(model: nn.Module) -> list[Layer]:
 
 
 @torch.no_grad()
-def backward(layers: Sequence[Layer], images: Tensor, labels: Tensor, share: float) -> Tensor:
+def backward(layers: Sequence[Layer], inputs: Tensor, labels: Tensor, share: float) -> Tensor:
     """Add the gradient of the mean cross-entropy × `share` to the parameters, for linear layers with ReLU between them.
 
     The same as by autograd up to rounding.
 
     Args:
         layers: of one network, or of a stack.
-        images: ([members,] batch, channels, side, side), float32.
+        inputs: ([members,] batch, …), float32.
         labels: ([members,] batch), int64.
         share: the fraction of the step's examples that are in this batch.
 
     Returns:
         The mean cross-entropy × `share`, ([members]).
     """
-    hidden = [images.flatten(-3)]
+    hidden = [inputs.flatten(layers[0][0].ndim - 1)]
     last = len(layers) - 1
     for depth, (weight, bias) in enumerate(layers):
         affine = torch.baddbmm if weight.ndim == 3 else torch.addmm
@@ -46,11 +46,11 @@ def backward(layers: Sequence[Layer], images: Tensor, labels: Tensor, share: flo
     delta = log_p.exp_()
     delta.scatter_add_(-1, target, delta.new_full((), -1.0).expand(target.shape))
     delta *= scale
-    for (weight, bias), inputs in zip(reversed(layers), reversed(hidden), strict=True):
-        _add(weight, delta.mT @ inputs)
+    for (weight, bias), entering in zip(reversed(layers), reversed(hidden), strict=True):
+        _add(weight, delta.mT @ entering)
         _add(bias, delta.sum(-2, keepdim=weight.ndim == 3))
-        if inputs is not hidden[0]:
-            delta = (delta @ weight).mul_(inputs.sign())  # the derivative of the ReLU that the inputs come from
+        if entering is not hidden[0]:
+            delta = (delta @ weight).mul_(entering.sign())  # the derivative of the ReLU that it comes from
     return losses
 
 

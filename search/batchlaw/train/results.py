@@ -7,8 +7,8 @@ import torch
 from batchlaw.errors import Diverged
 from batchlaw.recipe.result import TrainResult
 from batchlaw.train import memory, networks
-from batchlaw.train.data import Examples
 from batchlaw.train.device import device_name
+from batchlaw.train.examples import Examples
 from batchlaw.train.loop import Run, means_of, scores_of
 
 
@@ -60,7 +60,7 @@ def results_of(run: Run, test: Examples | None) -> list[TrainResult | Diverged]:
 
 def _metrics(run: Run, test: Examples | None) -> list[dict[str, float]]:
     """The final metrics of each member; a diverged member has those of its untrained network."""
-    training = scores_of([stack.evaluate(run.parts.train) for stack in run.stacks], "train")
+    training = scores_of([stack.evaluate(run.parts.sample) for stack in run.stacks], "train")
     metrics = run.with_untrained([{**v, **t} for v, t in zip(run.validation, training, strict=True)])
     if test is None:
         return metrics
@@ -72,12 +72,12 @@ def _metrics(run: Run, test: Examples | None) -> list[dict[str, float]]:
 
 
 def _standard_errors(run: Run, position: int, accuracy: float) -> dict[str, float]:
-    """The sampling errors of one replicate's validation metrics: of an accuracy √(p(1-p)/n), of a loss as measured."""
-    errors = [error for error in run.replicates(position, run.loss_errors) if math.isfinite(error)]
-    return {
-        "validation_accuracy": math.sqrt(accuracy * (1 - accuracy) / len(run.parts.validation)),
-        "validation_loss": sum(errors) / max(len(errors), 1),
-    }
+    """The sampling errors of one replicate's validation metrics: as measured, of an accuracy √(p(1-p)/n)."""
+    errors = means_of([error for error in run.replicates(position, run.errors) if math.isfinite(sum(error.values()))])
+    if run.task.context is None:  # of a text the bytes of a window are not independent
+        n = len(run.parts.validation)
+        errors = {"validation_loss": 0.0} | errors | {"validation_accuracy": math.sqrt(accuracy * (1 - accuracy) / n)}
+    return errors
 
 
 def _stacked_base_lrs(run: Run, position: int) -> list[float]:

@@ -9,22 +9,24 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-_EXAMPLES = 512  # the first of the training part
+from batchlaw.train.losses import example_losses
+
+_EXAMPLES = 512  # the first of the training part; of a text so many tokens
 _RHO = 0.5  # ρ of the worst case: Kwon et al. 2021 (ASAM, arXiv:2102.11600), section 5
 _NOISE = 0.1  # standard deviation in the average case, relative to each weight (assumption)
 _DRAWS = 4  # of the noise, each used with both signs
 _KRYLOV = 10  # dimensions of Lanczos' method; each takes one product with the Hessian
 
 
-def sharpness(model: nn.Module, images: Tensor, labels: Tensor, members: int | None = None) -> dict[str, list[float]]:
+def sharpness(model: nn.Module, inputs: Tensor, targets: Tensor, members: int | None = None) -> dict[str, list[float]]:
     """The sharpness of each member of a stacked network, or of a single network.
 
     Args:
         model: in evaluation mode; its parameters are the same afterwards.
-        images: (examples, channels, side, side).
-        labels: (examples,).
+        inputs: (examples, …).
+        targets: (examples, …).
         members: of a stacked network, the first dimension of its parameters; None for a single network.
 
     Returns:
@@ -32,21 +34,23 @@ def sharpness(model: nn.Module, images: Tensor, labels: Tensor, members: int | N
         al.). `average_sharpness`: the mean rise under noise in proportion to each weight. `hessian_eigenvalue`: the
         eigenvalue of the Hessian that is largest in magnitude; it is not invariant to rescaling.
     """
-    around = _Neighbourhood(model, images[:_EXAMPLES], labels[:_EXAMPLES], members)
-    return {
-        "worst_sharpness": around.worst().tolist(),
-        "average_sharpness": around.average().tolist(),
-        "hessian_eigenvalue": around.eigenvalue().tolist(),
-    }
+    n = max(_EXAMPLES // targets[0].numel(), 1)
+    with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+        around = _Neighbourhood(model, inputs[:n], targets[:n], members)
+        return {
+            "worst_sharpness": around.worst().tolist(),
+            "average_sharpness": around.average().tolist(),
+            "hessian_eigenvalue": around.eigenvalue().tolist(),
+        }
 
 
 class _Neighbourhood:
     """The loss of each member at and around its weights."""
 
-    def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, members: int | None) -> None:
-        self.model, self.labels = model, labels
+    def __init__(self, model: nn.Module, inputs: Tensor, targets: Tensor, members: int | None) -> None:
+        self.model, self.targets, self.stacked = model, targets, members is not None
         self.members = members or 1
-        self.images = images if members is None else images.expand(members, *images.shape)
+        self.inputs = inputs if members is None else inputs.expand(members, *inputs.shape)
         # Biases last, as in a stack, so that a stack and its members are perturbed alike.
         named = sorted(model.named_parameters(), key=lambda item: "bias" in item[0].split("."))
         self.parameters = [parameter for _, parameter in named]
@@ -56,9 +60,8 @@ class _Neighbourhood:
 
     def losses(self) -> Tensor:
         """The mean loss of each member, (members,)."""
-        logits = self.model(self.images).float().view(self.members, len(self.labels), -1)
-        targets = self.labels.expand(self.members, -1)
-        return cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(1)
+        logits = self.model(self.inputs).float().view(self.members, *self.targets.shape, -1)
+        return example_losses(logits, self.targets.expand(self.members, *self.targets.shape)).mean(1)
 
     def gradient(self, *, differentiable: bool = False) -> tuple[Tensor, ...]:
         """The gradient of each member's loss. Members share no parameters, so one backward pass is enough."""
@@ -120,5 +123,5 @@ class _Neighbourhood:
 
     def normal(self, like: Tensor, generator: torch.Generator) -> Tensor:
         """Standard normal noise, the same for every member, drawn on the CPU, so that it is the same on all devices."""
-        shape = like.shape[1:] if self.images.ndim == 5 else like.shape
+        shape = like.shape[1:] if self.stacked else like.shape
         return torch.randn(shape, generator=generator).to(like.device).expand_as(like)

@@ -11,7 +11,7 @@ from batchlaw.recipe.schedule import Schedule, schedule_of
 from batchlaw.spec import TrainConfig
 from batchlaw.spec.families import FAMILIES
 from batchlaw.train import networks
-from batchlaw.train.data import Examples
+from batchlaw.train.examples import Examples
 from batchlaw.train.parallel_runs import ParallelRuns
 
 _STEPS = 12  # of one timing at most; the fastest of three timings counts
@@ -53,7 +53,7 @@ def stack_size(configs: Sequence[TrainConfig], train: Examples, schedule: Schedu
     steps = min(_STEPS, schedule.steps // _SHARE)
     if steps == 0:
         return 1
-    key = (train.images.device, torch.get_num_threads(), config.task, config.optimizer, config.batch_size, n_seeds,
+    key = (train.inputs.device, torch.get_num_threads(), config.task, config.optimizer, config.batch_size, n_seeds,
            len(configs))  # fmt: skip
     if key not in _FASTEST:
         best, fastest = 1, inf

@@ -12,7 +12,7 @@ import torch
 
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import TrainConfig
-from batchlaw.train.data import Examples
+from batchlaw.train.examples import Examples
 from batchlaw.train.stacking import can_stack, stack_of, stack_size
 
 _STEPS, _SECONDS = 12, 0.01  # of one timing at most; at least one step
@@ -104,7 +104,7 @@ def fastest_threads(configs: Sequence[TrainConfig], train: Examples, most: int) 
         most: the largest number.
     """
     config, schedule = configs[0], schedule_of(configs[0])
-    if most == 1 or train.images.device.type != "cpu" or schedule.steps < _FEWEST_STEPS:
+    if most == 1 or train.inputs.device.type != "cpu" or schedule.steps < _FEWEST_STEPS:
         return 1
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -24,7 +24,7 @@ def parts_of(**changes):
 
 def rows(examples):
     """Images as hashable rows, in the scale of their first."""
-    flat = examples.images.flatten(1)
+    flat = examples.inputs.flatten(1)
     return {tuple(row) for row in ((flat - flat.mean()) / flat.std() * 1e3).round().int().tolist()}
 
 
@@ -32,7 +32,7 @@ def test_parts_and_test_are_disjoint_and_of_the_stated_sizes():
     task = Task(**DIGITS)
     parts, test = load_parts(task, CPU, NOWHERE), load_test(task, CPU, NOWHERE)
     assert (len(parts.train), len(parts.validation), len(test)) == (1150, 288, 359)
-    together = torch.cat([parts.train.images, parts.validation.images, test.images]).flatten(1)
+    together = torch.cat([parts.train.inputs, parts.validation.inputs, test.inputs]).flatten(1)
     from sklearn.datasets import load_digits
 
     everything = torch.from_numpy(load_digits().data).float()
@@ -43,30 +43,30 @@ def test_parts_and_test_are_disjoint_and_of_the_stated_sizes():
 
 
 def test_splits_follow_their_seed():
-    assert torch.equal(parts_of().train.labels, parts_of(augment=False).train.labels)
-    assert not torch.equal(parts_of().validation.labels, parts_of(split_seed=1).validation.labels)
+    assert torch.equal(parts_of().train.targets, parts_of(augment=False).train.targets)
+    assert not torch.equal(parts_of().validation.targets, parts_of(split_seed=1).validation.targets)
 
 
 def test_a_smaller_training_set_is_the_beginning_of_a_larger():
     small, large = parts_of(train_size=100), parts_of(train_size=200)
-    assert torch.equal(small.train.labels, large.train.labels[:100])
-    assert torch.equal(small.validation.labels, large.validation.labels)
+    assert torch.equal(small.train.targets, large.train.targets[:100])
+    assert torch.equal(small.validation.targets, large.validation.targets)
 
 
 def test_images_are_standardised_by_the_training_part():
     parts = parts_of(train_size=100)
-    assert parts.train.images.mean().item() == pytest.approx(0, abs=1e-5)
-    assert parts.train.images.std().item() == pytest.approx(1, abs=1e-5)
-    assert abs(parts.validation.images.mean().item()) > 1e-5
+    assert parts.train.inputs.mean().item() == pytest.approx(0, abs=1e-5)
+    assert parts.train.inputs.std().item() == pytest.approx(1, abs=1e-5)
+    assert abs(parts.validation.inputs.mean().item()) > 1e-5
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25])
 def test_label_noise_changes_exactly_its_share_each_to_another_class_and_no_validation_label(fraction):
     clean, noisy = parts_of(train_size=200), parts_of(train_size=200, label_noise=fraction)
-    assert (clean.train.labels != noisy.train.labels).sum().item() == 200 * fraction
-    assert torch.equal(clean.validation.labels, noisy.validation.labels)
-    assert noisy.train.labels.min() >= 0 and noisy.train.labels.max() <= 9
-    assert torch.equal(clean.train.images, noisy.train.images)
+    assert (clean.train.targets != noisy.train.targets).sum().item() == 200 * fraction
+    assert torch.equal(clean.validation.targets, noisy.validation.targets)
+    assert noisy.train.targets.min() >= 0 and noisy.train.targets.max() <= 9
+    assert torch.equal(clean.train.inputs, noisy.train.inputs)
 
 
 def idx(array):
@@ -79,7 +79,7 @@ def small(monkeypatch):
     """Data sets of a few images."""
     for name, facts in list(DATASETS.items()):
         if name != "digits":
-            monkeypatch.setitem(DATASETS, name, DatasetFacts(20, 6, facts.n_classes, facts.channels, facts.side))
+            monkeypatch.setitem(DATASETS, name, DatasetFacts(20, 6, facts.n_classes, facts.shape))
     return np.random.default_rng(0)
 
 
@@ -102,7 +102,7 @@ def test_the_mnist_readers_read_torchvision_folders(small, monkeypatch, tmp_path
     assert labels.tolist() == [n % 10 for n in range(20)]
     prepare(Task(dataset=name, model="mlp"), tmp_path, download=False)
     parts = load_parts(Task(dataset=name, model="mlp", validation_fraction=0.25), CPU, tmp_path)
-    assert parts.train.images.shape == (15, 1, 28, 28) and len(parts.validation) == 5
+    assert parts.train.inputs.shape == (15, 1, 28, 28) and len(parts.validation) == 5
     assert len(load_test(Task(dataset=name, model="mlp", validation_fraction=0.25), CPU, tmp_path)) == 6
 
 
@@ -267,8 +267,8 @@ def test_train_and_validation_and_test_share_one_scale():
     task = Task(**DIGITS, train_size=60)
     parts, test = load_parts(task, CPU, NOWHERE), load_test(task, CPU, NOWHERE)
     # Undoing one affine map, found on the training part whose pixels run from 0 to 16, gives whole pixels everywhere.
-    low, high = parts.train.images.min(), parts.train.images.max()
-    restored = [(part.images - low) / (high - low) * 16 for part in (parts.train, parts.validation, test)]
+    low, high = parts.train.inputs.min(), parts.train.inputs.max()
+    restored = [(part.inputs - low) / (high - low) * 16 for part in (parts.train, parts.validation, test)]
     for pixels in restored:
         torch.testing.assert_close(pixels, pixels.round(), atol=1e-4, rtol=0)
     known = {tuple(row) for row in load_digits().data.astype(int).tolist()}
@@ -279,13 +279,13 @@ def test_train_and_validation_and_test_share_one_scale():
 
 
 def test_label_noise_reaches_every_other_class_and_follows_its_seed():
-    clean, noisy = (parts_of(train_size=1000, label_noise=noise).train.labels for noise in (0.0, 0.9))
+    clean, noisy = (parts_of(train_size=1000, label_noise=noise).train.targets for noise in (0.0, 0.9))
     shifts = ((noisy - clean) % 10).bincount(minlength=10).tolist()
     assert shifts[0] == 100
     assert all(60 <= shift <= 140 for shift in shifts[1:])  # 100 expected of each, with a deviation below 10
-    again, other = (parts_of(train_size=100, label_noise=0.5, split_seed=seed).train.labels for seed in (0, 1))
-    assert torch.equal(again, parts_of(train_size=100, label_noise=0.5).train.labels)
-    plain = (parts_of(train_size=100, split_seed=seed).train.labels for seed in (0, 1))
+    again, other = (parts_of(train_size=100, label_noise=0.5, split_seed=seed).train.targets for seed in (0, 1))
+    assert torch.equal(again, parts_of(train_size=100, label_noise=0.5).train.targets)
+    plain = (parts_of(train_size=100, split_seed=seed).train.targets for seed in (0, 1))
     changed = [noisy != clean for noisy, clean in zip((again, other), plain, strict=True)]
     assert not torch.equal(*changed)
 
@@ -297,7 +297,7 @@ def test_label_noise_is_rounded_to_whole_labels(fraction, n, changed):
 
 
 def test_the_images_of_a_smaller_training_set_are_those_of_a_larger():
-    small, large = parts_of(train_size=100).train.images, parts_of(train_size=200).train.images[:100]
+    small, large = parts_of(train_size=100).train.inputs, parts_of(train_size=200).train.inputs[:100]
     slope = large.std() / small.std()  # each is scaled by its own statistics: one affine map apart
     torch.testing.assert_close(small * slope + (large.mean() - small.mean() * slope), large, atol=1e-4, rtol=0)
 

@@ -14,7 +14,8 @@ from batchlaw.recipe.space import cells, point_of
 from batchlaw.spec import Task, parse_spec
 from batchlaw.train import Checkpoint, networks
 from batchlaw.train import gradient_noise as noise
-from batchlaw.train.data import Examples, load_parts
+from batchlaw.train.data import load_parts
+from batchlaw.train.examples import Examples
 from batchlaw.train.loop import Run
 from batchlaw.train.parallel_runs import ParallelRuns
 from batchlaw.workers.trial import run_trials
@@ -48,7 +49,7 @@ def exact(stack):
     def loss(weights, image, label):
         return cross_entropy(functional_call(stack.model, weights, (image[None],)), label[None])
 
-    found = vmap(grad(loss), in_dims=(None, 0, 0))(weights, stack.examples.images, stack.examples.labels)
+    found = vmap(grad(loss), in_dims=(None, 0, 0))(weights, stack.examples.inputs, stack.examples.targets)
     gradients = torch.cat([gradient.flatten(1) for gradient in found.values()], dim=1).double()
     mean = gradients.mean(0)
     return mean.square().sum().item(), (gradients - mean).square().sum(1).mean().item()

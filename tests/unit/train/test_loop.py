@@ -10,7 +10,8 @@ from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import DATASETS, DatasetFacts, Task
 from batchlaw.train import data, loop, memory, networks
-from batchlaw.train.data import Examples, Parts, load_parts, load_test
+from batchlaw.train.data import load_parts, load_test
+from batchlaw.train.examples import Examples, Parts
 from batchlaw.train.stream import ExampleStream
 from torch.nn.functional import cross_entropy
 
@@ -31,9 +32,9 @@ class Recorder(list):
 
 def score(model, examples, part):
     with torch.no_grad():
-        logits = model(examples.images)
-    losses = cross_entropy(logits, examples.labels, reduction="none").double()
-    correct = (logits.argmax(1) == examples.labels).double()
+        logits = model(examples.inputs)
+    losses = cross_entropy(logits, examples.targets, reduction="none").double()
+    correct = (logits.argmax(1) == examples.targets).double()
     return {f"{part}_loss": losses.mean().item(), f"{part}_accuracy": correct.mean().item()}
 
 
@@ -47,7 +48,7 @@ def by_hand(config, seed):
     for _ in range(config.steps):
         batch = stream.take(config.batch_size)
         optimizer.zero_grad()
-        loss = cross_entropy(model(parts.train.images[batch]), parts.train.labels[batch])
+        loss = cross_entropy(model(parts.train.inputs[batch]), parts.train.targets[batch])
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -74,7 +75,7 @@ def test_every_number_of_the_result_equals_the_loop_by_hand():
     errors = result.validation_standard_errors
     assert errors["validation_accuracy"] == pytest.approx((accuracy * (1 - accuracy) / n) ** 0.5)
     with torch.no_grad():
-        spread = cross_entropy(model(parts.validation.images), parts.validation.labels, reduction="none").std().item()
+        spread = cross_entropy(model(parts.validation.inputs), parts.validation.targets, reduction="none").std().item()
     assert errors["validation_loss"] == pytest.approx(spread / n**0.5, rel=1e-5)
     assert (result.device, result.threads, result.stacked, result.flags) == ("cpu", 1, False, [])
     assert result.diverged == [False]
@@ -228,7 +229,7 @@ def colours(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(40, 3, 32, 32, generator=generator)
     examples = Examples(images, torch.arange(40) % 10)
-    monkeypatch.setitem(DATASETS, "cifar10", DatasetFacts(80, 40, 10, 3, 32))
+    monkeypatch.setitem(DATASETS, "cifar10", DatasetFacts(80, 40, 10, (3, 32, 32)))
     monkeypatch.setattr(loop, "load_parts", lambda *_: Parts(examples, examples))
 
 

@@ -7,7 +7,8 @@ from batchlaw.recipe.schedule import Phase, Schedule, schedule_of
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import Task
 from batchlaw.train import memory, networks, parallel_runs, perceptron
-from batchlaw.train.data import Examples, crop_and_flip, load_parts
+from batchlaw.train.data import crop_and_flip, load_parts
+from batchlaw.train.examples import Examples
 from batchlaw.train.parallel_runs import ParallelRuns
 from batchlaw.train.stream import ExampleStream
 from torch.nn.functional import cross_entropy
@@ -47,7 +48,7 @@ def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(micro):
     parts = load_parts(config.task, CPU, NOWHERE)
     batch = ExampleStream(64, derive_seed(1, "stream"), CPU).take(16)
     expected = torch.autograd.grad(
-        cross_entropy(model(parts.train.images[batch]), parts.train.labels[batch]), list(model.parameters())
+        cross_entropy(model(parts.train.inputs[batch]), parts.train.targets[batch]), list(model.parameters())
     )
     for found, gradient in zip(gradient_of(config), expected, strict=True):
         torch.testing.assert_close(found, gradient, atol=1e-6, rtol=1e-4)
@@ -142,9 +143,9 @@ def test_evaluation_uses_the_running_statistics_of_batch_norm():
     config = config_of(task={"model": "resnet18", "model_options": {}}, batch_size=8, budget={"steps": 1}, reports=1)
     stack = stack_of(config)
     validation = load_parts(config.task, CPU, NOWHERE).validation
-    first = Examples(validation.images[:1], validation.labels[:1])
-    second = Examples(validation.images[1:9], validation.labels[1:9])
-    together = Examples(validation.images[:9], validation.labels[:9])
+    first = Examples(validation.inputs[:1], validation.targets[:1])
+    second = Examples(validation.inputs[1:9], validation.targets[1:9])
+    together = Examples(validation.inputs[:9], validation.targets[:9])
     mean = (stack.evaluate(first).loss[0] + 8 * stack.evaluate(second).loss[0]) / 9
     assert stack.evaluate(together).loss[0] == pytest.approx(mean, rel=1e-4)
     stack.advance(0, 1)
@@ -193,8 +194,8 @@ def test_augmentation_is_crop_and_flip_with_a_stream_of_its_own(colours, seed):
     for _ in range(6):
         batch = stream.take(4)
         optimizer.zero_grad()
-        images = crop_and_flip(colours.images[batch], generator)
-        cross_entropy(model(images), colours.labels[batch]).backward()
+        images = crop_and_flip(colours.inputs[batch], generator)
+        cross_entropy(model(images), colours.targets[batch]).backward()
         optimizer.step()
     for ours, theirs in zip(parameters_of(stack), model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs.detach(), atol=1e-4, rtol=1e-4)

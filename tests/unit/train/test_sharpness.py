@@ -22,10 +22,10 @@ def test_sharpness_is_the_same_for_a_stack_and_its_members_and_leaves_the_weight
     members = [networks.build(config.task, derive_seed(seed, "weights")) for seed in config.seeds]
     stack = networks.StackedMLP(members)
     before = [parameter.clone() for parameter in stack.parameters()]
-    found = sharpness(stack, parts.train.images, parts.train.labels, 2)
+    found = sharpness(stack, parts.train.inputs, parts.train.targets, 2)
     assert all(torch.equal(a, b) for a, b in zip(before, stack.parameters(), strict=True))
     for position, member in enumerate(members):
-        alone = sharpness(member, parts.train.images, parts.train.labels)
+        alone = sharpness(member, parts.train.inputs, parts.train.targets)
         for name in MEASURES:
             assert found[name][position] == pytest.approx(alone[name][0], rel=1e-3)
 

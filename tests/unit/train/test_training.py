@@ -43,7 +43,7 @@ def test_training_is_the_loop_one_would_write_by_hand_to_the_last_bit(family, ba
         optimizer.param_groups[0]["lr"] = config.peak_lr * multiplier
         batch = stream.take(batch_size)
         optimizer.zero_grad()
-        cross_entropy(model(parts.train.images[batch]), parts.train.labels[batch]).backward()
+        cross_entropy(model(parts.train.inputs[batch]), parts.train.targets[batch]).backward()
         optimizer.step()
     ours, _ = trained(config)
     assert all(torch.equal(a, b) for a, b in zip(ours, model.parameters(), strict=True))
