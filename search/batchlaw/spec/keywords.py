@@ -11,7 +11,7 @@ from batchlaw.spec.knobs import KNOBS
 _SHORTCUTS = {
     "metric": "arm", "direction": "arm", "replicates": "arm", "seed": "arm",
     "trials": "search", "sampler": "search", "pruner": "search",
-    "epochs": "budget", "steps": "budget", "examples": "budget",
+    "epochs": "budget", "steps": "budget", "examples": "budget", "dataset": "task", "model": "task",
 }  # fmt: skip
 _TABLES = {"task", "budget", "space", "parameters", "schedule", "search", "claim"}
 _SCALES = {knob.name: knob.scale for knob in KNOBS}

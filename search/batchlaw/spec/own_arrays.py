@@ -51,8 +51,9 @@ def _read_arrays(path: Path, mtime: int, size: int) -> Arrays:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as opened:
-            if not isinstance(opened, np.lib.npyio.NpzFile):
+        with path.open("rb") as file:  # NumPy leaves it open where it fails
+            opened = np.load(file, allow_pickle=False)
+            if isinstance(opened, np.ndarray):
                 raise ValueError("is one array, not a file of several (numpy.savez)")
             named = {name: opened[name] for form in _FORMS for name in form if name in opened.files}
             known = list(opened.files)
@@ -154,7 +155,7 @@ def save_arrays(arrays: Arrays, data_dir: Path) -> str:
     """Write arrays that came from Python where workers find them; the name of the file in the folder of data sets."""
     import numpy as np
 
-    given = {"x": arrays.x, "y": arrays.y}
+    given: dict[str, Any] = {"x": arrays.x, "y": arrays.y}
     if arrays.test_x is not None and arrays.test_y is not None:
         given = dict(zip(_FORMS[1], (arrays.x, arrays.y, arrays.test_x, arrays.test_y), strict=True))
     name = f"{_FOLDER}/{arrays.facts.sha256[:16]}.npz"

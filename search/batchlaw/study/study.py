@@ -66,6 +66,8 @@ class Study(StudyResults):
         names: Mapping[str, Mapping[str, str]] | None = None,
         score_command: Sequence[str | Mapping[str, Any]] | None = None,
         task: Mapping[str, Any] | None = None,
+        dataset: "str | Sequence[Any] | None" = None,
+        model: str | None = None,
         train_size: int | None = None,
         tokens_per_example: int | None = None,
         budget: Mapping[str, Any] | None = None,
@@ -124,7 +126,11 @@ class Study(StudyResults):
             out_of_memory: by what a program is known to have had too little memory.
             names: for a hyperparameter the program's own words for its values.
             score_command: a program that scores what the program has trained.
-            task: a built-in data set and network.
+            task: a built-in network and its data. `dataset` and `model` can be given by themselves.
+            dataset: a name, a file of arrays (.npz), or arrays of your own, (x, y) or (train_x, train_y, test_x,
+                test_y): images (n, [channels,] side, side) or features (n, features), and labels from 0. Arrays are
+                kept in the folder of the data sets, where worker processes read them.
+            model: a built-in network.
             train_size: training examples in an epoch; of your own training, a `task` knows its size. Needed where a
                 budget counts epochs.
             tokens_per_example: with it budgets and batches are known in tokens, too.
@@ -158,6 +164,7 @@ class Study(StudyResults):
             StorageError: the database cannot be used.
             StudyError: the name is taken by a study with another specification.
         """
+        from batchlaw.study.arrays import with_saved_arrays
         from batchlaw.study.code import code_of
         from batchlaw.study.registration import register_study, spec_of
 
@@ -167,12 +174,14 @@ class Study(StudyResults):
             "environment": environment, "files": files, "keep_runs": keep_runs, "devices": devices,
             "micro_batch_size": micro_batch_size, "metrics": metrics, "progress": progress, "diverged": diverged,
             "out_of_memory": out_of_memory, "names": names, "score_command": score_command, "task": task,
-            "train_size": train_size, "tokens_per_example": tokens_per_example, "budget": budget, "space": space,
-            "parameters": parameters, "schedule": schedule, "search": search, "claim": claim, "metric": metric,
-            "direction": direction, "trials": trials, "replicates": replicates,
-            "sampler": sampler, "pruner": pruner, "seed": seed, "epochs": epochs, "steps": steps, "examples": examples,
+            "dataset": dataset, "model": model, "train_size": train_size, "tokens_per_example": tokens_per_example,
+            "budget": budget, "space": space, "parameters": parameters, "schedule": schedule, "search": search,
+            "claim": claim, "metric": metric, "direction": direction, "trials": trials, "replicates": replicates,
+            "sampler": sampler, "pruner": pruner, "seed": seed, "epochs": epochs, "steps": steps,
+            "examples": examples,
         }  # fmt: skip
-        spec, code, url = spec_of(path, keywords), code_of(objective, path), url_of(storage)
+        known = with_saved_arrays(keywords, path_of(data_dir)) if path is None else keywords
+        spec, code, url = spec_of(path, known), code_of(objective, path), url_of(storage)
         stored = register_study(
             spec, code, url, trials=None if path is None else trials, data_dir=path_of(data_dir), download=download,
             new=path is not None and name is not None,

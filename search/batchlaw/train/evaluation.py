@@ -76,8 +76,8 @@ def evaluate(model: nn.Module, task: Task, examples: Examples, members: int | No
 
     n, size = len(examples), max(_BATCH // (task.context or 1), 1)
     loss, accuracy, *squares = (memory.halve_until_fits(sums, size, device, "evaluation") / n).tolist()
-    errors = [
+    loss_errors, accuracy_errors = (
         [(max(s - m * m, 0.0) / max(n - 1, 1)) ** 0.5 for m, s in zip(mean, square, strict=True)]
         for mean, square in zip((loss, accuracy), squares, strict=True)
-    ]
-    return Evaluation(loss, accuracy, *errors, of_bytes=task.context is not None)
+    )
+    return Evaluation(loss, accuracy, loss_errors, accuracy_errors, of_bytes=task.context is not None)

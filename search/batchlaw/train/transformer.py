@@ -35,7 +35,8 @@ class GPT(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens ([members,] batch, context) to logits of the next ones ([members,] batch, context, n_tokens)."""
         shape, length = tokens.shape, tokens.shape[-1]
-        tokens, table = tokens.int(), self.embedding
+        tokens = tokens.int()
+        table: Tensor = self.embedding.weight
         if table.ndim == 3:
             first = torch.arange(len(table), device=tokens.device, dtype=torch.int32) * table.shape[1]
             tokens, table = tokens + first[:, None, None], table.flatten(0, 1)
@@ -86,5 +87,5 @@ def _normed(hidden: Tensor, norm: nn.LayerNorm) -> Tensor:
     """Layer norm of features ([members,] tokens, width)."""
     weight = norm.weight
     if weight.ndim == 1:
-        return norm(hidden)  # type: ignore[no-any-return]
+        return layer_norm(hidden, weight.shape, weight)
     return layer_norm(hidden, weight.shape[-1:]) * weight.unsqueeze(-2)

@@ -25,6 +25,11 @@ def one_thread():
 
 CNN = {"model": "cnn", "model_options": {"channels": 4}}  # what goes through autograd; the mlp has its own gradient
 
+TEXT = {
+    "dataset": "python-source", "model": "gpt", "train_size": 64, "evaluation_tokens": 512,
+    "model_options": {"width": 8, "depth": 2, "heads": 2, "context": 16},
+}  # fmt: skip
+
 
 def config_of(*, seeds=(1,), budget=None, task=None, schedule=None, space=None, reports=4, **point) -> TrainConfig:
     """A configuration of the tiny study; `point` moves it within the space."""

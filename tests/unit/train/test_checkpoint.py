@@ -13,7 +13,7 @@ from batchlaw.train import Checkpoint
 from batchlaw.train.checkpoint import _HEAD, read_state
 from batchlaw.train.parallel_runs import ParallelRuns
 
-from tests.unit.train.conftest import CNN, CPU, config_of, run
+from tests.unit.train.conftest import CNN, CPU, TEXT, config_of, run
 
 CONFIGS = {
     "momentum": {},
@@ -32,6 +32,8 @@ CONFIGS = {
     "seesaw": {"decay": "seesaw", "schedule": {"decay_factor": 2}, "optimizer": "adam"},
     "growth": {"decay": "batch-growth", "schedule": {"decay_factor": 2}, "optimizer": "adam"},
     "micro": {"task": {"micro_batch_size": 5}},
+    "text": {"task": TEXT, "optimizer": "adamw"},
+    "text, seeds": {"task": TEXT, "optimizer": "adamw", "seeds": (1, 2), "batch_size": 8},
 }
 
 

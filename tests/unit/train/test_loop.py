@@ -230,7 +230,7 @@ def colours(monkeypatch):
     images = torch.randn(40, 3, 32, 32, generator=generator)
     examples = Examples(images, torch.arange(40) % 10)
     monkeypatch.setitem(DATASETS, "cifar10", DatasetFacts(80, 40, 10, (3, 32, 32)))
-    monkeypatch.setattr(loop, "load_parts", lambda *_: Parts(examples, examples))
+    monkeypatch.setattr(loop, "load_parts", lambda *_: Parts(examples, examples, examples))
 
 
 def test_augmented_replicates_are_augmented_stacked_or_not(colours):

@@ -193,7 +193,7 @@ def test_the_average_is_scored_and_training_does_not_notice(family):
     parts = load_parts(config.task, torch.device("cpu"), None)
     training = ParallelRuns(config, config.task, (1,), schedule_of(config), parts.train)
     training.advance(0, 8)
-    at_y = cross_entropy(training.model(parts.validation.images), parts.validation.labels).item()
+    at_y = cross_entropy(training.model(parts.validation.inputs), parts.validation.targets).item()
     assert training.evaluate(parts.validation).loss[0] != pytest.approx(at_y, rel=1e-4)
 
 
