@@ -399,5 +399,7 @@ def test_the_cost_counts_cells_and_measures(storage):
     assert (plan.cells, plan.runs) == (64, 384) and plan.seconds > 0
     more = cost_of(own_spec(replicates=20), Runtime(CPU, None, bowl), workers=2)
     assert more.seconds is None and more.slope_half_widths < plan.slope_half_widths
-    with pytest.raises(StudyError, match="was searched; only a designed study"):
-        cost_of(parse_spec(tiny_study(), "test"), Runtime(CPU, None), workers=2)
+    search = cost_of(parse_spec(tiny_study(), "test"), Runtime(CPU, None), workers=2)
+    assert search.trials == 6 and search.seconds > 0
+    twice = cost_of(parse_spec(tiny_study(search={"trials": 4000}), "test"), Runtime(CPU, None), workers=2)
+    assert twice.seconds > search.seconds  # most of six tiny trials is the start of the processes

@@ -219,20 +219,13 @@ def _asides(evidence: "Evidence") -> str:
 
 
 def cost(
-    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The file of a designed study.")],
+    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The file of a study.")],
     json_: JsonOption = False,
 ) -> None:
-    """What a designed study would cost on this machine, and how well it would tell; trains a few steps."""
-    from batchlaw.cores import cores
-    from batchlaw.measure.cost import cost_of
-    from batchlaw.recipe.derive import check_space
-    from batchlaw.spec import read_spec
-    from batchlaw.study.code import code_of
-    from batchlaw.workers.launch import local_devices
+    """What a study would cost on this machine, and how well a designed one would tell; trains a few steps."""
+    from batchlaw.study.costing import cost_of_file
 
-    spec = read_spec(file)
-    check_space(spec)
-    found = cost_of(spec, code_of(None, file).runtime(spec, "auto", None), len(local_devices()) or cores())
+    found = cost_of_file(file)
     if json_:
         typer.echo(json.dumps(asdict(found), indent=2))
         return

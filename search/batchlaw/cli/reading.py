@@ -69,7 +69,7 @@ def _overview(now: "StudyStatus") -> "Group":
 
     lines: list[RenderableType] = [
         marked("[bold]{}[/]: {}", now.spec.name, now.spec.purpose),
-        f"{counts_line(now)} · {now.slots.held} running · {now.slots.open} waiting",
+        f"{counts_line(now)} · {now.slots.open} waiting",
         best_line(now),
         *example_lines(now),
         pace_line(now),

@@ -68,6 +68,9 @@ def run(
         bool, typer.Option("--retry-failed", help="First have run again what has no result, as retry does.")
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Print plain lines instead of the live display.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the study would cost on this machine, as cost does, and end.")
+    ] = False,
 ) -> int:
     """Run a study: register or continue it, start workers, show progress, print the best configurations."""
     from batchlaw.spec import read_spec
@@ -78,12 +81,19 @@ def run(
     spec = read_spec(file)
     options.check_device(spec)  # before anything is written
     options.check(spec)
+    if dry_run:
+        from batchlaw.study.costing import cost_of_file
+
+        for line in cost_of_file(file, workers=workers, trials=trials, device=device).lines():
+            output.print(line, soft_wrap=True)
+        return 0
     study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
     _say_renamed(study, file, fork)
     _show_preregistration(study)
     _hint(study)
     if retry_failed:
         _say_retried(study)
+    _say_ignored(study, trials, seed)
     gpus = gpus_for(device)
     count = workers or n_workers(gpus, study.spec.devices)
     kind = f"{len(gpus)} GPU{'s' * (len(gpus) != 1)}" if gpus else "CPU" if device == "auto" else device
@@ -108,6 +118,18 @@ def run(
     return 130 if stopped else 0
 
 
+def _say_ignored(study: Study, trials: int | None, seed: int | None) -> None:
+    """Say which options change nothing, since trials have ended or begun."""
+    counts = study.stored.slots.counts()
+    begun = counts.done + counts.held
+    if trials is not None and trials < begun:
+        errors.print(f"note: --trials {trials} changes nothing; {begun} trials have begun", soft_wrap=True)
+    if counts.done >= (trials or counts.total):
+        ignored = "" if seed is None else f", so --seed {seed} changes nothing"
+        more = "" if study.spec.claim else "; a larger number of --trials goes on"
+        errors.print(f"note: all {counts.done} trials have ended{ignored}{more}", soft_wrap=True)
+
+
 def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
     """Print the outcome and the next commands."""
     from batchlaw.export import usual_format
@@ -123,7 +145,8 @@ def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
         output.print(table(study.spec, best))
         output.print(footnote(study.spec, best), style="dim", soft_wrap=True)
         for line in study.answer():
-            output.print(line, soft_wrap=True, markup=False, style="bold" if line.startswith("Use") else "")
+            told = study.spec.claim is not None or line.startswith("Use")
+            output.print(line, soft_wrap=True, markup=False, style="bold" if told else "")
     else:
         output.print("No trial ended with a score.")
     option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"

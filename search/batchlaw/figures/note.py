@@ -1,10 +1,10 @@
 """The Markdown note on a study's page: question, state, best trial, verdicts and further commands."""
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from batchlaw.claims.summary import summary_of
 from batchlaw.export import usual_format
 from batchlaw.results.status import StudyStatus, best_line, counts_line, pace_line
 
@@ -37,7 +37,7 @@ def note(
         further: the number of figures that do not fit on the page.
     """
     spec, going_on = status.spec, status.slots.done < status.slots.total
-    verdicts = list(_verdicts(judged))
+    verdicts = [f"- **{verdict}**: {_plain(text)}" for verdict, text in summary_of(judged)]
     commands = [
         f"batchlaw status {spec.name}" + " --watch" * going_on,
         f"batchlaw export {spec.name} --format {usual_format(spec)}",
@@ -48,7 +48,7 @@ def note(
     ]
     parts = [
         f"# {_plain(spec.purpose)}",
-        counts_line(status) + f" · {status.slots.held} running · {status.slots.open} waiting" * going_on,
+        counts_line(status) + f" · {status.slots.open} waiting" * going_on,
         "\n".join(_plain(line) + "  " for line in answer) or _plain(best_line(status)),
         _plain(pace_line(status)),
         *([f"{further} further figures are in the report."] if further else []),
@@ -59,19 +59,6 @@ def note(
         _CLOSING,
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _verdicts(judged: "list[Block]") -> Iterator[str]:
-    """A line for each hypothesis; if it was judged in several strata, with the number of each verdict."""
-    for block in judged:
-        for column in zip(*(findings for _, findings in block), strict=True):
-            name, statement = column[0].hypothesis.name, _plain(column[0].hypothesis.statement)
-            if len(column) == 1:
-                yield f"- **{name} {column[0].verdict}**: {statement}; {_plain(column[0].reason)}"
-            else:
-                counts = Counter(finding.verdict for finding in column).most_common()
-                found = ", ".join(f"{verdict} {n} times" for verdict, n in counts)
-                yield f"- **{name} {found}** at {len(column)} combinations of the other factors: {statement}"
 
 
 def _plain(text: str) -> str:

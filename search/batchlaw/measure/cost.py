@@ -1,31 +1,53 @@
-"""What a designed study will cost on this machine, and how narrow its intervals will be, before the first run."""
+"""What a study will cost on this machine, and how narrow the intervals of a designed one will be, beforehand."""
 
-import multiprocessing
-import os
-import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy import special
 
 from batchlaw.errors import StudyError
+from batchlaw.measure.training_time import seconds_together
 from batchlaw.objectives.runtime import Runtime
+from batchlaw.recipe.cube import Cube
 from batchlaw.recipe.derive import derive, run_seeds
-from batchlaw.recipe.schedule import schedule_of
-from batchlaw.recipe.space import cells, companions, point_of
-from batchlaw.spec import StudySpec, levels_of
-from batchlaw.train.data import load_parts
-from batchlaw.train.stacking import can_stack, seconds_a_step, stack_of, stack_size
+from batchlaw.recipe.space import cells, distributions_of, point_of
+from batchlaw.spec import StudySpec, TrainConfig, levels_of
+from batchlaw.spec.knobs import Point
 
 # Standard errors of an optimum with five seeds, in octaves: medians over the identified levels of
 # studies/claim-scaling-rule.toml, for momentum and for Adam.
 TYPICAL_ERRORS = (0.07, 0.37)
+
+
+_POINTS = 24  # of a search, drawn at random: the time of each stands for its part of the space
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchCost:
+    """The size of a search, and the longest it takes."""
+
+    study: str
+    trials: int
+    replicates: int
+    pruner: str
+    workers: int
+    seconds: float | None  # of wall time if every trial trains to its end; None of your own training
+
+    def lines(self) -> list[str]:
+        """For people."""
+        each = f" × {self.replicates} seeds" if self.replicates > 1 else ""
+        lines = [f"{self.study}: {self.trials} trials{each}, {self.workers} workers"]
+        if self.seconds is None:
+            return [
+                *lines,
+                "how long your own training takes is not known before it runs; batchlaw try shows it",
+            ]
+        time = f"{timedelta(seconds=round(self.seconds))} on this machine if every trial trains to its end"
+        less = "" if self.pruner == "none" else f"; {self.pruner} ends poor trials early, so it will take less"
+        return [*lines, f"about {time}{less}"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +88,26 @@ class Cost:
         return lines
 
 
-def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
-    """The cost of a study, from a few measured steps at every batch size.
+def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost | SearchCost:
+    """The cost of a study, from a few measured steps at every batch size, or of a search at random points.
 
     Raises:
-        StudyError: the study has no [claim], or an adaptive one, whose batch sizes are not known beforehand.
+        StudyError: the study has an adaptive design, whose batch sizes are not known beforehand.
     """
-    if spec.claim is None:
-        raise StudyError(f"study {spec.name!r} was searched; only a designed study, with [claim], has a known cost")
+    seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
+    if spec.search is not None:
+        configs = [derive(spec, point, seeds) for point in _random_points(spec)]
+        share = spec.search.trials / len(configs)
+        seconds = (
+            None
+            if spec.task is None
+            else share * seconds_together(spec, runtime, workers, [[each] for each in configs])
+        )
+        return SearchCost(
+            study=spec.name, trials=spec.search.trials, replicates=spec.search.replicates, pruner=spec.search.pruner,
+            workers=workers, seconds=seconds,
+        )  # fmt: skip
+    assert spec.claim is not None
     if spec.claim.design == "adaptive":
         raise StudyError(f"study {spec.name!r} has an adaptive design, whose batch sizes are not known beforehand")
     n = spec.claim.replicates
@@ -82,6 +116,10 @@ def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
     spread = float(np.sqrt(((x - x.mean()) ** 2).sum()))
     t = float(special.stdtrit(n - 1, 1 - spec.claim.alpha / 2))
     low, high = (t * error * (5 / n) ** 0.5 for error in TYPICAL_ERRORS)
+    seconds = None
+    if spec.task is not None:
+        configs = [derive(spec, point_of(cell, spec), seeds) for cell in combinations]
+        seconds = seconds_together(spec, runtime, workers, _stacks(spec, configs))
     return Cost(
         study=spec.name,
         cells=len(combinations),
@@ -89,9 +127,41 @@ def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost:
         runs=n * len(combinations),
         staggered=_staggered(spec) if spec.is_staggered else (),
         workers=workers,
-        seconds=None if spec.task is None else _seconds_together(spec, runtime, workers),
+        seconds=seconds,
         slope_half_widths=(low / spread, high / spread) if spread else None,
     )
+
+
+def _random_points(spec: StudySpec) -> list[Point]:
+    """Points that are spread over the space of a search, always the same."""
+    distributions = distributions_of(spec)
+    single = {name: _only(each) for name, each in distributions.items() if each.single()}
+    cube = Cube.of(distributions)
+    drawn = cube.at_random(_POINTS, np.random.default_rng(0)) if cube.sides else [np.array([])] * _POINTS
+    return [point_of(single | cube.configuration(place), spec) for place in drawn]
+
+
+def _only(distribution: BaseDistribution) -> Any:
+    """The value of a distribution that has one."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return distribution.low
+
+
+def _stacks(spec: StudySpec, configs: list[TrainConfig]) -> list[list[TrainConfig]]:
+    """Each configuration with those that may train together with it: which differ in the learning rate only."""
+    assert spec.claim is not None
+    if spec.claim.times_steps:
+        return [[config] for config in configs]
+    groups: dict[str, list[TrainConfig]] = {}
+    keys = [repr(config.model_copy(update={"base_lr": None, "peak_lr": None})) for config in configs]
+    for key, config in zip(keys, configs, strict=True):
+        groups.setdefault(key, []).append(config)
+    return [
+        [config, *(each for each in groups[key] if each is not config)]
+        for key, config in zip(keys, configs, strict=True)
+    ]
 
 
 def _staggered(spec: StudySpec) -> tuple[tuple[tuple[int, ...], tuple[float, ...]], ...]:
@@ -100,51 +170,3 @@ def _staggered(spec: StudySpec) -> tuple[tuple[tuple[int, ...], tuple[float, ...
     for base_lr, sizes in spec.batch_sizes.items():
         rows.setdefault(tuple(sizes.values()), []).append(base_lr)
     return tuple((sizes, tuple(rates)) for sizes, rates in rows.items())
-
-
-def _seconds_together(spec: StudySpec, runtime: Runtime, workers: int) -> float:
-    """Seconds of all cells. All workers measure at the same time, since they slow each other down."""
-    began = time.time()
-    options = (spec, runtime.torch_device, runtime.data_dir, runtime.threads.given or 1, began)
-    with _isolated(), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        measured = [pool.submit(_seconds, *options) for _ in range(workers)]
-        seconds = [future.result() for future in measured]
-    return max(starting for starting, _ in seconds) + sum(training for _, training in seconds) / workers**2
-
-
-@contextmanager
-def _isolated() -> Iterator[None]:
-    """Keep processes that start in this context from importing modules of the working folder."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
-
-
-def _seconds(spec: StudySpec, device: torch.device, data_dir: Path, threads: int, began: float) -> tuple[float, float]:
-    """Seconds until this process had started, and of training all cells one after the other."""
-    assert spec.task is not None and spec.claim is not None
-    torch.set_num_threads(threads)
-    train = load_parts(spec.task, device, data_dir).train
-    starting = time.time() - began
-    seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
-    configs = [derive(spec, point_of(cell, spec), seeds) for cell in cells(spec)]
-    runs_a_second: dict[tuple[int, str], float] = {}  # steps of single runs in a second
-    total = 0.0
-    for slot, config in enumerate(configs):
-        key = (config.batch_size, config.optimizer)
-        if key not in runs_a_second:
-            schedule = schedule_of(config)
-            together = [config]
-            if not spec.claim.times_steps:
-                together += [configs[other] for other in companions(spec, slot)]
-            size = stack_size(together, train, schedule) if can_stack(together) else 1
-            stack = stack_of(together, size, train, schedule)
-            runs_a_second[key] = size / seconds_a_step(stack, min(12, schedule.steps))
-        total += config.steps * len(seeds) / runs_a_second[key]
-    return starting, total

@@ -1,10 +1,14 @@
 """What to do after a search, in a few lines: the end of a run, and the note on the study's page."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchlaw.recipe.arguments import takes_seed
+from batchlaw.recipe.result import ENDED
 from batchlaw.results.columns import columns_of, text_of
 from batchlaw.results.configuration import Configuration
+from batchlaw.results.records import TrialRecord
 from batchlaw.results.standings import Standings
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
@@ -14,6 +18,24 @@ _LABELS = {knob.name: knob.label for knob in KNOBS}
 _SHORT = {"batch_size": "batch {}", "peak_lr": "peak lr {}", "warmup_fraction": "warmup {}"}
 
 
+_FEWEST = 5  # trials of a value that tell something of it (assumption): one unlucky trial is no verdict
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A hyperparameter of which the search does not tell the best value."""
+
+    name: str
+    ties: tuple[str, ...]  # values that cannot be told from the named one, which is the first of them
+    too_few: tuple[str, ...]  # values with too few trials to tell
+
+    def __str__(self) -> str:
+        parts = [f"{', '.join(self.ties)} tie"] * (len(self.ties) > 1)
+        if self.too_few:
+            parts.append(f"too few trials to tell of {', '.join(self.too_few)}")
+        return f"{_LABELS.get(self.name, self.name)} ({'; '.join(parts)})"
+
+
 @dataclass(frozen=True)
 class Answer:
     """The named configuration of a search, and what is left undecided."""
@@ -21,7 +43,7 @@ class Answer:
     spec: StudySpec
     configuration: Configuration
     n_tied: int  # how many others cannot be told from it
-    undecided: tuple[tuple[str, tuple[str, ...]], ...]  # hyperparameters and their values that tie, the best first
+    undecided: tuple["Undecided", ...]
     ignores_seeds: bool  # fresh seeds gave the same scores to the last bit
 
     @classmethod
@@ -32,13 +54,9 @@ class Answer:
             return None
         order = standings.order
         tied = [each for each in standings.configurations(order) if each.tied_with_best]
-        undecided = []
-        for name in spec.searched:
-            values = dict.fromkeys(each.config.value_of(name) for each in tied)
-            if name != "scaling_rule" and len(values) > 1 and all(isinstance(value, str) for value in values):
-                undecided.append((name, tuple(values)))
+        undecided = [_undecided(name, standings, best, tied) for name in spec.searched if name != "scaling_rule"]
         configuration = standings.configuration(best)
-        return cls(spec, configuration, len(tied) - 1, tuple(undecided), standings.race.ignores_seeds)
+        return cls(spec, configuration, len(tied) - 1, tuple(filter(None, undecided)), standings.race.ignores_seeds)
 
     def lines(self) -> list[str]:
         """What to use, how good it is, and what is undecided."""
@@ -48,7 +66,7 @@ class Answer:
         texts = [(name, text) for name in names if (text := text_of(config, name))]
         told = [_SHORT.get(name, "{}" if name in _LABELS else f"{name} {{}}").format(text) for name, text in texts]
         lines = [f"Use  {' · '.join(told) or f'trial {self.configuration.trial}'}", f"     {' · '.join(self._facts())}"]
-        open_ = [f"{_LABELS.get(name, name)} ({', '.join(values)} tie)" for name, values in self.undecided]
+        open_ = list(map(str, self.undecided))
         if "scaling_rule" in self.spec.searched:
             open_.insert(
                 0, "scaling rule (tells nothing at one batch size; a designed study judges it: batchlaw transfer)"
@@ -76,3 +94,20 @@ class Answer:
         if not takes_seed(self.spec):
             return "the command takes no {seed}, so none was tried afresh"
         return "flattered by its selection; no fresh seeds"
+
+
+def _undecided(name: str, standings: Standings, best: TrialRecord, tied: Sequence[Configuration]) -> Undecided | None:
+    """What is open of a choice between names; None of a number, or where the search decides."""
+    values = standings.spec.values_of(name)
+    if not all(isinstance(value, str) for value in values):
+        return None
+    trials = Counter(
+        record.config.value_of(name)
+        for record in standings.records
+        if record.config is not None and record.confirms is None and record.outcome in ENDED
+    )
+    named = best.known_config.value_of(name)
+    too_few = tuple(value for value in values if value != named and trials[value] < _FEWEST)
+    found = dict.fromkeys([named, *(each.config.value_of(name) for each in tied)])
+    ties = tuple(value for value in found if value is not None and value not in too_few)
+    return Undecided(name, ties, too_few) if len(ties) > 1 or too_few else None

@@ -1,7 +1,7 @@
 """The state of a study at a glance: what `status`, the progress display and the end of a run show."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from batchlaw.results.configuration import Configuration
 from batchlaw.results.details import TrialDetails, examples_of
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.order import best_first
+from batchlaw.results.pace import Pace, pace_of
 from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at, records_of
 from batchlaw.results.standings import Standings
 from batchlaw.spec import StudySpec, fingerprint
@@ -27,7 +28,7 @@ class StudyStatus:
     slots: SlotCounts
     outcomes: dict[Outcome, int]
     best: TrialRecord | None  # the named one, as `Standings` has it; while trials run, the best score so far
-    trials_a_minute: float | None  # from the first start to the last end; None before the first end
+    pace: Pace | None  # None before a trial has ended
     workers: tuple[WorkerRecord, ...]  # the latest first
     created: datetime | None  # UTC; None of studies from before version 0.2
     former_names: tuple[str, ...]
@@ -60,12 +61,6 @@ class StudyStatus:
             hours[worker.device] = hours.get(worker.device, 0.0) + share * worker.seconds / 3600
         return hours
 
-    @property
-    def seconds_left(self) -> float | None:
-        """Until the last trial ends, at the rate so far."""
-        left = self.slots.total - self.slots.done
-        return 60 * left / self.trials_a_minute if self.trials_a_minute else None
-
     def __repr__(self) -> str:
         return "\n  ".join([f"Status of {self.spec.name}: {counts_line(self)}", best_line(self), pace_line(self)])
 
@@ -97,8 +92,10 @@ class StudyStatus:
             "waiting": self.slots.open,
             "without_result": self.without_result,
             "outcomes": {outcome: self.outcomes.get(outcome, 0) for outcome in ENDINGS},
-            "trials_a_minute": self.trials_a_minute,
-            "seconds_left": self.seconds_left,
+            "trials_a_minute": self.pace and self.pace.trials_a_minute,
+            "seconds_left": self.pace and self.pace.seconds_left,
+            "seconds_left_low": self.pace and self.pace.low,
+            "seconds_left_high": self.pace and self.pace.high,
             "best": best,
             "workers": [asdict(worker) for worker in self.at_work],
             "workers_ended": len(self.workers) - len(self.at_work),
@@ -117,12 +114,8 @@ def status_of(stored: StoredStudy, since: datetime | None = None, *, failures: i
     """
     briefs = with_retries(lambda: briefs_of(stored))
     ended = [b for b in briefs if b.outcome in ENDED and b.ended and b.started and (since is None or b.ended > since)]
-    rate = None
-    if ended:
-        began = since or min(brief.started for brief in ended if brief.started)
-        seconds = (max(brief.ended for brief in ended if brief.ended) - began).total_seconds()
-        rate = 60 * len(ended) / seconds if seconds > 0 else None
     counts, named = with_retries(stored.slots.counts), None
+    pace = pace_of(ended, counts.total - counts.done, since)
     if counts.ended and stored.spec.search is not None:
         standings = Standings(stored.spec, with_retries(lambda: records_of(stored)))
         best = standings.best
@@ -134,24 +127,23 @@ def status_of(stored: StoredStudy, since: datetime | None = None, *, failures: i
     created, former = history_of(stored)
     examples = [] if failures is None else examples_of(stored, briefs, best, failures=failures)
     return StudyStatus(
-        stored.spec, counts, outcome_counts(briefs), best, rate,
+        stored.spec, counts, outcome_counts(briefs), best, pace,
         tuple(workers_of(stored.storage.engine, stored.study_id, stored.spec.name)), created, tuple(former),
         tuple(examples), named,
     )  # fmt: skip
 
 
 def counts_line(status: StudyStatus) -> str:
-    """`57 of 120 trials · 40 complete · 15 pruned · 2 diverged`; outcomes without a trial are left out."""
+    """`57 of 120 trials · 40 complete · 15 pruned · 2 diverged · 2 running`; what there is none of is left out."""
     named = [f"{status.outcomes[name]} {name}" for name in ENDINGS if status.outcomes.get(name)]
+    if status.slots.held:
+        named.append(f"{status.slots.held} running")
     return " · ".join([f"{status.slots.done} of {status.slots.total} trials", *named])
 
 
 def pace_line(status: StudyStatus) -> str:
-    """Trials a minute, the time left, the device hours so far, and workers that are silent."""
-    parts = []
-    if status.trials_a_minute and status.seconds_left is not None:
-        left = timedelta(seconds=round(status.seconds_left))
-        parts.append(f"{status.trials_a_minute:.1f} trials/min" + (f", {left} to go" if status.seconds_left else ""))
+    """Trials a minute, the time left with its doubt, the device hours so far, and workers that are silent."""
+    parts = [str(status.pace)] if status.pace else []
     for device, hours in status.device_hours.items():
         parts.append(f"{hours:.2f} {'core' if device == 'cpu' else device} hours")
     stale = sum(worker.state == "stale" for worker in status.workers)

@@ -80,9 +80,16 @@ class StudySpec(ProgramKeys):
     @property
     def searched(self) -> tuple[str, ...]:
         """The hyperparameters and parameters that have several values."""
+        return tuple(name for name, dimension in self._dimensions.items() if len(extremes(dimension)) > 1)
+
+    def values_of(self, name: str) -> tuple[Any, ...]:
+        """Every choice of a hyperparameter or parameter, its fixed value, or both ends of its range."""
+        return extremes(self._dimensions[name])
+
+    @property
+    def _dimensions(self) -> dict[str, Any]:
         knobs = {knob.name: getattr(self.space, knob.name) for knob in KNOBS}
-        own = {name: parameter.dimension for name, parameter in self.parameters.items()}
-        return tuple(name for name, dimension in (knobs | own).items() if len(extremes(dimension)) > 1)
+        return knobs | {name: parameter.dimension for name, parameter in self.parameters.items()}
 
     def require(self, what: str, *fields: str) -> None:
         """Make sure that the study has what something needs, so that the configurations of its trials have it, too.

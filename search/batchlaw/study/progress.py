@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from html import escape
 from types import TracebackType
 from typing import Any, Literal, Protocol
@@ -35,7 +35,8 @@ class _Bar:
             TextColumn("{task.fields[pace]}"), console=console,
         )  # fmt: skip
         self._task = self._bar.add_task(visible(study), total=None, pace="")
-        self._live = Live(console=console, refresh_per_second=4)
+        # Whoever started the run says how it ended: the frame goes away, after Ctrl-C too.
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
         self._live.start()
 
     def show(self, status: StudyStatus, *, last: bool = False) -> None:
@@ -127,7 +128,4 @@ class RunProgress:
 
 
 def _pace(status: StudyStatus) -> str:
-    if status.trials_a_minute is None or status.seconds_left is None:
-        return "starting"
-    left = timedelta(seconds=round(status.seconds_left))
-    return f"{status.trials_a_minute:.0f} trials/min, ETA {left}"
+    return str(status.pace) if status.pace else "training" if status.slots.held else "starting"

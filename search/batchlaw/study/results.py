@@ -79,7 +79,16 @@ class StudyResults:
         return ranking(self._records(), self.spec, n)
 
     def answer(self) -> list[str]:
-        """Lines on what to use after a search, how good it is, and what is undecided; none without a complete trial."""
+        """Lines on what was found: what to use after a search, or the verdicts of a designed study that has ended.
+
+        After a search they tell how good it is and what is undecided. None without a complete trial.
+        """
+        if self.spec.claim is not None:
+            from batchlaw.claims.summary import summary_of
+
+            status = self.status()
+            complete = status.slots.ended and not status.without_result
+            return [f"{verdict}: {text}" for verdict, text in summary_of(self.claim().blocks)] if complete else []
         from batchlaw.results.answer import Answer
         from batchlaw.results.standings import Standings
 

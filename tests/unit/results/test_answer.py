@@ -76,6 +76,16 @@ def test_the_answer_says_what_to_use_how_good_it_is_and_what_ties():
     assert undecided == "Undecided: optimizer (adam, momentum tie)"
 
 
+def test_of_a_value_with_few_trials_nothing_is_told():
+    optimizers = ["adam"] * 10 + ["momentum"] * 4
+    records = searched(np.full(14, 0.95), np.geomspace(0.05, 0.2, 14), optimizers)
+    assert Answer.of(Standings(SPEC, records)).lines()[-1] == (
+        "Undecided: optimizer (too few trials to tell of momentum)"
+    )
+    worse = searched(np.array([0.95] * 10 + [0.2] * 5), np.geomspace(0.05, 0.2, 15), [*optimizers, "momentum"])
+    assert "Undecided" not in Answer.of(Standings(SPEC, worse)).lines()[-1]
+
+
 def test_a_study_whose_seeds_change_nothing_says_so():
     records = searched(np.linspace(0.5, 0.9, 14), np.geomspace(0.05, 0.2, 14))
     for number in (11, 12, 13):
