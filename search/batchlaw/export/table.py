@@ -1,16 +1,38 @@
 """Configurations as a table for people."""
 
 import io
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from batchlaw.consoles import PlainConsole
+from batchlaw.consoles import PlainConsole, visible
 from batchlaw.recipe.arguments import takes_seed
 from batchlaw.results.columns import columns_of, heading_of, text_of
 from batchlaw.results.configuration import Configuration
+from batchlaw.results.records import TrialRecord
 from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec
+
+
+def trials_table(spec: StudySpec, records: Sequence[TrialRecord], tags: Mapping[int, Sequence[str]]) -> Table:
+    """Every trial: how it ended, its score, the seconds of its training (s), what was searched, and its tags."""
+    searched = {"peak_lr" if name == "base_lr" else name for name in spec.searched} - {"scaling_rule"}
+    names = [name for name in columns_of(spec) if name in searched]
+    grid = Table(box=SIMPLE_HEAD, padding=0)
+    for heading in ("trial", "outcome", spec.arm.metric, "s", *map(heading_of, names), *(("tags",) if tags else ())):
+        grid.add_column(visible(heading), no_wrap=True)
+    for record in records:
+        seconds = record.result.seconds
+        grid.add_row(
+            str(record.number),
+            record.outcome,
+            "" if record.value is None else f"{record.value:.4f}",
+            "" if seconds is None else f"{seconds:.2g}",
+            *("" if record.config is None else visible(text_of(record.config, name)) for name in names),
+            *((visible(" ".join(tags.get(record.number, ()))),) if tags else ()),
+        )
+    return grid
 
 
 def table(spec: StudySpec, configurations: list[Configuration], per: str | None = None) -> Table:

@@ -1,6 +1,6 @@
 """The trials of a study as a table for pandas."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchlaw.results.records import TrialRecord
@@ -15,7 +15,9 @@ _FIRST, _LAST = ("number", "outcome", "value"), ("seconds", "device", "started",
 _COUNTS = (*(knob.name for knob in KNOBS if knob.kind is int), "warmup_steps", "steps", "examples")
 
 
-def frame_of(records: Iterable[TrialRecord], parameters: Iterable[str] = ()) -> "pd.DataFrame":
+def frame_of(
+    records: Iterable[TrialRecord], parameters: Iterable[str] = (), tags: Mapping[int, Sequence[str]] | None = None
+) -> "pd.DataFrame":
     """A row a trial, by number, with its hyperparameters as used and what follows from them.
 
     Columns are the same for every study but for the parameters of its own. A trial that did not come so far has missing
@@ -23,8 +25,9 @@ def frame_of(records: Iterable[TrialRecord], parameters: Iterable[str] = ()) -> 
     """
     import pandas as pd
 
-    rows = [_row(record) for record in records]
-    frame = pd.DataFrame(rows, columns=[*_FIRST, *_KNOBS, *parameters, *_DERIVED, *_LAST])
+    tags = tags or {}
+    rows = [_row(record) | {"tags": " ".join(tags.get(record.number, ()))} for record in records]
+    frame = pd.DataFrame(rows, columns=[*_FIRST, *_KNOBS, *parameters, *_DERIVED, *_LAST, "tags"])
     return frame.astype(dict.fromkeys(_COUNTS, "Int64"))  # whole numbers that may be missing
 
 

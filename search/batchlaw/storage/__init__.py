@@ -29,6 +29,7 @@ from batchlaw.storage.studies import (
     profiles_of,
     register,
 )
+from batchlaw.storage.tags import set_tags, tags_of
 from batchlaw.storage.upkeep import Health, health_of, upgrade
 from batchlaw.storage.workers import (
     BEAT_SECONDS,
@@ -82,6 +83,8 @@ __all__ = [
     "redacted",
     "register",
     "rename_study",
+    "set_tags",
+    "tags_of",
     "trials_of",
     "upgrade",
     "with_retries",

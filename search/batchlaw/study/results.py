@@ -61,11 +61,40 @@ class StudyResults:
         Columns: number; outcome; value, the mean of the metric over the seeds; each hyperparameter, as the trial used
         it, and each parameter of your own; peak_lr, the learning rate after warmup and before decay; warmup_steps and
         steps, in optimizer updates; examples that the trial sees; seconds; device; started and ended, in local time;
-        reason of the outcome. Values that a trial does not have are missing.
+        reason of the outcome; tags, with blanks between them. Values that a trial does not have are missing.
         """
         from batchlaw.results.frame import frame_of
+        from batchlaw.storage import tags_of
 
-        return frame_of(self._records(), self.spec.parameters)
+        return frame_of(self._records(), self.spec.parameters, tags_of(self.stored))
+
+    def tag(self, number: int, *tags: str, remove: bool = False) -> list[str]:
+        """Put words on a trial, or take them off; they stand in the table of trials.
+
+        Args:
+            number: of the trial.
+            tags: words without blanks. With `remove` and none, all are taken off.
+            remove: take them off.
+
+        Returns:
+            All tags of the trial.
+
+        Raises:
+            StudyError: there is no trial of that number.
+            BatchlawError: a tag is empty, has blanks or more than 50 characters.
+        """
+        from batchlaw.storage import set_tags, tags_of
+
+        self.show(number)
+        for tag in tags:
+            if not 0 < len(tag) <= 50 or not tag.isprintable() or " " in tag:
+                raise BatchlawError("must have 1 to 50 characters and no blanks", argument="tag", got=tag)
+        known = tags_of(self.stored).get(number, [])
+        gone = set(tags or known) if remove else set()
+        kept = [tag for tag in dict.fromkeys([*known, *tags]) if tag not in gone]
+        if kept != known:
+            set_tags(self.stored, number, kept)
+        return kept
 
     def best(self, n: int = 5) -> "Ranking":
         """The best n completed trials, best first, with standard errors and whether they are tied with the best.
