@@ -8,6 +8,7 @@ import numpy as np
 
 from batchlaw.results.plain import number
 from batchlaw.stats.scattered import Factor, Scattered
+from batchlaw.stats.surface import Floats
 
 Edge = Literal["lowest", "highest", "only"]
 
@@ -18,7 +19,7 @@ class Best:
 
     given: Factor
     value: float  # the level of the given factor
-    best: float | None  # the best level tried of the other factor; None where no run has a score
+    best: float | None  # the best level tried of the other factor; None where no run has a score, or all have the same
     edge: Edge | None  # where it lies among those tried, those that diverged included; None: inside
     n_tried: int  # levels of the other factor
     n_diverged: int  # of these, in which every run did
@@ -62,7 +63,13 @@ def bests_of(runs: Scattered, given: Factor, maximize: bool) -> list[Best]:
             )  # fmt: skip
             continue
         means = np.where(usable, total / np.maximum(counts, 1), -np.inf)
-        at = int(np.where(partly & (usable & ~partly).any(), -np.inf, means).argmax())
+        at = _innermost(np.where(partly & (usable & ~partly).any(), -np.inf, means))
+        if at is None:  # all that were tried have the same score
+            found.append(
+                Best(given=given, value=float(value), best=None, edge=None, n_tried=len(levels), n_diverged=0,
+                     score=sign * float(means[0]), n_runs=int(counts.sum()))
+            )  # fmt: skip
+            continue
         edge: Edge | None = None
         if len(levels) == 1:
             edge = "only"
@@ -73,6 +80,14 @@ def bests_of(runs: Scattered, given: Factor, maximize: bool) -> list[Best]:
                  n_diverged=int((counts == 0).sum()), score=sign * float(means[at]), n_runs=int(counts[at]))
         )  # fmt: skip
     return found
+
+
+def _innermost(means: Floats) -> int | None:
+    """The place of the best mean, of several that are equal the one nearest the middle; None where all are equal."""
+    equal = np.flatnonzero(means == means.max())
+    if 1 < len(equal) == len(means):
+        return None
+    return int(equal[np.abs(equal - (len(means) - 1) / 2).argmin()])
 
 
 def edges(bests: Sequence[tuple[Mapping[str, Any], Best]]) -> list[str]:

@@ -90,7 +90,7 @@ def show_observed(seen: "Observed", stratum: dict[str, Any], *, in_full: bool) -
 def _where(best: "Best") -> str:
     """Where the best lies among those tried, such as "highest of 5 tried"."""
     if best.best is None:
-        return "every run diverged" if best.n_diverged else ""
+        return "every run diverged" if best.n_diverged else f"all {best.n_tried} the same" if best.n_tried > 1 else ""
     if best.edge == "only":
         return "the only one tried"
     diverged = f", {best.n_diverged} diverged" if best.n_diverged else ""

@@ -116,6 +116,9 @@ class TableRecommendation:
         tied = [number(each.batch_size) for each in self.choices if each.tied and each.batch_size is not None]
         if self.grade == "observed":
             told.append(f"the best of those tried; nothing tells how much better it is{self._edge}")
+            same = [number(each.batch_size) for each in self.choices if each.score == chosen.score and each.batch_size]
+            if len(same) > 1:
+                told.append(f"{chosen.score:.4g} is the score at each of batch sizes {', '.join(same[:_MOST_NAMED])}")
         elif len(tied) > 1:
             more = ", …" if len(tied) > _MOST_NAMED else ""
             what = f"batch sizes {', '.join(tied[:_MOST_NAMED])}{more} cannot be told from the best"

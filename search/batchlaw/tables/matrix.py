@@ -6,11 +6,11 @@ import numpy as np
 
 from batchlaw.tables import names
 from batchlaw.tables.formats.part import Part
-from batchlaw.tables.spelling import by_distinct, number
+from batchlaw.tables.levels import level_of
+from batchlaw.tables.spelling import by_distinct
 
 _FEWEST = 2  # columns of scores
 _MOST_NAMED = 3  # rows that a note names
-_LEVEL = re.compile(r"(?P<name>[^\d=:]*?)\s*[=: ]?\s*(?P<value>[\d.(].*)")  # such as "lr=1e-3" or "B 64"
 _CORNER = re.compile(r"\s*(?:\\|/|×|\||vs\.?|,)\s*")
 
 
@@ -25,7 +25,7 @@ def unfolded(part: Part, name: str) -> Part | None:
         name: of the file, which may tell the metric.
     """
     headers = [str(header) for header in part.table.columns]
-    levels = {header: found for header in headers if (found := _level(header)) is not None}
+    levels = {header: found for header in headers if (found := level_of(header)) is not None}
     others = [header for header in headers if header not in levels]
     if len(levels) < _FEWEST or len(set(headers)) < len(headers) or not others:
         return None
@@ -54,21 +54,8 @@ def unfolded(part: Part, name: str) -> Part | None:
 
 
 def _value(text: str) -> float:
-    found = _level(text)
+    found = level_of(text)
     return np.nan if found is None else found[1]
-
-
-def _level(header: str) -> tuple[str, float] | None:
-    """The name, or nothing, and the number of a level."""
-    value = number(header)
-    if value is not None:
-        return ("", value) if 0 < value < float("inf") else None
-    found = _LEVEL.fullmatch(header.strip())
-    value = number(found["value"].strip()) if found else None
-    if found is None or value is None or not 0 < value < float("inf"):
-        return None
-    named = names.rate_rank(found["name"]) or names.batch_rank(found["name"])
-    return (found["name"], value) if named else None
 
 
 def _factors(part: Part, others: list[str], levels: dict[str, tuple[str, float]]) -> tuple[str, bool] | None:

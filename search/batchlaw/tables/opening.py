@@ -16,7 +16,8 @@ from batchlaw.tables.formats.part import Part
 from batchlaw.tables.formats.registry import ENDINGS, FORMATS, parts_of
 from batchlaw.tables.matrix import unfolded
 from batchlaw.tables.packed import unpacked
-from batchlaw.tables.stores import is_store, is_tensorboard, read_folder, read_store
+from batchlaw.tables.stores import is_store, is_tensorboard, read_folder, read_runs_of, read_store
+from batchlaw.tables.turned import turned
 
 Data: TypeAlias = pd.DataFrame | str | Path | Sequence[str | Path]  # what a table may be given as
 
@@ -97,6 +98,8 @@ def _of_folder(folder: Path, columns: Columns) -> Opened:
         return Opened(folder.name, read_folder(folder), None)
     files = sorted(file for file in folder.iterdir() if file.name.lower().endswith(ENDINGS) and file.is_file())
     if not files:
+        if len(table := read_runs_of(folder)):
+            return Opened(folder.name, table, None)
         raise DataError("the folder has neither TensorBoard runs nor tables", argument="data", got=str(folder))
     return _together([_of_path(file, columns) for file in files], [file.name for file in files])
 
@@ -167,7 +170,7 @@ def _listed(parts: dict[int, Part]) -> str:
 def _understood(part: Part, title: str) -> Part:
     """With a column for each value, and a row for each run."""
     part = replace(part, table=unpacked(part.table))
-    return unfolded(part, title) or part
+    return unfolded(part, title) or turned(part) or part
 
 
 def _called(number: int, part: Part) -> str:

@@ -17,6 +17,10 @@ _LOOKED_AT = 20  # cells that tell what a column holds
 _PAIR = r"\+{0,2}[\w./@-]+=[^\s,;=]*"
 _LIST = re.compile(r"[\[(]\s*[^\s,;\[\]()]+(?:[\s,;]+[^\s,;\[\]()]+)+\s*,?\s*[\])]")
 _PAIRS = re.compile(rf"{_PAIR}(?:[\s,;]+{_PAIR})+")
+_SCORE = r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?%?"
+_TWO = re.compile(rf"(?P<a>{_SCORE})\s*/\s*(?P<b>{_SCORE})", re.IGNORECASE)
+_TWO_NAMES = re.compile(r"(?P<before>.*?)\s*(?P<a>\b\w+)\s*/\s*(?P<b>\w+)\s*(?P<after>.*)")
+_MOSTLY = 0.8  # of the cells of a column hold two scores, at least
 _NO_LITERAL = re.compile(r"(?<=[\s:,\[])-?(nan|inf)(?=[\s,}\]])")  # as Python prints them
 
 
@@ -25,7 +29,7 @@ def unpacked(table: pd.DataFrame) -> pd.DataFrame:
 
     A table that has a rate, a batch size and a score beside them is left as it is.
     """
-    table = _with_rows_of_lists(table)
+    table = _with_parts_of_scores(_with_rows_of_lists(table))
     headers = [str(name) for name in table.columns]
     if all(any(map(is_one, headers)) for is_one in (names.rate_rank, names.batch_rank, names.metric_of)):
         return table
@@ -53,6 +57,40 @@ def _with_rows_of_lists(table: pd.DataFrame) -> pd.DataFrame:
         return table
     records = table.assign(**{name: [_list(cell) for cell in table[name]] for name in lists}).to_dict("records")
     return pd.DataFrame(rows_of(records)).fillna("")
+
+
+def _with_parts_of_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """With a column for each of two scores that stand in one cell, such as `91.2/88.1` of training and test data.
+
+    Their names come from that of the column, as `train/val acc`, or say which they are. Where all are whole numbers of
+    which the second is no smaller, they are fractions, such as 45/50.
+    """
+    for name in map(str, table.columns[table.columns.map(lambda name: names.metric_of(str(name)) is not None)]):
+        column = table[name]
+        if isinstance(column, pd.DataFrame) or pd.api.types.is_numeric_dtype(column):
+            continue
+        if not any(map(_TWO.fullmatch, map(str.strip, map(str, islice(column, _LOOKED_AT))))):
+            continue
+        cells = [str(cell).strip() for cell in column]
+        pairs = [_TWO.fullmatch(cell) for cell in cells]
+        told = [pair for pair in pairs if pair is not None]
+        if len(told) < _MOSTLY * sum(map(bool, cells)) or not told or all(map(_is_fraction, told)):
+            continue
+        called = _TWO_NAMES.fullmatch(name)
+        parts = [f"{name} ({which} of two)" for which in ("first", "second")]
+        if called:
+            parts = [" ".join(filter(None, (called["before"], called[each], called["after"]))) for each in "ab"]
+        place = int(table.columns.get_loc(name))
+        others = table.drop(columns=name)
+        for at, part in enumerate(parts):
+            values = [cell if pair is None else pair["ab"[at]] for pair, cell in zip(pairs, cells, strict=True)]
+            others.insert(place + at, part, values)
+        table = others
+    return table
+
+
+def _is_fraction(pair: re.Match[str]) -> bool:
+    return pair["a"].isdigit() and pair["b"].isdigit() and int(pair["a"]) <= int(pair["b"])
 
 
 def _holds_lists(column: "pd.Series[Any]") -> bool:

@@ -18,9 +18,11 @@ from batchlaw.tables import names
 from batchlaw.tables.columns import UNTOLD, Columns, KnownColumns
 from batchlaw.tables.epochs import one_row_a_run
 from batchlaw.tables.exports import DIVERGED, FAILED, FINISHED, HAS_DIVERGED, STATE, UNFINISHED, YES
+from batchlaw.tables.long import one_score_a_row
 from batchlaw.tables.opening import Data, open_table
 from batchlaw.tables.recognition import known_columns
-from batchlaw.tables.spelling import MISSING, REASONS, amount, by_distinct, number, plain, spread, typed
+from batchlaw.tables.run_names import with_parts_of_names
+from batchlaw.tables.spelling import MISSING, REASONS, amount, by_distinct, is_product, number, plain, spread, typed
 
 # Tools that store no infinity write the largest number of their type: MLflow 1.797e308, others float32's 3.4e38.
 _LARGEST = float(np.finfo(np.float32).max)
@@ -28,6 +30,10 @@ _LARGEST = float(np.finfo(np.float32).max)
 _FEW = 0.2  # of the rows, at most, are text that is no run
 _SOME, _MOST_NAMED = 0.34, 3  # of the rows, at most, have no one rate or batch size; and how many of these are named
 _SMALL = 0.01  # a number below it is a rate and no multiple of a smaller unit (assumption)
+_SEEDS = re.compile(
+    r"\bn\s*=\s*(?P<behind>\d+)|(?P<n>\d+)\s*(?:seeds|runs|trials|repeats|repetitions)\b", re.IGNORECASE
+)
+_DEVIATION = re.compile(r"\b(?:std|sd|stdev|stddev|standard deviation|σ)\b", re.IGNORECASE)
 _EXPRESSION = re.compile(r"[-+*/()]|^[\d.]+(e[-+]?\d+)?$")  # what has signs, or is a number, is no name
 
 
@@ -62,6 +68,8 @@ def read_runs(data: Data, columns: Columns) -> ReadTable:
     title, table = opened.title, opened.table
     if table.empty:
         raise DataError(f"{title} has no rows", argument="data")
+    table, named = with_parts_of_names(table, columns)
+    table, left_out = one_score_a_row(table, columns)
     known = known_columns(table, title, columns, opened.larger)
     if known.untold:
         table = table.assign(**{UNTOLD[known.untold]: 1.0})
@@ -80,9 +88,17 @@ def read_runs(data: Data, columns: Columns) -> ReadTable:
     table, more = _with_places(table, title, known)
     failed = {name: rows[more.kept] for name, rows in failed.items()}
     scores = {name: _numbers(table, title, name).copy() for name in known.score}  # a view of the table else
-    notes += [*opened.notes, *more.notes, *_reasons(table, known), *_name_diverged(scores, failed, table, title, known)]
-    rows, merged = one_row_a_run(table, known, scores)
-    table = table.iloc[rows].assign(**{name: values[rows] for name, values in scores.items()})
+    notes += [
+        *opened.notes,
+        *named,
+        *left_out,
+        *more.notes,
+        *_reasons(table, known),
+        *_name_diverged(scores, failed, table, title, known),
+    ]
+    runs = one_row_a_run(table, known, scores)
+    of_runs = {known.lr: runs.lr} | {name: values[runs.rows] for name, values in scores.items()}
+    table = table.iloc[runs.rows].assign(**of_runs)
     for argument in ("seed", "by", "average"):
         for name in wanted[argument]:
             _check_filled(table, title, argument, name)
@@ -97,7 +113,7 @@ def read_runs(data: Data, columns: Columns) -> ReadTable:
         name = f"{known.batch_size} in tokens"
         table = table.assign(**{name: table[known.batch_size] * (table[tokens] if isinstance(tokens, str) else tokens)})
         known = replace(known, batch_size=name)
-    return ReadTable(title, table, known, (*notes, *merged, *spreads), known.error, known.n_seeds)
+    return ReadTable(title, table, known, (*notes, *runs.notes, *spreads), known.error, known.n_seeds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +130,9 @@ def _with_places(table: pd.DataFrame, title: str, columns: KnownColumns) -> tupl
     """
     raw = {columns.lr: _read(table[columns.lr]), columns.batch_size: _read(table[columns.batch_size], amount)}
     numbers, kept, notes = {}, np.ones(len(table), dtype=bool), list[str]()
+    if not pd.api.types.is_numeric_dtype(table[columns.batch_size]):
+        products = [text for text in table[columns.batch_size].drop_duplicates().astype(str) if is_product(text)]
+        notes += [f"{columns.batch_size} is read as a product, such as {products[0]}"] if products else []
     for name, other in ((columns.lr, columns.batch_size), (columns.batch_size, columns.lr)):
         no_run = _no_number(raw[name]) & (
             (raw[other] != raw[other]) | _no_number(raw[other])
@@ -169,13 +188,21 @@ def _with_plain_numbers(table: pd.DataFrame, columns: KnownColumns) -> pd.DataFr
 
 
 def _with_spread(columns: KnownColumns, table: pd.DataFrame) -> tuple[KnownColumns, pd.DataFrame, list[str]]:
-    """With what stands behind ± in the cells of the score as its standard error, in a column of its own."""
+    """With what stands behind ± in the cells of the score in a column of its own, and how many seeds it is of.
+
+    It is a standard error unless the name of the score says that it is a deviation: `acc (mean ± std, 3 seeds)`.
+    """
     score, *others = columns.score
     if columns.error is not None or others or pd.api.types.is_numeric_dtype(table[score]):
         return columns, table, []
     written = by_distinct(table[score], spread, np.nan).astype(float)
     if not np.isfinite(written).any():
         return columns, table, []
+    if columns.n_seeds is None and (told := _SEEDS.search(score)):
+        columns = replace(columns, n_seeds=int(told["n"] or told["behind"]))
+    if _DEVIATION.search(score):
+        name = f"{score} std"
+        return columns, table.assign(**{name: written}), ["what stands behind ± is taken as the deviation of seeds"]
     name = f"± of {score}"
     note = "what stands behind ± is taken as the standard error of a mean"
     return replace(columns, error=name), table.assign(**{name: written}), [note]

@@ -1,8 +1,10 @@
 """Which columns of a table are the learning rate, the batch size, the score and the seed, where nobody named them."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
+import numpy as np
 import pandas as pd
 
 from batchlaw.errors import BatchlawError, DataError
@@ -12,6 +14,8 @@ from batchlaw.tables.spelling import amount, number
 
 _MOST_NAMED = 8  # columns that a question lists
 _MOST_LOOKED_AT = 1000  # distinct cells of a column
+_FEWEST_OF_A_COURSE, _FEWEST_ROWS, _NEARLY_ALL = 3, 6, 0.9  # columns, rows, and share of these (assumptions)
+_BASE = " (of a base rate that a rule scaled, 'base_lr * sqrt(batch_size / 128)' or the like is what runs had)"
 _NAMES = {"lr": "learning rate", "batch_size": "batch size", "score": "score", "seed": "seed"}
 
 
@@ -38,10 +42,18 @@ def known_columns(table: pd.DataFrame, title: str, asked: Columns, better: tuple
         return name
 
     lr, batch_size, logs = asked.lr, asked.batch_size, names.base_of_log_rate
+    if lr is None and (power := candidates.power("lr", names.rate_rank)):
+        lr = power
+        told.append(f"learning rate is {power}")
+    if batch_size is None and (power := candidates.power("batch_size", names.batch_rank)):
+        batch_size = power
+        told.append(f"batch size is {power}")
     if lr is None and (batch_size or candidates.any(names.batch_rank)) and not candidates.any(names.rate_rank, logs):
         lr = UNTOLD["lr"]
         told.append("no column is called a learning rate (--lr names one, or a number that all runs had)")
-    lr = lr or said("lr", candidates.ranked("lr", names.rate_rank))
+    if lr is None:
+        lr = candidates.ranked("lr", names.rate_rank)
+        said("lr", lr, _BASE if "base" in names.words_of(lr) else "")
     if batch_size is None and lr != UNTOLD["lr"] and not candidates.any(names.batch_rank):
         batch_size = UNTOLD["batch_size"]
         told.append("no column is called a batch size (--batch-size names one, or a number that all runs had)")
@@ -113,6 +125,14 @@ def _direction(score: Sequence[str], asked: Columns, better: tuple[bool, str] | 
     )
 
 
+def _last_of_numbered(found: Sequence[str]) -> str | None:
+    """Of scores whose names differ by a number at their end, as of epochs, the one with the largest; else None."""
+    numbers = [names.trailing_number(name) for name in found]
+    if None in numbers or len({re.sub(r"\d+[kKM]?$", "", name.strip()) for name in found}) > 1:
+        return None
+    return max(zip(found, numbers, strict=True), key=lambda pair: pair[1] or 0.0)[0]
+
+
 class _Candidates:
     """The columns that are not taken yet."""
 
@@ -161,6 +181,15 @@ class _Candidates:
         """Whether a column fits by its name."""
         return any(rank(name) is not None for name in self._free for rank in ranks)
 
+    def power(self, argument: str, rank: Callable[[str], object]) -> str | None:
+        """The expression for the only column of a logarithm with its base, as `10 ** log10_lr`, where no other fits."""
+        logs = {name: base for name in self._free if (base := names.base_of_log(name, rank)) and names.tells_base(name)}
+        if len(logs) != 1 or self.any(rank):
+            return None
+        ((name, base),) = logs.items()
+        self._taken.add(name)
+        return f"{base} ** `{name}`" if not name.isidentifier() else f"{base} ** {name}"
+
     def batches(self) -> list[str]:
         """The columns that say how many batches, of devices or of steps that are accumulated, make the whole."""
         return [name for name in self._free if names.is_number_of_batches(name) and self._levels(name)]
@@ -181,6 +210,8 @@ class _Candidates:
             raise self._without_numbers() or self._none("score")
         best = [several for rank, several in found if rank == found[0][0]]
         best = [several for several in best if len(several) > 1] or best  # the seeds rather than their mean
+        if len(best) > 1 and (last := _last_of_numbered([several[0] for several in best])):
+            best = [(last,)]
         if len(best) > 1:
             raise self._several("score", [several[0] for several in best])
         return best[0], tuple(several[0] for rank, several in found if several != best[0])[:_MOST_NAMED]
@@ -188,7 +219,11 @@ class _Candidates:
     def _ranked_scores(self, free: list[str]) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
         """Scores, best first: metrics, else seeds by number, else results of no kind, else what reached a target."""
         of_seeds = names.seeds_of_one(free)
-        single = [several for several in of_seeds.values() if names.metric_of(several[0])]
+        single = [
+            several
+            for several in of_seeds.values()
+            if names.metric_of(several[0]) and not (names.numbered_only(several) and self._go_one_way(several))
+        ]
         grouped = {name for several in single for name in several}
         alone = [(name,) for name in free if name not in grouped]
         found = [(metric.rank, several) for several in [*alone, *single] if (metric := names.metric_of(several[0]))]
@@ -200,6 +235,18 @@ class _Candidates:
             [(name,) for name in free if names.is_cost(name) and any(map(names.is_target, self._free))],
         )
         return [((0,), several) for several in next(filter(None, choices), [])]
+
+    def _go_one_way(self, several: Sequence[str]) -> bool:
+        """Whether scores rise from column to column in nearly all rows, or fall: those of epochs do, seeds do not."""
+        columns = sorted(several, key=lambda name: names.trailing_number(name) or 0.0)
+        if len(columns) < _FEWEST_OF_A_COURSE or any(map(self._is_twice, columns)):
+            return False
+        rows = self._table[columns].head(_MOST_LOOKED_AT)
+        values = rows.map(lambda cell: number(str(cell))).apply(pd.to_numeric, errors="coerce").dropna().to_numpy(float)
+        steps = np.diff(values[np.isfinite(values).all(axis=1)], axis=1)
+        if len(steps) < _FEWEST_ROWS:
+            return False
+        return max(float((steps > 0).all(axis=1).mean()), float((steps < 0).all(axis=1).mean())) >= _NEARLY_ALL
 
     def seed(self, n_seeds: object) -> str | None:
         """The column that says that it is the seed, or else the fold; None where none does, or it does not vary."""

@@ -40,6 +40,7 @@ _POWER = re.compile(
 )
 _SUPERSCRIPT = re.compile(r"(?<=\d)([⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)$")
 _FROM_SUPERSCRIPT = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
+_PRODUCT = re.compile(r"\d+(?:\s*[x×*]\s*\d+)+", re.IGNORECASE)
 _FRACTION = re.compile(r"(?P<above>[\d.]+)\s*/\s*(?P<below>[\d.]+)")
 _SPREAD = re.compile(r"(?P<mean>.+?)\s*(?:±|\+/-|\+-|\\pm)\s*(?P<spread>[\d.]+(?:e[-+]?\d+)?)\s*%?", re.IGNORECASE)
 _BRACKETED = re.compile(r"(?P<mean>[^(]+?)\s*\(\s*(?:±|\+/-)?\s*(?P<spread>[\d.]+(?:e[-+]?\d+)?)\s*\)", re.IGNORECASE)
@@ -123,13 +124,20 @@ def _written(text: str) -> float | None:
 
 
 def amount(text: str) -> float | None:
-    """As `number`, of batch sizes: also `32k` (32,000), `0.5M tokens` and `bs=64`."""
+    """As `number`, of batch sizes: also `32k` (32,000), `0.5M tokens`, `bs=64` and `32x8`, of 8 devices."""
     value = number(text)
     if value is not None:
         return value
+    if is_product(text):
+        return float(np.prod([int(part) for part in re.findall(r"\d+", text)]))
     found = _AMOUNT.fullmatch(re.sub(r"^[a-z_ ]+[=: ]?(?=\d)", "", text.strip(), flags=re.IGNORECASE))
     value = number(found["number"]) if found else None
     return None if found is None or value is None else value * _LETTERS.get(found["letter"].lower(), 1.0)
+
+
+def is_product(text: str) -> bool:
+    """Whether a cell is a product of whole numbers, such as `32x8` or `4 × 8 × 2`."""
+    return _PRODUCT.fullmatch(text.strip()) is not None
 
 
 def spread(text: str) -> float:

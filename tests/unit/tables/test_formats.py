@@ -333,7 +333,8 @@ def test_what_is_no_json_of_records_is_one_line(tmp_path, text):
 def test_an_unknown_format_names_the_known(tmp_path, sweep):
     sweep.to_csv(tmp_path / "runs.csv", index=False)
     with pytest.raises(
-        BatchlawError, match="format: got 'xls'; must be one of csv, tsv, json, markdown, excel, parquet, wa"
+        BatchlawError,
+        match="format: got 'xls'; must be one of csv, tsv, json, markdown, excel, parquet, latex, yaml, log, wa",
     ):
         read(tmp_path / "runs.csv", format="xls")
     with pytest.raises(DataError, match=r"format: got 'mlflow'; runs.csv is no export of MLflow"):

@@ -157,7 +157,7 @@ def test_an_odd_table_is_read_right_and_what_was_left_out_is_said(tmp_path, name
     ("written", "factor"),
     [
         ("{}k", 1000), ("{}K tokens", 1000), ("{:.0f},000", 1000), ("{}e3", 1000), ("{}.5M", None), ("bs={}", 1),
-        ("bs{}", 1), ("{} examples", 1),
+        ("bs{}", 1), ("{} examples", 1), ("{}x8", 8), ("{} × 4 × 2", 8),
     ],
 )  # fmt: skip
 def test_a_batch_size_is_read_as_people_write_it(tmp_path, written, factor):
@@ -222,9 +222,8 @@ def test_a_frame_pivoted_with_its_metric_is_a_matrix():
 REFUSED = {
     # what is refused, and what the line says
     "no header": (csv().partition("\n")[2], "lr: runs has no column that is called a learning rate; it has 0.0039"),
-    "logarithms": (csv(RUNS.rename(columns={"lr": "log2_lr"})), "; '2 ** log2_lr', if that is its logarithm"),
+    "logarithms": (csv(RUNS.rename(columns={"lr": "log_lr"})), "; '10 ** log_lr', if that is its logarithm"),
     "logarithms unsaid": (csv(RUNS.assign(lr=np.log10(RUNS["lr"]))), "must be above 0; '10 ** lr', if that is its log"),
-    "devices × size": (sizes("{}x8".format), "column 'batch_size' of runs: row 2 holds '32x8', not a number"),
     "two rates": (csv(RUNS).replace("seed", "lr", 1), "lr: got 'lr'; runs has several columns of this name"),
     "two of everything": (csv(pd.concat([RUNS, RUNS], axis=1)), "lr: got 'lr'; runs has several columns of this name"),
     "no known score": (csv(RUNS.rename(columns={"val_loss": "foo"})), "score: runs has no column that is called a sc"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from batchlaw.tables.formats.grouped import ungrouped
 from batchlaw.tables.spelling import number
 
 _LOOKED_AT = 50  # rows among which the header is
@@ -55,6 +56,8 @@ def headed(cells: pd.DataFrame, heading: str = "") -> Part:
     """
     if len(cells) == 0:
         return Part(cells, heading)
+    if (long := ungrouped(cells.fillna(""))) is not None:
+        cells = long
     absent, cells = cells.isna(), cells.fillna("")
     filled = (cells != "").to_numpy()
     counts, comment = filled.sum(axis=1), np.array(cells.iloc[:, 0].str.startswith("#"), dtype=bool)

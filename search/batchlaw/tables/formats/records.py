@@ -6,12 +6,13 @@ from math import isfinite, nan
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from batchlaw.tables import names
 from batchlaw.tables.formats.part import Part
 from batchlaw.tables.formats.text import decoded
-from batchlaw.tables.names import STEPS
 from batchlaw.tables.spelling import number
+from batchlaw.tables.words import STEPS
 
 _FEWEST_LISTS, _FEW_OTHERS = 6, 0.1  # lists that go the other way, of so many: seeds do by chance in 3 % (assumption)
 
@@ -39,15 +40,42 @@ def read_records(content: bytes) -> list[Part]:
         if len(lines) < 2 or error.lineno > 2:
             raise
         data = [json.loads(line) for line in lines]
-    rows = rows_of(_records(data))
+    return [table_of(records_of(data))]
+
+
+def read_yaml(content: bytes) -> list[Part]:
+    """As `read_records`, of YAML.
+
+    Raises:
+        ValueError: it is no YAML, or holds no records.
+    """
+    try:
+        data = yaml.safe_load(decoded(content))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+    return [table_of(records_of(data))]
+
+
+def table_of(records: Sequence[dict[str, Any]]) -> Part:
+    """The table of records, numbered from 1.
+
+    Raises:
+        ValueError: there are none.
+    """
+    rows = rows_of(records)
     if not rows:
         raise ValueError("holds no records")
     table = pd.DataFrame(rows).fillna("")
     table.index += 1
-    return [Part(table)]
+    return Part(table)
 
 
-def _records(data: Any) -> list[dict[str, Any]]:
+def records_of(data: Any) -> list[dict[str, Any]]:
+    """The records of what a file holds: a list, a mapping by name, columns, or lists beside what they share.
+
+    Raises:
+        ValueError: it holds none.
+    """
     if isinstance(data, list):
         if all(isinstance(record, dict) for record in data):
             return data

@@ -13,19 +13,24 @@ from zipfile import BadZipFile, ZipFile
 from batchlaw.errors import DataError
 from batchlaw.tables.formats.binary import read_parquet, read_workbook
 from batchlaw.tables.formats.delimited import read_delimited
+from batchlaw.tables.formats.latex import is_latex, read_latex
+from batchlaw.tables.formats.logged import is_logged, read_logged
 from batchlaw.tables.formats.markdown import is_markdown, read_markdown
 from batchlaw.tables.formats.part import Part
-from batchlaw.tables.formats.records import is_json, read_records
+from batchlaw.tables.formats.records import is_json, read_records, read_yaml
 from batchlaw.tables.formats.text import decoded
 
 FORMATS: dict[str, Callable[[bytes], list[Part]]] = {
     "csv": read_delimited, "tsv": read_delimited, "json": read_records, "markdown": read_markdown,
-    "excel": read_workbook, "parquet": read_parquet,
+    "excel": read_workbook, "parquet": read_parquet, "latex": read_latex, "yaml": read_yaml, "log": read_logged,
 }  # fmt: skip
-_LABELS = {"csv": "CSV", "tsv": "TSV", "json": "JSON", "markdown": "Markdown", "excel": "Excel", "parquet": "Parquet"}
+_LABELS = {
+    "csv": "CSV", "tsv": "TSV", "json": "JSON", "markdown": "Markdown", "excel": "Excel", "parquet": "Parquet",
+    "latex": "LaTeX", "yaml": "YAML", "log": "log",
+}  # fmt: skip
 ENDINGS = (
-    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".md", ".markdown", ".xlsx", ".xlsm", ".parquet", ".gz",
-    ".zip", ".bz2", ".xz",
+    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".md", ".markdown", ".tex", ".yaml", ".yml", ".log", ".xlsx",
+    ".xlsm", ".parquet", ".gz", ".zip", ".bz2", ".xz",
 )  # fmt: skip
 _PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ\x00": lzma.decompress}
 _UNREADABLE = (
@@ -83,6 +88,12 @@ def _format_of(content: bytes, name: str) -> str:
         raise ValueError("a page of HTML; save its table as CSV or Excel")
     if name.lower().endswith((".csv", ".tsv", ".csv.gz")):
         return "csv"
+    if name.lower().endswith((".yaml", ".yml")):
+        return "yaml"
+    if is_latex(text):
+        return "latex"
+    if is_logged(text):
+        return "log"
     if is_json(text):
         return "json"
     return "markdown" if is_markdown(text) else "csv"

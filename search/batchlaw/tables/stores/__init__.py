@@ -54,3 +54,14 @@ def read_folder(folder: Path) -> pd.DataFrame:
     except ImportError:
         raise DataError("needs tensorboard: pip install tensorboard", argument="data", got=str(folder)) from None
     return read_events(folder)
+
+
+def read_runs_of(folder: Path) -> pd.DataFrame:
+    """The runs of a folder that has a folder for each; empty where it has none.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    from batchlaw.tables.stores.run_folders import read_run_folders
+
+    return read_run_folders(folder)
