@@ -50,7 +50,7 @@ PLACED = {
         "--trainer.default_root_dir": "{run_dir}",
     },
     "mingpt_project/chargpt_flags.py": {
-        "--trainer.batch_size": "{batch_size}", "--trainer.learning_rate": "{lr}",
+        "--trainer.batch_size": "{batch_size}", "--trainer.learning_rate": "{lr}", "--trainer.max_iters": "{steps}",
         "--trainer.weight_decay": "{weight_decay}", "--model.resid_pdrop": "{resid_pdrop}",
         "--model.embd_pdrop": "{embd_pdrop}", "--system.seed": "{seed}", "--system.work_dir": "{run_dir}",
     },
@@ -66,6 +66,7 @@ METRICS = {  # what each prints, and the first of them, by hand
 
 PROGRESS = {
     "word_language_flags.py": (r"of epoch\s*(\d+)", "{budget}"), "nanogpt_flags.py": (r"step\s*(\d+)", "{steps}"),
+    "mingpt_project/chargpt_flags.py": (r"iter\s*(\d+)", "{steps}"),
 }  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def test_ranges_lie_around_the_defaults_and_the_budget_is_the_same_at_every_batc
 def test_questions_name_what_could_not_be_decided():
     questions = {name: " ".join(drafted(SCRIPTS / name).questions) for name in PLACED}
     assert "--lr has no default" in questions["timm_flags.py"]
-    assert "--trainer.max_iters has no default" in questions["mingpt_project/chargpt_flags.py"]
+    assert "--trainer.max_iters has no default; 1000 steps is a guess" in questions["mingpt_project/chargpt_flags.py"]
     assert "no flag for a seed" in questions["nanogpt_flags.py"]
     assert "two trials would share" in questions["mnist_flags.py"]
     assert "which metric" in questions["run_clm_flags.py"]
@@ -207,6 +208,11 @@ def test_hydra_is_asked_and_otherwise_its_files_are_read(tmp_path):
     assert "exit code 2" in script.notes[0]
 
 
+def test_a_script_that_reads_a_file_of_settings_is_asked_for_it(tmp_path):
+    (tmp_path / "train.py").write_text("import sys\nraise SystemExit(2)\nc = yaml.safe_load(open(sys.argv[1]))\n")
+    assert "settings from a file (yaml.safe_load): name it" in drafted(tmp_path / "train.py").questions[0]
+
+
 def test_metrics_are_told_from_the_texts_that_a_script_prints():
     found = printed_metrics(
         "print('Epoch %d train_loss=%.3f val_acc=%.3f' % (1, 2, 3))\n"
@@ -227,10 +233,14 @@ def test_metrics_are_told_from_the_texts_that_a_script_prints():
         ("f'Epoch [{epoch + 1}/{epochs}] loss {loss:.3f}'", "epochs", "Epoch [3/10] loss 0.5", ("3", "10")),
         ("'| end of epoch {:3d} | time: {:5.2f}s'.format(1, 2.0)", "epochs", "| end of epoch   3 | time", ("3",)),
         ("f'step {n}: train loss {loss:.4f}'", "steps", "step 300: train loss 2.1", ("300",)),
+        (
+            "'ep %d' % 1, '>>> [ep %d of %d] acc on val = %5.2f %%' % (1, 2, 3.0)", "epochs",
+            ">>> [ep 2 of 3] acc on val = 97.1 %", ("2", "3"),
+        ),
         ("f'Scheduled epochs: {n}'", "epochs", "", None),
         ("'the epoch is %s' % epoch", "epochs", "", None),
     ],
-)
+)  # fmt: skip
 def test_progress_is_told_from_the_texts_that_a_script_prints(printed, unit, line, heard):
     found = printed_progress(f"print({printed})", unit)
     assert (found and re.search(found[0], line).groups()) == heard
@@ -242,9 +252,11 @@ def test_the_metrics_of_a_gan_and_of_a_test_set():
         "print('[%d/%d] Loss_D: %.4f Loss_G: %.4f' % (1, 2, 3, 4))\n"
         "print('Epoch: {} Average loss: {:.4f}'.format(1, 2))\n"
         "print('====> Test set loss: {:.4f}'.format(1))\n"
+        "print('acc on the val set = %5.2f %%' % 97.1)\n"
     )
     told = {metric.name: re.compile(metric.regex) for metric in found}
-    assert list(told) == ["test_loss", "loss_d", "loss_g", "average_loss"]
+    assert list(told) == ["val_acc", "test_loss", "loss_d", "loss_g", "average_loss"]
+    assert told["val_acc"].search("acc on the val set = 97.10 %").group(1) == "97.10"
     assert told["loss_g"].search("[1/2] Loss_D: 0.5 Loss_G: 1.25").group(1) == "1.25"
     assert told["test_loss"].search("Epoch: 1 Average loss: 3.0") is None
 
@@ -255,6 +267,16 @@ def test_what_the_help_says_tells_epochs_from_steps():
     )
     assert recognised(flags).roles.keys() == {"epochs", "lr"}
     assert "steps" in recognised(flags_of_help("options:\n  --niter N  iterations (default: 25)\n")).roles
+
+
+def test_the_help_of_a_flag_with_an_odd_name_tells_its_role():
+    flags = flags_of_help(
+        "options:\n  --sz SZ  mini-batch size (default: 64)\n  --rs RS  random seed (default: 0)\n"
+        "  --ep EP  the number of epochs to train for (default: 3)\n  --eta ETA  Learning rate. (default: 0.1)\n"
+        "  --lg LG  epochs between two logs (default: 1)\n  --t T  batch size of the test set (default: 1000)\n"
+    )
+    roles = {role: flag.name for role, flag in recognised(flags).roles.items()}
+    assert roles == {"batch_size": "--sz", "seed": "--rs", "epochs": "--ep", "lr": "--eta"}
 
 
 def test_a_script_that_never_answers_is_ended(tmp_path):

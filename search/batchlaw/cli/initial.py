@@ -31,4 +31,4 @@ def init(
         errors.print(f"note: {note}", soft_wrap=True, markup=False)
     for question in draft.questions:
         errors.print(f"? {question}", soft_wrap=True, markup=False)
-    output.print(f"wrote {target}; look at it, and then:  batchlaw run {target}", soft_wrap=True, markup=False)
+    output.print(f"wrote {target}; look at it, and then:  batchlaw try {target}", soft_wrap=True, markup=False)

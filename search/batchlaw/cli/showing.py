@@ -90,7 +90,10 @@ def try_(
     found = try_out(file, seconds=seconds, device=device, say=_say)
     for line in found.lines():
         _say(line)
-    return 0 if found.heard_metric else 1
+    if not found.heard_metric:
+        return 1
+    _say(f"Next: batchlaw run {file}")
+    return 0
 
 
 def _say(line: str) -> None:

@@ -1,6 +1,7 @@
 """Loaders whose batches have the right size and the wrong examples: one that repeats examples is told in words."""
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,37 +10,44 @@ from torch import Tensor, distributed
 
 from batchlaw.errors import ObjectiveError
 
+_MOST_REPEATED = 0.01  # of the examples, of which a loader may repeat so many (assumption)
 _COMPARED = 8  # updates; data of few different examples may give two devices the same few by chance
 
 
 def check_loader(loader: Any, devices: int) -> None:
-    """Make sure that a loader fills no batch with examples that its pass has given already.
+    """Make sure that a loader fills batches with few examples at most that its pass has given already.
+
+    The last batch of a pass is filled up by many loaders, so that up to one in a hundred examples is a warning.
 
     Args:
         loader: a `torch.utils.data.DataLoader`, also one that Accelerate or Lightning has prepared.
         devices: that share a batch.
 
     Raises:
-        ObjectiveError: it does.
+        ObjectiveError: it repeats more.
     """
     batches = getattr(loader, "batch_sampler", None)
     samplers: tuple[Any, ...] = (getattr(loader, "sampler", None), getattr(batches, "sampler", None), batches)
     for sampler in samplers:
         data = getattr(sampler, "dataset", None)
         if getattr(sampler, "num_replicas", 1) > 1 and not getattr(sampler, "drop_last", True) and data is not None:
-            _refuse(-len(data) % sampler.num_replicas, len(data), "drop_last=True in its DistributedSampler")
+            _judge(-len(data) % sampler.num_replicas, len(data), "drop_last=True in its DistributedSampler")
         if devices > 1 and getattr(sampler, "even_batches", False):  # Accelerate's BatchSamplerShard
             n, of_all = len(loader.dataset), sampler.batch_size * (1 if sampler.split_batches else devices)
             if not sampler.drop_last:
-                _refuse(-n % of_all, n, "drop_last=True in the loader")
+                _judge(-n % of_all, n, "drop_last=True in the loader")
 
 
-def _refuse(repeated: int, n: int, remedy: str) -> None:
-    if repeated:
-        raise ObjectiveError(
-            f"the loader repeats {repeated} of {n} examples in every pass, so that all devices get equally many: use "
-            f"trial.batches, or {remedy}"
-        )
+def _judge(repeated: int, n: int, remedy: str) -> None:
+    if not repeated:
+        return
+    told = (
+        f"the loader repeats {repeated} of {n} examples in every pass, so that all devices get equally many: use "
+        f"trial.batches, or {remedy}"
+    )
+    if repeated > _MOST_REPEATED * n:
+        raise ObjectiveError(told)
+    logging.getLogger("batchlaw").warning("warning: %s", told)
 
 
 class Shards:

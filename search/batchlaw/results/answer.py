@@ -14,8 +14,7 @@ from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
 
 _LABELS = {knob.name: knob.label for knob in KNOBS}
-# How a line of few words tells what does not tell itself.
-_SHORT = {"batch_size": "batch {}", "peak_lr": "peak lr {}", "warmup_fraction": "warmup {}"}
+_SHORT = {"batch_size": "batch", "peak_lr": "peak lr", "warmup_fraction": "warmup"}  # in a line of few words
 
 
 _FEWEST = 5  # trials of a value that tell something of it (assumption): one unlucky trial is no verdict
@@ -64,7 +63,7 @@ class Answer:
         # At one batch size a rule only relabels the base rate, and the peak rate is told.
         names = [name for name in columns_of(self.spec) if name != "scaling_rule"]
         texts = [(name, text) for name in names if (text := text_of(config, name))]
-        told = [_SHORT.get(name, "{}" if name in _LABELS else f"{name} {{}}").format(text) for name, text in texts]
+        told = [f"{self._label(name)}{text}" for name, text in texts]
         lines = [f"Use  {' · '.join(told) or f'trial {self.configuration.trial}'}", f"     {' · '.join(self._facts())}"]
         open_ = list(map(str, self.undecided))
         if "scaling_rule" in self.spec.searched:
@@ -72,6 +71,12 @@ class Answer:
                 0, "scaling rule (tells nothing at one batch size; a designed study judges it: batchlaw transfer)"
             )
         return [*lines, *([f"Undecided: {'; '.join(open_)}"] if open_ else [])]
+
+    def _label(self, name: str) -> str:
+        """What stands before a value; nothing before a word that tells itself, such as an optimizer."""
+        if name in _LABELS and isinstance(self.configuration.config.value_of(name), str):
+            return ""
+        return f"{_SHORT.get(name) or _LABELS.get(name, name)} "
 
     def _facts(self) -> list[str]:
         found, facts = self.configuration, []

@@ -12,9 +12,13 @@ from batchlaw.spec.families import FAMILIES, OWN
 
 Line = tuple[str, str]  # of TOML, and its comment
 FILL_IN = "FILL_IN"
+_STEPS, _EPOCHS = 1000, 10  # of a trial, where the script has no default (assumption; a question says so)
 # Names of optimizers in scripts, in lower case without `torch`, `fused` and `_`.
 _OPTIMIZERS = {**{name: name for name in FAMILIES}, "sgdm": "momentum", "adamhf": "adamw"}
 _BUILT = re.compile(r"\boptim\.(SGD|Adagrad|RMSprop|Adam|AdamW)\b")
+
+
+_READS = re.compile(r"yaml\.\w*load\w*|OmegaConf\.load|json\.load|tomllib\.load|toml\.load|configparser")
 
 
 @dataclass
@@ -40,6 +44,12 @@ class Meaning:
 def meaning_of(script: Script) -> Meaning:
     """What the flags of a script are in a study."""
     found, meaning = recognised(script.flags), Meaning()
+    if not script.flags and (reader := _READS.search(script.source)):
+        meaning.questions.append(
+            f"the script seems to read its settings from a file ({reader.group(0)}): name it in the command, with what "
+            'overrides it, such as "conf.yaml", "optim.lr={lr}"; or have a copy filled in for each trial by '
+            'files = {"{run_dir}/conf.yaml" = "conf.template.yaml"}'
+        )
     _batches(found.roles, meaning)
     _rate(found.roles, meaning)
     _optimizer(found.roles, script, meaning)
@@ -144,10 +154,15 @@ def _optimizer_of(word: str, roles: dict[str, Flag]) -> str | None:
 def _budget(roles: dict[str, Flag], meaning: Meaning) -> None:
     steps, epochs, environment = (roles.get(name) for name in ("steps", "epochs", "environment_steps"))
     batch, counted = _batch_of(roles), False
+    unknown = next((flag for flag in (steps, epochs) if flag is not None), None)
+    if any(map(_number, (environment, steps, epochs))):
+        unknown = None
+    n_steps = _number(steps) or (_STEPS if unknown is not None and unknown is steps else None)
+    n_epochs = _number(epochs) or (_EPOCHS if unknown is not None and unknown is epochs else None)
     if environment is not None and (amount := _number(environment)):
         meaning.arguments.append((environment.argument("{budget}"), _told(environment)))
         meaning.budget += [(f"amount = {whole(amount)}", ""), ('unit = "environment steps"', "")]
-    elif steps is not None and (amount := _number(steps)):
+    elif steps is not None and (amount := n_steps):
         meaning.arguments.append((steps.argument("{steps}"), _told(steps)))
         if batch is None:
             meaning.budget.append((f"steps = {round(amount)}", ""))
@@ -155,12 +170,14 @@ def _budget(roles: dict[str, Flag], meaning: Meaning) -> None:
             why = f"{whole(amount)} steps of {batch}; the same for every batch size"
             meaning.budget.append((f"examples = {round(amount * batch)}", why))
         counted = True
-    elif epochs is not None and (amount := _number(epochs)):
+    elif epochs is not None and (amount := n_epochs):
         meaning.arguments.append((epochs.argument("{budget}"), _told(epochs)))
         meaning.budget += [(f"amount = {whole(amount)}", ""), ('unit = "epochs"', "")]
-    else:
-        named = " or ".join(flag.name for flag in (steps, epochs) if flag is not None)
-        meaning.questions.append(f"how long does a trial train?{f' {named} has no default' if named else ''}")
+    if unknown is not None:
+        guess = f"{n_steps} steps" if unknown is steps else f"{n_epochs} epochs"
+        meaning.questions.append(f"how long does a trial train? {unknown.name} has no default; {guess} is a guess")
+    elif not meaning.budget:
+        meaning.questions.append("how long does a trial train?")
     _schedule(roles, meaning, counted=counted)
 
 

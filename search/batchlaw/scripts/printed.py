@@ -12,13 +12,13 @@ _METRIC = re.compile(
     rf"(?P<head>(?:\b(?:(?:{_SETS})[ _/\-]+(?:set[: ]+)?|(?:average|avg|final|best|mean)[ _/\-]+))*(?:[a-z]+_)*)"
     r"(?P<what>loss|accuracy|acc@?1|acc|top-?1|ppl|perplexity|bleu|f1|auc|error|return|reward|score)"
     r"(?P<tail>(?:_[a-z0-9]{1,12})?)"  # `Loss_D` of a GAN
-    r"(?P<after>[^\0\w]{0,4})\0(?P<ratio>/\0)?",
+    rf"(?P<after>(?: (?:on|of|in|for)(?: the)? (?:{_SETS})(?: set| data)?)?[^\0\w]{{0,4}})\0(?P<ratio>/\0)?",
     re.IGNORECASE,
 )
 # `Train Epoch: 3`, `epoch 3/10`, `step 300:`; not the number of an epoch after `step`.
 _COUNTERS = {
     unit: re.compile(rf"\b(?P<words>(?:[a-z]+ )?(?:{word})[^\0\w]{{0,3}})\0(?P<ratio> ?(?:/|of) ?\0)?", re.IGNORECASE)
-    for unit, word in (("epochs", "epoch"), ("steps", "step|iter|iteration"))
+    for unit, word in (("epochs", "epoch|ep"), ("steps", "step|iter|iteration"))
 }
 _PREFERRED = ("val", "dev", "eval", "test")
 _UP = ("acc", "bleu", "f1", "auc", "return", "reward", "top", "score")
@@ -42,6 +42,7 @@ def printed_metrics(source: str) -> list[Printed]:
             name = re.sub(r"\W+", "_", words.lower()).strip("_").replace("_set_", "_")
             if not re.search(_SETS, name):  # `Test set: average loss` names the set before
                 line = text[: match.start()].rpartition("\n")[2].lower()
+                line += match.group("after").lower()  # and `acc on val` after
                 scopes = re.findall(rf"\b(?:{_SETS})\b", line)
                 name = f"{scopes[-1]}_{name}" if scopes else name
             # Of a bare `loss` the signs before it tell it from `train loss`.
@@ -62,12 +63,15 @@ def printed_progress(source: str, unit: str) -> tuple[str, bool] | None:
         source: of the script.
         unit: epochs or steps.
     """
-    for text in _texts(ast.parse(source)):
-        if match := _COUNTERS[unit].search(text):
-            words = re.escape(match.group("words").rstrip(" ")).replace(r"\ ", " ").replace("\\\t", r"\s")
-            ratio = match.group("ratio")
-            return rf"{words}\s*(\d+)" + (rf"\s*{ratio.strip(_HOLE + ' ')}\s*(\d+)" if ratio else ""), bool(ratio)
-    return None
+    # Best the line that tells a metric as well, then one that tells of how many.
+    found = [(text, match) for text in _texts(ast.parse(source)) if (match := _COUNTERS[unit].search(text))]
+    found.sort(key=lambda each: (not _METRIC.search(each[0]), not each[1].group("ratio")))
+    if not found:
+        return None
+    match = found[0][1]
+    words = re.escape(match.group("words").rstrip(" ")).replace(r"\ ", " ").replace("\\\t", r"\s")
+    ratio = match.group("ratio")
+    return rf"{words}\s*(\d+)" + (rf"\s*{ratio.strip(_HOLE + ' ')}\s*(\d+)" if ratio else ""), bool(ratio)
 
 
 def _rank(metric: Printed) -> int:

@@ -15,7 +15,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     # One of these is the batch of an update, unless another flag counts the batches that are accumulated.
     "batch_size": (
         "batch_size", "batchsize", "train_batch_size", "batch_size_train", "training_batch_size", "bs", "bsz",
-        "batch", "minibatch_size", "mini_batch_size", "global_batch_size", "total_batch_size", "train_bs",
+        "batch", "minibatch_size", "mini_batch_size", "global_batch_size", "total_batch_size", "train_bs", "bsize",
+        "b_size",
     ),
     "device_batch_size": (
         "per_device_train_batch_size", "per_gpu_train_batch_size", "micro_batch_size", "device_batch_size",
@@ -27,7 +28,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "epochs": (
         "epochs", "num_train_epochs", "num_epochs", "max_epochs", "n_epochs", "nepochs", "epoch", "nb_epochs",
-        "niter", "train_epochs", "total_epochs", "max_epoch",
+        "niter", "train_epochs", "total_epochs", "max_epoch", "nb_epoch",
     ),
     "steps": (
         "max_steps", "max_iters", "num_steps", "train_steps", "total_steps", "steps", "iters", "iterations",
@@ -47,7 +48,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "warmup_epochs": ("warmup_epochs", "lr_warmup_epochs", "num_warmup_epochs"),
     "min_lr": ("min_lr", "lr_min", "eta_min", "end_lr", "final_lr", "min_learning_rate"),
     "weight_decay": ("weight_decay", "wd", "weightdecay", "l2", "l2_reg", "weight_decay_rate"),
-    "momentum": ("momentum", "sgd_momentum"),
+    "momentum": ("momentum", "sgd_momentum", "mom"),
     "beta1": ("beta1", "adam_beta1", "beta_1", "b1"),
     "beta2": ("beta2", "adam_beta2", "beta_2", "b2"),
     "eps": ("eps", "adam_epsilon", "adam_eps", "opt_eps", "epsilon_adam"),
@@ -66,6 +67,13 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "smoothing": ("label_smoothing", "smoothing", "label_smoothing_factor"),
 }  # fmt: skip
+# What the help of a flag with another name says in full.
+_HELP = {
+    "lr": "(base |initial |peak |max(imum)? )?learning rate",
+    "batch_size": "(train(ing)? |mini-?)?batch ?size( for training)?|(mini-?)?batch",
+    "epochs": "(total )?(number|num|no\\.?|#) ?(of )?(train(ing)? )?epochs?( to (train|run)( for)?)?|epochs?",
+    "seed": "(random |rng |manual )?seed",
+}
 _ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
 # Of two flags with the same role the one with the earlier name in the table is taken.
 _RANK = {name: rank for names in ROLES.values() for rank, name in enumerate(names)}
@@ -122,7 +130,7 @@ def recognised(flags: Sequence[Flag]) -> Recognised:
 
 def role_of(flag: Flag) -> str | None:
     """The role that a flag's name and kind tell; None where there is none."""
-    role = _ROLE_OF.get(flag.word)
+    role = _ROLE_OF.get(flag.word) or _role_of_help(flag.help)
     if role is None or flag.positional:
         return None
     takes_text = role in ("optimizer", "decay", "run_dir", "saved_file")
@@ -139,6 +147,12 @@ def role_of(flag: Flag) -> str | None:
     if role == "steps" and _EPOCHS.search(flag.help) and not _STEPS.search(flag.help):  # `--niter` of DCGAN
         return "epochs"
     return role
+
+
+def _role_of_help(text: str) -> str | None:
+    """The role that a flag's help tells, apart from its article, its default and its full stop."""
+    plain = re.sub(r"^(the|an?) ", "", re.split(r"[(\[,;:]", text.lower())[0].strip(" .\n"))
+    return next((role for role, words in _HELP.items() if re.fullmatch(words, plain)), None)
 
 
 def _is_shape(flag: Flag) -> bool:

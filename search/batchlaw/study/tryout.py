@@ -80,7 +80,7 @@ class TryOut:
                 "a function returns it" if self.spec.command is None else f'a line such as {{"{name}": 0.5}} tells it'
             )
         if listener.regex is not None:
-            return f"no line has {listener.regex!r}"
+            return f"no line has '{listener.regex}'"
         return f"{listener.file} is read when the program has ended"
 
 

@@ -47,6 +47,17 @@ def test_the_examples_that_a_pass_repeats_are_counted(loader, n):
         check_loader(loader(n, 0), DEVICES)
 
 
+@pytest.mark.parametrize(("n", "refused"), [(99, True), (201, False)])
+def test_a_loader_that_repeats_few_examples_is_a_warning(caplog, n, refused):
+    assert repeated(distributed, n) == 1
+    if refused:
+        with pytest.raises(ObjectiveError):
+            check_loader(distributed(n, 0), DEVICES)
+    else:
+        check_loader(distributed(n, 0), DEVICES)
+    assert (f"warning: the loader repeats 1 of {n} examples" in caplog.text) is not refused
+
+
 @pytest.mark.parametrize("loader", [distributed, batched, sharded, split])
 def test_a_loader_that_repeats_nothing_passes(loader):
     assert repeated(lambda n, rank: loader(n, rank, drop_last=True), 91) == 0

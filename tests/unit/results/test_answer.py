@@ -86,6 +86,14 @@ def test_of_a_value_with_few_trials_nothing_is_told():
     assert "Undecided" not in Answer.of(Standings(SPEC, worse)).lines()[-1]
 
 
+def test_a_number_in_the_answer_has_its_name():
+    records = searched([0.5, 0.9, 0.7], [0.02, 0.03, 0.04])
+    spec = tiny_spec(space={"optimizer": "adam", "weight_decay": {"low": 1e-4, "high": 1e-1, "log": True}})
+    config = records[1].config.model_copy(update={"weight_decay": 0.0125})
+    records[1] = dataclasses.replace(records[1], config=config)
+    assert " · weight decay 0.0125" in Answer.of(Standings(spec, records)).lines()[0]
+
+
 def test_a_study_whose_seeds_change_nothing_says_so():
     records = searched(np.linspace(0.5, 0.9, 14), np.geomspace(0.05, 0.2, 14))
     for number in (11, 12, 13):
