@@ -88,8 +88,11 @@ def test_of_a_value_with_few_trials_nothing_is_told():
 
 def test_a_number_in_the_answer_has_its_name():
     records = searched([0.5, 0.9, 0.7], [0.02, 0.03, 0.04])
-    spec = tiny_spec(space={"optimizer": "adam", "weight_decay": {"low": 1e-4, "high": 1e-1, "log": True}})
-    config = records[1].config.model_copy(update={"weight_decay": 0.0125})
+    spec = tiny_spec(
+        task=None, train_size=64, objective="own:train", search={"metric": "loss", "direction": "maximize"},
+        space={"optimizer": "adamw", "weight_decay": {"low": 1e-4, "high": 1e-1, "log": True}},
+    )  # fmt: skip
+    config = records[1].config.model_copy(update={"optimizer": "adamw", "weight_decay": 0.0125})
     records[1] = dataclasses.replace(records[1], config=config)
     assert " · weight decay 0.0125" in Answer.of(Standings(spec, records)).lines()[0]
 
