@@ -8,10 +8,11 @@ The names in `__all__` are public. All else may change between versions.
     claim, law, transfer, recommend         the same results from a table of runs
     report                                  all of them on one page, from a table of runs
     plan                                    batch size and learning rate for a run that nobody has tried
+    plan_design                             the studies from which such a run can be planned
     critical                                the critical batch size, from steps to a target
     init                                    a first study file for a training script
     copy_studies                            from one database to another
-    Claim, Law, Transfer, Plan, Critical    what they return, from a study as well
+    Claim, Law, Transfer, Plan, PlanDesign, Critical    what they return, from a study as well
     Ranking, Recommendation, TableRecommendation, Configuration, Interval      other results, and their parts
     BatchlawError and others                what is raised on purpose; see `batchlaw.errors`
 """
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from batchlaw.laws.critical import Critical
     from batchlaw.laws.law import Law
     from batchlaw.laws.plan import Plan
+    from batchlaw.laws.plan_design import PlanDesign
     from batchlaw.laws.planning import plan
     from batchlaw.laws.recommendation import Recommendation
     from batchlaw.laws.steps_to_target import critical
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from batchlaw.results.ranking import Ranking
     from batchlaw.study import Study
     from batchlaw.study.copying import copy_studies
+    from batchlaw.study.designing import plan_design
     from batchlaw.study.draft import init
     from batchlaw.study.listing import studies
     from batchlaw.study.table_report import report
@@ -73,6 +76,7 @@ __all__ = [
     "Law",
     "ObjectiveError",
     "Plan",
+    "PlanDesign",
     "Pruned",
     "Ranking",
     "Recommendation",
@@ -92,6 +96,7 @@ __all__ = [
     "init",
     "law",
     "plan",
+    "plan_design",
     "recommend",
     "report",
     "studies",
@@ -105,6 +110,7 @@ _MODULES = {
     "Critical": "batchlaw.laws.critical",
     "Law": "batchlaw.laws.law",
     "Plan": "batchlaw.laws.plan",
+    "PlanDesign": "batchlaw.laws.plan_design",
     "Ranking": "batchlaw.results.ranking",
     "Recommendation": "batchlaw.laws.recommendation",
     "Study": "batchlaw.study",
@@ -117,6 +123,7 @@ _MODULES = {
     "init": "batchlaw.study.draft",
     "law": "batchlaw.laws.tables",
     "plan": "batchlaw.laws.planning",
+    "plan_design": "batchlaw.study.designing",
     "recommend": "batchlaw.laws.table_recommendation",
     "report": "batchlaw.study.table_report",
     "studies": "batchlaw.study.listing",

@@ -10,8 +10,9 @@ from batchlaw.claims.hypotheses import CATALOGUE, MARGIN
 from batchlaw.claims.scattered import ragged
 from batchlaw.claims.verdict import Finding, growth_verdict
 from batchlaw.errors import DataError
+from batchlaw.stats.batch_forecast import BatchForecast, batch_forecast
 from batchlaw.stats.equivalence import equivalence_p
-from batchlaw.stats.forecast import BatchForecast, Forecast, Group, batch_forecast, forecast
+from batchlaw.stats.forecast import Forecast, Group, forecast
 from batchlaw.stats.slope import Slope
 from batchlaw.stats.valleys import Valleys, valleys
 from batchlaw.tables.spelling import number

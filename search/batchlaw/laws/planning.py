@@ -11,7 +11,9 @@ import numpy as np
 from batchlaw.errors import BatchlawError, DataError
 from batchlaw.laws.companions import known_of
 from batchlaw.laws.plan import Axis, Plan, centred
-from batchlaw.stats.forecast import Group, batch_forecast, forecast
+from batchlaw.spec.network_size import n_parameters
+from batchlaw.stats.batch_forecast import batch_forecast
+from batchlaw.stats.forecast import Group, forecast
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +37,7 @@ def plan(
 
     Args:
         data: a DataFrame or the path of a file, a row a run, as for `batchlaw.law`; or a list of studies, whose
-            budgets differ.
+            budgets differ, or of a built-in mlp, cnn or gpt the widths.
         at: the run asked for: "examples" or "tokens", and "parameters" where the runs differ in them.
         examples: the column of the examples that a run saw; of studies it is known.
         tokens: the column of the tokens, in place of examples.
@@ -58,6 +60,7 @@ def plan(
     if isinstance(data, Sequence) and not isinstance(data, str) and all(hasattr(each, "trials") for each in data):
         data, of_studies = _of_studies(data)
         given["examples"] = examples or "examples"
+        given["parameters"] = parameters or ("parameters" if "parameters" in data else None)
         columns = of_studies | columns
     named = {axis: column for axis, column in given.items() if column is not None}
     wanted = _asked(at, named)
@@ -79,9 +82,11 @@ def plan(
     placed = [Group(centred([values[axis.name] for axis in varying], varying), optima) for values, optima in groups]
     sizes = np.concatenate([2**group.optima.batch_size for group in placed])
     return Plan(
-        title=runs.title, at=wanted, axes=varying, fitted=forecast(placed), of_batch_size=batch_forecast(placed),
-        tried=(float(sizes.min()), float(sizes.max())), alpha=alpha, extrapolate=extrapolate,
+        title=runs.title, at=wanted, axes=varying, fitted=forecast(placed, of_size=varying[-1].name == "parameters"),
+        of_batch_size=batch_forecast(placed), alpha=alpha, extrapolate=extrapolate,
+        tried=(float(sizes.min()), float(sizes.max())),
         notes=(*runs.notes, *notes), read=runs.columns.recognised, known=known_of(runs),
+        in_tokens=runs.columns.tokens_per_example is not None,
     )  # fmt: skip
 
 
@@ -129,9 +134,19 @@ def _of_studies(studies: Sequence[Any]) -> tuple["pd.DataFrame", dict[str, Any]]
         told = ", ".join(sorted(metric for metric, _ in metrics))
         raise BatchlawError("must be studies of one metric and direction", argument="data", got=told)
     ((metric, direction),) = metrics
-    table = pd.concat([study.trials() for study in studies], ignore_index=True)
+    table = pd.concat([_trials_of(study) for study in studies], ignore_index=True)
     table = table[table["outcome"].isin(["complete", "diverged"])]
     worst = np.inf if direction == "minimize" else -np.inf
     table[metric] = table["value"].where(table["outcome"] == "complete", worst)
-    chosen = table[["peak_lr", "batch_size", "examples", "optimizer", metric]]
+    chosen = table[["peak_lr", "batch_size", "examples", "parameters", "optimizer", metric]]
+    if chosen["parameters"].isna().any() or chosen["parameters"].nunique() == 1:
+        chosen = chosen.drop(columns="parameters")
     return chosen, {"lr": "peak_lr", "batch_size": "batch_size", "score": metric, "direction": direction}
+
+
+def _trials_of(study: Any) -> "pd.DataFrame":
+    """The trials of a study with their budget in examples, whatever part of it fills whole steps, and parameters."""
+    spec, table = study.spec, study.trials()
+    if spec.budget is None or not spec.budget.counts_steps:
+        table["examples"] = table["examples"].max()
+    return table.assign(parameters=None if spec.task is None else n_parameters(spec.task))

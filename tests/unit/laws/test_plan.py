@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from batchlaw.figures.plan import plan_figure
-from batchlaw.stats.forecast import _law
+from batchlaw.stats.forecast import law_of
 from batchlaw.stats.scattered import Scattered
 from batchlaw.stats.valleys import Shape, valleys
 
@@ -82,7 +82,13 @@ def test_the_law_is_expected_to_cost_least_and_rules_cost_what_they_are_off_by(p
     assert costs.loc["linear", "mean"] == pytest.approx(0.01 * off**2, rel=0.5, abs=2e-3)
     assert (costs["low"] <= costs["mean"]).all() and (costs["mean"] <= costs["high"]).all()
     step_law = 1.79 * plan.at["parameters"] ** -0.713 * plan.at["tokens"] ** 0.307
-    assert costs.loc["Step Law", "lr"] == pytest.approx(step_law)
+    assert costs.loc["Step Law", "lr"] == pytest.approx(step_law) and costs.loc["Step Law", "batch_size"] == size
+    start = plan._best_pair(plan._nearest_group)
+    moved = costs.loc["norm transfer"]  # of the nearest group, a quarter as long
+    assert moved["batch_size"] == pytest.approx(start[0] * 4**0.45)
+    assert moved["lr"] == pytest.approx(start[1] * 4 ** (0.45 * 0.62) * 4**-0.56)
+    tokens = {row.rule: row.batch_size for row in plan_of(runs(), tokens_per_example=2048).regret.itertuples()}
+    assert tokens["Step Law"] == pytest.approx(0.58 * plan.at["tokens"] ** 0.571)
 
 
 def test_a_further_run_is_named_that_narrows_the_plan(plan):
@@ -212,9 +218,9 @@ def test_the_law_has_the_derivatives_that_the_fit_uses():
         np.linspace(3, 12, 20),
     )
     step = 1e-6
-    numeric = [(_law(parameters + move, at, sizes)[0] - _law(parameters - move, at, sizes)[0]) / (2 * step)
+    numeric = [(law_of(parameters + move, at, sizes)[0] - law_of(parameters - move, at, sizes)[0]) / (2 * step)
                for move in np.eye(7) * step]  # fmt: skip
-    assert _law(parameters, at, sizes)[1] == pytest.approx(np.transpose(numeric), abs=1e-5)
+    assert law_of(parameters, at, sizes)[1] == pytest.approx(np.transpose(numeric), abs=1e-5)
 
 
 @pytest.mark.parametrize("asymmetry", [0.0, 0.5, 1.2])

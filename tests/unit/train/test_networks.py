@@ -3,6 +3,7 @@
 import pytest
 import torch
 from batchlaw.spec import DATASETS, ModelOptions, Task
+from batchlaw.spec.network_size import n_parameters
 from batchlaw.train import networks
 from torch import nn
 
@@ -15,6 +16,14 @@ def test_every_network_takes_every_data_set(dataset, model):
     with torch.no_grad():
         logits = network(torch.randn(2, facts.channels, facts.side, facts.side))
     assert logits.shape == (2, facts.n_classes) and logits.isfinite().all()
+
+
+@pytest.mark.parametrize("dataset", list(DATASETS))
+@pytest.mark.parametrize("options", [{}, {"widths": (7, 5)}, {"channels": 3}])
+def test_the_size_of_a_network_is_known_without_it(dataset, options):
+    for model in ("mlp", "cnn") if not options else ("mlp" if "widths" in options else "cnn",):
+        task = Task(dataset=dataset, model=model, model_options=ModelOptions(**options))
+        assert n_parameters(task) == sum(each.numel() for each in networks.build(task, 0).parameters())
 
 
 def test_weights_follow_the_seed_and_leave_the_global_generator_alone():
