@@ -16,6 +16,7 @@ from batchlaw.cli.console import (
     JsonOption,
     StorageOption,
     ThreadsOption,
+    bar_of,
     bounded,
     output,
     write_figures,
@@ -97,30 +98,58 @@ def critical(
 ) -> None:
     """See `_HELP`."""
     columns |= {"steps": steps, "examples": examples, "overhead_from": overhead_from}
-    more: dict[str, Any] = {}
     if len(data) == 1 and data[0].endswith(".toml"):
-        from batchlaw.study.critical import branched
-
         check_none_of_a_file(data[0], **columns)
-        branches, found = branched(
-            Path(data[0]), storage, batch_size=trunk, base_lr=base_lr, checkpoints=checkpoints, window=window,
-            tolerance=tolerance, dry_run=dry_run, device=device, threads=threads, data_dir=data_dir, download=download,
-        )  # fmt: skip
-        if not json_:
-            for line in branches.cost:
-                output.print(line, soft_wrap=True, markup=False)
-        if dry_run:
-            if json_:
-                typer.echo(json.dumps({"cost": branches.cost, "seconds": branches.seconds}, indent=2))
-            return
-        if schedule is not None:
-            write_text(schedule, json.dumps(branches.schedule, indent=2) + "\n", argument="schedule")
-        more = {"branches": {"cost": branches.cost, "schedule": branches.schedule}}
+        options = {
+            "batch_size": trunk, "base_lr": base_lr, "checkpoints": checkpoints, "window": window,
+            "tolerance": tolerance, "dry_run": dry_run, "device": device, "threads": threads, "data_dir": data_dir,
+            "download": download,
+        }  # fmt: skip
+        _of_branches(Path(data[0]), storage, options, schedule, html, json_=json_)
     elif is_file(data):
-        found = _of_files(data, storage, overhead, columns)
+        _tell(_of_files(data, storage, overhead, columns), html, json_=json_)
     else:
         check_none_of_a_file(data[0], **columns)
-        found = Study.open(data[0], storage).critical()
+        _tell(Study.open(data[0], storage).critical(), html, json_=json_)
+
+
+def _of_branches(
+    file: Path, storage: str, options: dict[str, Any], schedule: Path | None, html: Path | None, *, json_: bool
+) -> None:
+    """Train branches, or tell their cost alone, and write the batch-size warmup that follows.
+
+    Args:
+        file: the study file.
+        storage: where the study may be registered.
+        options: of `batchlaw.study.critical.branched`.
+        schedule: where the warmup is written.
+        html: where the figure is written.
+        json_: print JSON.
+    """
+    from batchlaw.study.critical import branched
+
+    with bar_of("trunk and branches", shown=not options["dry_run"]) as tick:
+        branches, found = branched(file, storage, tick=tick, **options)
+    if options["dry_run"]:
+        if json_:
+            typer.echo(json.dumps({"cost": branches.cost, "seconds": branches.seconds}, indent=2))
+        else:
+            _show_cost(branches.cost)
+        return
+    if schedule is not None:
+        write_text(schedule, json.dumps(branches.schedule, indent=2) + "\n", argument="schedule")
+    if not json_:
+        _show_cost(branches.cost)
+    _tell(found, html, json_=json_, branches={"cost": branches.cost, "schedule": branches.schedule})
+
+
+def _show_cost(cost: list[str]) -> None:
+    for line in cost:
+        output.print(line, soft_wrap=True, markup=False)
+
+
+def _tell(found: "Critical", html: Path | None, *, json_: bool, **more: Any) -> None:
+    """Print what was found, and write its figure if there is to be one."""
     if json_:
         typer.echo(json.dumps(found.as_dict() | more, indent=2))
     else:

@@ -3,9 +3,11 @@
 import pytest
 import torch
 from batchlaw.spec import DATASETS, ModelOptions, Task
-from batchlaw.spec.network_size import n_parameters
+from batchlaw.spec.network_size import n_parameters, of_size
 from batchlaw.train import networks
 from torch import nn
+
+from tests.unit.train.conftest import TEXT, config_of
 
 
 @pytest.mark.parametrize("dataset", list(DATASETS))
@@ -24,6 +26,14 @@ def test_the_size_of_a_network_is_known_without_it(dataset, options):
     for model in ("mlp", "cnn") if not options else ("mlp" if "widths" in options else "cnn",):
         task = Task(dataset=dataset, model=model, model_options=ModelOptions(**options))
         assert n_parameters(task) == sum(each.numel() for each in networks.build(task, 0).parameters())
+
+
+@pytest.mark.parametrize("width", [8, 12])
+def test_the_size_of_a_gpt_is_known_without_it(width):
+    options = {"model_options": TEXT["model_options"] | {"width": width}}
+    task = config_of(task=TEXT | options).task
+    assert n_parameters(task) == sum(each.numel() for each in networks.build(task, 0).parameters())
+    assert n_parameters(of_size(task, 20_000)) == pytest.approx(20_000, rel=0.1)
 
 
 def test_weights_follow_the_seed_and_leave_the_global_generator_alone():
