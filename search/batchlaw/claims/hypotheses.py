@@ -7,6 +7,8 @@ from batchlaw.errors import BatchlawError
 from batchlaw.spec import Claim
 from batchlaw.spec.needs import NEAR_SADDLE, NEEDS, HypothesisName
 
+OfTables = Literal["H26"]  # what is judged on runs made elsewhere only, over their horizons
+
 MARGIN = 0.25  # of a slope: half the distance between the linear and the square root rule; the default of a study
 
 # The factor at each level of which the best batch size is sought; with `reverse` the other way round.
@@ -21,7 +23,7 @@ class Hypothesis:
     have an identified optimum. The others are judged on all runs together.
     """
 
-    name: HypothesisName
+    name: HypothesisName | OfTables
     statement: str
     statistic: str
     given: Given | None = None  # None: not about a ridge
@@ -51,6 +53,8 @@ class Hypothesis:
 
     def needs(self) -> str:
         """The factors and levels that it needs."""
+        if self.name not in NEEDS:
+            return "runs made elsewhere at several horizons, and --over with the column that tells these"
         parts = []
         for need in NEEDS[self.name]:
             octaves = f" over {need.octaves:g} octaves" if need.octaves else ""
@@ -225,6 +229,13 @@ _ALL = (
         "target to that at the easiest, over seeds",
         support="the hyperbola misses the steps by 10 % at most at every target, and the ratio's interval lies above 1",
         contradiction="it misses them by over 10 %, beyond the noise of seeds (Holm), or the interval lies below 1",
+    ),
+    Hypothesis(
+        name="H26",
+        statement="the slope of ε_opt on B rises with the horizon",
+        statistic="trend of the slopes of log ε_opt on log B over log₂ of the horizon, with random effects of groups",
+        support="the trend's interval lies above 0",
+        contradiction="the trend's interval lies below 0",
     ),
 )
 _STAGGERED = "staggered: each learning rate has batch sizes of its own, shifted by 0, 1/3 or 2/3 of their spacing"

@@ -14,6 +14,7 @@ from batchlaw.stats.batch_forecast import BatchForecast, batch_forecast
 from batchlaw.stats.equivalence import equivalence_p
 from batchlaw.stats.forecast import Forecast, Group, forecast
 from batchlaw.stats.slope import Slope
+from batchlaw.stats.trends import trends
 from batchlaw.stats.valleys import Valleys, valleys
 from batchlaw.tables.spelling import number
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _OPTIMIZER = "optimizer"  # how the name of its column ends
 _FEWEST_GROUPS, _FEWEST_VALUES, _FEWEST_OCTAVES = 3, 4, 3.0  # the latter two as H10 needs of training sets
+_FEWEST_ROWS = 4  # of a group, so that the misfit of its line is known, too
 _GUIDE = "the law over groups of single runs was calibrated for forecasts and not for verdicts"
 
 
@@ -36,6 +38,7 @@ class Moves:
     rate: Forecast
     batch_size: BatchForecast | None  # None where too few groups have a best batch size among those tried
     alpha: float
+    bends: tuple[Slope, ...] | None = None  # of each factor: change of the slope of ε_opt on B, a doubling of it
 
     @property
     def exponents(self) -> "pd.DataFrame":
@@ -79,7 +82,38 @@ class Moves:
         ]
         if self.batch_size is None:
             found.append("the best batch size lies among those tried in too few groups")
+        for name, bend in zip(self.names, self.bends or (), strict=False):
+            told = f"{bend.slope:+.3f} [{bend.ci_low:+.3f}, {bend.ci_high:+.3f}]"
+            found.append(f"slope of the best rate on the batch size, a doubling of {name}: {told}")
         return [*found, f"from {len(self.values)} groups; a guide and no test: {_GUIDE}"]
+
+    def rises(self) -> list[Finding]:
+        """H26, that the slope of the best rate on the batch size rises, with each factor, as a guide."""
+        hypothesis = CATALOGUE["H26"]
+        if self.bends is None:
+            few = f"{len(self.values)} groups with a slope are too few for a trend over {' and '.join(self.names)}"
+            return [
+                Finding(hypothesis, "inconclusive", few, "runs at further horizons", None, None, None, grade="fitted")
+                for _ in self.names
+            ]
+        found = []
+        for name, bend in zip(self.names, self.bends, strict=True):
+            said = "supported" if bend.ci_low > 0 else "refuted" if bend.ci_high < 0 else None
+            others = " and ".join(other for other in self.names if other != name)
+            fixed = f", {others} held fixed" if others else ""
+            would = f", which would be {said!r}" if said else ""
+            told = (
+                f"a doubling of {name}{fixed} adds {bend.slope:.3f} [{bend.ci_low:.3f}, {bend.ci_high:.3f}] to the "
+                f"slope of the best rate on the batch size; from {len(self.values)} groups; a guide{would}, and no "
+                f"test: {_GUIDE}"
+            )
+            found.append(
+                Finding(
+                    hypothesis, "inconclusive", told, f"more values of {name}, with seeds", bend, None, None,
+                    grade="fitted", guide=_GUIDE,
+                )
+            )  # fmt: skip
+        return found
 
     def findings(self) -> list[Finding]:
         """H10, that the best batch size grows, of each factor, as a guide."""
@@ -135,7 +169,28 @@ def moves_over(runs: "ReadTable", over: Sequence[str], alpha: float) -> tuple[Mo
     values = np.array([[each[name] for name in varying] for each, _ in found])
     at = np.log2(values) - np.log2(values).mean(axis=0)
     groups = [Group(place, optima) for place, (_, optima) in zip(at, found, strict=True)]
-    return Moves(tuple(varying), values, forecast(groups), batch_forecast(groups), alpha), notes
+    return Moves(tuple(varying), values, forecast(groups), batch_forecast(groups), alpha, _bends(groups, alpha)), notes
+
+
+def _bends(groups: Sequence[Group], alpha: float) -> tuple[Slope, ...] | None:
+    """How the slope of ε_opt on B changes with a doubling of each factor; None of too few groups with a slope.
+
+    The slope of a group is that of the line through the bottoms of its rows, by generalised least squares.
+    """
+    told = [group for group in groups if len(group.optima.batch_size) >= _FEWEST_ROWS]
+    if not told:
+        return None
+    slopes, errors = [], []
+    for group in told:
+        design = np.column_stack([np.ones_like(group.optima.batch_size), group.optima.batch_size])
+        weighted = np.linalg.solve(group.optima.covariance, design)
+        covariance = np.linalg.inv(design.T @ weighted)
+        left = group.optima.best - design @ (covariance @ weighted.T @ group.optima.best)
+        misfit = float(left @ np.linalg.solve(group.optima.covariance, left)) / (len(left) - 2)
+        slopes.append(float((covariance @ weighted.T @ group.optima.best)[1]))
+        errors.append(float(np.sqrt(covariance[1, 1] * max(misfit, 1.0))))
+    found = trends(np.array(slopes), np.array(errors), np.array([group.at for group in told]), alpha)
+    return None if found is None else tuple(found)
 
 
 def groups_over(

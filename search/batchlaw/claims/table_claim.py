@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # pandas and SciPy, which `import batchlaw` does without
     from batchlaw.claims.strata import Stratum
     from batchlaw.claims.verdict import Finding
 
+_OVER = ("H10", "H26")  # how optima move with other columns
+
 
 def claim(
     data: "pd.DataFrame | str | Path | Sequence[str | Path]",
@@ -74,7 +76,8 @@ def claim(
         tokens_per_example: a number or a column; batch sizes are then told in tokens.
         by: a column, or several; each of their levels is judged by itself, and the slopes are pooled.
         over: a column, or several, such as the tokens and the parameters: how the best batch size moves with each, the
-            others held fixed (H10), by a law over the groups; for another hypothesis each level is judged by itself.
+            others held fixed (H10), by a law over the groups, or whether the slope of the best rate on the batch size
+            rises with it (H26); for another hypothesis each level is judged by itself.
         average: a column, or several, over whose levels a score is averaged, such as the weight decay. Rows of one cell
             and seed may differ in no other hyperparameter.
         where: an expression for the rows to keep, such as "depth == 2 and alpha < 1e-3". A name with blanks or slashes
@@ -110,9 +113,9 @@ def claim(
     from batchlaw.tables.columns import check_statistics
 
     name = hypothesis_named(hypothesis or ("H10" if over else "H9")).name
-    judged = (*OF_A_TABLE, *(("H10",) if over else ()))
+    judged = (*OF_A_TABLE, *(_OVER if over else ()))
     if name not in judged:
-        more = "" if over or name != "H10" else "; H10 needs columns to judge it over"
+        more = "" if over or name not in _OVER else f"; {name} needs columns to judge it over"
         raise BatchlawError(
             f"a table can be judged on {', '.join(judged)}{more}", argument="hypothesis", got=hypothesis
         )
@@ -123,24 +126,23 @@ def claim(
         "where": where, "missing": missing, "diverged_above": diverged_above, "diverged_below": diverged_below,
         "diverged_where": diverged_where, "epochs": epochs, "format": format, "storage": storage, "table": table,
     }  # fmt: skip
-    if name == "H10":
-        return _claim_over(data, alpha, asked)
+    if name in _OVER:
+        return _claim_over(data, alpha, asked, name)
     return claim_of_table(PartedTable.read(data, alpha, **asked), [name], bootstrap_seed=bootstrap_seed, track=track)
 
 
-def _claim_over(data: Any, alpha: float, asked: dict[str, Any]) -> Claim:
-    """H10 on each of the columns that it is asked over."""
+def _claim_over(data: Any, alpha: float, asked: dict[str, Any], hypothesis: str) -> Claim:
+    """H10 or H26 on each of the columns that it is asked over."""
     from batchlaw.claims.over import moves_over
     from batchlaw.tables.columns import Columns
     from batchlaw.tables.reading import read_runs
 
     runs = read_runs(data, Columns.of(**asked))
     moves, notes = moves_over(runs, runs.columns.over, alpha)
-    blocks: list[Block] = [
-        [({"over": name}, [finding])] for name, finding in zip(moves.names, moves.findings(), strict=True)
-    ]
+    findings = moves.findings() if hypothesis == "H10" else moves.rises()
+    blocks: list[Block] = [[({"over": name}, [finding])] for name, finding in zip(moves.names, findings, strict=True)]
     return claim_of(
-        blocks, "H10", "fitted", title=runs.title, question="", score="score",
+        blocks, hypothesis, "fitted", title=runs.title, question="", score="score",
         direction="maximize" if runs.columns.maximize else "minimize", read=runs.columns.recognised,
         notes=(*runs.notes, *notes, *moves.lines()),
     )  # fmt: skip
