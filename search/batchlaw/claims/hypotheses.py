@@ -231,6 +231,13 @@ _ALL = (
         contradiction="it misses them by over 10 %, beyond the noise of seeds (Holm), or the interval lies below 1",
     ),
     Hypothesis(
+        name="H21",
+        statement="Seesaw: where ε would be divided by k, ε/√k and B × k do the same (Adam; for SGD ε and B × k)",
+        statistic="as H11, of step and seesaw",
+        support="the difference's interval lies within one seed's standard deviation in every cell",
+        contradiction="the difference lies outside it in one cell or more (Holm)",
+    ),
+    Hypothesis(
         name="H26",
         statement="the slope of ε_opt on B rises with the horizon",
         statistic="trend of the slopes of log ε_opt on log B over log₂ of the horizon, with random effects of groups",

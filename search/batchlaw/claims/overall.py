@@ -17,7 +17,7 @@ from batchlaw.claims.training_curves import (
     smaller_is_flatter,
 )
 from batchlaw.claims.verdict import Finding, Verdict
-from batchlaw.spec import StudySpec
+from batchlaw.spec import StudySpec, extremes
 from batchlaw.stats.contrast import Contrast, beyond, paired, seed_deviation, tuned
 from batchlaw.stats.holm import holm
 from batchlaw.stats.importance import first_ranked, main_effects
@@ -98,10 +98,11 @@ def larger_is_worse(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec,
 
 
 def growth_equals_decay(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
-    """H11: `step` against `batch-growth` in every other cell."""
+    """H11 and H21: `step` against `batch-growth` or `seesaw` in every other cell."""
+    grown = "seesaw" if hypothesis.name == "H21" else "batch-growth"
     known(hypothesis.name, runs, "validation_loss")
     known_curves(hypothesis.name, runs, "validation_loss")
-    step, growth = (runs[runs["decay"] == decay] for decay in ("step", "batch-growth"))
+    step, growth = (runs[runs["decay"] == decay] for decay in ("step", grown))
     one, other = cells_of(step, "validation_loss"), cells_of(growth, "validation_loss")
     margin = seed_deviation(one)
     contrasts = [paired(-a, -b, alpha_of(spec)) for a, b in zip(one, other, strict=True)]
@@ -114,8 +115,8 @@ def growth_equals_decay(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudyS
     gap = float(np.nanmax(np.abs((curves[0] - curves[1]).mean(axis=1))))
     reason = (
         f"{n_within} of {len(contrasts)} cells agree within one seed's standard deviation, {margin:.4f}; the largest "
-        f"difference, step less batch-growth, is {widest}, the largest gap between their curves {gap:.4f}; "
-        f"batch-growth used {share:.0%} of the updates"
+        f"difference, step less {grown}, is {widest}, the largest gap between their curves {gap:.4f}; "
+        f"{grown} used {share:.0%} of the updates"
     )
     verdict: Verdict = "inconclusive"
     if n_within == len(contrasts):
@@ -175,16 +176,18 @@ def late_oscillation(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec
 
 
 def warmup(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
-    """H14: the longest warmup against none, at high learning rates and with the rate tuned for each."""
-    rates = np.unique(runs["base_lr"])
+    """H14: the longest warmup against none, at high learning rates and with the rate tuned for each.
+
+    Where bias correction is a factor the verdict is about Adam with it, and Adam without is told beside it.
+    """
     high: dict[str, Floats] = {}
     best: dict[str, Contrast] = {}
-    for family in ("adam", "momentum"):
-        part = runs[runs["optimizer"] == family]
-        warm, cold = (part[part["warmup_fraction"] == level] for level in (part["warmup_fraction"].max(), 0.0))
-        upper = [cells_of(arm[arm["base_lr"] >= rates[len(rates) // 2]], "score").mean(axis=0) for arm in (warm, cold)]
-        high[family] = upper[0] - upper[1]
-        best[family] = paired(tuned(cells_of(warm, "score")), tuned(cells_of(cold, "score")), alpha_of(spec))
+    arms = {family: runs[runs["optimizer"] == family] for family in ("adam", "momentum")}
+    if len(extremes(spec.space.bias_correction)) > 1:
+        arms |= {"uncorrected": arms["adam"][~arms["adam"]["bias_correction"].astype(bool)]}
+        arms |= {name: arms[name][arms[name]["bias_correction"].astype(bool)] for name in ("adam", "momentum")}
+    for family, part in arms.items():
+        high[family], best[family] = _warmup_gains(part, alpha_of(spec))
     gain = paired(high["adam"], np.zeros_like(high["adam"]), alpha_of(spec))
     more = paired(high["adam"], high["momentum"], alpha_of(spec))
     reason = (
@@ -193,6 +196,13 @@ def warmup(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.ra
     )
     if gain.ci_low > 0 >= best["adam"].ci_low:
         reason += ": a gain of stability only"
+    if "uncorrected" in high:
+        without = paired(high["uncorrected"], np.zeros_like(high["adam"]), alpha_of(spec))
+        further = paired(high["uncorrected"], high["adam"], alpha_of(spec))
+        reason += (
+            f"; without bias correction warmup gains Adam {without} there, {further} more than with it, and "
+            f"{best['uncorrected']} with the rate tuned"
+        )
     verdict: Verdict = "inconclusive"
     if gain.ci_low > 0 and more.ci_low > 0:
         verdict = "supported"
@@ -202,6 +212,14 @@ def warmup(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.ra
     tuned_gains = {family: asdict(contrast) for family, contrast in best.items()}
     details = {"gain": asdict(gain), "more_than_momentum": asdict(more), "tuned": tuned_gains}
     return Finding(hypothesis, verdict, reason, settle, details=details)
+
+
+def _warmup_gains(runs: pd.DataFrame, alpha: float) -> tuple[Floats, Contrast]:
+    """What the longest warmup gains each seed over none in the upper half of the rates, and with the rate tuned."""
+    rates = np.unique(runs["base_lr"])
+    warm, cold = (runs[runs["warmup_fraction"] == level] for level in (runs["warmup_fraction"].max(), 0.0))
+    upper = [cells_of(arm[arm["base_lr"] >= rates[len(rates) // 2]], "score").mean(axis=0) for arm in (warm, cold)]
+    return upper[0] - upper[1], paired(tuned(cells_of(warm, "score")), tuned(cells_of(cold, "score")), alpha)
 
 
 def adaptive_families(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudySpec, _: np.random.Generator) -> Finding:
@@ -251,7 +269,7 @@ def larger_is_stabler(
 
 
 # These compare or rank combinations of the levels, and so need a score of every one.
-OF_EVERY_CELL = ("H3", "H4", "H11", "H13", "H14", "H15", "H16")
+OF_EVERY_CELL = ("H3", "H4", "H11", "H13", "H14", "H15", "H16", "H21")
 JUDGES: dict[str, Judge] = {
     "H1": step_time,
     "H2": epoch_time,
@@ -267,4 +285,5 @@ JUDGES: dict[str, Judge] = {
     "H17": larger_is_stabler,
     "H18": leaves_the_plateau,
     "H20": obeys_the_hyperbola,
+    "H21": growth_equals_decay,
 }

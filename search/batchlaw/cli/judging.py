@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from batchlaw.cli.console import DEFAULT_URL, JsonOption, StorageOption, bounded, errors, output, write_page
+from batchlaw.cli.horizons import HorizonOption, refuse_of_a_file, show_claims
 from batchlaw.cli.observing import show_described
 from batchlaw.cli.tables import (
     StudyOrFileOption,
@@ -56,6 +57,7 @@ def claim(
     bootstrap_seed: Annotated[
         int, bounded("--bootstrap-seed", 0, 2**63 - 1, "Of the bootstraps, by which H5, H13 and H17 are judged.")
     ] = 0,
+    horizon: HorizonOption = None,
     list_: Annotated[bool, typer.Option("--list", help="The hypotheses, and what each needs.")] = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a report, one file that needs no network.")
@@ -72,7 +74,9 @@ def claim(
     if not data:
         _list()
         return
+    study = None
     if is_file(data):
+        refuse_of_a_file(horizon)
         found = judge(
             **of_files(data, storage, **columns),
             hypothesis=hypothesis,
@@ -83,7 +87,8 @@ def claim(
         )
     else:
         check_none_of_a_file(data[0], **columns)
-        found = Study.open(data[0], storage).claim(hypothesis, bootstrap_seed=bootstrap_seed)
+        study = Study.open(data[0], storage)
+        found = study.claim(hypothesis, bootstrap_seed=bootstrap_seed, horizon=horizon)
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
@@ -92,6 +97,8 @@ def claim(
         show_described(found)
         show_read(found.read)
         show_notes(found.notes)
+        if study is not None and horizon is None and (horizons := study.spec.schedule.horizons):
+            show_claims(horizons, lambda each: study.claim(hypothesis, bootstrap_seed=bootstrap_seed, horizon=each))
     if html is not None:
         from batchlaw.figures.labels import Labels
         from batchlaw.figures.report import claim_report

@@ -20,6 +20,7 @@ from batchlaw.cli.console import (
     output,
     write_figures,
 )  # fmt: skip
+from batchlaw.cli.horizons import HorizonOption, refuse_of_a_file, show_laws
 from batchlaw.cli.tables import (
     BootstrapSeedOption,
     StudyOrFileArgument,
@@ -57,6 +58,7 @@ def law(
     storage: StorageOption = DEFAULT_URL,
     optimizer: OptimizerOption = None,
     bootstrap_seed: BootstrapSeedOption = 0,
+    horizon: HorizonOption = None,
     html: HtmlOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -64,14 +66,15 @@ def law(
     from batchlaw.laws.tables import law as law_of_table
 
     columns |= {"optimizer": optimizer}
-    question = ""
+    question, study = "", None
     if is_file(data):
+        refuse_of_a_file(horizon)
         found = law_of_table(**of_files(data, storage, **columns), bootstrap_seed=bootstrap_seed)
     else:
         check_none_of_a_file(data[0], **columns)
         study = Study.open(data[0], storage)
         question = study.spec.purpose
-        found = study.law(bootstrap_seed=bootstrap_seed)
+        found = study.law(bootstrap_seed=bootstrap_seed, horizon=horizon)
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:
@@ -81,6 +84,8 @@ def law(
             output.print(line, soft_wrap=True)
         show_read(found.read)
         show_notes(found.notes)
+        if study is not None and horizon is None and (horizons := study.spec.schedule.horizons):
+            show_laws(horizons, lambda each: study.law(bootstrap_seed=bootstrap_seed, horizon=each))
         if any(part.fitted for part in found.strata) and not is_file(data):
             output.print(f"Another batch size:  batchlaw export {data[0]} --for-batch-size B", soft_wrap=True)
     if html is not None:

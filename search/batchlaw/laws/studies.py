@@ -11,6 +11,7 @@ from batchlaw.laws.law import Law, bending, with_strata
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import point_of
 from batchlaw.results.configuration import BestRate
+from batchlaw.results.horizons import at_horizon
 from batchlaw.results.order import best_first, best_per
 from batchlaw.results.records import TrialRecord, known_trials
 from batchlaw.results.step_time import profile_of_study
@@ -65,22 +66,25 @@ def laws_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False,
     return laws
 
 
-def law_of_study(stored: "StoredStudy", *, bootstrap_seed: int = 0) -> Law:
+def law_of_study(stored: "StoredStudy", *, bootstrap_seed: int = 0, horizon: float | None = None) -> Law:
     """The law of a study, of the stratum with the best trial.
 
     Args:
         stored: a designed study, or a searched one, whose law is a guide.
         bootstrap_seed: of the draws of optima from their sets, 0 or more.
+        horizon: the share of the budget at which the runs are read, one of `schedule.horizons`; None: the whole.
 
     Raises:
         StudyError: cells of a designed study have no result, or it has too few learning rates or batch sizes.
+        BatchlawError: the study has no such horizon.
     """
-    return with_strata(stored_laws(stored, bootstrap_seed), best_score(stored.spec))
+    return with_strata(stored_laws(stored, bootstrap_seed, horizon), best_score(stored.spec))
 
 
-def stored_laws(stored: "StoredStudy", seed: int) -> list[Law]:
+def stored_laws(stored: "StoredStudy", seed: int, horizon: float | None = None) -> list[Law]:
     """The laws of a stored study, as `laws_of`, with what several devices gain by its latest profile."""
-    spec, known = stored.spec, known_trials(stored)
+    stored, known = at_horizon(stored, known_trials(stored), horizon)
+    spec = stored.spec
     laws = laws_of(spec, known.records, ended=known.ended, seed=seed)
     profile = profile_of_study(stored)
     if profile is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from batchlaw.errors import ConfigError, SpecError
 from batchlaw.recipe.scaling import beta2_of_half_life, family_factor, noise_scale, scale, weight_decay_of
-from batchlaw.recipe.schedule import Schedule, plan
+from batchlaw.recipe.schedule import Schedule, cooldown_steps_of, floor_examples, plan
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import StudySpec, TrainConfig, extremes, levels_of
 from batchlaw.spec.families import FAMILIES
@@ -116,7 +116,9 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
         milestones=spec.schedule.milestones,
         decay_factor=spec.schedule.decay_factor,
         max_batch_size=max_batch_size,
+        cooldown_fraction=spec.schedule.cooldown_fraction if point.decay == "wsd" else None,
         cooldown_steps=schedule and schedule.cooldown_steps,
+        horizons=spec.schedule.horizons or (),
         cooldown=schedule and schedule.cooldown,
         reports=spec.arm.reports,
         measures=_measures(spec),
@@ -158,9 +160,16 @@ def _schedule(
         warmup_steps = int(point.warmup_fraction * (budget_examples // batch_size) + 1e-6)
     schedule = Schedule(phases, warmup_steps, point.decay)
     if point.decay == "wsd":
-        # The steps before it are rounded down like the warmup, so that a warmup that fits does so at every batch size.
-        flat_steps = int((1 - spec.schedule.cooldown_fraction) * schedule.steps + 1e-6)
-        schedule = replace(schedule, cooldown_steps=schedule.steps - flat_steps, cooldown=spec.schedule.cooldown)
+        cooldown_steps = cooldown_steps_of(schedule.steps, spec.schedule.cooldown_fraction)
+        schedule = replace(schedule, cooldown_steps=cooldown_steps, cooldown=spec.schedule.cooldown)
+        if spec.schedule.horizons:
+            # Those of larger horizons are longer, so that the first has the least room.
+            steps = floor_examples(budget_examples, spec.schedule.horizons[0]) // batch_size
+            shortest = replace(
+                schedule, phases=(replace(phases[0], steps=steps),),
+                cooldown_steps=cooldown_steps_of(steps, spec.schedule.cooldown_fraction),
+            )  # fmt: skip
+            _check_warmup(shortest, point, f" up to the horizon {spec.schedule.horizons[0]:g}")
     _check_warmup(schedule, point)
     return schedule
 
@@ -231,13 +240,13 @@ def _budget(spec: StudySpec, train_size: Count, batch_size: Count, peak_lr: Numb
     return steps * size, not budget.min_steps <= wanted <= budget.max_steps
 
 
-def _check_warmup(schedule: Schedule, point: Point) -> None:
+def _check_warmup(schedule: Schedule, point: Point, where: str = "") -> None:
     """Check that the warmup ends in the first phase, and before the last step or the cooldown if the rate goes to zero.
 
     And that the rate of a cooldown falls before the last step has been made.
     """
     first = schedule.phases[0]
-    at = f" at batch_size {point.batch_size}" * (point.batch_size is not None)
+    at = where + f" at batch_size {point.batch_size}" * (point.batch_size is not None)
     room = first.steps - (schedule.decay in ("cosine", "linear"))
     if schedule.cooldown_steps is not None:
         room = schedule.decay_start

@@ -139,6 +139,29 @@ def floor_examples(examples: int, fraction: float) -> int:
     return int(examples * fraction + 1e-6)
 
 
+def cooldown_steps_of(steps: int, fraction: float) -> int:
+    """The last steps, over which wsd cools down.
+
+    Those before it are rounded down like a warmup, so that a warmup that fits does so at every batch size.
+    """
+    return steps - int((1 - fraction) * steps + 1e-6)
+
+
+def config_at(config: TrainConfig, horizon: float) -> TrainConfig:
+    """The configuration of a run over a share of the budget of a wsd run, whose steps are the same until it cools down.
+
+    The warmup is that of the whole budget.
+    """
+    assert config.cooldown_fraction is not None
+    budget = floor_examples(config.budget_examples, horizon)
+    steps = budget // config.batch_size
+    changes = {
+        "budget_examples": budget, "examples": steps * config.batch_size, "steps": steps, "horizons": (),
+        "cooldown_steps": cooldown_steps_of(steps, config.cooldown_fraction),
+    }  # fmt: skip
+    return config.model_copy(update=changes)
+
+
 def schedule_of(config: TrainConfig) -> Schedule:
     """The schedule of a configuration. Without a batch size it counts a step as one example.
 

@@ -45,8 +45,10 @@ class TrainConfig(Point):
     milestones: tuple[float, ...]  # fractions of the budget at which the decays step, batch-growth and seesaw act
     decay_factor: int
     max_batch_size: Count  # batch-growth and seesaw stop there
-    cooldown_steps: int | None = None  # the last steps, over which wsd cools down
+    cooldown_fraction: float | None = None  # of wsd: the last share of the budget, over which it cools down
+    cooldown_steps: int | None = None  # the same in steps
     cooldown: Cooldown | None = None  # its shape
+    horizons: tuple[float, ...] = ()  # shares of the budget at which a branch cools down, the last of them 1
 
     reports: int
     measures: tuple[Measure, ...]  # what is measured beside the scores

@@ -32,8 +32,9 @@ else:
 
 # Fields of a `Point` or a `TrainConfig` that came later, and what they are without.
 _LATER: dict[str, Any] = {
-    "parameters": {}, "tokens_per_example": None, "budget": None, "budget_unit": None, "cooldown_steps": None,
-    "cooldown": None, "weight_decay_tau": None, "bias_correction": True, "beta2_floor": 0.0, "beta2_ceiling": 1.0,
+    "parameters": {}, "tokens_per_example": None, "budget": None, "budget_unit": None, "cooldown_fraction": None,
+    "cooldown_steps": None, "cooldown": None, "horizons": (), "weight_decay_tau": None, "bias_correction": True,
+    "beta2_floor": 0.0, "beta2_ceiling": 1.0,
 }  # fmt: skip
 
 
@@ -105,7 +106,7 @@ class Point(BaseModel):
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what came later where it is not given, as of the trials stored before."""
         written: dict[str, Any] = write(self)
-        return {name: value for name, value in written.items() if name not in _LATER or value != _LATER[name]}
+        return {name: value for name, value in written.items() if name not in _LATER or value not in (_LATER[name], [])}
 
 
 def _knob(name: str, field: FieldInfo) -> Knob:

@@ -11,7 +11,7 @@ from batchlaw.spec.space import Space
 
 HypothesisName = Literal[
     "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H12", "H13", "H14", "H15", "H16", "H17",
-    "H18", "H19", "H20",
+    "H18", "H19", "H20", "H21",
 ]  # fmt: skip
 # What a run can measure beside its scores: at every report the losses of each replicate, the sharpness of the loss, or
 # the noise of the gradient; and the number of steps on the first plateau of the loss.
@@ -40,6 +40,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "H9m": (_BATCH_SIZES, Need("momentum", 5, 3.0)),
     "H10": (_BATCH_SIZES, Need("train_size", 4, 3.0)),
     "H11": (Need("decay", 2, values=("step", "batch-growth")),),
+    "H21": (Need("decay", 2, values=("step", "seesaw")),),
     "H12": (Need("base_lr", 6, 5.0),),
     "H13": (Need("base_lr", 3), Need("batch_size", 3), Need("momentum", 2)),
     "H14": (
@@ -64,6 +65,7 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
     "H12": ("curves",),
     "H18": ("plateau",),
     "H20": ("curves",),
+    "H21": ("curves",),
 }
 REPORTS_TO_TARGET = 10  # of H20 at least: the steps to a target are interpolated between reports (assumption)
 

@@ -95,6 +95,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "decay_factor": "By how much.",
         "max_batch_size": "Where batch-growth and seesaw stop.",
         "cooldown_fraction": "The share of the budget, its last, over which wsd cools down (Hägele et al. 2024).",
+        "horizons": "Shares of the budget, the last 1: at each a branch of a wsd run cools down and is scored.",
         "cooldown": "The shape of the cooldown of wsd: 1 - √ of its progress, or a straight line.",
     },
     "Task": {

@@ -164,6 +164,7 @@ class StudySpec(ProgramKeys):
         self._check_batch_sizes()
         self._check_warmup()
         self._check_optimizers()
+        self._check_horizons()
         if self.claim is not None:
             self._check_design(self.claim)
         return self
@@ -255,6 +256,23 @@ class StudySpec(ProgramKeys):
             raise refuse(message, self.task.model_options.norm, "task.model_options.norm")
         if self.space.weight_decay_tau is not None and not set(families) & set(DECOUPLED):
             raise refuse(f"is for {', '.join(DECOUPLED)}", list(families), "space.weight_decay_tau")
+
+    def _check_horizons(self) -> None:
+        horizons, field = self.schedule.horizons, "schedule.horizons"
+        if horizons is None:
+            return
+        if self.claim is None or self.claim.design != "factorial":
+            raise refuse("are scored by a factorial [claim]", list(horizons), field)
+        if self.task is None:
+            raise refuse("need a [task], whose runs can branch", list(horizons), field)
+        if extremes(self.space.decay) != ("wsd",):
+            raise refuse('need space.decay = "wsd"', list(horizons), field)
+        if averaging := [name for name in extremes(self.space.optimizer) if not FAMILIES[name].scheduled]:
+            raise refuse(f"need a cooldown, which {averaging[0]} has not", list(horizons), field)
+        if self.space.weight_decay_tau is not None:
+            raise refuse("have budgets of their own, and weight_decay_tau is of one", list(horizons), field)
+        if self.budget is not None and self.budget.lr_time is not None:
+            raise refuse("are shares of one budget, and lr_time gives each rate its own", list(horizons), field)
 
     def _check_design(self, claim: Claim) -> None:
         """Check that every factor has levels, and enough of them over enough octaves for the hypotheses."""

@@ -124,7 +124,7 @@ class StudyResults:
         found = Answer.of(Standings(self.spec, self._records()))
         return found.lines() if found else []
 
-    def claim(self, hypothesis: str | None = None, *, bootstrap_seed: int = 0) -> "Claim":
+    def claim(self, hypothesis: str | None = None, *, bootstrap_seed: int = 0, horizon: float | None = None) -> "Claim":
         """Judge the hypotheses of a designed study; see `batchlaw.Claim`.
 
         If no worker has drawn the study's page on the dashboard yet, it is drawn with the verdicts.
@@ -132,36 +132,39 @@ class StudyResults:
         Args:
             hypothesis: one to judge in place of the study's own, such as "H6".
             bootstrap_seed: of the bootstraps over seeds that H5, H13 and H17 are judged by.
+            horizon: the share of the budget at which the runs are judged, one of `schedule.horizons`; None: the whole.
 
         Raises:
             StudyError: the study was searched, or has cells without a result.
             SpecError: the hypothesis needs levels that the study does not have.
-            BatchlawError: there is no such hypothesis.
+            BatchlawError: there is no such hypothesis, or the study has no such horizon.
         """
         from batchlaw.claims.study_claim import claim_of_study
         from batchlaw.dashboard.refresh import refresh
 
         check_whole(bootstrap_seed, "bootstrap_seed", at_least=0)
-        found = claim_of_study(self.stored, hypothesis, bootstrap_seed=bootstrap_seed)
-        if hypothesis is None:
+        found = claim_of_study(self.stored, hypothesis, bootstrap_seed=bootstrap_seed, horizon=horizon)
+        if hypothesis is None and horizon is None:
             refresh(self.stored, self.stored.slots.counts().total, list(found.blocks))
         return found
 
-    def law(self, *, bootstrap_seed: int = 0) -> "Law":
+    def law(self, *, bootstrap_seed: int = 0, horizon: float | None = None) -> "Law":
         """How the best learning rate moves with the batch size; see `batchlaw.Law`.
 
         It is the law of the optimizer with the best trial; `strata` has all of them. Of a searched study it is a guide.
 
         Args:
             bootstrap_seed: of the bootstraps.
+            horizon: the share of the budget at which the runs are read, one of `schedule.horizons`; None: the whole.
 
         Raises:
             StudyError: cells of a designed study have no result, or it has too few learning rates or batch sizes.
+            BatchlawError: the study has no such horizon.
         """
         from batchlaw.laws.studies import law_of_study
 
         check_whole(bootstrap_seed, "bootstrap_seed", at_least=0)
-        return law_of_study(self.stored, bootstrap_seed=bootstrap_seed)
+        return law_of_study(self.stored, bootstrap_seed=bootstrap_seed, horizon=horizon)
 
     def critical(self) -> "Critical":
         """The critical batch size of a designed study with H20: by steps to targets, bend of the law and noise scale.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from batchlaw.recipe.result import Report
-from batchlaw.recipe.schedule import schedule_of
+from batchlaw.recipe.schedule import Schedule, config_at, schedule_of
 from batchlaw.spec import TrainConfig
 from batchlaw.train import memory
 from batchlaw.train.checkpoint import Checkpoint
@@ -67,6 +67,9 @@ class Run:
         self.errors: list[dict[str, float]] = []  # their standard errors
         self.curves: list[list[dict[str, Any]]] = [[] for _ in configs]
         self.steps_done = 0
+        # The schedule of each horizon but the last, and the scores of each member after its cooldown.
+        self.branches = {horizon: schedule_of(config_at(self.config, horizon)) for horizon in self.config.horizons[:-1]}
+        self.horizons: dict[float, list[dict[str, float]]] = {horizon: [] for horizon in self.branches}
         self.reported: list[list[tuple[float, dict[str, float]]]] = [[] for _ in configs]
 
     def replicates(self, position: int, of_members: Sequence[T]) -> list[T]:
@@ -86,6 +89,7 @@ class Run:
             "reported": self.reported,
             "finite": self.finite,
             "curves": self.curves,
+            "horizons": self.horizons,
             "stack_seconds": self.stack_seconds,
             "stacks": [stack.state() for stack in self.stacks],
         }
@@ -93,7 +97,7 @@ class Run:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from the state of a checkpoint."""
         self.steps_done, self.reported, self.finite = state["done"], state["reported"], state["finite"]
-        self.curves, self.stack_seconds = state["curves"], state["stack_seconds"]
+        self.curves, self.stack_seconds, self.horizons = state["curves"], state["stack_seconds"], state["horizons"]
         for stack, saved in zip(self.stacks, state["stacks"], strict=True):
             stack.restore(saved)
 
@@ -140,11 +144,44 @@ class Run:
         losses: list[float] = []
         for position, stack in enumerate(self.stacks):
             began = time.perf_counter()
-            stack.advance(start, stop)
+            done = start
+            for horizon, schedule in self.branches.items():
+                if start <= schedule.decay_start < stop:
+                    stack.advance(done, schedule.decay_start)
+                    done = schedule.decay_start
+                    began += self.cool_down(stack, horizon, schedule)
+            stack.advance(done, stop)
             losses += (stack.loss_sum / (stop - start)).tolist()  # waits for the device
             stack.loss_sum.zero_()
             self.stack_seconds[position] += time.perf_counter() - began
         return losses
+
+    def cool_down(self, stack: ParallelRuns, horizon: float, schedule: Schedule) -> float:
+        """Train a branch of a stack to its horizon and score it; returns the seconds of the scoring."""
+        with stack.branch(schedule):
+            stack.advance(schedule.decay_start, schedule.steps)
+            stack.loss_sum.tolist()  # waits for the device
+            began = time.perf_counter()
+            parts = {"validation": self.parts.validation, "train": self.parts.train}
+            evaluated = {part: scores_of([stack.evaluate(examples)], part) for part, examples in parts.items()}
+            self.horizons[horizon] += [{**v, **t} for v, t in zip(*evaluated.values(), strict=True)]
+            return time.perf_counter() - began
+
+    def horizon_metrics(self) -> list[dict[str, float]]:
+        """The scores of each member at the horizons, such as validation_loss@0.25.
+
+        Where a member had diverged there, "diverged@0.25" is 1, and its scores are those of its untrained network. A
+        run that ended before a horizon has none.
+        """
+        found: list[dict[str, float]] = [{} for _ in self.finite]
+        for horizon, members in self.horizons.items():
+            for position, scores in enumerate(members):
+                finite = all(map(math.isfinite, scores.values()))
+                own = scores if finite else {name: self.untrained_metrics()[position][name] for name in scores}
+                found[position] |= {f"{name}@{horizon:g}": value for name, value in own.items()}
+                if not finite:
+                    found[position][f"diverged@{horizon:g}"] = 1.0
+        return found
 
     def validate(self, train_losses: Sequence[float]) -> list[dict[str, float]]:
         """The metrics of each member at a report; a diverged member has those of its untrained network."""

@@ -1,7 +1,9 @@
 """The training step of runs that train as one network: a single run, or a stack of several."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -83,7 +85,8 @@ class ParallelRuns:
             peak_lr = 1.0
             rates = torch.tensor(peak_lrs, device=self._device).repeat_interleave(len(seeds))
             self._step = optimizers.RatePerMember(self.optimizer, self._parameters, rates).step
-        self._lrs = (peak_lr * schedule.lr_multipliers()).tolist()  # of the optimizer at each step
+        self._peak_lr = peak_lr  # of the optimizer
+        self._lrs = (peak_lr * schedule.lr_multipliers()).tolist()  # at each step
         self._streams = [ExampleStream(len(train), derive_seed(seed, "stream"), self._device) for seed in seeds]
         self._augment = torch.Generator(device=self._device).manual_seed(derive_seed(seeds[0], "augment"))
         self._batch_sizes = schedule.batch_sizes()
@@ -126,6 +129,18 @@ class ParallelRuns:
                 self._step_losses[step] = losses
             if step >= self._tail_start:
                 self._tail += torch.stack([losses, losses.square()]).view_as(self._tail)
+
+    @contextmanager
+    def branch(self, schedule: Schedule) -> Iterator[None]:
+        """Train by another schedule for a while; at the end everything is as it was, to the bit."""
+        state, loss_sum, lrs = deepcopy(self.state()), self.loss_sum.clone(), self._lrs
+        self._lrs = (self._peak_lr * schedule.lr_multipliers()).tolist()
+        try:
+            yield
+        finally:
+            self.restore(state)
+            self.loss_sum.copy_(loss_sum)
+            self._lrs = lrs
 
     def _take(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """The batch of the next step."""

@@ -19,7 +19,7 @@ def results_of(run: Run, test: Examples | None) -> list[TrainResult | Diverged]:
         run: after `Run.train`; the validation of its last report is used.
         test: examples to score as well.
     """
-    metrics = _metrics(run, test)
+    metrics, horizons = _metrics(run, test), run.horizon_metrics()
     tails = [variance for stack in run.stacks for variance in stack.tail_loss_variance()]
     plateaus = [steps for stack in run.stacks for steps in stack.plateau_steps()]
     seconds = [seconds / stack.members for stack, seconds in zip(run.stacks, run.stack_seconds, strict=True)
@@ -27,11 +27,12 @@ def results_of(run: Run, test: Examples | None) -> list[TrainResult | Diverged]:
     micro_batch_size = min(stack.micro_batch_size for stack in run.stacks)
     results: list[TrainResult | Diverged] = []
     for position, config in enumerate(run.configs):
-        if run.has_diverged(position):
+        at_horizons = run.replicates(position, horizons)
+        if run.has_diverged(position) and not any(map(_has_score, at_horizons)):
             results.append(Diverged(means_of(run.replicates(position, run.untrained_metrics()))))
             continue
-        replicates = run.replicates(position, metrics)
-        means = means_of(replicates)
+        replicates = [own | more for own, more in zip(run.replicates(position, metrics), at_horizons, strict=True)]
+        means = means_of([{name: each[name] for name in each if "@" not in name} for each in replicates])
         train_seconds = sum(run.replicates(position, seconds))
         results.append(
             TrainResult(
@@ -69,6 +70,12 @@ def _metrics(run: Run, test: Examples | None) -> list[dict[str, float]]:
         untrained = run.untrained_scores(test, "test")
         tested = [t if finite else u for t, u, finite in zip(tested, untrained, run.finite, strict=True)]
     return [{**member, **scores} for member, scores in zip(metrics, tested, strict=True)]
+
+
+def _has_score(at_horizons: dict[str, float]) -> bool:
+    """Whether a member came to a horizon before it diverged."""
+    ends = [name.partition("@")[2] for name in at_horizons if name.startswith("validation_loss@")]
+    return any(f"diverged@{end}" not in at_horizons for end in ends)
 
 
 def _standard_errors(run: Run, position: int, accuracy: float) -> dict[str, float]:

@@ -20,7 +20,8 @@ def table(value, *, noise=0.02, seed=0, **levels):
     generator = np.random.default_rng(seed)
     defaults = {
         "batch_size": [8], "base_lr": [0.1], "optimizer": ["momentum"], "momentum": [0.9], "weight_decay": [0.0],
-        "decay": ["constant"], "warmup_fraction": [0.0], "train_size": [128],
+        "decay": ["constant"], "warmup_fraction": [0.0], "train_size": [128], "weight_decay_tau": [0.0],
+        "bias_correction": [True],
     }  # fmt: skip
     chosen = {**defaults, **levels}
     rows = []

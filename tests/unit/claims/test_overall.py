@@ -88,6 +88,16 @@ def test_h11_compares_decay_with_growth(gap, noise, verdict):
     assert finding.details["curve_gap"] == pytest.approx(3 * gap, abs=0.05)  # at the last report, training loss exp(-2)
 
 
+@pytest.mark.parametrize(("gap", "verdict"), [(0.0, "inconclusive"), (0.5, "refuted")])
+def test_h21_compares_step_and_seesaw(gap, verdict):
+    def value(cell):
+        return {"validation_loss": 1 + gap * (cell["decay"] == "seesaw")}
+
+    runs = with_curves(table(value, noise=0.02, decay=["step", "seesaw"]), ("validation_loss", lambda cell: 1.0))
+    finding = judged("H21", runs, batch_size=8, base_lr=0.1, decay=["step", "seesaw"])
+    assert finding.verdict == verdict and "step less seesaw" in finding.reason
+
+
 def test_h11_is_supported_where_seeds_move_both_alike():
     runs = table(lambda cell: {}, noise=0.0, decay=["step", "batch-growth"], base_lr=[0.1, 0.2])
     shake = np.random.default_rng(0).normal(size=N)
@@ -125,6 +135,20 @@ def test_h14_asks_who_gains_from_warmup_at_high_rates(gains, verdict, words):
     )
     finding = judged("H14", runs)
     assert finding.verdict == verdict and words in finding.reason
+
+
+def test_h14_tells_adam_with_and_without_bias_correction_apart():
+    levels = {"optimizer": ["momentum", "adam"], "base_lr": [0.1, 0.2, 0.4, 0.8], "warmup_fraction": [0.0, 0.2]}
+    levels |= {"bias_correction": [True, False]}
+
+    def value(cell):
+        warm = cell["optimizer"] == "adam" and cell["base_lr"] >= 0.4 and cell["warmup_fraction"] > 0
+        return {"score": warm * (1.0 if cell["bias_correction"] else 3.0)}
+
+    finding = judged("H14", table(value, noise=0.1, **levels), batch_size=8, **levels)
+    assert finding.verdict == "supported" and finding.details["gain"]["difference"] == pytest.approx(1.0, abs=0.2)
+    assert finding.details["tuned"]["uncorrected"]["difference"] == pytest.approx(3.0, abs=0.2)
+    assert "more than with it" in finding.reason
 
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(0.3, "supported"), (3.0, "refuted"), (1.0, "inconclusive")])
