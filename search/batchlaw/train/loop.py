@@ -162,7 +162,7 @@ class Run:
             stack.advance(schedule.decay_start, schedule.steps)
             stack.loss_sum.tolist()  # waits for the device
             began = time.perf_counter()
-            parts = {"validation": self.parts.validation, "train": self.parts.train}
+            parts = {"validation": self.parts.validation, "train": self.parts.sample}
             evaluated = {part: scores_of([stack.evaluate(examples)], part) for part, examples in parts.items()}
             self.horizons[horizon] += [{**v, **t} for v, t in zip(*evaluated.values(), strict=True)]
             return time.perf_counter() - began
