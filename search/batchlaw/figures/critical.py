@@ -3,10 +3,11 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from batchlaw.figures.style import BLACK, TEMPLATE, batch_axis, digits, finish, log_axis
+from batchlaw.figures.style import BLACK, TEMPLATE, batch_axis, digits, finish, log_axis, shortened
 from batchlaw.laws.critical import Critical
 
 _PLACES = 60  # points of a curve
+_HEIGHT, _ENTRY, _FEW = 480, 20, 4  # pixels, and for each entry of the legend above a few
 _SYMBOLS = {"bend of the law": "square", "gradient noise scale": "cross", "branches, hyperbola": "star"}
 
 
@@ -22,6 +23,7 @@ def critical_figure(found: Critical) -> go.Figure:
     def below(place: int) -> float:
         return float(lowest / 2 / 1.3**place)
 
+    legend = shortened([each.name or "steps to the target" for each in found.series])
     for number, each in enumerate(found.series):
         color, label = colors[number % len(colors)], each.name or "steps to the target"
         errors = np.where(np.isfinite(each.error), each.error, 0.0)
@@ -31,7 +33,7 @@ def critical_figure(found: Critical) -> go.Figure:
         }  # fmt: skip
         symbols = ["circle" if reached else "triangle-up" for reached in each.reached]
         figure.add_scatter(
-            x=digits(each.batch_size), y=digits(each.steps), mode="markers", name=label, error_y=bars,
+            x=digits(each.batch_size), y=digits(each.steps), mode="markers", name=legend[number], error_y=bars,
             marker={"color": color, "size": 7, "symbol": symbols}, legendgroup=label,
             hovertemplate=f"{label}: %{{y:.4g}} steps at batch size %{{x:g}}<extra></extra>",
         )  # fmt: skip
@@ -67,5 +69,5 @@ def critical_figure(found: Critical) -> go.Figure:
         figure, "Steps to the target by batch size",
         f"lines: S_min (1 + B_crit/B); below: critical batch sizes with {1 - found.alpha:.0%} intervals; triangles: "
         f"not reached; {'; '.join(found.bases)}",
-        xaxis=batch_axis(sizes), yaxis=log_axis("steps"), height=480,
+        xaxis=batch_axis(sizes), yaxis=log_axis("steps"), height=_HEIGHT + _ENTRY * max(len(found.series) - _FEW, 0),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from math import ceil, floor, log2, log10
 from typing import Any
 
@@ -26,6 +27,7 @@ OUTCOME_COLORS = {
 FINE_LOG = {"type": "log", "nticks": 4, "tickformat": "~g"}  # has marks between the powers of ten
 HEIGHT = 400  # px, so that two figures and a heading fit on a printed page
 WIDTH = 680  # px, of a figure on paper
+_LEGEND_LENGTH = 36  # characters of an entry of a legend; three of them fit beside each other
 _LINE_LENGTH = 55  # characters of a subtitle that fit on a phone 390 px wide (measured in a browser)
 _TICK_LENGTH = 12  # batch sizes that fit as marks on an axis on a phone
 _AXIS = {
@@ -78,6 +80,20 @@ def digits(values: Iterable[float], n: int = 5) -> list[float]:
 def words(name: str) -> str:
     """The name of a metric or parameter with spaces for underscores."""
     return name.replace("_", " ")
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Names for a legend: of long ones the part around the first place where they differ."""
+    longest = max(map(len, names), default=0)
+    if longest <= _LEGEND_LENGTH:
+        return list(names)
+    same = sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False)))
+    start = max(min(same - _LEGEND_LENGTH // 2, longest - _LEGEND_LENGTH), 0)
+    parts = [name[start : start + _LEGEND_LENGTH] for name in names]
+    return [
+        "…" * (start > 0) + part + "…" * (start + len(part) < len(name))
+        for name, part in zip(names, parts, strict=True)
+    ]
 
 
 def log_axis(title: str) -> dict[str, Any]:

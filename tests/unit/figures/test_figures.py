@@ -11,6 +11,7 @@ from batchlaw.figures.batches import outcomes_by_batch_size
 from batchlaw.figures.costs import arrivals, lanes_of, target_of
 from batchlaw.figures.gallery import gallery
 from batchlaw.figures.importance import importances
+from batchlaw.figures.style import shortened
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.schedule import schedule_of
@@ -262,3 +263,11 @@ def test_importance_finds_what_decides_and_needs_enough_trials():
     assert importances(SPEC, records[:9]) == {}
     assert importances(SPEC, [record(n, 0.5) for n in range(20)]) == {}
     assert drawn(records, "importance").data[0].y[-1] == "base learning rate"  # the last is drawn on top
+
+
+def test_long_names_in_a_legend_show_where_they_differ():
+    assert shortened(["short", "names"]) == ["short", "names"]
+    long = [f"a-model-with-a-very-long-name-and-configuration-{k}-and-further-words-to-the-end" for k in (1, 2, 2048)]
+    found = shortened(long)
+    assert len(set(found)) == 3 and max(map(len, found)) <= 38 and "-2048-" in found[2]
+    assert shortened([long[0]])[0].endswith("to-the-end")
