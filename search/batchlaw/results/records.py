@@ -17,6 +17,7 @@ from batchlaw.recipe.space import point_of
 from batchlaw.results.result import TrialResult
 from batchlaw.results.search_run import Confirms
 from batchlaw.spec import StudySpec, TrainConfig
+from batchlaw.spec.families import FAMILIES
 from batchlaw.storage import StoredStudy, heads_of, trials_of, with_retries
 from batchlaw.storage.attributes import CONFIG, CONFIRMS, OUTCOME, OUTPUT, REASON, RESULT, THREADS, TRACEBACK
 from batchlaw.storage.stored_values import Unreadable, shown
@@ -192,7 +193,14 @@ def _config(trial: FrozenTrial, spec: StudySpec) -> TrainConfig | None:
         point = point_of(trial.params, spec)
     except (LookupError, TypeError, ValueError, BatchlawError) as error:
         raise Unreadable(f"parameters as stored are none of the study: {type(error).__name__} {error}") from None
+    derived = set[str]()  # what follows from other values here
+    if point.weight_decay_tau is not None:
+        derived.add("weight_decay")
+    if not FAMILIES[point.optimizer].scheduled:
+        derived.add("decay")
     for name in _AS_SUGGESTED:
+        if name in derived:
+            continue
         written, given = getattr(config, name), getattr(point, name)
         if written != given:
             raise Unreadable(

@@ -68,9 +68,10 @@ class Space(_Dimensions):
         if "schedule-free-sgd" in extremes(self.optimizer) and min(extremes(self.momentum)) == 0:
             raise refuse("must be above 0 with schedule-free-sgd, which averages by it", 0.0, "momentum")
         if "seesaw" in extremes(self.decay):
-            for family in extremes(self.optimizer):
-                if not FAMILIES[family].normalized and FAMILIES[family].torch != "SGD":
-                    raise refuse("seesaw is derived for SGD and for Adam's kin only", family, "optimizer")
+            for name in extremes(self.optimizer):
+                family = FAMILIES[name]
+                if family.scheduled and not family.normalized and family.torch != "SGD":
+                    raise refuse("seesaw is derived for SGD and for Adam's kin only", name, "optimizer")
         if "sde" in extremes(self.scaling_rule):
             known = families_with("beta2")
             for family in extremes(self.optimizer):

@@ -327,6 +327,14 @@ def test_the_half_life_of_beta2_is_held_within_its_bounds():
     assert derived(free, batch_size=64, optimizer="adam").beta2 == pytest.approx(0.5**0.64)
 
 
+def test_seesaw_is_refused_where_it_was_not_derived():
+    with pytest.raises(
+        SpecError, match=r"space\.optimizer: seesaw is derived for SGD and for Adam's kin only; got .*ada"
+    ):
+        spec_of(space={"optimizer": ["adam", "adagrad"], "decay": ["step", "seesaw"]})
+    spec_of(space={"optimizer": ["momentum", "muon", "schedule-free-sgd"], "decay": ["step", "seesaw"]})
+
+
 def test_what_an_optimizer_does_not_use_is_recorded_as_unused():
     spec = spec_of(space={"optimizer": ["momentum", "schedule-free-sgd"], "decay": "cosine"})
     free = derived(spec, optimizer="schedule-free-sgd", decay="cosine", bias_correction=False)
