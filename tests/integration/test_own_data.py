@@ -60,16 +60,17 @@ def test_four_arrays_have_their_own_test_data_which_no_trial_sees(made):
     [
         ({"dataset": (X,)}, r"dataset: must be a name, \(x, y\) or"),
         ({"dataset": (X, Y / 2)}, "the arrays: y must be one whole number for each example"),
-        ({"dataset": (X, Y), "task": {"dataset": "digits"}}, None),
+        ({"dataset": (X, Y), "task": {"dataset": "digits"}}, "dataset: task has it as well"),
+        ({"task": {"dataset": (X[:9], Y)}}, "the arrays: x has 9 examples, and its labels are 200"),
+        ({"dataset": (X, Y), "model": "cnn"}, "takes images, and arrays/.* has features: mlp"),
+        ({"dataset": (X, Y), "space": {"batch_size": [8, 512], "base_lr": 0.1}}, "must be at most 128"),
+        ({"dataset": (X, Y), "budget": {"examples": 8}}, "budget of 8 examples is less than one step of 16"),
         ({"dataset": "digits", "task": {"dataset": "digits"}}, "dataset: got 'digits'; task has it as well"),
     ],
 )
 def test_arrays_that_are_none_are_one_line_and_nothing_is_written(made, tmp_path, given, line):
-    if line is None:
-        made(model="mlp", **given)
-        return
     with pytest.raises(BatchlawError, match=line):
-        made(model="mlp", **given)
+        made(**{"model": "mlp", **given})
     assert list(tmp_path.iterdir()) == []
 
 

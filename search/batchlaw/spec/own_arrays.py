@@ -151,17 +151,22 @@ def _hash_of(arrays: "Sequence[NDArray[Any]]") -> str:
     return hashed.hexdigest()
 
 
-def save_arrays(arrays: Arrays, data_dir: Path) -> str:
-    """Write arrays that came from Python where workers find them; the name of the file in the folder of data sets."""
+def file_of(arrays: Arrays) -> str:
+    """The file of arrays that came from Python, in the folder of data sets; it is named after what it holds."""
+    return f"{_FOLDER}/{arrays.facts.sha256[:16]}.npz"
+
+
+def save_arrays(arrays: Arrays, data_dir: Path) -> None:
+    """Write arrays to `file_of`, unless it is there."""
     import numpy as np
 
+    file = data_dir / file_of(arrays)
+    if file.is_file():
+        return
     given: dict[str, Any] = {"x": arrays.x, "y": arrays.y}
     if arrays.test_x is not None and arrays.test_y is not None:
         given = dict(zip(_FORMS[1], (arrays.x, arrays.y, arrays.test_x, arrays.test_y), strict=True))
-    name = f"{_FOLDER}/{arrays.facts.sha256[:16]}.npz"
-    if not (data_dir / name).is_file():
-        content = io.BytesIO()
-        np.savez(content, **given)
-        (data_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(data_dir / name, content.getvalue())
-    return name
+    content = io.BytesIO()
+    np.savez(content, **given)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, content.getvalue())

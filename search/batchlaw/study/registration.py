@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from batchlaw import __version__
 from batchlaw.errors import BatchlawError, SpecError, check_whole
 from batchlaw.spec import ASK, StudySpec, parse_spec, read_spec, tables_of
+from batchlaw.study.arrays import keep
 from batchlaw.study.code import Code, check_objective, objective_name
 
 if TYPE_CHECKING:
     from batchlaw.objectives.trial import TrainFunction
+    from batchlaw.spec.own_arrays import Arrays
     from batchlaw.storage import StoredStudy
 
 _WITH_A_FILE = ("name", "trials", "objective")  # the keywords that may be given beside a study file
@@ -70,7 +72,15 @@ def check_program(spec: StudySpec, program: "TrainFunction", storage: str) -> No
 
 
 def register_study(
-    spec: StudySpec, code: Code, storage: str, *, trials: int | None, data_dir: Path | None, download: bool, new: bool
+    spec: StudySpec,
+    code: Code,
+    storage: str,
+    *,
+    trials: int | None,
+    data_dir: Path | None,
+    download: bool,
+    new: bool,
+    arrays: "Arrays | None" = None,
 ) -> "StoredStudy":
     """Check all that can be checked, and then register the study; if it is already stored, open it.
 
@@ -82,6 +92,7 @@ def register_study(
         data_dir: folder of the data sets.
         download: whether a missing data set may be downloaded.
         new: take the name from a study that had it formerly, instead of opening that.
+        arrays: its data, if they came from Python; they are kept in `data_dir`.
 
     Raises:
         SpecError: the space holds a configuration that cannot be trained.
@@ -100,6 +111,8 @@ def register_study(
         from batchlaw.objectives.folders import default_data_dir
         from batchlaw.train.data import prepare
 
+        if arrays is not None:
+            keep(arrays, data_dir or default_data_dir())
         prepare(spec.task, data_dir or default_data_dir(), download=download)
     check_budget(spec, trials)
     claims = preregistration(spec.claim) if spec.claim is not None else None

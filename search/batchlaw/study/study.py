@@ -164,7 +164,8 @@ class Study(StudyResults):
             StorageError: the database cannot be used.
             StudyError: the name is taken by a study with another specification.
         """
-        from batchlaw.study.arrays import with_saved_arrays
+        from batchlaw.objectives.folders import default_data_dir
+        from batchlaw.study.arrays import with_arrays
         from batchlaw.study.code import code_of
         from batchlaw.study.registration import register_study, spec_of
 
@@ -180,11 +181,11 @@ class Study(StudyResults):
             "sampler": sampler, "pruner": pruner, "seed": seed, "epochs": epochs, "steps": steps,
             "examples": examples,
         }  # fmt: skip
-        known = with_saved_arrays(keywords, path_of(data_dir)) if path is None else keywords
+        known, arrays = with_arrays(keywords, path_of(data_dir) or default_data_dir())
         spec, code, url = spec_of(path, known), code_of(objective, path), url_of(storage)
         stored = register_study(
             spec, code, url, trials=None if path is None else trials, data_dir=path_of(data_dir), download=download,
-            new=path is not None and name is not None,
+            new=path is not None and name is not None, arrays=arrays,
         )  # fmt: skip
         return cls(stored, url, code)
 
