@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,13 +52,23 @@ reports = 10
 
 
 def study_of(
-    folder, name, *, devices=1, batch_size=16, base_lr=0.1, trials=1, pruner="none", optimizer="adamw", more=""
+    folder,
+    name,
+    *,
+    devices=1,
+    batch_size=16,
+    base_lr=0.1,
+    trials=1,
+    pruner="none",
+    optimizer="adamw",
+    more="",
+    of_search="",
 ):
     folder.mkdir(exist_ok=True)
     shutil.copy(TRAINERS / f"{name}.py", folder)
     file = folder / "line.toml"
     keys = {"devices": devices, "batch_size": batch_size, "base_lr": base_lr, "trials": trials, "pruner": pruner}
-    file.write_text(STUDY.format(name=name, optimizer=optimizer, more=more, **keys))
+    file.write_text(STUDY.format(name=name, optimizer=optimizer, more=more, **keys) + of_search)
     return bl.Study.create(file, f"sqlite:///{folder / 'line.db'}")
 
 
@@ -156,19 +167,32 @@ def trial_of(study, folder, report):
     return Trial(config, report, folder / "runs", devices=2, micro_batch_size=8)
 
 
-def test_the_processes_of_a_killed_worker_end_and_its_trial_is_lost(tmp_path, home, monkeypatch, popen):
-    monkeypatch.setenv("SLOW", "0.3")
+ENDINGS = {  # keys of the search, what is done to the worker, and the outcomes that follow
+    "stopped": ("", lambda worker: worker.send_signal(signal.SIGTERM), {"waiting": 1}),
+    "timed out": ("trial_seconds = 20", lambda worker: None, {"pruned": 1}),
+    "killed": ("", lambda worker: worker.kill(), {"lost": 1}),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_processes_of_a_trial_on_two_devices_end_with_it(ending, tmp_path, home, monkeypatch, popen):
+    monkeypatch.setenv("SLOW", "3600")
+    keys, end, outcomes = ENDINGS[ending]
     folder = tmp_path / "study"
-    study = study_of(folder, "with_ddp", devices=2)
+    study = study_of(folder, "with_ddp", devices=2, of_search=keys)
     command = [sys.executable, "-m", "batchlaw", "worker", folder / "line.toml", "--storage", study.storage]
     worker = popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
-    wait_for(lambda: len(study) and reports_of(study)[0])
-    assert len(processes()) >= 4
-    worker.kill()
+
+    def begun():
+        """Whether torchrun has started both, unless the limit was past before."""
+        return sum("batchlaw.objectives.rank" in line for line in processes().values()) == 3
+
+    wait_for(lambda: begun() or worker.poll() is not None)
+    end(worker)
     worker.wait()
     wait_for(lambda: not processes())
     status = study.status()  # which clears up
-    assert status.outcomes["lost"] == 1 and status.slots.open == 1
+    assert {name: n for name, n in status.outcomes.items() if n} == outcomes
 
 
 def test_a_function_that_other_processes_cannot_import_trains_on_one_device(tmp_path):

@@ -105,7 +105,9 @@ def _field(text: str, before: int) -> _Field:
     if found := re.search(r"!([rsa])$", source):
         source, conversion = source[: found.start()], found.group(1)
     if not _FORMAT.fullmatch(form):
-        raise BatchlawError(f"{form!r} at character {before + at + 2} is no format, such as g or .3f")
+        raise BatchlawError(
+            f"{form!r} at character {before + at + 2} is no format, such as g or .3f; {{{{ is a brace itself"
+        )
     try:
         expression = Expression.parse(source)
         expression.check_finite()

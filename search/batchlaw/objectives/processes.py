@@ -62,12 +62,13 @@ def end_all(root: int, mark: str, known: frozenset[int] = frozenset(), patience:
 def _of_program(root: int, mark: str, known: frozenset[int]) -> set[int]:
     """The living processes of a program; those of them that ended as children of this process are reaped."""
     table, own, entry = _table(), os.getpid(), f"{MARK}={mark}".encode()
+    since = table[own][4]  # older processes cannot have the mark, and reading all environments is slow
     found = {
         pid
-        for pid, (parent, group, session, _) in table.items()
+        for pid, (parent, group, session, _, began) in table.items()
         if (root and root in (pid, group, session))
         or (_adopted_since is not None and parent == own and pid not in _adopted_since and pid not in known)
-        or _has(pid, entry)
+        or (began >= since and _has(pid, entry))
     }
     found -= {own}
     more = True
@@ -83,20 +84,21 @@ def _of_program(root: int, mark: str, known: frozenset[int]) -> set[int]:
     return found - ended
 
 
-def _table() -> dict[int, tuple[int, int, int, str]]:
-    """Parent, process group, session and state of every process."""
+def _table() -> dict[int, tuple[int, int, int, str, int]]:
+    """Parent, process group, session, state and start of every process, the last in ticks since the machine began."""
     return dict(_rows())
 
 
-def _rows() -> Iterator[tuple[int, tuple[int, int, int, str]]]:
+def _rows() -> Iterator[tuple[int, tuple[int, int, int, str, int]]]:
     for name in os.listdir(_PROC):  # noqa: PTH208  (a tenth of the time)
         if name.isdigit():
             with contextlib.suppress(OSError):  # it has just ended
                 with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
                     text = file.read()
                 # The name of the program, in parentheses, may have spaces and parentheses.
-                state, parent, group, session = text[text.rindex(b")") + 2 :].split(None, 4)[:4]
-                yield int(name), (int(parent), int(group), int(session), state.decode())
+                fields = text[text.rindex(b")") + 2 :].split(None, 20)
+                state, parent, group, session = fields[:4]
+                yield int(name), (int(parent), int(group), int(session), state.decode(), int(fields[19]))
 
 
 def _has(pid: int, entry: bytes) -> bool:
