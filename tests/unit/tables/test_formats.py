@@ -313,6 +313,7 @@ def test_rows_without_a_place_are_left_out_and_counted(sweep):
         (b"PAR1junk", "data: "),
         (b"\xd0\xcf\x11\xe0", "an old Excel file"),
         (b"\x00\x01\x02\x03", "x.csv"),
+        (b"380.2997\n\n390.3142", "x.csv"),
     ],
 )
 def test_what_is_no_table_is_one_line(tmp_path, content, line):

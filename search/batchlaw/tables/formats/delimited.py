@@ -42,8 +42,8 @@ def read_delimited(content: bytes) -> list[Part]:
     if separator != "," or '"' in text[: 1 << 20]:
         cells = with_points(cells)
     for place, row in enumerate(rows[: len(cells)]):
-        if len(row) < width:
-            cells.iloc[place, len(row) :] = np.nan
+        for column in range(len(row), width):  # one by one: pandas cannot assign to a row of one column
+            cells.iat[place, column] = np.nan
     cells.index = pd.RangeIndex(first, first + len(cells))
     return [headed(cells)]
 
