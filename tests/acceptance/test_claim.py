@@ -159,6 +159,15 @@ def test_the_list_of_claims(claim):
     assert all(name in listed for name in ("H6", "H7", "H8", "H9"))
 
 
+def test_a_designed_run_ends_with_its_verdicts(designed):
+    lines = (designed / "output.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("H") and line.split()[1] in VERDICTS] == [
+        "H9",
+        "H8",
+        "H6",
+    ]
+
+
 @pytest.mark.slow
 def test_cost(batchlaw, batchlaw_here, designed):
     cost = json.loads(batchlaw("cost", "claim.toml", "--json", folder=designed).stdout)
@@ -192,6 +201,7 @@ def test_gzip_is_told_by_its_name(claim, tmp_path):
     assert "broken.csv.gz" in done.stderr
 
 
+VERDICTS = ("supported:", "refuted:", "inconclusive:", "no")
 CLIFF = Path(__file__).parents[1] / "data" / "cliff"
 
 

@@ -73,7 +73,8 @@ def test_it_ends_with_exactly_its_trials_a_table_and_no_warning(finished):
 def test_running_it_again_adds_nothing_and_trials_extends(batchlaw, study_file, tmp_path):
     batchlaw("run", study_file, "--trials", 2, "--workers", 1)
     assert status(tmp_path)["done"] == 2
-    batchlaw("run", study_file, "--trials", 2, "--workers", 1)
+    again = batchlaw("run", study_file, "--trials", 2, "--workers", 1, "--seed", 5).stderr
+    assert again == "note: all 2 trials have ended, so --seed 5 changes nothing; a larger number of --trials goes on\n"
     assert status(tmp_path)["done"] == 2
     batchlaw("run", study_file, "--trials", 4, "--workers", 2, "--seed", 5)
     now = status(tmp_path)
@@ -101,6 +102,13 @@ def test_a_broken_file_writes_nothing(batchlaw, study_file, tmp_path):
     study_file.write_text(tomli_w.dumps(tiny_study(space={"batch_size": 65})))
     line = batchlaw("run", study_file, code=2).stderr
     assert line == f"error: {study_file}: space.batch_size: must be at most 64, the training size; got 65\n"
+    assert not (tmp_path / "batchlaw.db").exists()
+
+
+def test_a_dry_run_tells_what_the_study_would_take_and_writes_nothing(batchlaw_here, tmp_path):
+    file = own_study(tmp_path)
+    said = batchlaw_here("run", file, "--dry-run", "--workers", 3, "--trials", 7).stdout
+    assert "tiny: 7 trials, 3 workers" in said and "batchlaw try" in said
     assert not (tmp_path / "batchlaw.db").exists()
 
 

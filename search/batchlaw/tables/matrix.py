@@ -48,6 +48,8 @@ def unfolded(part: Part, name: str) -> Part | None:
         which = "row begins with no level and is" if n == 1 else "rows begin with no level and are"
         notes += (f"{n} {which} left out: {shown}",)
     kept = [renamed if other == row else other for other in others]
+    if len({*kept, column, score}) < len(kept) + 2:  # a long table, of which some headers look like levels
+        return None
     table = table[kept + list(levels)].melt(id_vars=kept, var_name=column, value_name=score, ignore_index=False)
     table[column] = table[column].map({header: repr(value) for header, (_, value) in levels.items()})
     return Part(table, part.heading, part.larger, notes)

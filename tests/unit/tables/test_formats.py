@@ -331,6 +331,11 @@ def test_what_is_no_json_of_records_is_one_line(tmp_path, text):
     assert "\n" not in str(refusal.value)
 
 
+def test_a_long_table_with_levels_for_headers_is_no_matrix(tmp_path):
+    (tmp_path / "x.csv").write_text("batch_size,lr,err},0.0001,30,2.6687\n16,0.0001,90,2.6663\n16,0.001,30,0.82515\n")
+    assert len(read(tmp_path / "x.csv").table) == 2  # and no error
+
+
 def test_an_unknown_format_names_the_known(tmp_path, sweep):
     sweep.to_csv(tmp_path / "runs.csv", index=False)
     with pytest.raises(
