@@ -74,11 +74,11 @@ def pool(slopes: Floats, standard_errors: Floats, alpha: float = 0.05) -> Pooled
     Returns:
         None with fewer than three groups, for which there is no prediction interval.
     """
-    from statsmodels.stats.meta_analysis import combine_effects  # a third of a second to import
-
     n = len(slopes)
     if n < 3:
         return None
+    from statsmodels.stats.meta_analysis import combine_effects  # a third of a second to import
+
     with np.errstate(divide="ignore"):  # statsmodels divides by Cochran's Q, which is 0 if groups agree exactly
         found = combine_effects(slopes, standard_errors**2, method_re="iterated", use_t=True, alpha=alpha)
     tau2 = max(float(found.tau2), 0.0)

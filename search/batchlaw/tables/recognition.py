@@ -15,7 +15,6 @@ from batchlaw.tables.spelling import amount, number
 _MOST_NAMED = 8  # columns that a question lists
 _MOST_LOOKED_AT = 1000  # distinct cells of a column
 _FEWEST_OF_A_COURSE, _FEWEST_ROWS, _NEARLY_ALL = 3, 6, 0.9  # columns, rows, and share of these (assumptions)
-_BASE = " (of a base rate that a rule scaled, 'base_lr * sqrt(batch_size / 128)' or the like is what runs had)"
 _NAMES = {"lr": "learning rate", "batch_size": "batch size", "score": "score", "seed": "seed"}
 
 
@@ -53,7 +52,7 @@ def known_columns(table: pd.DataFrame, title: str, asked: Columns, better: tuple
         told.append("no column is called a learning rate (--lr names one, or a number that all runs had)")
     if lr is None:
         lr = candidates.ranked("lr", names.rate_rank)
-        said("lr", lr, _BASE if "base" in names.words_of(lr) else "")
+        said("lr", lr)
     if batch_size is None and lr != UNTOLD["lr"] and not candidates.any(names.batch_rank):
         batch_size = UNTOLD["batch_size"]
         told.append("no column is called a batch size (--batch-size names one, or a number that all runs had)")
@@ -68,6 +67,9 @@ def known_columns(table: pd.DataFrame, title: str, asked: Columns, better: tuple
         )
         if parts:
             batch_size = " * ".join(f"`{name}`" for name in (batch_size, *parts))
+    if asked.lr is None and "base" in names.words_of(lr) and (lr + batch_size).isidentifier():
+        power = f"{lr} * sqrt({batch_size} / 128)"
+        told.append(f"{lr} may be scaled by a rule before it is used: then --lr '{power}' or the like")
     score, others = (asked.score, ()) if asked.score else candidates.scores()
     maximize = asked.maximize
     if maximize is None:

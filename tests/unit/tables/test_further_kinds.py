@@ -149,8 +149,10 @@ def test_a_deviation_of_as_many_seeds_as_the_name_of_the_score_says():
 
 
 def test_a_base_rate_is_told_from_the_rate_that_runs_had():
-    table = pd.DataFrame([(*cell, loss(*cell)) for cell in CELLS], columns=["base_lr", "batch_size", "loss"])
-    assert "learning rate is base_lr (of a base rate that a rule scaled" in claim(table).read
+    table = pd.DataFrame([(*cell, loss(*cell)) for cell in CELLS], columns=["base_lr", "bs", "loss"])
+    told = read_runs(table, Columns.of()).columns.recognised
+    assert "base_lr may be scaled by a rule before it is used: then --lr 'base_lr * sqrt(bs / 128)' or the like" in told
+    assert "scaled" not in read_runs(table, Columns.of(lr="base_lr * sqrt(bs / 128)")).columns.recognised
 
 
 def test_where_all_scores_are_the_same_no_level_is_the_best():
