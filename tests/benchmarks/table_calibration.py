@@ -17,6 +17,8 @@ import argparse
 import json
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -27,8 +29,6 @@ from batchlaw.errors import DataError
 from batchlaw.laws.table_recommendation import recommend
 from batchlaw.tables.columns import Columns
 from batchlaw.tables.reading import read_runs
-from rich.console import Console
-from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results" / "table_calibration.json"
 NOISE = 0.01
@@ -118,18 +118,17 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     began, found, numbers = time.process_time(), {}, range(options.studies)
+    settings: dict[str, Callable[[int], dict[str, bool | float | None]]] = {
+        f"over D, best batch size as D^{exponent:g}, exponent rises by {rise:g}": partial(moved, exponent, rise)
+        for exponent, rise in ((0.0, 0.0), (0.5, 0.0), (1.0, 0.1))
+    }
     for shape, seeds in product(("parabola", "wall"), (1, 3, 5)):
-        found[f"recommend, {shape}, {seeds} seeds"] = shares([chosen(shape, seeds, number) for number in numbers])
-    for exponent, rise in ((0.0, 0.0), (0.5, 0.0), (1.0, 0.1)):
-        name = f"over D, best batch size ∝ D^{exponent:g}, exponent rises by {rise:g}"
-        found[name] = shares([moved(exponent, rise, number) for number in numbers])
-    console = Console(width=150)
-    table = Table("setting", "shares")
-    for name, told in found.items():
-        table.add_row(name, ", ".join(f"{key} {value:g}" for key, value in told.items()))
-    console.print(table)
-    told = {"studies": options.studies, "seconds": round(time.process_time() - began, 1), "settings": found}
-    options.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        settings[f"recommend, {shape}, {seeds} seeds"] = partial(chosen, shape, seeds)
+    for name, judged in settings.items():
+        found[name] = shares([judged(number) for number in numbers])
+        print(name, found[name], flush=True)
+        told = {"studies": options.studies, "seconds": round(time.process_time() - began, 1), "settings": found}
+        options.json.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def trends(slopes: Floats, standard_errors: Floats, at: Floats, alpha: float = 0
 
     def fit(between: float) -> tuple[Floats, Floats, float]:
         weight = 1 / (standard_errors**2 + between)
-        covariance = np.linalg.inv(design.T @ (weight[:, None] * design))
+        covariance = np.asarray(np.linalg.inv(design.T @ (weight[:, None] * design)), dtype=float)
         found = covariance @ design.T @ (weight * slopes)
         return found, covariance, float((weight * (slopes - design @ found) ** 2).sum())
 
