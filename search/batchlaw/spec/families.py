@@ -86,12 +86,14 @@ FAMILIES: dict[str, Family] = {
         torch="AdamW", keywords={"betas": ("beta1", "beta2"), "eps": "eps"}, factor=0.01, second_moment="beta2",
         decoupled_decay=True, fused=("cpu", "cuda"), timm="adamw", transformers="adamw_torch",
     ),
-    # Muon for matrices, AdamW for the rest (train/muon.py); with one rate for both: see there.
+    # Muon for matrices, AdamW for the rest (train/muon.py). Its factor is AdamW's, as its updates are of that size
+    # (assumption).
     "muon": Family(
         torch="Muon", keywords={"momentum": "momentum", "betas": ("beta1", "beta2"), "eps": "eps"}, factor=0.01,
         second_moment="beta2", decoupled_decay=True, fused=("cpu", "cuda"), stacks="nothing",
     ),
-    # Defazio et al. 2024 (arXiv:2405.15682). Factors: README of the package.
+    # Defazio et al. 2024 (arXiv:2405.15682). Factors by the README of the package, not measured here: 10 times the rate
+    # of momentum, and that of AdamW.
     "schedule-free-sgd": Family(
         torch="SGDScheduleFree", package="schedulefree", keywords={"momentum": "momentum"}, factor=1.0, stacks="seeds",
         scheduled=False,
