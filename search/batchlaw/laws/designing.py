@@ -45,7 +45,7 @@ class _Group(NamedTuple):
 
     def place(self, n_axes: int) -> list[float]:
         """As an axis each: the horizon, and the size where it is varied."""
-        return [self.examples, self.parameters or 0][:n_axes]
+        return [float(self.examples), float(self.parameters or 0)][:n_axes]
 
 
 def design_of(
