@@ -22,6 +22,7 @@ from batchlaw.cli.console import (
     errors,
     output,
 )
+from batchlaw.cli.ending import conclude
 from batchlaw.consoles import marked
 from batchlaw.study import Study
 
@@ -114,7 +115,7 @@ def run(
     except KeyboardInterrupt:
         stopped = True
     again = f"batchlaw run {file}" + (f" --fork {fork}" if fork else "")
-    _conclude(study, storage, stopped=stopped, again=again)
+    conclude(study, storage, stopped=stopped, again=again)
     return 130 if stopped else 0
 
 
@@ -128,63 +129,6 @@ def _say_ignored(study: Study, trials: int | None, seed: int | None) -> None:
         ignored = "" if seed is None else f", so --seed {seed} changes nothing"
         more = "" if study.spec.claim else "; a larger number of --trials goes on"
         errors.print(f"note: all {counts.done} trials have ended{ignored}{more}", soft_wrap=True)
-
-
-def _conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
-    """Print the outcome and the next commands."""
-    from batchlaw.export import usual_format
-    from batchlaw.export.table import footnote, table
-    from batchlaw.results.code_changes import code_changes
-    from batchlaw.results.status import counts_line
-
-    status, best = study.status(), list(study.best(5))
-    output.print(counts_line(status))
-    if note := code_changes(study.stored):
-        output.print(f"note: {note}", soft_wrap=True)
-    if best:
-        output.print(table(study.spec, best))
-        output.print(footnote(study.spec, best), style="dim", soft_wrap=True)
-        for line in study.answer():
-            told = study.spec.claim is not None or line.startswith("Use")
-            output.print(line, soft_wrap=True, markup=False, style="bold" if told else "")
-    else:
-        output.print("No trial ended with a score.")
-    option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"
-    if status.without_result:
-        n = status.without_result
-        output.print(
-            f"{n} trial{'s have' if n != 1 else ' has'} no result, since every attempt failed; have "
-            f"{'them' if n != 1 else 'it'} run again with: batchlaw retry {study.name}{option}",
-            soft_wrap=True,
-        )
-    if status.slots.done < status.slots.total:
-        left = status.slots.total - status.slots.done
-        output.print(
-            f"{'Stopped' if stopped else 'Ended'} with {left} trials to go; continue with: {again}{option}",
-            soft_wrap=True,
-        )
-    name = study.name
-    if not best:
-        return
-    if study.spec.claim is not None:
-        output.print(f"Judge it:      batchlaw claim {name} --html {name}.html{option}", soft_wrap=True)
-    if study.spec.claim is None:
-        form = usual_format(study.spec)
-        file = " -o best.py" * (form == "python")
-        output.print(f"Next: batchlaw export {name} --format {form}{file}{option}", soft_wrap=True)
-        for command in (f"report {name}", *([f"law {name}"] if _has_law(study) else []), "dashboard"):
-            output.print(f"      batchlaw {command}{option}", soft_wrap=True)
-    else:
-        output.print(f"Look around:   batchlaw dashboard{option}", soft_wrap=True)
-
-
-def _has_law(study: Study) -> bool:
-    """Whether the command law has one to tell."""
-    from batchlaw.laws import known_laws
-    from batchlaw.results.records import known_trials
-
-    known = known_trials(study.stored)
-    return any(law.fitted for law in known_laws(study.spec, known.records, ended=known.ended))
 
 
 def create(

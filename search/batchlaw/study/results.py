@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from batchlaw.study.code import Code
 
 
+_TOLD = 3  # parts of a verdict at the end of a run: what was claimed, and how the statistic decides; claim tells all
+
+
 class StudyResults:
     """The reading side of a `Study`."""
 
@@ -117,7 +120,10 @@ class StudyResults:
 
             status = self.status()
             complete = status.slots.ended and not status.without_result
-            return [f"{verdict}: {text}" for verdict, text in summary_of(self.claim().blocks)] if complete else []
+            if not complete:
+                return []
+            told = [(verdict, text.split("; ")[:_TOLD]) for verdict, text in summary_of(self.claim().blocks)]
+            return [f"{verdict}: {'; '.join(parts)}" for verdict, parts in told]
         from batchlaw.results.answer import Answer
         from batchlaw.results.standings import Standings
 

@@ -1,0 +1,63 @@
+"""The end of a run: what was found, what is left to do, and the next commands."""
+
+from batchlaw.cli.console import DEFAULT_URL, output
+from batchlaw.study import Study
+
+
+def conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
+    """Print the outcome and the next commands."""
+    from batchlaw.export.table import footnote, table
+    from batchlaw.results.code_changes import code_changes
+    from batchlaw.results.status import counts_line
+
+    status, best = study.status(), list(study.best(5))
+    output.print(counts_line(status))
+    if note := code_changes(study.stored):
+        output.print(f"note: {note}", soft_wrap=True)
+    if best:
+        output.print(table(study.spec, best))
+        output.print(footnote(study.spec, best), style="dim", soft_wrap=True)
+        for line in study.answer():
+            told = study.spec.claim is not None or line.startswith("Use")
+            output.print(line, soft_wrap=True, markup=False, style="bold" if told else "")
+    else:
+        output.print("No trial ended with a score.")
+    option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"
+    if status.without_result:
+        n = status.without_result
+        output.print(
+            f"{n} trial{'s have' if n != 1 else ' has'} no result, since every attempt failed; have "
+            f"{'them' if n != 1 else 'it'} run again with: batchlaw retry {study.name}{option}",
+            soft_wrap=True,
+        )
+    if status.slots.done < status.slots.total:
+        left = status.slots.total - status.slots.done
+        output.print(
+            f"{'Stopped' if stopped else 'Ended'} with {left} trials to go; continue with: {again}{option}",
+            soft_wrap=True,
+        )
+    if not best:
+        return
+    for place, command in enumerate(_next_commands(study)):
+        output.print(f"{'Next:' if place == 0 else '     '} batchlaw {command}{option}", soft_wrap=True)
+
+
+def _next_commands(study: Study) -> list[str]:
+    """What to do with the results, to paste."""
+    from batchlaw.export import usual_format
+
+    name = study.name
+    if study.spec.claim is not None:
+        return [f"claim {name} --html {name}.html", "dashboard"]
+    form = usual_format(study.spec)
+    export = f"export {name} --format {form}" + " -o best.py" * (form == "python")
+    return [export, f"report {name}", *([f"law {name}"] if _has_law(study) else []), "dashboard"]
+
+
+def _has_law(study: Study) -> bool:
+    """Whether the command law has one to tell."""
+    from batchlaw.laws import known_laws
+    from batchlaw.results.records import known_trials
+
+    known = known_trials(study.stored)
+    return any(law.fitted for law in known_laws(study.spec, known.records, ended=known.ended))
