@@ -98,7 +98,7 @@ def test_jobs_of_submitit_run(folder):
 def test_tasks_of_ray_run(folder):
     file = written(folder, tiny_study())
     run(folder, "create", file)
-    assert "6 of 6 trials" in run(folder, "launch", "tiny", "--on", "ray", "--threads", 1)
+    assert "6 of 6 trials" in run(folder, "launch", "tiny", "--on", "ray", "--workers", 2, "--threads", 1)
 
 
 @pytest.mark.slow

@@ -45,12 +45,6 @@ def test_as_jobs_of_submitits_local_executor(batchlaw, created, tmp_path):
         assert b"batchlaw.db" not in pickled.read_bytes()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs pip install 'batchlaw[ray]'")
-@pytest.mark.slow
-def test_on_a_ray_cluster(batchlaw, created):
-    assert "6 of 6 trials" in batchlaw("launch", "tiny", "--on", "ray", "--workers", 2, "--threads", 1).stdout
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [

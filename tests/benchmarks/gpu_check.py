@@ -74,7 +74,7 @@ REAL = Size(
 )  # fmt: skip
 SMALL = Size(
     train_size=2_000, seconds_a_batch_size=0.05, largest_batch=512, steps={64: 50, 512: 10}, replicates=4,
-    stacked_steps=20, memory_batch=64, channels=4, precision_batch=64, precision_steps=20, trials=8,
+    stacked_steps=20, memory_batch=64, channels=4, precision_batch=64, precision_steps=20, trials=4,
     precision_network={"model": "cnn", "model_options": {"channels": 4}},
 )  # fmt: skip
 

@@ -78,15 +78,15 @@ def check_indexes(engine):
 
 
 def test_many_processes_register_one_study_in_a_new_database(storage_url, registering):
-    found = registering("together", *[storage_url] * 9)
-    assert [process["code"] for process in found] == [0] * 9
+    found = registering("together", *[storage_url] * 6)
+    assert [process["code"] for process in found] == [0] * 6
     assert len({process["id"] for process in found}) == 1
     check_complete(storage_url)
 
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_on_the_way_leaves_nothing_that_stops_the_next(storage_url, registering):
-    points = 10
+    points = 5
     [undisturbed] = registering("in-turn", storage_url)
     last = undisturbed["statements"]
     with ExitStack() as databases:

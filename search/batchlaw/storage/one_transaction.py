@@ -16,7 +16,7 @@ from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import CreateEnginePlugin, ExceptionContext
 from sqlalchemy.pool import StaticPool
 
-_WAIT_SECONDS = 30
+_WAIT_SECONDS = 120  # on a busy machine many processes wait for each other's tables
 # The lock ends with the transaction, on MySQL with the connection, and in any case with the process.
 # PostgreSQL's belongs to one database, and has a number: "batchlaw".
 _LOCKS = {
