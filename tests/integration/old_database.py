@@ -72,4 +72,4 @@ def check_same(new: Any, old: Any, *, leave: tuple[str, ...] = ()) -> None:
         for ours, theirs in zip(new, old, strict=True):
             check_same(ours, theirs, leave=leave)
     else:
-        assert new == (pytest.approx(old, rel=1e-9) if isinstance(old, float) else old)
+        assert new == (pytest.approx(old, rel=1e-6) if isinstance(old, float) else old)

@@ -139,7 +139,7 @@ def test_what_a_newer_version_records_is_left_out(empty):
     [
         ({"steps": "many"}, "steps", "Input should be a valid integer"),
         ({"of_the_future": 1}, "of_the_future", "Extra inputs are not permitted"),
-        ({"task": {"dataset": "none"}}, "task.dataset", "Input should be 'digits'"),
+        ({"task": {"dataset": "none"}}, "task.dataset", "must be one of digits"),
     ],
 )
 def test_a_trial_whose_configuration_cannot_be_read_is_told_and_failed(empty, caplog, change, place, why):

@@ -82,10 +82,13 @@ def write_figures(
 @contextmanager
 def bar_of(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal while something is done, and what moves it: called with the parts done and that of all."""
+    if not (shown and errors.is_terminal):
+        yield lambda done, total: None
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not (shown and errors.is_terminal)) as bar:
+    with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task(what, total=None)
 
         def tick(done: int, total: int) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from batchlaw.errors import BatchlawError, StudyError, WorkFailed, check_whole
 from batchlaw.study.files import StrPath, path_of, write_text
-from batchlaw.study.pool import pool_of
 from batchlaw.study.threads import check_threads, threads_kept
 
 if TYPE_CHECKING:
@@ -224,6 +223,8 @@ class StudyResults:
             runtime = self._code.runtime(
                 self.spec, device, path_of(data_dir), threads=check_threads(threads), stored=self.stored
             )
+            from batchlaw.study.pool import pool_of
+
             pool = pool_of(self._code, self.spec, device, threads)
             return trained(self.spec, found, runtime, pool, tick=tick)
 
@@ -325,6 +326,8 @@ class StudyResults:
 
             assert verify is not None
             runtime = self._code.runtime(self.spec, device, path_of(data_dir), threads=threads, stored=self.stored)
+            from batchlaw.study.pool import pool_of
+
             pool = pool_of(self._code, self.spec, device, threads)
             return verified_on_seeds(record, self.spec, runtime, verify, pool, tick=tick, first=first)
 

@@ -53,5 +53,5 @@ def test_the_sde_rule_moves_the_averages_too():
 
 def test_the_sde_rule_is_refused_where_it_was_not_derived(sqrt_study):
     spec, records = sqrt_study
-    with pytest.raises(BatchlawError, match="the sde rule is derived for rmsprop, adam, adamw only"):
+    with pytest.raises(BatchlawError, match="the sde rule is derived for rmsprop, adam, adamw, muon"):
         predict(spec, laws_of(spec, records), 48, rule="sde")
