@@ -502,7 +502,9 @@ def test_a_claim_on_a_program_is_judged_and_a_program_that_ignores_its_seed_is_c
     if deterministic:
         with pytest.raises(BatchlawError, match=r"are the same in 48 of 48 cells.*was the seed used\?"):
             made.claim()
+        assert made.answer()[0].startswith("No verdict: ")  # the run, which ends with it, has not failed
     else:
+        assert made.answer()[0].startswith(f"H9 {made.claim().verdict}: ")
         claim = made.claim()
         assert claim.verdict in ("supported", "inconclusive") and claim.grade == "designed"
         assert claim.slope is None or claim.low <= 1 <= claim.high

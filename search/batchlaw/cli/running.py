@@ -85,7 +85,7 @@ def run(
     if dry_run:
         from batchlaw.study.costing import cost_of_file
 
-        for line in cost_of_file(file, workers=workers, trials=trials, device=device).lines():
+        for line in cost_of_file(file, workers=workers, trials=trials, device=device, data_dir=data_dir).lines():
             output.print(line, soft_wrap=True)
         return 0
     study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
@@ -124,7 +124,7 @@ def _say_ignored(study: Study, trials: int | None, seed: int | None) -> None:
     counts = study.stored.slots.counts()
     begun = counts.done + counts.held
     if trials is not None and trials < begun:
-        errors.print(f"note: --trials {trials} changes nothing; {begun} trials have begun", soft_wrap=True)
+        errors.print(f"note: --trials {trials}: {begun} trials have begun already, and they count", soft_wrap=True)
     if counts.done >= (trials or counts.total):
         ignored = "" if seed is None else f", so --seed {seed} changes nothing"
         more = "" if study.spec.claim else "; a larger number of --trials goes on"

@@ -15,8 +15,6 @@ from batchlaw.spec.knobs import KNOBS
 
 _LABELS = {knob.name: knob.label for knob in KNOBS}
 _SHORT = {"batch_size": "batch", "peak_lr": "peak lr", "warmup_fraction": "warmup"}  # in a line of few words
-
-
 _FEWEST = 5  # trials of a value that tell something of it (assumption): one unlucky trial is no verdict
 
 
@@ -42,7 +40,7 @@ class Answer:
     spec: StudySpec
     configuration: Configuration
     n_tied: int  # how many others cannot be told from it
-    undecided: tuple["Undecided", ...]
+    undecided: tuple[Undecided, ...]
     ignores_seeds: bool  # fresh seeds gave the same scores to the last bit
 
     @classmethod

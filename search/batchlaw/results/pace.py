@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from batchlaw.results.records import TrialBrief
 
 _FEWEST = 3  # ended trials without which nothing is said of the time left
-_LATEST = 8  # a pruner makes trials shorter as it learns, so at least so many and at most half of the trials tell
+_LATEST = 8  # a pruner makes trials shorter as it learns, so the latest half of them tells, and at least so many
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,8 @@ class Pace:
     high: float | None = None
 
     def __str__(self) -> str:
-        rate = (
-            f"{self.trials_a_minute:.2g} trials/min"
-            if self.trials_a_minute < 10
-            else f"{self.trials_a_minute:.0f} trials/min"
-        )
-        if self.seconds_left is None or self.low is None or self.high is None:
-            return rate
-        if self.seconds_left == 0:
+        rate = f"{self.trials_a_minute:{'.2g' if self.trials_a_minute < 10 else '.0f'}} trials/min"
+        if not self.seconds_left or self.low is None or self.high is None:
             return rate
         return f"{rate}, about {_clock(self.seconds_left)} to go ({_clock(self.low)} to {_clock(self.high)})"
 

@@ -1,10 +1,10 @@
 """The two arms of a study: the adaptive arm searches good configurations, the designed arm decides claims."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from batchlaw.spec.base import Frozen, refuse
+from batchlaw.spec.base import Extended, refuse
 from batchlaw.spec.needs import MEASURES, REPORTS_TO_TARGET, HypothesisName, Measure
 
 Direction = Literal["maximize", "minimize"]
@@ -15,7 +15,7 @@ _OF_RATES: tuple[HypothesisName, ...] = ("H3", "H4", "H5", "H6", "H7", "H12", "H
 FEWEST_ROUNDS = 8  # of an adaptive design: three for a first look and five around the best (assumption)
 
 
-class Arm(Frozen):
+class Arm(Extended):
     """The keys of both arms."""
 
     replicates: Annotated[int, Field(ge=1, le=1000)] = 1  # seeds of a trial; its score is their mean
@@ -31,19 +31,13 @@ class Arm(Frozen):
 class Search(Arm):
     """The adaptive arm: a sampler and a pruner choose what is trained."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"confirm"})
+
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
     sampler: Literal["tpe", "per-second", "gp", "random", "qmc"] = "tpe"
     pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"
     trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer is pruned
     confirm: bool = True  # train contenders for the best on fresh seeds in the last fifth of the budget
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `confirm` at its default, as of the studies stored before there was it: their fingerprints stay."""
-        written: dict[str, Any] = write(self)
-        if written.get("confirm"):
-            del written["confirm"]
-        return written
 
 
 class Claim(Arm):
@@ -53,6 +47,8 @@ class Claim(Arm):
     sizes of successive learning rates are shifted by 0, 1/3 and 2/3 of their spacing. An adaptive design runs batch
     sizes where the best batch size of a learning rate is still uncertain.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"grid", "targets"})
 
     hypotheses: Annotated[tuple[HypothesisName, ...], Field(min_length=1)]
     design: Literal["factorial", "adaptive"] = "factorial"
@@ -64,16 +60,6 @@ class Claim(Arm):
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
     margin: Annotated[float, Field(gt=0, le=0.5)] = 0.25  # by which a slope may miss its predicted value
     targets: tuple[Annotated[float, Field(gt=0)], ...] = ()  # training losses of H20; if empty, chosen from the curves
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a crossed grid and without targets, as of the studies stored before: their fingerprints stay."""
-        written: dict[str, Any] = write(self)
-        if written.get("grid") == "crossed":
-            del written["grid"]
-        if not written.get("targets"):
-            written.pop("targets", None)
-        return written
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -25,7 +25,9 @@ class Extended(Frozen):
         written: dict[str, Any] = write(self)
         fields = type(self).model_fields
         return {
-            name: value for name, value in written.items() if name not in self.later or value != fields[name].default
+            name: value
+            for name, value in written.items()
+            if name not in self.later or getattr(self, name) != fields[name].default
         }
 
 

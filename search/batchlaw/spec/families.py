@@ -25,9 +25,7 @@ class Family:
     # where it is made for each number by itself.
     stacks: Literal["rates", "seeds", "nothing"] = "rates"
     scheduled: bool = True  # False: it averages in place of a decay, so that its rate stays after the warmup
-    transformers: str | None = (
-        None  # value of TrainingArguments.optim; None: the Trainer has none that makes the same steps
-    )
+    transformers: str | None = None  # value of TrainingArguments.optim; None: as for timm
 
     @property
     def normalized(self) -> bool:

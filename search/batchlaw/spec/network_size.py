@@ -4,9 +4,9 @@ from itertools import pairwise
 from math import prod
 
 from batchlaw.errors import BatchlawError
-from batchlaw.spec.task import Task
+from batchlaw.spec.datasets import BYTES
+from batchlaw.spec.task import CHANNELS, HIDDEN, WIDTHS, Task
 
-_WIDTHS, _CHANNELS, _HIDDEN, _TOKENS = (128,), 32, 128, 256  # defaults of `train.networks`; bytes
 _ROUNDS = 60  # of bisection, over the factors below
 _LEAST, _MOST = 1e-6, 1e6  # times the width: no network is so small or so large
 
@@ -15,16 +15,16 @@ def n_parameters(task: Task) -> int | None:
     """Weights and biases of an mlp, a cnn or a gpt; None of networks of one size."""
     facts, options = task.facts, task.model_options
     if task.model == "mlp":
-        sizes = [prod(facts.shape), *(options.widths or _WIDTHS), facts.n_classes]
+        sizes = [prod(facts.shape), *(options.widths or WIDTHS), facts.n_classes]
         return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))
     if task.model == "cnn":
-        channels, pixels = options.channels or _CHANNELS, (facts.side // 4) ** 2
+        channels, pixels = options.channels or CHANNELS, (facts.side // 4) ** 2
         convolutions = (9 * facts.channels + 1) * channels + (9 * channels + 1) * 2 * channels
-        return convolutions + (2 * channels * pixels + 1) * _HIDDEN + (_HIDDEN + 1) * facts.n_classes
+        return convolutions + (2 * channels * pixels + 1) * HIDDEN + (HIDDEN + 1) * facts.n_classes
     if task.model == "gpt":
         width = task.gpt("width")
         block = 12 * width**2 + 2 * width
-        return (2 * _TOKENS + task.gpt("context") + 1) * width + task.gpt("depth") * block
+        return (2 * BYTES + task.gpt("context") + 1) * width + task.gpt("depth") * block
     return None
 
 
@@ -52,9 +52,9 @@ def of_size(task: Task, parameters: float) -> Task:
 def _scaled(task: Task, factor: float) -> Task:
     """The task with its widths times a factor."""
     options = task.model_options
-    wide: dict[str, object] = {"widths": tuple(max(1, round(width * factor)) for width in options.widths or _WIDTHS)}
+    wide: dict[str, object] = {"widths": tuple(max(1, round(width * factor)) for width in options.widths or WIDTHS)}
     if task.model == "cnn":
-        wide = {"channels": max(1, round((options.channels or _CHANNELS) * factor))}
+        wide = {"channels": max(1, round((options.channels or CHANNELS) * factor))}
     elif task.model == "gpt":
         heads = task.gpt("heads")  # they share the width
         wide = {"width": heads * max(1, round(task.gpt("width") / heads * factor))}

@@ -34,6 +34,7 @@ OPTIONS_OF: dict[str, tuple[str, ...]] = {
     "vit-tiny": ("patch_size",),
     "gpt": ("width", "depth", "heads", "context"),
 }
+WIDTHS, CHANNELS, HIDDEN = (128,), 32, 128  # of mlp; of cnn's first layer, and units of its hidden layer
 # A network that a CPU core trains on about 40,000 tokens a second.
 GPT = {"width": 64, "depth": 2, "heads": 2, "context": 64}
 _EVALUATION_TOKENS = 16_384  # assumption: the standard error of a loss is then about .03 nats

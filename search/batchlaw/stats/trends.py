@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import optimize
 
 from batchlaw.stats.slope import Slope
 from batchlaw.stats.surface import Floats
-
-_ROUNDS = 60  # of a bisection for the variance between groups
 
 
 def trends(slopes: Floats, standard_errors: Floats, at: Floats, alpha: float = 0.05) -> list[Slope] | None:
@@ -38,12 +37,10 @@ def trends(slopes: Floats, standard_errors: Floats, at: Floats, alpha: float = 0
         found = covariance @ design.T @ (weight * slopes)
         return found, covariance, float((weight * (slopes - design @ found) ** 2).sum())
 
-    low, high = 0.0, float(np.var(slopes) + np.max(standard_errors) ** 2) * 4 + 1e-12
+    between, most = 0.0, float(np.var(slopes) + np.max(standard_errors) ** 2) * 4
     if fit(0.0)[2] > freedom:
-        for _ in range(_ROUNDS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if fit(middle)[2] > freedom else (low, middle)
-    found, covariance, misfit = fit(low)
+        between = optimize.brentq(lambda variance: fit(variance)[2] - freedom, 0.0, most)
+    found, covariance, misfit = fit(between)
     errors = np.sqrt(np.diag(covariance) * max(misfit / freedom, 1.0))
     pairs: Sequence[tuple[float, float]] = list(zip(found[1:].tolist(), errors[1:].tolist(), strict=True))
     return [Slope.of(trend, error, float(freedom), alpha) for trend, error in pairs]

@@ -117,11 +117,12 @@ class StudyResults:
         if self.spec.claim is not None:
             from batchlaw.claims.summary import summary_of
 
-            status = self.status()
-            complete = status.slots.ended and not status.without_result
-            if not complete:
+            if not self.stored.slots.counts().ended:
                 return []
-            told = [(verdict, text.split("; ")[:_TOLD]) for verdict, text in summary_of(self.claim().blocks)]
+            try:
+                told = [(verdict, text.split("; ")[:_TOLD]) for verdict, text in summary_of(self.claim().blocks)]
+            except BatchlawError as error:  # cells without a result, or a code that ignores its seed
+                return [f"No verdict: {error}"]
             return [f"{verdict}: {'; '.join(parts)}" for verdict, parts in told]
         from batchlaw.results.answer import Answer
         from batchlaw.results.standings import Standings
@@ -218,13 +219,12 @@ class StudyResults:
         if not train:
             return found
         from batchlaw.measure.transfer_training import trained
+        from batchlaw.study.pool import pool_of
 
         with threads_kept():
             runtime = self._code.runtime(
                 self.spec, device, path_of(data_dir), threads=check_threads(threads), stored=self.stored
             )
-            from batchlaw.study.pool import pool_of
-
             pool = pool_of(self._code, self.spec, device, threads)
             return trained(self.spec, found, runtime, pool, tick=tick)
 
@@ -323,11 +323,10 @@ class StudyResults:
 
         def verified(record: "TrialRecord", first: int) -> "Verification":
             from batchlaw.measure.verification import verify as verified_on_seeds
+            from batchlaw.study.pool import pool_of
 
             assert verify is not None
             runtime = self._code.runtime(self.spec, device, path_of(data_dir), threads=threads, stored=self.stored)
-            from batchlaw.study.pool import pool_of
-
             pool = pool_of(self._code, self.spec, device, threads)
             return verified_on_seeds(record, self.spec, runtime, verify, pool, tick=tick, first=first)
 

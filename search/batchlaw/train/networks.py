@@ -12,6 +12,7 @@ from torch.func import functional_call, vmap
 
 from batchlaw.spec import Task
 from batchlaw.spec.datasets import BYTES
+from batchlaw.spec.task import CHANNELS, HIDDEN, WIDTHS
 from batchlaw.train.transformer import GPT
 
 
@@ -118,7 +119,7 @@ def has_batch_norm(model: nn.Module) -> bool:
 
 def _mlp(task: Task) -> nn.Module:
     facts = task.facts
-    sizes = [prod(facts.shape), *(task.model_options.widths or (128,)), facts.n_classes]
+    sizes = [prod(facts.shape), *(task.model_options.widths or WIDTHS), facts.n_classes]
     layers: list[nn.Module] = [nn.Flatten()]
     for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
@@ -127,7 +128,7 @@ def _mlp(task: Task) -> nn.Module:
 
 def _cnn(task: Task) -> nn.Module:
     """Two convolutions with pooling and one hidden layer."""
-    facts, channels = task.facts, task.model_options.channels or 32
+    facts, channels = task.facts, task.model_options.channels or CHANNELS
     return nn.Sequential(
         nn.Conv2d(facts.channels, channels, 3, padding=1),
         nn.ReLU(),
@@ -136,9 +137,9 @@ def _cnn(task: Task) -> nn.Module:
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(2 * channels * (facts.side // 4) ** 2, 128),
+        nn.Linear(2 * channels * (facts.side // 4) ** 2, HIDDEN),
         nn.ReLU(),
-        nn.Linear(128, facts.n_classes),
+        nn.Linear(HIDDEN, facts.n_classes),
     )
 
 

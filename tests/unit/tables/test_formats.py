@@ -331,6 +331,14 @@ def test_what_is_no_json_of_records_is_one_line(tmp_path, text):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("form", ["{{x: *l{0}, y: *l{0}}}", "[*l{0}, *l{0}]", "{{runs: [*l{0}, *l{0}]}}"])
+def test_aliases_that_stand_for_billions_of_values_are_refused(tmp_path, form):
+    levels = [f"l{n}: &l{n} {form.format(n - 1)}" for n in range(1, 30)]
+    (tmp_path / "x.yaml").write_text("\n".join(["l0: &l0 {lr: 0.1, batch_size: 8, acc: 0.5}", *levels]))
+    with pytest.raises(DataError, match="aliases stand for more than 1,000,000 values"):
+        read(tmp_path / "x.yaml")
+
+
 def test_a_long_table_with_levels_for_headers_is_no_matrix(tmp_path):
     (tmp_path / "x.csv").write_text("batch_size,lr,err},0.0001,30,2.6687\n16,0.0001,90,2.6663\n16,0.001,30,0.82515\n")
     assert len(read(tmp_path / "x.csv").table) == 2  # and no error

@@ -6,11 +6,11 @@ from math import isfinite, nan
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from batchlaw.tables import names
 from batchlaw.tables.formats.part import Part
 from batchlaw.tables.formats.text import decoded
+from batchlaw.tables.formats.yaml_text import load_yaml
 from batchlaw.tables.spelling import number
 from batchlaw.tables.words import STEPS
 
@@ -49,11 +49,7 @@ def read_yaml(content: bytes) -> list[Part]:
     Raises:
         ValueError: it is no YAML, or holds no records.
     """
-    try:
-        data = yaml.safe_load(decoded(content))
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
-    return [table_of(records_of(data))]
+    return [table_of(records_of(load_yaml(decoded(content))))]
 
 
 def table_of(records: Sequence[dict[str, Any]]) -> Part:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from batchlaw.errors import DataError
 from batchlaw.tables.formats.records import flat
 from batchlaw.tables.formats.registry import parts_of
+from batchlaw.tables.formats.yaml_text import load_yaml
 
 _TOLD = (".json", ".jsonl", ".yaml", ".yml", ".csv")
 _LARGEST, _MOST = 1 << 24, 100_000  # bytes of a file, and files, that are looked at
@@ -70,9 +70,9 @@ def _record(file: Path) -> dict[str, Any] | None:
         return None
     try:
         text = file.read_text()
-        found = yaml.safe_load(text) if file.suffix.lower() in (".yaml", ".yml") else json.loads(text)
+        found = load_yaml(text) if file.suffix.lower() in (".yaml", ".yml") else json.loads(text)
     except json.JSONDecodeError:
         return None  # perhaps lines
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise DataError(" ".join(str(error).split()), argument="data", got=str(file)) from None
     return found if isinstance(found, dict) else None

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, TENSORS, EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from batchlaw.tables.formats.records import flat
+from batchlaw.tables.formats.yaml_text import load_yaml
 
 _SESSION = "_hparams_/session_start_info"
 _YAML = ("hparams.yaml", "hparams.yml", "config.yaml")
@@ -45,8 +45,8 @@ def _written(folder: Path) -> dict[str, Any]:
     for name in _YAML:
         if (folder / name).is_file():
             try:
-                found = yaml.safe_load((folder / name).read_text())
-            except (yaml.YAMLError, OSError, UnicodeDecodeError):
+                found = load_yaml((folder / name).read_text())
+            except (ValueError, OSError):
                 return {}
             return dict(flat(found)) if isinstance(found, dict) else {}
     return {}
