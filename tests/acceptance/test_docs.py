@@ -85,7 +85,9 @@ def test_a_tutorial_runs_as_it_stands(page, tmp_path, own_database):
     shown = [command for block in blocks if block.language == "console" for command in commands_in(block)]
     study = (ROOT / "studies" / "digits-joint.toml").read_text()
     (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "digits-joint.toml").write_text(study.replace("trials = 120", "trials = 40"))  # for time; 30 are the fewest with a race
+    (tmp_path / "studies" / "digits-joint.toml").write_text(
+        study.replace("trials = 120", "trials = 40")
+    )  # for time; 30 are the fewest with a race
     # The documentation's own addresses: a clone's folder, and a database server.
     commands = [command.replace("docs/tutorials", str(page.parent)) for command, _ in shown]
     commands = [re.sub(r"postgresql\+psycopg://\S+", own_database, command) for command in commands]

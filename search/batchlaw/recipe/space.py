@@ -17,6 +17,7 @@ from batchlaw.spec import FloatRange, IntRange, StudySpec, extremes, levels_of
 from batchlaw.spec.base import Scalar
 from batchlaw.spec.knobs import KNOBS, Point
 from batchlaw.spec.parameters import ordered
+from batchlaw.spec.start import choice
 
 
 class Suggests(Protocol):
@@ -127,6 +128,26 @@ def companions(spec: StudySpec, slot: int) -> list[int]:
 def point_of(params: Mapping[str, Any], spec: StudySpec) -> Point:
     """The point of stored parameters."""
     return suggest(Suggested(params), spec)
+
+
+def params_of(values: Mapping[str, Scalar], spec: StudySpec) -> dict[str, Any]:
+    """The parameters of a trial that has these values of hyperparameters, as `suggest` names and scales them.
+
+    Fixed hyperparameters have none. The values lie in the space; see `batchlaw.spec.start`.
+    """
+    scales = {knob.name: knob.scale for knob in KNOBS}
+    params: dict[str, Any] = {}
+    for name, value in values.items():
+        dimension: Any = spec.dimensions[name]
+        if isinstance(dimension, FloatRange) and scales.get(name) == "log(1-x)":
+            params[f"one_minus_{name}"] = 1 - float(value)
+        elif isinstance(dimension, FloatRange):
+            params[name] = float(value)
+        elif isinstance(dimension, IntRange):
+            params |= {f"log2_{name}": int(log2(int(value)))} if dimension.log2 else {name: value}
+        elif isinstance(dimension, tuple):
+            params[name] = choice(dimension, value)
+    return params
 
 
 def suggest(trial: Suggests, spec: StudySpec) -> Point:

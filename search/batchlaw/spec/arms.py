@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from batchlaw.spec.base import Extended, refuse
 from batchlaw.spec.needs import MEASURES, REPORTS_TO_TARGET, HypothesisName, Measure
+from batchlaw.spec.start import Start
 
 Direction = Literal["maximize", "minimize"]
 _FEWEST_SEEDS = 5  # replicates of a factorial design; the variance over seeds decides its claims
@@ -31,13 +32,22 @@ class Arm(Extended):
 class Search(Arm):
     """The adaptive arm: a sampler and a pruner choose what is trained."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"confirm"})
+    later: ClassVar[frozenset[str]] = frozenset({"confirm", "start"})
 
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
     sampler: Literal["tpe", "per-second", "gp", "random", "qmc"] = "tpe"
     pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"
     trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer is pruned
     confirm: bool = True  # train contenders for the best on fresh seeds in the last fifth of the budget
+    start: tuple[Start, ...] = ()  # configurations that are tried first
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "Search":
+        if len(self.start) > self.trials:
+            raise refuse(
+                f"must be at most {self.trials} configurations, the number of trials", len(self.start), "start"
+            )
+        return self
 
 
 class Claim(Arm):

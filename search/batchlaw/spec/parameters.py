@@ -116,6 +116,11 @@ class Parameter(Frozen):
         """`log` or `linear`."""
         return "log" if self.log else "linear"
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The names that its condition reads."""
+        return frozenset(() if self.when is None else _condition(self.when).columns)
+
     def holds(self, names: Mapping[str, Any]) -> bool:
         """Whether a trial has it.
 

@@ -66,6 +66,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "pruner": "What stops trials early.",
         "trial_seconds": "A trial that takes longer is stopped.",
         "confirm": "Whether the last fifth of the budget trains contenders for the best on fresh seeds.",
+        "start": "Configurations that are tried first, such as what is in use now; what one leaves out is sampled.",
     },
     "Claim": {
         **_ARM,

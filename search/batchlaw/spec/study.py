@@ -20,6 +20,7 @@ from batchlaw.spec.program import DEFAULTS, ProgramKeys, check_program
 from batchlaw.spec.requirements import SOURCES, check_requirements
 from batchlaw.spec.schedule import Schedule
 from batchlaw.spec.space import Space
+from batchlaw.spec.start import check_start
 from batchlaw.spec.task import Task
 
 BUILTIN_METRICS: dict[str, Direction] = {
@@ -80,14 +81,15 @@ class StudySpec(ProgramKeys):
     @property
     def searched(self) -> tuple[str, ...]:
         """The hyperparameters and parameters that have several values."""
-        return tuple(name for name, dimension in self._dimensions.items() if len(extremes(dimension)) > 1)
+        return tuple(name for name, dimension in self.dimensions.items() if len(extremes(dimension)) > 1)
 
     def values_of(self, name: str) -> tuple[Any, ...]:
         """Every choice of a hyperparameter or parameter, its fixed value, or both ends of its range."""
-        return extremes(self._dimensions[name])
+        return extremes(self.dimensions[name])
 
     @property
-    def _dimensions(self) -> dict[str, Any]:
+    def dimensions(self) -> dict[str, Any]:
+        """By hyperparameter and parameter: a fixed value, choices or a range; None where the study has none."""
         knobs = {knob.name: getattr(self.space, knob.name) for knob in KNOBS}
         return knobs | {name: parameter.dimension for name, parameter in self.parameters.items()}
 
@@ -167,6 +169,8 @@ class StudySpec(ProgramKeys):
         self._check_horizons()
         if self.claim is not None:
             self._check_design(self.claim)
+        if self.search is not None:
+            check_start(self.search.start, self)
         return self
 
     def _check_arm_and_code(self) -> None:

@@ -12,6 +12,7 @@ OUTCOME = "outcome"  # where Optuna's state of the trial does not tell it: every
 REASON = "reason"  # of the outcome, one line
 TRACEBACK = "traceback"  # of a failed trial
 RETRY_OF = "retry_of"  # the number of the trial that it repeats
+START = "start"  # of a trial that was queued when the study was made: the parameters that it was queued with
 RETRIES, LOSSES = "retries", "losses"  # how many failures and how many dead workers of its parameters came before
 ARGUMENTS = "arguments"  # of a program, as it was run: a list of texts
 CODE = "code"  # a hash of the user's code that it ran
@@ -22,8 +23,8 @@ PURPOSES = ("race", "score")  # of a trial on fresh seeds: to choose among conte
 
 _CHECKS: dict[str, Callable[[object, str], None]] = {
     CONFIG: check_mapping, RESULT: check_mapping, REASON: check_text, TRACEBACK: check_text, ARGUMENTS: check_list,
-    OUTPUT: check_list, CODE: check_text, RETRY_OF: check_whole, RETRIES: check_whole, LOSSES: check_whole,
-    THREADS: check_whole, CONFIRMS: lambda value, name: _check_confirms(value, name),
+    OUTPUT: check_list, CODE: check_text, START: check_mapping, RETRY_OF: check_whole, RETRIES: check_whole,
+    LOSSES: check_whole, THREADS: check_whole, CONFIRMS: lambda value, name: _check_confirms(value, name),
     OUTCOME: lambda value, name: check_word(value, name, tuple(Outcome)),
 }  # fmt: skip
 

@@ -17,8 +17,9 @@ from optuna.study import StudyDirection
 from sqlalchemy import Connection, func, select
 
 from batchlaw.errors import SpecError, StorageError, StudyError
-from batchlaw.recipe.space import cells
+from batchlaw.recipe.space import cells, params_of
 from batchlaw.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
+from batchlaw.storage.attributes import START
 from batchlaw.storage.engine import open_storage
 from batchlaw.storage.one_transaction import one_transaction
 from batchlaw.storage.optuna_internals import keep_brackets, study_storage
@@ -98,6 +99,9 @@ def register(
             StudyPage(storage.engine, study_id).create(connection)
             for key, value in facts.items():
                 study.set_user_attr(key, value)
+            for point in spec.search.start if spec.search else ():
+                params = params_of(point, spec)
+                study.enqueue_trial(params, user_attrs={START: params})
 
     if not with_retries(lambda: _is_stored(storage, spec.name, new=new)):
         with contextlib.suppress(DuplicatedStudyError):  # a program without batchlaw made it just now

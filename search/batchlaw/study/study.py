@@ -82,6 +82,7 @@ class Study(StudyResults):
         replicates: int | None = None,
         sampler: str | None = None,
         pruner: str | None = None,
+        start: Sequence[Mapping[str, Any]] | None = None,
         seed: int | None = None,
         epochs: float | None = None,
         steps: int | None = None,
@@ -140,8 +141,8 @@ class Study(StudyResults):
                 `(1e-5, 1e-1, "log")` is searched on a log scale; a table may have a condition, as in
                 `{"low": 0.0, "high": 0.99, "when": "optimizer == 'sgd'"}`.
             schedule: details of the decay of the learning rate.
-            search: the table of an adaptive search. `metric`, `direction`, `trials`, `replicates`, `sampler`, `pruner`
-                and `seed` can be given by themselves.
+            search: the table of an adaptive search. `metric`, `direction`, `trials`, `replicates`, `sampler`, `pruner`,
+                `start` and `seed` can be given by themselves.
             claim: the table of a designed study, in place of `search`. `metric`, `direction`, `replicates` and `seed`
                 can be given by themselves.
             metric: the name of the score among the metrics.
@@ -150,6 +151,8 @@ class Study(StudyResults):
             replicates: seeds that each trial trains with; its value is their mean.
             sampler: "tpe", "per-second", "gp", "random" or "qmc".
             pruner: "hyperband", "asha", "median" or "none".
+            start: configurations that are tried first, as `[{"batch_size": 32, "base_lr": 0.1}]`; what one leaves out
+                is sampled.
             seed: of the study.
             epochs: budget of a trial in passes over the training examples.
             steps: budget of a trial in optimizer updates.
@@ -178,7 +181,7 @@ class Study(StudyResults):
             "dataset": dataset, "model": model, "train_size": train_size, "tokens_per_example": tokens_per_example,
             "budget": budget, "space": space, "parameters": parameters, "schedule": schedule, "search": search,
             "claim": claim, "metric": metric, "direction": direction, "trials": trials, "replicates": replicates,
-            "sampler": sampler, "pruner": pruner, "seed": seed, "epochs": epochs, "steps": steps,
+            "sampler": sampler, "pruner": pruner, "start": start, "seed": seed, "epochs": epochs, "steps": steps,
             "examples": examples,
         }  # fmt: skip
         known, arrays = with_arrays(keywords, path_of(data_dir) or default_data_dir())

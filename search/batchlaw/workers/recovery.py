@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from batchlaw.errors import StudyError
 from batchlaw.recipe.result import Outcome
 from batchlaw.storage import Lease, StoredStudy, with_retries
-from batchlaw.storage.attributes import CONFIRMS, LOSSES, OUTCOME, REASON, RETRIES, RETRY_OF, THREADS
+from batchlaw.storage.attributes import CONFIRMS, LOSSES, OUTCOME, REASON, RETRIES, RETRY_OF, START, THREADS
 
 _MOST_LOSSES = 5  # assumption: workers that die by chance seldom die so often in one trial
 
@@ -49,7 +49,7 @@ def reap(stored: StoredStudy) -> int:
             if trial_id in named or not _lose(stored, trial_id):
                 continue  # it has a slot, or another process was faster
             lost += 1
-            if RETRY_OF in orphan.user_attrs:  # the repeat that it was is still due
+            if is_queued(orphan):  # what it was to run is still due
                 _enqueue(stored, orphan)
     return lost
 
@@ -77,7 +77,7 @@ def _run_again(stored: StoredStudy, trial: FrozenTrial) -> bool:
     if stored.spec.search is None:
         return True
     losses: int = trial.user_attrs.get(LOSSES, 0) + 1
-    if losses < _MOST_LOSSES and (trial.params or RETRY_OF in trial.user_attrs):
+    if losses < _MOST_LOSSES and (trial.params or is_queued(trial)):
         _enqueue(stored, trial, losses=losses)
     return losses < _MOST_LOSSES
 
@@ -92,7 +92,7 @@ def try_again(stored: StoredStudy, trial: FrozenTrial, lease: Lease, attempts: i
         attempts: that its failure has used up.
     """
     most = stored.spec.arm.max_retries
-    if stored.spec.search is None or not (trial.params or RETRY_OF in trial.user_attrs):  # nothing to repeat
+    if stored.spec.search is None or not (trial.params or is_queued(trial)):  # nothing to repeat
         return lease.attempts - 1 + attempts <= most
     retries: int = trial.user_attrs.get(RETRIES, 0) + attempts
     if retries <= most:
@@ -109,9 +109,14 @@ def retry(stored: StoredStudy) -> int:
     reopened = stored.slots.reopen(by_id.keys())
     if stored.spec.search is not None:
         for trial in (by_id[trial_id] for trial_id in reopened):
-            if trial.params or RETRY_OF in trial.user_attrs:
+            if trial.params or is_queued(trial):
                 _enqueue(stored, trial, retries=0, losses=0)
     return len(reopened)
+
+
+def is_queued(trial: optuna.Trial | FrozenTrial) -> bool:
+    """Whether the parameters of a trial were given, as a repeat or as a configuration to try first."""
+    return RETRY_OF in trial.user_attrs or START in trial.user_attrs
 
 
 def first_attempt(stored: StoredStudy, trial: optuna.Trial) -> int:
@@ -149,18 +154,19 @@ def _lose(stored: StoredStudy, trial_id: int) -> bool:
 
 
 def _enqueue(stored: StoredStudy, trial: FrozenTrial, *, retries: int | None = None, losses: int | None = None) -> None:
-    """Queue the parameters of a trial. A repeat that died before it drew them has those of the trial it repeats.
+    """Queue the parameters of a trial. What it has not drawn yet is as it was queued.
 
     The numbers of failures and losses are the trial's, if they are not given.
     """
     number, params = trial.number, trial.params
-    if not params:
+    if not params and RETRY_OF in trial.user_attrs:
         number = trial.user_attrs[RETRY_OF]
         params = with_retries(partial(_numbered, stored, number)).params
+    params = trial.user_attrs.get(START, {}) | params
     attributes: dict[str, Any] = {
         RETRY_OF: number,
         RETRIES: trial.user_attrs.get(RETRIES, 0) if retries is None else retries,
         LOSSES: trial.user_attrs.get(LOSSES, 0) if losses is None else losses,
     }
-    attributes |= {name: trial.user_attrs[name] for name in (THREADS, CONFIRMS) if name in trial.user_attrs}
+    attributes |= {name: trial.user_attrs[name] for name in (THREADS, CONFIRMS, START) if name in trial.user_attrs}
     with_retries(lambda: stored.study.enqueue_trial(params, user_attrs=attributes))

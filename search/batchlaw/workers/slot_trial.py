@@ -3,6 +3,7 @@
 import math
 import traceback
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from batchlaw.recipe.space import suggest
 from batchlaw.storage import Lease, StoredStudy, batched_writes, cached_reads, with_retries
 from batchlaw.storage.attributes import CONFIRMS, OUTCOME, REASON, RESULT, RETRY_OF, THREADS, TRACEBACK
 from batchlaw.workers.confirmation import Confirmation
-from batchlaw.workers.recovery import clear_up, first_attempt, try_again
+from batchlaw.workers.recovery import clear_up, first_attempt, is_queued, try_again
 from batchlaw.workers.trial import TrialOutcome
 
 _HAND_BACK_SECONDS = 4.0  # to give a trial back after a request to stop; if the database is away, its lease runs out
@@ -63,9 +64,13 @@ class SlotTrial:
             trial = _another(stored, trial)
         asked = cls(stored, lease, trial)
         if not stored.slots.started(lease, asked.trial_id):
-            asked._end(TrialOutcome(outcome=Outcome.LOST, reason="its slot was lost to another worker"))
+            with suppress(UpdateFinishedTrialError):  # whoever took the slot may have named it lost
+                if is_queued(trial):
+                    asked._wait()
+                else:
+                    asked._end(TrialOutcome(outcome=Outcome.LOST, reason="its slot was lost to another worker"))
             return None
-        if confirms is not None and not trial.params and RETRY_OF not in trial.user_attrs:  # no trial that waited
+        if confirms is not None and not trial.params and not is_queued(trial):  # no trial that waited
             with batched_writes(trial):
                 trial.set_user_attr(CONFIRMS, confirms._asdict())
                 with_retries(lambda: suggest(trial, stored.spec))
@@ -118,11 +123,15 @@ class SlotTrial:
         if not self.stored.slots.renew(self.lease, seconds=_HAND_BACK_SECONDS):
             return
         if self.stored.spec.search:
-            wait = partial(self.stored.storage.set_trial_state_values, self.trial_id, TrialState.WAITING)
-            with_retries(wait, seconds=_HAND_BACK_SECONDS)
+            self._wait()
         else:
             self._end(TrialOutcome(outcome=Outcome.LOST, reason=reason))
         self.stored.slots.release(self.lease, attempts=0)
+
+    def _wait(self) -> None:
+        """Have the next worker that asks run the trial."""
+        wait = partial(self.stored.storage.set_trial_state_values, self.trial_id, TrialState.WAITING)
+        with_retries(wait, seconds=_HAND_BACK_SECONDS)
 
     def fail(self, reason: str, attributes: Mapping[str, str], *, attempts: int = 1) -> bool:
         """Record an error, and have the parameters run again, a bounded number of times; False if the slot was lost.
