@@ -52,6 +52,7 @@ def test_the_schema_needs_the_spec_alone(tmp_path):
         (["list"], set()),
         (["export", "tiny", "--format", "json"], {"scipy"}),
         (["recommend", "tiny"], None),
+        (["create", "tiny.toml"], None),  # as `run` does before it starts its workers
         (["storage", "check"], {"alembic"}),  # which knows what version Optuna wants
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

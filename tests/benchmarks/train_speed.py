@@ -20,6 +20,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
+from batchlaw.data_files import DEBIAN_FASHION_MNIST
 from batchlaw.errors import DataError
 from batchlaw.objectives.folders import default_data_dir
 from batchlaw.recipe.derive import derive
@@ -28,7 +29,7 @@ from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import TrainConfig, parse_spec
 from batchlaw.spec.knobs import Point
 from batchlaw.train import networks, optimizers, train
-from batchlaw.train.data import DEBIAN_FASHION_MNIST, load_parts
+from batchlaw.train.data import load_parts
 from batchlaw.train.stream import ExampleStream
 from rich.console import Console
 from rich.progress import track

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+from functools import cache
 from pathlib import Path
 
 import optuna
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[2] / "search" / "batchlaw"
 # From the ground up. A room imports from lower floors and from itself, never from a neighbour or from above.
 FLOORS = (
     ("errors",), ("consoles", "cores", "expressions", "interrupts", "shared_files", "stats"), ("spec",),
-    ("recipe", "scripts"),
+    ("data_files", "recipe", "scripts"),
     ("train", "storage"), ("results", "tables"), ("sampling",),
     ("export", "claims"), ("objectives",), ("laws",), ("measure",), ("figures",), ("dashboard",), ("workers",),
     ("study",), ("cli", "integrations"),
@@ -27,6 +28,7 @@ NEVER_TORCH = ("spec", "recipe", "scripts", "stats", "storage", "results", "tabl
                "laws", "figures", "dashboard")  # fmt: skip
 
 
+@cache
 def imports(module: str, *, nested: bool = True) -> set[str]:
     """Modules that a module imports; `nested` counts those inside functions and conditions as well."""
     tree = ast.parse(MODULES[module].read_text())

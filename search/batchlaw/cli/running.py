@@ -80,7 +80,7 @@ def run(
 
     options = Options(device=device, seed=seed, timeout=timeout, trials=trials, threads=threads, data_dir=data_dir)
     spec = read_spec(file)
-    options.check_device(spec)  # before anything is written
+    options.check_machine()  # before anything is written
     options.check(spec)
     if dry_run:
         from batchlaw.study.costing import cost_of_file

@@ -36,6 +36,7 @@ def bounds(places: Floats, losses: Floats, variances: Floats, degrees_of_freedom
     return np.concatenate([[-np.inf], places, [np.inf]])[[kept[0], kept[-1] + 1]]
 
 
+@lru_cache(maxsize=1000)
 def _critical(n: int, degrees_of_freedom: int, alpha: float) -> Floats:
     """By how much each turning point of a flat curve misses n cells more than the closest, (n + 1,): a quantile."""
     return np.asarray(np.quantile(_simulated(n, degrees_of_freedom), 1 - alpha, axis=0))

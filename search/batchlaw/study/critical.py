@@ -97,8 +97,8 @@ def branched(
     Raises:
         BatchlawError: an argument has a value that cannot be used, or no rate is known for the trunk.
     """
+    from batchlaw.data_files import prepare
     from batchlaw.measure import branches as training
-    from batchlaw.train.data import prepare
 
     if not 0 < tolerance < 1:
         raise BatchlawError("must lie between 0 and 1", argument="tolerance", got=tolerance)

@@ -50,10 +50,10 @@ def measured(
     tick: Tick = lambda done, total: None,
 ) -> Profile:
     """Time steps of every batch size of a study of a built-in task; see `Study.profile`."""
+    from batchlaw.data_files import prepare
     from batchlaw.measure.profiler import profile_of
     from batchlaw.measure.shared_steps import check_devices
     from batchlaw.recipe.derive import check_space
-    from batchlaw.train.data import prepare
 
     check_space(spec)
     check_optimizers(spec, optimizers)

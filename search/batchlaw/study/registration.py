@@ -108,8 +108,8 @@ def register_study(
     check_space(spec)
     program = code.load(spec) if spec.user_code is not None and spec.objective != ASK else None
     if spec.task is not None:
+        from batchlaw.data_files import prepare
         from batchlaw.objectives.folders import default_data_dir
-        from batchlaw.train.data import prepare
 
         if arrays is not None:
             keep(arrays, data_dir or default_data_dir())

@@ -12,7 +12,7 @@ from batchlaw.cores import cores
 from batchlaw.errors import BatchlawError, check_whole
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, note_run
-from batchlaw.study.code import Code, device_for
+from batchlaw.study.code import Code
 from batchlaw.study.progress import RunProgress, Shown
 from batchlaw.study.registration import check_budget
 from batchlaw.study.threads import check_threads, threads_kept
@@ -31,13 +31,16 @@ class Options:
     threads: int | None
     data_dir: Path | None
 
-    def check_device(self, spec: StudySpec) -> None:
+    def check_machine(self) -> None:
         """Refuse a device that this machine does not have, and a number of threads that there cannot be.
 
         Raises:
             BatchlawError: names the argument and its value.
         """
-        device_for(spec, self.device)
+        from batchlaw.objectives.machine_device import machine_device
+
+        if self.device != "auto":  # which every machine has
+            machine_device(self.device)
         check_threads(self.threads)
 
     def check(self, spec: StudySpec) -> None:
@@ -82,7 +85,7 @@ def run_study(
     progress: Shown | RunProgress,
 ) -> None:
     """See `Study.run`."""
-    options.check_device(stored.spec)
+    options.check_machine()
     options.check(stored.spec)
     if workers is not None:
         check_whole(workers, "workers", at_least=0)

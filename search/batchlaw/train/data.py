@@ -3,20 +3,19 @@
 import gzip
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from batchlaw import data_files
 from batchlaw.errors import DataError
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import DATASETS, ModelOptions, Task
-from batchlaw.spec.own_data import arrays_of, text_of
+from batchlaw.spec.own_data import arrays_of
 from batchlaw.train.examples import Examples, Parts
 from batchlaw.train.text import load_text_parts, load_text_test
 
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 _IDX_FILES = {True: "train", False: "t10k"}
 
 
@@ -115,10 +114,10 @@ def read_images(dataset: str, train: bool, split_seed: int, data_dir: Path) -> t
         images, labels = _read_digits(train, split_seed)
     elif (found := _read_torchvision(dataset, train, data_dir)) is not None:
         images, labels = found
-    elif dataset == "fashion-mnist" and DEBIAN_FASHION_MNIST.is_dir():
-        images, labels = _read_idx(DEBIAN_FASHION_MNIST, train)
+    elif dataset == "fashion-mnist" and data_files.DEBIAN_FASHION_MNIST.is_dir():
+        images, labels = _read_idx(data_files.DEBIAN_FASHION_MNIST, train)
     else:
-        raise missing(dataset, data_dir)
+        raise data_files.missing(dataset, data_dir)
     expected = (facts.n_train if train else facts.n_test, *facts.shape)
     if tuple(images.shape) != expected or len(labels) != len(images):
         raise DataError(f"{dataset}: expected images of shape {expected}, found {tuple(images.shape)}")
@@ -153,79 +152,12 @@ def _read_idx(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64))
 
 
-def torchvision_class(dataset: str) -> type:
-    """The class of torchvision that knows the files of a data set."""
-    from torchvision import datasets
-
-    names = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
-    kind: type = getattr(datasets, names[dataset])
-    return kind
-
-
-def _open_torchvision(dataset: str, train: bool, data_dir: Path) -> Any | None:
-    """torchvision's data set; None if it is not under `data_dir`."""
-    if not data_dir.is_dir():
-        return None  # without the import of torchvision, which takes a second
-    try:
-        return torchvision_class(dataset)(data_dir, train=train)
-    except Exception as error:  # torchvision raises errors of many kinds for damaged files
-        if isinstance(error, RuntimeError) and "not found" in str(error):
-            return None
-        reason = _one_line(error) or type(error).__name__
-        raise DataError(f"task.dataset: {dataset} under {data_dir} cannot be read: {reason}") from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _torchvision_has(dataset: str, data_dir: Path) -> bool:
-    return _open_torchvision(dataset, True, data_dir) is not None
-
-
 def _read_torchvision(dataset: str, train: bool, data_dir: Path) -> tuple[Tensor, Tensor] | None:
-    data = _open_torchvision(dataset, train, data_dir)
+    data = data_files.open_torchvision(dataset, train, data_dir)
     if data is None:
         return None
     images, labels = torch.as_tensor(data.data), torch.as_tensor(data.targets, dtype=torch.int64)
     return (images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images.unsqueeze(1)), labels
-
-
-def missing(dataset: str, data_dir: Path) -> DataError:
-    """The error of a data set that is not there."""
-    debian = "; Debian's package dataset-fashion-mnist has it" if dataset == "fashion-mnist" else ""
-    return DataError(f"task.dataset: {dataset} is not under {data_dir}{debian}", remedy="download")
-
-
-def prepare(task: Task, data_dir: Path, *, download: bool) -> None:
-    """Check that the data of a task can be read on this machine.
-
-    Args:
-        task: the task.
-        data_dir: the folder of data sets.
-        download: download missing data into it.
-
-    Raises:
-        DataError: the data is missing, and `download` is false or failed; or the user's own has changed.
-    """
-    dataset = task.dataset
-    if task.context is not None:
-        text_of(task, data_dir)
-        return
-    if task.data is not None:
-        arrays_of(task, data_dir)
-        return
-    if dataset == "digits" or (dataset == "fashion-mnist" and DEBIAN_FASHION_MNIST.is_dir()):
-        return
-    if _torchvision_has(dataset, data_dir):
-        return
-    if not download:
-        raise missing(dataset, data_dir)
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        torchvision_class(dataset)(data_dir, download=True)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"task.dataset: {dataset} could not be downloaded to {data_dir}: {_one_line(error)}") from None
 
 
 def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -8,10 +8,12 @@ from hashlib import md5
 import numpy as np
 import pytest
 import torch
+from batchlaw import data_files
+from batchlaw.data_files import prepare
 from batchlaw.errors import DataError
 from batchlaw.spec import DATASETS, DatasetFacts, Task
 from batchlaw.train import data
-from batchlaw.train.data import crop_and_flip, load_parts, load_test, prepare
+from batchlaw.train.data import crop_and_flip, load_parts, load_test
 
 from tests.unit.train.conftest import CPU, NOWHERE
 
@@ -91,7 +93,7 @@ def idx_files(rng):
 
 @pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
 def test_the_mnist_readers_read_torchvision_folders(small, monkeypatch, tmp_path, name, folder):
-    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path / "absent")
+    monkeypatch.setattr(data_files, "DEBIAN_FASHION_MNIST", tmp_path / "absent")
     raw = tmp_path / folder / "raw"
     raw.mkdir(parents=True)
     written = dict(idx_files(small))
@@ -112,7 +114,7 @@ def test_fashion_mnist_is_read_from_the_gzipped_files_of_debian(small, monkeypat
     written = dict(idx_files(small))
     for file, array in written.items():
         (debian / f"{file}.gz").write_bytes(gzip.compress(idx(array)))
-    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", debian)
+    monkeypatch.setattr(data_files, "DEBIAN_FASHION_MNIST", debian)
     images, labels = data.read_images("fashion-mnist", False, 0, tmp_path / "nothing")
     assert np.array_equal(images.squeeze(1).numpy(), written["t10k-images-idx3-ubyte"])
     assert labels.tolist() == list(range(6))
@@ -122,7 +124,7 @@ def test_fashion_mnist_is_read_from_the_gzipped_files_of_debian(small, monkeypat
 
 
 @pytest.mark.skipif(
-    not data.DEBIAN_FASHION_MNIST.is_dir(), reason="needs Fashion-MNIST: apt-get install dataset-fashion-mnist"
+    not data_files.DEBIAN_FASHION_MNIST.is_dir(), reason="needs Fashion-MNIST: apt-get install dataset-fashion-mnist"
 )
 def test_the_real_fashion_mnist():
     images, labels = data.read_images("fashion-mnist", True, 0, NOWHERE)
@@ -131,7 +133,7 @@ def test_the_real_fashion_mnist():
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_the_cifar_readers_read_torchvision_folders(small, monkeypatch, tmp_path, name):
-    kind = data.torchvision_class(name)
+    kind = data_files.torchvision_class(name)
     folder = tmp_path / kind.base_folder
     folder.mkdir()
     key = "labels" if name == "cifar10" else "fine_labels"
@@ -155,9 +157,9 @@ def test_the_cifar_readers_read_torchvision_folders(small, monkeypatch, tmp_path
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100"])
 def test_missing_data_says_how_to_get_it_and_nothing_is_downloaded_unasked(monkeypatch, tmp_path, name):
-    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path / "absent")
+    monkeypatch.setattr(data_files, "DEBIAN_FASHION_MNIST", tmp_path / "absent")
     downloads = []
-    kind = data.torchvision_class(name)
+    kind = data_files.torchvision_class(name)
     monkeypatch.setattr(kind, "download", lambda self: downloads.append(self.root))
     with pytest.raises(DataError, match=rf"task\.dataset: {name} is not under .*; see download"):
         prepare(Task(dataset=name, model="mlp"), tmp_path / "data", download=False)
@@ -206,7 +208,7 @@ def test_a_file_of_debian_that_ends_early_is_named(small, monkeypatch, tmp_path,
         (tmp_path / f"{file}.gz").write_bytes(gzip.compress(idx(array)))
     images = idx(np.zeros((20, 28, 28), np.uint8))
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(images[: 16 + kept]))
-    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path)
+    monkeypatch.setattr(data_files, "DEBIAN_FASHION_MNIST", tmp_path)
     with pytest.raises(DataError) as error:
         data.read_images("fashion-mnist", True, 0, tmp_path / "nothing")
     assert "train-images-idx3-ubyte.gz" in one_line(error)
@@ -216,7 +218,7 @@ def test_a_download_that_fails_is_one_line(monkeypatch, tmp_path):
     def fail(self):
         raise RuntimeError("Error downloading train:\nTried one mirror, got:\nno route\n")
 
-    monkeypatch.setattr(data.torchvision_class("mnist"), "download", fail)
+    monkeypatch.setattr(data_files.torchvision_class("mnist"), "download", fail)
     with pytest.raises(DataError) as error:
         prepare(Task(dataset="mnist", model="mlp"), tmp_path, download=True)
     assert one_line(error).startswith("task.dataset: mnist could not be downloaded")
@@ -232,7 +234,7 @@ def test_a_download_that_is_asked_for_is_used(small, monkeypatch, tmp_path):
         for file, array in written.items():
             (raw / file).write_bytes(idx(array))
 
-    monkeypatch.setattr(data.torchvision_class("mnist"), "download", download)
+    monkeypatch.setattr(data_files.torchvision_class("mnist"), "download", download)
     prepare(Task(dataset="mnist", model="mlp"), tmp_path, download=True)
     images, _ = data.read_images("mnist", False, 0, tmp_path)
     assert np.array_equal(images.squeeze(1).numpy(), written["t10k-images-idx3-ubyte"])
@@ -240,12 +242,12 @@ def test_a_download_that_is_asked_for_is_used(small, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("dataset", ["digits", "fashion-mnist"])
 def test_what_is_on_the_machine_is_never_downloaded(monkeypatch, tmp_path, dataset):
-    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", tmp_path)
+    monkeypatch.setattr(data_files, "DEBIAN_FASHION_MNIST", tmp_path)
 
     def forbidden(*arguments):
         raise AssertionError("nothing to download")
 
-    monkeypatch.setattr(data.torchvision_class("fashion-mnist"), "download", forbidden)
+    monkeypatch.setattr(data_files.torchvision_class("fashion-mnist"), "download", forbidden)
     prepare(Task(dataset=dataset, model="mlp"), tmp_path / "data", download=True)
     assert not (tmp_path / "data").exists()
 

@@ -4,12 +4,13 @@ from math import log
 
 import pytest
 import torch
+from batchlaw.data_files import prepare
 from batchlaw.errors import DataError
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import parse_spec
 from batchlaw.spec.own_text import python_source
 from batchlaw.train import networks, optimizers
-from batchlaw.train.data import load_parts, load_test, prepare
+from batchlaw.train.data import load_parts, load_test
 from batchlaw.train.evaluation import evaluate
 from batchlaw.train.muon import hidden_matrices
 from batchlaw.train.sharpness import sharpness
