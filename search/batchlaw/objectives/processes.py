@@ -35,6 +35,12 @@ def adopt_orphans() -> None:
             _adopted_since = {pid for pid, (parent, *_) in _table().items() if parent == os.getpid()}
 
 
+def keep(pid: int) -> None:
+    """Count a child of this process as none of a program's."""
+    if _adopted_since is not None:
+        _adopted_since.add(pid)
+
+
 def end_all(root: int, mark: str, known: frozenset[int] = frozenset(), patience: float = _PATIENCE_SECONDS) -> None:
     """End a program and all that it has started; returns when they are gone.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchlaw.results.records import TrialRecord
+from batchlaw.spec import TrainConfig
 from batchlaw.spec.knobs import KNOBS
 
 if TYPE_CHECKING:
@@ -31,11 +32,16 @@ def frame_of(
     return frame.astype(dict.fromkeys(_COUNTS, "Int64"))  # whole numbers that may be missing
 
 
+def facts_of(config: TrainConfig | None) -> dict[str, Any]:
+    """The hyperparameters by name, with those of the user's own and what follows from them; none without a config."""
+    if config is None:
+        return {}
+    return {name: getattr(config, name) for name in (*_KNOBS, *_DERIVED)} | config.parameters
+
+
 def _row(record: TrialRecord) -> dict[str, Any]:
-    config = record.config
-    facts = {name: getattr(config, name) for name in (*_KNOBS, *_DERIVED)} | config.parameters if config else {}
     return {
-        "number": record.number, "outcome": str(record.outcome), "value": record.value, **facts,
+        "number": record.number, "outcome": str(record.outcome), "value": record.value, **facts_of(record.config),
         "seconds": record.result.seconds, "device": record.result.device,
         "started": record.started, "ended": record.ended, "reason": record.reason,
     }  # fmt: skip

@@ -13,7 +13,7 @@ _SHORTCUTS = {
     "trials": "search", "sampler": "search", "pruner": "search", "start": "search",
     "epochs": "budget", "steps": "budget", "examples": "budget", "dataset": "task", "model": "task",
 }  # fmt: skip
-_TABLES = {"task", "budget", "space", "parameters", "schedule", "search", "claim"}
+_TABLES = {"task", "budget", "space", "parameters", "schedule", "search", "claim", "log"}
 _SCALES = {knob.name: knob.scale for knob in KNOBS}
 ASK = "ask"  # the objective of a study whose trials are asked for and told; see `Study.ask`
 

@@ -161,8 +161,11 @@ def _tables_in(annotation: Any) -> Iterator[type[Frozen]]:
 
 
 def canonical_json(spec: StudySpec) -> str:
-    """JSON that is the same for equal studies, whatever the order, layout and spelled-out defaults of their files."""
-    return _canonical(spec.model_dump(mode="json"))
+    """JSON that is the same for equal studies, whatever the order, layout and spelled-out defaults of their files.
+
+    Without [log], which may change at any time.
+    """
+    return _canonical(spec.model_dump(mode="json", exclude={"log"}))
 
 
 def _canonical(value: Any) -> str:
@@ -185,7 +188,8 @@ def fingerprint(spec: StudySpec) -> str:
 def differing_fields(stored: StudySpec, given: StudySpec) -> list[str]:
     """The fields that differ, such as `search.reports: stored 10, given 20`.
 
-    The name is not compared, nor the number of trials of a search: more of them, or fewer, are the same study.
+    The name and [log] are not compared, nor the number of trials of a search: more of them, or fewer, are the same
+    study.
     """
 
     def leaves(value: Any, path: str) -> dict[str, Any]:
@@ -195,7 +199,10 @@ def differing_fields(stored: StudySpec, given: StudySpec) -> list[str]:
 
     old, new = (
         leaves(
-            spec.model_dump(mode="json", exclude={"name": True, "search": {"trials"}, "task": {"data": {"folder"}}}), ""
+            spec.model_dump(
+                mode="json", exclude={"name": True, "log": True, "search": {"trials"}, "task": {"data": {"folder"}}}
+            ),
+            "",
         )
         for spec in (stored, given)
     )

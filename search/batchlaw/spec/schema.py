@@ -47,6 +47,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "schedule": "Settings of the decays step, batch-growth, seesaw and wsd.",
         "search": "Makes the study a search; exactly one of search and claim.",
         "claim": "Makes the study a designed one, which decides claims.",
+        "log": "A library that every finished trial is logged to; it is no part of the fingerprint.",
     },
     "Budget": {
         "epochs": "Passes over the training examples.",
@@ -132,6 +133,14 @@ MEANINGS: dict[str, dict[str, str]] = {
         "depth": "Blocks of gpt, 2 without it.",
         "heads": "Heads of attention of gpt, 2 without it.",
         "context": "Tokens of an example of gpt, 64 without it.",
+    },
+    "Log": {
+        "to": "The library.",
+        "uri": "MLflow's tracking URI; without it MLflow's own settings hold, such as MLFLOW_TRACKING_URI.",
+        "experiment": "MLflow's experiment; the study's name without it.",
+        "project": "The project of Weights & Biases; the study's name without it.",
+        "entity": "The user or team of Weights & Biases.",
+        "folder": "TensorBoard's folder, from the working folder of the worker; runs without it.",
     },
     "Conditional": {"when": "An expression; the arguments are there where it is true.", "args": "Arguments."},
     "Divergence": {

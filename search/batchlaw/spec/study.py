@@ -14,6 +14,7 @@ from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, fields_of, 
 from batchlaw.spec.families import DECOUPLED, FAMILIES
 from batchlaw.spec.grid import staggered
 from batchlaw.spec.knobs import AT_MILESTONES, KNOBS, Count
+from batchlaw.spec.log import Log
 from batchlaw.spec.needs import NEAR_SADDLE, check_needs
 from batchlaw.spec.parameters import Parameter, check_parameters
 from batchlaw.spec.program import DEFAULTS, ProgramKeys, check_program
@@ -29,7 +30,8 @@ BUILTIN_METRICS: dict[str, Direction] = {
     "validation_bits_per_byte": "minimize",  # of a text: the loss over log 2
 }
 
-_NEW = ("question", "tokens_per_example", "budget", "parameters")  # absent where not given, so that fingerprints stay
+# Absent where not given, so that fingerprints stay.
+_NEW = ("question", "tokens_per_example", "budget", "parameters", "log")
 
 
 class StudySpec(ProgramKeys):
@@ -48,6 +50,7 @@ class StudySpec(ProgramKeys):
     schedule: Schedule = Schedule()
     search: Search | None = None  # exactly one of search and claim
     claim: Claim | None = None
+    log: Log | None = None
 
     @model_serializer(mode="wrap")
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -5,6 +5,14 @@ from batchlaw.storage.address import absolute, redacted
 from batchlaw.storage.changes import delete_study, rename_study
 from batchlaw.storage.copying import copy_studies
 from batchlaw.storage.engine import EmptyDatabase, open_storage
+from batchlaw.storage.notes import (
+    not_logged_since,
+    note_not_logged,
+    note_profile,
+    note_refresh_failure,
+    note_run,
+    profiles_of,
+)
 from batchlaw.storage.optuna_internals import (
     batched_writes,
     bounded_history,
@@ -23,10 +31,6 @@ from batchlaw.storage.studies import (
     is_stored,
     load,
     load_all,
-    note_profile,
-    note_refresh_failure,
-    note_run,
-    profiles_of,
     register,
 )
 from batchlaw.storage.tags import set_tags, tags_of
@@ -74,6 +78,8 @@ __all__ = [
     "load",
     "load_all",
     "n_asked_to_stop",
+    "not_logged_since",
+    "note_not_logged",
     "note_profile",
     "note_refresh_failure",
     "note_run",

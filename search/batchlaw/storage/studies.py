@@ -2,12 +2,10 @@
 
 import contextlib
 import re
-import traceback
 import uuid
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -34,8 +32,7 @@ _PREFIX = "batchlaw:"
 _SPEC, _FINGERPRINT, _VERSION, _ID = "batchlaw:spec", "batchlaw:fingerprint", "batchlaw:version", "batchlaw:id"
 FORMERLY = "batchlaw:formerly:"  # and a name: when the study lost it
 _CLAIMS, _CREATED = "batchlaw:claims", "batchlaw:created"
-_PROFILE = "batchlaw:profile:"
-_NOT_DRAWN = "batchlaw:not-drawn"
+_LOG = "batchlaw:log"  # the table, which is no part of the spec as stored
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def register(
         storage: the database.
         spec: the study.
         trials: the number of trials, instead of the spec's; it also changes a stored study, as another number in the
-            spec does.
+            spec and another [log] do.
         version: of batchlaw; recorded with a new study.
         preregistration: of a designed arm: for each claim, what would support and what would contradict it.
         new: take the name from a study that had it formerly, instead of opening that.
@@ -113,6 +110,10 @@ def register(
             f"study {stored.spec.name!r} is stored with another spec; {'; '.join(differing)}",
             remedy="Study.create(name=…)",
         )
+    if stored.spec.log != spec.log:
+        log = None if spec.log is None else spec.log.model_dump(mode="json")
+        with_retries(lambda: stored.study.set_user_attr(_LOG, log))
+        stored = replace(stored, spec=stored.spec.model_copy(update={"log": spec.log}))
     if trials is None and spec.search and stored.spec.search and spec.search.trials != stored.spec.search.trials:
         trials = spec.search.trials  # the file was changed
     if trials is not None:
@@ -224,13 +225,14 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
         raise StudyError(f"there is no study {name!r} in the database; it holds {known}")
     study_id, present = found
     study = with_retries(lambda: optuna.load_study(study_name=present, storage=study_storage(storage)))
-    text = study.user_attrs.get(_SPEC)
+    attributes = study.user_attrs
+    text = attributes.get(_SPEC)
     if text is None:
         raise StudyError(f"study {name!r} was not made by batchlaw, or its registration was interrupted")
     check_tables(storage)
     try:
         table = _table(text)
-        spec = parse_spec(table | {"name": present}, f"stored study {present!r}")
+        spec = parse_spec(table | {"name": present, "log": attributes.get(_LOG)}, f"stored study {present!r}")
         if table.get("name") != present:  # the first name, of which a folder is named
             parse_spec(table, "its first name")
     except (Unreadable, SpecError) as error:
@@ -299,27 +301,3 @@ def folder_name(stored: StoredStudy) -> str:
     identity = str(attributes.get(_ID, ""))  # none in studies from before version 0.2
     known = identity if re.fullmatch("[0-9a-f]{8}", identity) else fingerprint(stored.spec)  # no path elsewhere
     return f"{_table(attributes[_SPEC])['name']}-{known}"
-
-
-def note_run(stored: StoredStudy, key: str, facts: dict[str, Any]) -> None:
-    """Record how a run was started, with the options that override the spec."""
-    with_retries(lambda: stored.study.set_user_attr(f"batchlaw:run:{key}", facts))
-
-
-def note_refresh_failure(stored: StoredStudy, error: Exception) -> None:
-    """Record the latest failure to draw the study's page: time, error and line of code."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    reason = f"{type(error).__name__}: {error}".splitlines()[0][:1000]
-    line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {reason} ({Path(place.filename).name}:{place.lineno})"
-    with_retries(lambda: stored.study.set_user_attr(_NOT_DRAWN, line))
-
-
-def note_profile(stored: StoredStudy, profile: dict[str, Any]) -> None:
-    """Record the measured step times of a device; they replace earlier ones of the same device."""
-    with_retries(lambda: stored.study.set_user_attr(_PROFILE + profile["device"], profile))
-
-
-def profiles_of(stored: StoredStudy) -> list[dict[str, Any]]:
-    """The measured step times, one record for each device, in the order of the devices' names."""
-    attributes = with_retries(lambda: stored.study.user_attrs)
-    return [attributes[key] for key in sorted(attributes) if key.startswith(_PROFILE)]

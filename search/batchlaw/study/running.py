@@ -11,13 +11,14 @@ from batchlaw import __version__
 from batchlaw.cores import cores
 from batchlaw.errors import BatchlawError, check_whole
 from batchlaw.spec import StudySpec
-from batchlaw.storage import StoredStudy, note_run
+from batchlaw.storage import StoredStudy, not_logged_since, note_run
 from batchlaw.study.code import Code
 from batchlaw.study.progress import RunProgress, Shown
 from batchlaw.study.registration import check_budget
 from batchlaw.study.threads import check_threads, threads_kept
 from batchlaw.workers.fleet import check_finished, check_scores, death_of, n_stops
 from batchlaw.workers.launch import LocalFleet, local_devices, shares
+from batchlaw.workers.trackers import check_installed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +45,15 @@ class Options:
         check_threads(self.threads)
 
     def check(self, spec: StudySpec) -> None:
-        """Refuse what a designed study fixes.
+        """Refuse what a designed study fixes, and a log for which this machine has no library.
 
         Raises:
-            BatchlawError: names the argument and its value.
+            BatchlawError: names the argument or key and its value.
         """
         if spec.claim is not None and self.seed is not None:
             raise BatchlawError("the cells of a designed study share its own seeds", argument="seed", got=self.seed)
         check_budget(spec, self.trials)
+        check_installed(spec.log)
 
     def as_arguments(self) -> list[str]:
         """For `batchlaw worker`."""
@@ -115,7 +117,7 @@ def _run_processes(
         KeyboardInterrupt: after the workers have handed their trials back, or left since the study was stopped.
         WorkFailed: the workers ended with trials left, or every trial failed.
     """
-    stops = n_stops(stored)
+    stops, began = n_stops(stored), datetime.now(UTC)
 
     def replace_dead() -> None:
         for end in fleet.replace_dead(lambda pid: death_of(stored, pid) if n_stops(stored) == stops else None):
@@ -141,6 +143,8 @@ def _run_processes(
             fleet.stop()
             progress.follow(fleet)
             raise
+        if line := not_logged_since(stored, began):
+            progress.say(f"warning: {line}")
         check_finished(stored, fleet, options.timeout, stops=stops)
 
 

@@ -76,6 +76,7 @@ class Study(StudyResults):
         schedule: Mapping[str, Any] | None = None,
         search: Mapping[str, Any] | None = None,
         claim: Mapping[str, Any] | None = None,
+        log: Mapping[str, Any] | None = None,
         metric: str | None = None,
         direction: Literal["maximize", "minimize"] | None = None,
         trials: int | None = None,
@@ -145,6 +146,7 @@ class Study(StudyResults):
                 `start` and `seed` can be given by themselves.
             claim: the table of a designed study, in place of `search`. `metric`, `direction`, `replicates` and `seed`
                 can be given by themselves.
+            log: a library that every finished trial is logged to: `{"to": "mlflow"}`, "wandb" or "tensorboard".
             metric: the name of the score among the metrics.
             direction: "maximize" or "minimize" the metric.
             trials: budget of trials.
@@ -180,9 +182,9 @@ class Study(StudyResults):
             "out_of_memory": out_of_memory, "names": names, "score_command": score_command, "task": task,
             "dataset": dataset, "model": model, "train_size": train_size, "tokens_per_example": tokens_per_example,
             "budget": budget, "space": space, "parameters": parameters, "schedule": schedule, "search": search,
-            "claim": claim, "metric": metric, "direction": direction, "trials": trials, "replicates": replicates,
-            "sampler": sampler, "pruner": pruner, "start": start, "seed": seed, "epochs": epochs, "steps": steps,
-            "examples": examples,
+            "claim": claim, "log": log, "metric": metric, "direction": direction, "trials": trials,
+            "replicates": replicates, "sampler": sampler, "pruner": pruner, "start": start, "seed": seed,
+            "epochs": epochs, "steps": steps, "examples": examples,
         }  # fmt: skip
         known, arrays = with_arrays(keywords, path_of(data_dir) or default_data_dir())
         spec, code, url = spec_of(path, known), code_of(objective, path), url_of(storage)

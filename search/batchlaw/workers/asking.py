@@ -3,6 +3,7 @@
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +28,7 @@ from batchlaw.workers.heartbeat import Heartbeat, Running
 from batchlaw.workers.recovery import reap
 from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
 from batchlaw.workers.trial import Reporter, TrialOutcome, outcome_of, with_facts
+from batchlaw.workers.trial_log import logged
 
 _IDLE_SECONDS = 0.5  # between looks at slots that others hold
 Told = Mapping[str, float] | Sequence[Mapping[str, float]] | BaseException | str
@@ -82,11 +84,14 @@ class Asking:
             stored.storage.engine, stored.study_id,
             device=runtime.device_name, threads=runtime.threads.now,
         )  # fmt: skip
-        self._interrupts = Interrupts()
+        self._interrupts = interrupts = Interrupts()
         self._refused = False  # a trial, since somebody stopped the study
-        self._heartbeat = Heartbeat(stored, registration, self._interrupts, runtime.threads, embedded=True)
-        self._heartbeat.__enter__()
-        self.close = weakref.finalize(self, self._heartbeat.__exit__)
+        with ExitStack() as entered:
+            self._log = entered.enter_context(logged(stored, lambda: interrupts.stop_requested))
+            self._heartbeat = entered.enter_context(
+                Heartbeat(stored, registration, interrupts, runtime.threads, embedded=True)
+            )
+            self.close = weakref.finalize(self, entered.pop_all().close)
         self._folder = runtime.runs_dir / folder_name(stored)
 
     def ask(self) -> AskedTrial | None:
@@ -106,6 +111,8 @@ class Asking:
             if counts.held == 0:
                 reap(stored)  # a worker may have died between asking for a trial and noting it in its slot
                 refresh(stored, counts.total)
+                if self._log is not None:
+                    self._log.wait()
                 return None
             if counts.held <= len(self._leases):
                 raise StudyError(f"every trial that is left was asked for here; tell the results of {self._numbers()}")
@@ -154,6 +161,8 @@ class Asking:
             recorded = under_way.slot_trial.fail(*ended)
         if not recorded:
             raise StudyError(f"trial {trial.number} was given to another worker meanwhile; its result is refused")
+        if self._log is not None:
+            self._log.add(trial.number)
 
     def _outcome(
         self, told: Told, under_way: _UnderWay, trial: AskedTrial

@@ -33,6 +33,7 @@ from batchlaw.workers.heartbeat import Heartbeat, Running, hard_limit
 from batchlaw.workers.recovery import first_attempt, reap
 from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
 from batchlaw.workers.trial import TrialOutcome, run_trials
+from batchlaw.workers.trial_log import TrialLog, logged
 
 _IDLE_SECONDS = 0.5  # between looks at slots that other workers hold
 _MOST_FAILED = 2  # points that may fail on a worker before any trial has ended on it; with one more it is at fault
@@ -60,12 +61,14 @@ class Worker:
     _failed_trials: set[int] = field(default_factory=set)
     _heartbeat: Heartbeat = field(init=False, repr=False)
     _confirmation: Confirmation | None = field(init=False, repr=False)
+    _log: TrialLog | None = field(init=False, repr=False)
 
     def work(self) -> None:
         """Run trials until the budget is spent, the deadline is past or a stop is requested.
 
         Raises:
             WorkFailed: several points failed and none succeeded, or the database is out of reach.
+            BatchlawError: the library that the study is logged to is not installed.
         """
         stored = self.stored
         self.runtime = replace(self.runtime, reopen=self._reopen)
@@ -76,6 +79,7 @@ class Worker:
             device=self.runtime.device_name, threads=self.runtime.threads.now,
         )  # fmt: skip
         with (
+            logged(stored, lambda: self.runtime.interrupts.stop_requested) as self._log,
             closing(self.runtime),
             closing(Devices(stored.spec)) as devices,
             Heartbeat(
@@ -183,10 +187,17 @@ class Worker:
 
     def _tell(self, trial: SlotTrial, outcome: TrialOutcome) -> None:
         try:
-            self.trials_done += trial.tell(outcome)
+            told = trial.tell(outcome)
         except ValueRefused as error:
             self._record_failure([trial], error)
+            return
+        self.trials_done += told
+        self._log_ended(trial, told)
         self._heartbeat.trials_done = self.trials_done
+
+    def _log_ended(self, trial: SlotTrial, told: bool) -> None:
+        if told and self._log is not None:
+            self._log.add(trial.trial.number)
 
     def _hand_back(self, trials: Sequence[SlotTrial], reason: str = "its worker was asked to stop") -> None:
         for trial in trials:
@@ -221,7 +232,7 @@ class Worker:
             self._failed_slots.add(trial.lease.slot)
             if self.stored.spec.search is not None:
                 self._failed_trials.add(first_attempt(self.stored, trial.trial))
-            trial.fail(reason_of(error), traceback_of(error), attempts=attempts)
+            self._log_ended(trial, trial.fail(reason_of(error), traceback_of(error), attempts=attempts))
 
     def _leave_to_others(self, given: Sequence[SlotTrial | Lease]) -> None:
         """Leave what failed here to other workers, if there are any and trials have ended well, but none here.

@@ -1,6 +1,7 @@
 """Reading study files, and their canonical JSON, fingerprint and differences."""
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -8,7 +9,16 @@ import pytest
 import tomli_w
 from batchlaw.errors import ConfigError, SpecError
 from batchlaw.recipe.derive import check_space
-from batchlaw.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec, read_spec, toml_of
+from batchlaw.spec import (
+    StudySpec,
+    canonical_json,
+    differing_fields,
+    fingerprint,
+    parse_spec,
+    read_spec,
+    tables_of,
+    toml_of,
+)
 from batchlaw.spec.hints import hints_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,6 +124,29 @@ def test_the_key_that_was_meant_is_named_first(changes, words):
     with pytest.raises(SpecError) as refused:
         parse_spec(study, "study.toml")
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ({"to": "neptune"}, "log.to: must be one of mlflow, wandb, tensorboard"),
+        ({"uri": "sqlite:///mlflow.db"}, "log.to: is required"),
+        ({"to": "wandb", "uri": "sqlite:///mlflow.db"}, 'log.uri: goes with to = "mlflow"; got "sqlite:///mlflow.db"'),
+        ({"to": "mlflow", "folder": "runs"}, 'log.folder: goes with to = "tensorboard"; got "runs"'),
+        ({"to": "wandb", "project": ""}, "log.project: must have at least 1 character"),
+        ({"to": "wandb", "name": "x"}, "log.name: unknown key"),
+    ],
+)
+def test_a_log_that_is_wrong_is_one_line(log, words):
+    with pytest.raises(SpecError, match=re.escape(words)):
+        tiny_spec(log=log)
+
+
+def test_a_log_is_no_part_of_what_a_study_is():
+    plain, told = tiny_spec(), tiny_spec(log={"to": "wandb", "project": "mine"})
+    assert canonical_json(plain) == canonical_json(told) and not differing_fields(plain, told)
+    assert parse_spec(tomllib.loads(toml_of(told)), "written").log == told.log
+    assert tables_of({"name": "mine", "log": {"to": "mlflow"}})["log"] == {"to": "mlflow"}
 
 
 def test_two_rates_far_apart_are_asked_about():
