@@ -1,11 +1,17 @@
 """The end of a run: what was found, what is left to do, and the next commands."""
 
+from typing import TYPE_CHECKING
+
 from batchlaw.cli.console import DEFAULT_URL, output
+from batchlaw.cli.figure import show_law
 from batchlaw.study import Study
 
+if TYPE_CHECKING:
+    from batchlaw.laws import Law
 
-def conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
-    """Print the outcome and the next commands."""
+
+def conclude(study: Study, storage: str, *, stopped: bool, again: str, figure: bool | None = None) -> None:
+    """Print the outcome, its figure if it is wanted (see `show_law`), and the next commands."""
     from batchlaw.export.table import footnote, table
     from batchlaw.results.code_changes import code_changes
     from batchlaw.results.status import counts_line
@@ -38,11 +44,16 @@ def conclude(study: Study, storage: str, *, stopped: bool, again: str) -> None:
         )
     if not best:
         return
-    for place, command in enumerate(_next_commands(study)):
+    laws = _laws(study)
+    for law in laws:
+        if any(record.number == best[0].trial for record in law.records):
+            config = best[0].config
+            show_law(law, figure, None if study.spec.claim else (config.batch_size, config.peak_lr))
+    for place, command in enumerate(_next_commands(study, has_law=any(law.fitted for law in laws))):
         output.print(f"{'Next:' if place == 0 else '     '} batchlaw {command}{option}", soft_wrap=True)
 
 
-def _next_commands(study: Study) -> list[str]:
+def _next_commands(study: Study, *, has_law: bool) -> list[str]:
     """What to do with the results, to paste."""
     from batchlaw.export import usual_format
 
@@ -51,13 +62,13 @@ def _next_commands(study: Study) -> list[str]:
         return [f"claim {name} --html {name}.html", "dashboard"]
     form = usual_format(study.spec)
     export = f"export {name} --format {form}" + " -o best.py" * (form == "python")
-    return [export, f"report {name}", *([f"law {name}"] if _has_law(study) else []), "dashboard"]
+    return [export, f"report {name}", *([f"law {name}"] if has_law else []), "dashboard"]
 
 
-def _has_law(study: Study) -> bool:
-    """Whether the command law has one to tell."""
+def _laws(study: Study) -> "list[Law]":
+    """The laws of the study, as the command law tells them."""
     from batchlaw.laws import known_laws
     from batchlaw.results.records import known_trials
 
     known = known_trials(study.stored)
-    return any(law.fitted for law in known_laws(study.spec, known.records, ended=known.ended))
+    return known_laws(study.spec, known.records, ended=known.ended)

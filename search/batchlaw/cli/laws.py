@@ -20,6 +20,7 @@ from batchlaw.cli.console import (
     output,
     write_figures,
 )  # fmt: skip
+from batchlaw.cli.figure import FigureOption, show_law
 from batchlaw.cli.horizons import HorizonOption, refuse_of_a_file, show_laws
 from batchlaw.cli.tables import (
     BootstrapSeedOption,
@@ -59,6 +60,7 @@ def law(
     optimizer: OptimizerOption = None,
     bootstrap_seed: BootstrapSeedOption = 0,
     horizon: HorizonOption = None,
+    figure: FigureOption = None,
     html: HtmlOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -80,6 +82,8 @@ def law(
     else:
         for part in found.strata:
             _show_law(part)
+            if part.fitted is not None:
+                show_law(part, figure)
         for line in found.together:
             output.print(line, soft_wrap=True)
         show_read(found.read)

@@ -23,6 +23,7 @@ from batchlaw.cli.console import (
     output,
 )
 from batchlaw.cli.ending import conclude
+from batchlaw.cli.figure import FigureOption
 from batchlaw.consoles import marked
 from batchlaw.study import Study
 
@@ -69,6 +70,7 @@ def run(
         bool, typer.Option("--retry-failed", help="First have run again what has no result, as retry does.")
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Print plain lines instead of the live display.")] = False,
+    figure: FigureOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the study would cost on this machine, as cost does, and end.")
     ] = False,
@@ -115,7 +117,7 @@ def run(
     except KeyboardInterrupt:
         stopped = True
     again = f"batchlaw run {file}" + (f" --fork {fork}" if fork else "")
-    conclude(study, storage, stopped=stopped, again=again)
+    conclude(study, storage, stopped=stopped, again=again, figure=figure)
     return 130 if stopped else 0
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from batchlaw.errors import BatchlawError
-from batchlaw.figures.sets import draw_band, draw_cells, draw_empty, draw_sets, tuned_range
+from batchlaw.figures.ends import tuned_range
+from batchlaw.figures.sets import draw_band, draw_cells, draw_empty, draw_sets
 from batchlaw.figures.style import BLACK, FINE_LOG, GRAY, GREEN, TEMPLATE, batch_axis, digits, finish, log_axis, words
 from batchlaw.laws.law import Law
 from batchlaw.laws.recommendation import Recommendation, recommend

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
 from batchlaw.claims.hypotheses import GIVEN_LABELS
+from batchlaw.figures.ends import tuned_range
 from batchlaw.figures.labels import Labels
-from batchlaw.figures.sets import diverged_cells, draw_cells, draw_empty, draw_sets, draw_slope, tuned_range
+from batchlaw.figures.sets import diverged_cells, draw_cells, draw_empty, draw_sets, draw_slope
 from batchlaw.figures.style import (
     BLUE,
     GRAY,

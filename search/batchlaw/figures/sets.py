@@ -3,18 +3,13 @@
 import numpy as np
 import plotly.graph_objects as go
 
+from batchlaw.figures.ends import open_ends, tuned_range
 from batchlaw.figures.style import BLACK, GRAY, VERMILLION, digits
 from batchlaw.stats.optimum import Ridge
 from batchlaw.stats.surface import Bools, Floats, Surface
 
-_BEYOND = 1.5  # factor from the first and last tuned level to the ends of the axis, where open sets end in an arrow
 _PLACES = 40  # points of a band
 _NOTHING = {"diverged": (VERMILLION, "every run diverged"), "missing": (GRAY, "no score")}
-
-
-def tuned_range(ridge: Ridge) -> tuple[float, float]:
-    """The ends of the axis of the tuned factor."""
-    return float(ridge.tuned[0] / _BEYOND), float(ridge.tuned[-1] * _BEYOND)
 
 
 def draw_sets(
@@ -34,8 +29,7 @@ def draw_sets(
     low, high, best = 2**ridge.low, 2**ridge.high, 2**ridge.best
     bottom, top = tuned_range(ridge)
     status = np.array(ridge.status)
-    down = (status == "left_censored") | ((status == "undecided") & (low <= ridge.tuned[0]))
-    up = (status == "right_censored") | ((status == "undecided") & (high >= ridge.tuned[-1]))
+    down, up = open_ends(ridge)
     low, high = np.where(down, bottom, low), np.where(up, top, high)
     known, places = status == "identified", ridge.given * beside
     for rows, shade, label in (
