@@ -10,6 +10,7 @@ The names in `__all__` are public. All else may change between versions.
     plan                                    batch size and learning rate for a run that nobody has tried
     plan_design                             the studies from which such a run can be planned
     critical                                the critical batch size, from steps to a target
+    learning_rate_range                     the largest learning rate of a stable step at each batch size
     init                                    a first study file for a training script
     copy_studies                            from one database to another
     Claim, Law, Transfer, Plan, PlanDesign, Critical    what they return, from a study as well
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from batchlaw.study.designing import plan_design
     from batchlaw.study.draft import init
     from batchlaw.study.listing import studies
+    from batchlaw.study.ranging import learning_rate_range
     from batchlaw.study.table_report import report
 
 __version__ = "0.1.0"
@@ -95,6 +97,7 @@ __all__ = [
     "critical",
     "init",
     "law",
+    "learning_rate_range",
     "plan",
     "plan_design",
     "recommend",
@@ -122,6 +125,7 @@ _MODULES = {
     "critical": "batchlaw.laws.steps_to_target",
     "init": "batchlaw.study.draft",
     "law": "batchlaw.laws.tables",
+    "learning_rate_range": "batchlaw.study.ranging",
     "plan": "batchlaw.laws.planning",
     "plan_design": "batchlaw.study.designing",
     "recommend": "batchlaw.laws.table_recommendation",

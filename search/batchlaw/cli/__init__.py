@@ -21,6 +21,7 @@ from batchlaw.cli import (
     laws,
     planning,
     profiling,
+    ranging,
     reading,
     recommending,
     replaying,
@@ -73,8 +74,8 @@ def options(
 
 
 _MODULES = (
-    initial, running, launching, profiling, judging, laws, planning, criticality, recommending, reading, replaying,
-    exporting, reporting, showing, serving, storing, keeping,
+    initial, running, launching, profiling, ranging, judging, laws, planning, criticality, recommending, reading,
+    replaying, exporting, reporting, showing, serving, storing, keeping,
 )  # fmt: skip
 for module in _MODULES:
     module.add_commands(app)

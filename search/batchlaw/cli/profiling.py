@@ -71,6 +71,7 @@ def profile(
     """See `_HELP`."""
     from batchlaw.spec import read_spec
     from batchlaw.storage import note_profile
+    from batchlaw.study.code import code_of
     from batchlaw.study.profiling import check_optimizers, measured
 
     spec = read_spec(file)
@@ -84,8 +85,8 @@ def profile(
     study, not_kept = _registered(file, spec, storage)
     with bar_of(f"profiling {spec.name}") as tick:
         found = measured(
-            spec, optimizers=optimizer, seconds=seconds, devices=devices or (), device=device, threads=threads,
-            data_dir=data_dir, download=download, tick=tick,
+            spec, code_of(None, file), optimizers=optimizer, seconds=seconds, devices=devices or (), device=device,
+            threads=threads, data_dir=data_dir, download=download, tick=tick,
         )  # fmt: skip
     _tell(found, html, json_)
     if study is not None:

@@ -149,7 +149,7 @@ def create(
     n = study.stored.slots.counts().total
     output.print(f"{study.name} is registered in {study.storage} with {n} trials.", soft_wrap=True)
     option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"
-    if study.spec.user_code is None:
+    if study.spec.named_code is None:
         output.print(f"Start a worker on any machine:  batchlaw worker {study.name}{option}", soft_wrap=True)
     else:
         again = f"{file}{f' --fork {fork}' if fork else ''}{option}"

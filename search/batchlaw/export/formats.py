@@ -16,7 +16,7 @@ from batchlaw.export.wandb_sweep import wandb_sweep
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.verification import Verification
 from batchlaw.spec import StudySpec, TrainConfig
-from batchlaw.spec.families import OWN
+from batchlaw.spec.families import FAMILIES, OWN
 
 _OF_ONE: dict[str, Callable[[TrainConfig, Provenance], str]] = {
     "python": python_snippet,
@@ -30,7 +30,7 @@ FORMATS = ("table", "json", "yaml", "toml", "csv", *OF_ONE, "wandb", "optuna")
 
 def usual_format(spec: StudySpec) -> str:
     """The format that next commands suggest."""
-    return "python" if spec.command is None else "command"
+    return "json" if spec.own_optimizers else "python" if spec.command is None else "command"
 
 
 def render(
@@ -62,6 +62,9 @@ def render(
             if configuration.config.optimizer == OWN:
                 why = "code for it would not be what was run; the format command has the command line"
                 raise refused(form, "optimizer", OWN, why)
+            if FAMILIES[configuration.config.optimizer].by_path:
+                why = "its class is your own; json and the like have its values"
+                raise refused(form, "optimizer", configuration.config.optimizer, why)
     if form in _OF_ONE:
         return _OF_ONE[form](configurations[0].config, provenances[0])
     if form == "table":

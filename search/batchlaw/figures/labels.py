@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from batchlaw.results.columns import sentence_of
 from batchlaw.spec import StudySpec, TrainConfig, extremes
 from batchlaw.spec.arms import Direction
+from batchlaw.spec.families import family_of
 from batchlaw.spec.knobs import KNOBS
 
 
@@ -33,7 +34,7 @@ def settings_line(config: TrainConfig, spec: StudySpec) -> str:
     told = []
     for knob in KNOBS:
         fixed = len(extremes(getattr(spec.space, knob.name))) == 1
-        unused = knob.families is not None and config.optimizer not in knob.families
+        unused = knob.families is not None and family_of(config.optimizer) not in knob.families
         if fixed or unused or knob.name in ("batch_size", "base_lr"):
             continue
         value = getattr(config, knob.name)

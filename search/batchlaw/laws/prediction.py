@@ -14,7 +14,7 @@ from batchlaw.results.configuration import Configuration, Predicted
 from batchlaw.results.order import best_first
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec, TrainConfig
-from batchlaw.spec.families import families_with
+from batchlaw.spec.families import families_with, family_of
 from batchlaw.stats.slope import Slope
 
 CarriedBy = Literal["law", "constant", "sqrt", "linear", "sde"]
@@ -127,7 +127,7 @@ def _moved(
 ) -> TrainConfig:
     """The source's configuration at another batch size, with all that follows from it."""
     old, derived_for = source.known_config, families_with("beta2")
-    if carried_by == "sde" and old.optimizer not in derived_for:
+    if carried_by == "sde" and family_of(old.optimizer) not in derived_for:
         raise ConfigError(
             f"the sde rule is derived for {', '.join(derived_for)} only; the best trial has {old.optimizer}"
         )

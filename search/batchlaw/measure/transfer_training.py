@@ -16,7 +16,7 @@ from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import derive_moved, run_seeds
 from batchlaw.recipe.space import point_of
 from batchlaw.spec import StudySpec, TrainConfig
-from batchlaw.spec.families import families_with
+from batchlaw.spec.families import families_with, family_of
 from batchlaw.stats.law import left_out
 from batchlaw.stats.surface import Floats
 from batchlaw.stats.transfer import Transferred, scores_at, tuned_rates
@@ -119,7 +119,7 @@ def rates_of(law: Law, reference: int) -> dict[str, Floats]:
     rates = {
         name: ridge.best[rows[reference]] + slope * (x - x[reference])
         for name, slope in TARGETS.items()
-        if name != "sde" or family in families_with("beta2")
+        if name != "sde" or family_of(family) in families_with("beta2")
     }
     if law.fitted is not None:
         fitted = law.fitted.fit

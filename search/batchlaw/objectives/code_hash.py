@@ -10,7 +10,8 @@ from batchlaw.spec import StudySpec
 def hash_of_code(spec: StudySpec, folder: Path) -> str:
     """A hash of the files of a study's code, 12 hexadecimal digits.
 
-    These are the files that its command names, its templates, and the modules beside the script or the function.
+    These are the files that its command names, its templates, and the modules beside the script, the function or an
+    optimizer.
     Packages that are imported from elsewhere are not among them.
 
     Args:
@@ -29,8 +30,9 @@ def hash_of_code(spec: StudySpec, folder: Path) -> str:
 
 
 def _files(spec: StudySpec, folder: Path) -> Iterator[Path]:
+    for name in (*([] if spec.objective is None else [spec.objective]), *spec.own_optimizers):
+        yield from folder.joinpath(*name.partition(":")[0].split(".")[:-1]).glob("*.py")
     if spec.objective is not None:
-        yield from folder.joinpath(*spec.objective.partition(":")[0].split(".")[:-1]).glob("*.py")
         return
     place = folder / Path(spec.folder or ".").expanduser()
     words = [word for key in (spec.command, spec.score_command) for word in key or () if isinstance(word, str)]

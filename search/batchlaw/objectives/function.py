@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib.machinery import PathFinder
@@ -39,26 +39,8 @@ def load_user_code(spec: StudySpec, folder: Path) -> TrainFunction:
 
 
 def load_function(name: str, folder: Path) -> TrainFunction:
-    """Import `package.module:function`. Installed packages win over modules of the same name in the folder.
-
-    Raises:
-        ObjectiveError: it cannot be imported, or is no function.
-    """
-    module_name, _, function_name = name.partition(":")
-    if module_name == "__main__":
-        raise ObjectiveError(f"objective: {name!r} was defined in a notebook or a script and runs in that process only")
-    try:
-        with importable(folder):
-            _unload_namesakes(folder)
-            importlib.invalidate_caches()  # the file may be new
-            module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # whatever the user's module raises
-        raise ObjectiveError(f"objective: {name!r} cannot be imported from {folder}: {error_line(error)}") from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        found = "nothing" if function is None else f"an object of type {type(function).__name__}"
-        where = f"{module_name!r} is {getattr(module, '__file__', 'a part of Python')}, looked for in {folder}"
-        raise ObjectiveError(f"objective: {name!r} names {found}, not a function; {where}")
+    """The training function `package.module:function`; see `load_named`."""
+    function = load_named("objective", name, folder)
 
     def train(trial: Trial) -> Mapping[str, float]:
         with importable(folder):  # for imports within the function, and in processes that it starts
@@ -66,6 +48,35 @@ def load_function(name: str, folder: Path) -> TrainFunction:
             return metrics
 
     return train
+
+
+def load_named(what: str, name: str, folder: Path) -> Callable[..., Any]:
+    """Import `package.module:name`. Installed packages win over modules of the same name in the folder.
+
+    Args:
+        what: it is, as errors say: "objective" or "optimizer".
+        name: of a function or a class.
+        folder: of the study file.
+
+    Raises:
+        ObjectiveError: it cannot be imported, or is no function.
+    """
+    module_name, _, function_name = name.partition(":")
+    if module_name == "__main__":
+        raise ObjectiveError(f"{what}: {name!r} was defined in a notebook or a script and runs in that process only")
+    try:
+        with importable(folder):
+            _unload_namesakes(folder)
+            importlib.invalidate_caches()  # the file may be new
+            module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # whatever the user's module raises
+        raise ObjectiveError(f"{what}: {name!r} cannot be imported from {folder}: {error_line(error)}") from error
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
+    if not callable(function):
+        found = "nothing" if function is None else f"an object of type {type(function).__name__}"
+        where = f"{module_name!r} is {getattr(module, '__file__', 'a part of Python')}, looked for in {folder}"
+        raise ObjectiveError(f"{what}: {name!r} names {found}, not a function; {where}")
+    return function
 
 
 @contextmanager

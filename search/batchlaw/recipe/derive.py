@@ -13,7 +13,7 @@ from batchlaw.recipe.scaling import beta2_of_half_life, family_factor, noise_sca
 from batchlaw.recipe.schedule import Schedule, cooldown_steps_of, floor_examples, plan
 from batchlaw.recipe.seeds import derive_seed
 from batchlaw.spec import StudySpec, TrainConfig, extremes, levels_of
-from batchlaw.spec.families import FAMILIES
+from batchlaw.spec.families import FAMILIES, family_of
 from batchlaw.spec.knobs import KNOBS, Count, Number, Point, ScalingRule
 from batchlaw.spec.needs import Measure
 
@@ -80,7 +80,9 @@ def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig
     max_batch_size = spec.schedule.max_batch_size or n_train
     schedule = _schedule(spec, point, budget_examples, max_batch_size, beta2)
     values = dict(point)
-    values |= {knob.name: knob.unused for knob in KNOBS if knob.families is not None and family not in knob.families}
+    values |= {
+        knob.name: knob.unused for knob in KNOBS if knob.families is not None and family_of(family) not in knob.families
+    }
     values |= {"train_size": n_train}
     if (tau := values["weight_decay_tau"]) is not None:
         if budget_examples is None:

@@ -1,8 +1,14 @@
 """The table of optimizers. One entry adds an optimizer of PyTorch; training, exports, scaling and laws read it."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, WithJsonSchema
+from pydantic_core import PydanticKnownError
+
+from batchlaw.spec.base import refuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,7 @@ class Family:
     stacks: Literal["rates", "seeds", "nothing"] = "rates"
     scheduled: bool = True  # False: it averages in place of a decay, so that its rate stays after the warmup
     transformers: str | None = None  # value of TrainingArguments.optim; None: as for timm
+    by_path: bool = False  # an optimizer of the user's own, "package.module:Class as family"
 
     @property
     def normalized(self) -> bool:
@@ -55,11 +62,27 @@ def _given(value: str | tuple[str, ...] | bool, fields: Mapping[str, Any]) -> An
 
 OWN = "own"  # the optimizer of the user's own script, of which nothing is known: its learning rate is `base_lr`
 
+_BY_PATH = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*) as ([\w-]+)")
+
+
+class _Families(dict[str, Family]):
+    """The table by name, and what it says of an optimizer of the user's own: its family's entry, with its class."""
+
+    def __missing__(self, name: str) -> Family:
+        path = _BY_PATH.fullmatch(name)
+        if path is None or path[3] not in MODELS:
+            raise KeyError(name)
+        return replace(
+            self[path[3]], package=path[1], torch=path[2], stacks="nothing", fused=(), timm=None, transformers=None,
+            by_path=True,
+        )  # fmt: skip
+
+
 # Factors let one range of `base_lr` suit all families. Those of momentum and Nesterov are 1 - m: their effective
 # learning rate is ε/(1-m) (Shallue et al. 2018, section 2.2). The others were measured with
 # tests/benchmarks/family_factors.py (an MLP, batch size 32, 20 epochs, three seeds; digits and Fashion-MNIST) and
 # rounded to a power of ten: adagrad .09 and .22, rmsprop .012 and .009, adam and adamw .03 (edge of the grid) and .010.
-FAMILIES: dict[str, Family] = {
+FAMILIES: dict[str, Family] = _Families({
     "sgd": Family(torch="SGD", keywords={}, factor=1.0, fused=("cpu", "cuda"), timm="momentum", transformers="sgd"),
     "momentum": Family(
         torch="SGD", keywords={"momentum": "momentum"}, factor=None, fused=("cpu", "cuda"),
@@ -101,12 +124,32 @@ FAMILIES: dict[str, Family] = {
         factor=0.01, second_moment="beta2", decoupled_decay=True, stacks="seeds", scheduled=False,
     ),
     OWN: Family(torch=None, keywords={}, factor=1.0),
-}  # fmt: skip
+})  # fmt: skip
+# The families that an optimizer of the user's own may name: one class, whose rate has a schedule.
+MODELS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+
+
+def _known(name: str) -> str:
+    """Check that a name is one of the table, or "package.module:Class as family"."""
+    if ":" in name:
+        path = _BY_PATH.fullmatch(name)
+        if path is None or path[3] not in MODELS:
+            raise refuse(f'must be "package.module:Class as FAMILY", with a family of {", ".join(MODELS)}', name)
+    elif name not in FAMILIES:
+        raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, FAMILIES))})
+    return name
+
 
 if TYPE_CHECKING:
     OptimizerFamily = str
 else:
-    OptimizerFamily = Literal[tuple(FAMILIES)]
+    _SCHEMA = {"type": "string", "anyOf": [{"enum": list(FAMILIES)}, {"pattern": f"^{_BY_PATH.pattern}$"}]}
+    OptimizerFamily = Annotated[str, AfterValidator(_known), WithJsonSchema(_SCHEMA)]
+
+
+def family_of(name: str) -> str:
+    """The family of an optimizer: its name, or what one of the user's own names."""
+    return name.rpartition(" as ")[2]
 
 
 # AdamW's timescale is that of a decay that is decoupled from the gradient; the correction is Adam's.

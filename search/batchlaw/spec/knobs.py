@@ -56,7 +56,7 @@ class Knob:
     # The following are filled in from the field.
     name: str = ""
     kind: type = float  # int, float or str, which stands for a name or a truth value
-    values: Any = float  # type of its values in a study file
+    values: Any = None  # type of its values in a study file
     default: Any = None  # in [space]
 
     @property
@@ -76,7 +76,7 @@ class Point(BaseModel):
     # No factor of a claim: at one batch size a rule only relabels the base rate.
     scaling_rule: Annotated[ScalingRule, Knob(label="scaling rule", factor=False)] = "constant"
     warmup_fraction: Annotated[float, Knob(label="warmup", unit="of the budget", low=0, below=1)] = 0.0
-    optimizer: Annotated[OptimizerFamily, Knob(label="optimizer")] = "momentum"
+    optimizer: Annotated[OptimizerFamily, Knob(label="optimizer", values=OptimizerFamily)] = "momentum"
     decay: Annotated[Decay, Knob(label="decay")] = "constant"
     # log(1-m) is the scale on which momentum acts (Shallue et al. 2018, section 2.2).
     momentum: Annotated[
@@ -115,6 +115,7 @@ def _knob(name: str, field: FieldInfo) -> Knob:
     if type(None) in get_args(values):
         [values] = [part for part in get_args(values) if part is not type(None)]
     kind = values if values in (int, float) else str
+    values = knob.values or values
     return replace(knob, name=name, kind=kind, values=values, default=field.default)
 
 

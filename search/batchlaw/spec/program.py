@@ -11,7 +11,7 @@ from batchlaw.errors import BatchlawError
 from batchlaw.spec.base import Frozen, Positive, refuse
 from batchlaw.spec.config import PLACEHOLDERS
 from batchlaw.spec.dimensions import extremes
-from batchlaw.spec.families import OWN
+from batchlaw.spec.families import FAMILIES, OWN
 from batchlaw.spec.knobs import KNOBS
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def _check_words(spec: "StudySpec", name: str, words: dict[str, str]) -> None:
     if name not in knobs and name not in parameters:
         raise refuse(f"must be one of {', '.join((*knobs, *parameters))}", name, f"names.{name}")
     if name in knobs and knobs[name].kind is str:
-        known = get_args(knobs[name].values) or ("True", "False")
+        known = tuple(FAMILIES) if name == "optimizer" else get_args(knobs[name].values) or ("True", "False")
         for value in words:
             if value not in known:
                 raise refuse(f"the values of {name} are {', '.join(known)}", value, f"names.{name}")

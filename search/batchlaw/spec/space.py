@@ -6,7 +6,7 @@ from pydantic import Field, create_model, model_validator
 
 from batchlaw.spec.base import Extended, refuse
 from batchlaw.spec.dimensions import dimension, extremes
-from batchlaw.spec.families import FAMILIES, OWN, families_with
+from batchlaw.spec.families import FAMILIES, OWN, families_with, family_of
 from batchlaw.spec.knobs import KNOBS
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Space(_Dimensions):
         if "sde" in extremes(self.scaling_rule):
             known = families_with("beta2")
             for family in extremes(self.optimizer):
-                if family not in known:
+                if family_of(family) not in known:
                     raise refuse(f"the sde rule is derived for {', '.join(known)} only", family, "optimizer")
             if self.beta2_half_life_examples is not None:
                 message, field = "the sde rule scales beta2 itself; drop this key", "beta2_half_life_examples"

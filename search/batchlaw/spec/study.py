@@ -11,7 +11,7 @@ from batchlaw.spec.base import Positive, refuse
 from batchlaw.spec.budget import Budget
 from batchlaw.spec.config import RESERVED
 from batchlaw.spec.dimensions import FloatRange, IntRange, extremes, fields_of, levels_of
-from batchlaw.spec.families import DECOUPLED, FAMILIES
+from batchlaw.spec.families import DECOUPLED, FAMILIES, family_of
 from batchlaw.spec.grid import staggered
 from batchlaw.spec.knobs import AT_MILESTONES, KNOBS, Count
 from batchlaw.spec.log import Log
@@ -118,6 +118,16 @@ class StudySpec(ProgramKeys):
         if self.command is None:
             return self.objective
         return " ".join(part if isinstance(part, str) else " ".join(part.args) for part in self.command)
+
+    @property
+    def own_optimizers(self) -> tuple[str, ...]:
+        """The optimizers of the user's own, such as "timm.optim:Lion as adamw"."""
+        return tuple(name for name in extremes(self.space.optimizer) if FAMILIES[name].by_path)
+
+    @property
+    def named_code(self) -> str | None:
+        """All code that is run only from a file on a worker's machine: `user_code`, or optimizers of the user's own."""
+        return self.user_code or ", ".join(self.own_optimizers) or None
 
     @property
     def arm(self) -> Arm:
@@ -261,7 +271,14 @@ class StudySpec(ProgramKeys):
                 f'{averaging[0]} scores an average of weights, of which batch norm has no statistics: norm = "group"'
             )
             raise refuse(message, self.task.model_options.norm, "task.model_options.norm")
-        if self.space.weight_decay_tau is not None and not set(families) & set(DECOUPLED):
+        if own := self.own_optimizers:
+            if self.task is None:
+                raise refuse(
+                    "of your own goes with a [task]; other code builds its optimizer", own[0], "space.optimizer"
+                )
+            if False in extremes(self.space.bias_correction):
+                raise refuse(f"is of adam and adamw, and {own[0]!r} is neither", False, "space.bias_correction")
+        if self.space.weight_decay_tau is not None and not set(map(family_of, families)) & set(DECOUPLED):
             raise refuse(f"is for {', '.join(DECOUPLED)}", list(families), "space.weight_decay_tau")
 
     def _check_horizons(self) -> None:

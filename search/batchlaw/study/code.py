@@ -39,6 +39,10 @@ class Code:
         from batchlaw.objectives.function import load_user_code
 
         self.check(spec)
+        if spec.own_optimizers and self.folder is not None:
+            from batchlaw.objectives.own_optimizers import load_optimizers
+
+            load_optimizers(spec, self.folder)
         if spec.user_code is None:
             return None
         if self.function is not None and spec.devices == 1:
@@ -53,20 +57,20 @@ class Code:
         Raises:
             ObjectiveError: the study has none, or neither a function nor a folder is known.
         """
-        if spec.user_code is None:
+        if spec.named_code is None:
             return
         if spec.objective == ASK:
             raise ObjectiveError(f"study {spec.name!r} has no training function: its trials are asked for and told")
         if self.function is None and self.folder is None:
             raise ObjectiveError(
-                f"study {spec.name!r} runs {spec.user_code!r}; code is run only from a study file or a function on "
+                f"study {spec.name!r} runs {spec.named_code!r}; code is run only from a study file or a function on "
                 "this machine",
                 remedy="file",
             )
 
     def is_importable(self, spec: StudySpec) -> bool:
         """Whether worker processes can run the study."""
-        return spec.user_code is None or self.folder is not None
+        return spec.named_code is None or self.folder is not None
 
     def runtime(
         self,
@@ -102,7 +106,7 @@ class Code:
         if stored is not None:
             of_process.others = partial(other_pids, stored.storage.engine)
         found = Runtime(where, data_dir or default_data_dir(), objective, threads=of_process)
-        if spec.user_code is None or self.folder is None:
+        if spec.named_code is None or self.folder is None:
             return found
         if spec.command is not None:  # which starts its script anew for each trial
             return replace(found, code_hash=partial(hash_of_code, spec, self.folder))
@@ -116,7 +120,7 @@ class Code:
         Raises:
             ObjectiveError: no other process can import the code.
         """
-        if spec.user_code is None:
+        if spec.named_code is None:
             yield [spec.name]
             return
         self.check(spec)

@@ -11,7 +11,7 @@ from batchlaw.errors import BatchlawError, StorageError, StudyError
 from batchlaw.laws.critical import Critical, Measured
 from batchlaw.results.plain import plain
 from batchlaw.spec import StudySpec, extremes, fingerprint, read_spec
-from batchlaw.study.code import Code
+from batchlaw.study.code import code_of
 from batchlaw.study.study import Study
 from batchlaw.study.threads import check_threads, threads_kept
 
@@ -110,7 +110,7 @@ def branched(
     plan = training.design(
         spec, batch_size=size, base_lr=base_lr or _rate(spec, size, shown), checkpoints=checkpoints, window=window
     )
-    runtime = Code().runtime(spec, device, data_dir, threads=check_threads(threads))
+    runtime = code_of(None, file).runtime(spec, device, data_dir, threads=check_threads(threads))
     prepare(spec.task, runtime.data_dir, download=download)
     with threads_kept():
         seconds = training.seconds_of(plan, runtime)

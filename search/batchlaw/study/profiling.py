@@ -39,6 +39,7 @@ def told_by_trials(stored: StoredStudy, optimizers: Sequence[str] | None, device
 
 def measured(
     spec: StudySpec,
+    code: Code,
     *,
     optimizers: Sequence[str] | None = None,
     seconds: float = 1.0,
@@ -57,7 +58,7 @@ def measured(
 
     check_space(spec)
     check_optimizers(spec, optimizers)
-    runtime = Code().runtime(spec, device, data_dir, threads=check_threads(threads))
+    runtime = code.runtime(spec, device, data_dir, threads=check_threads(threads))
     check_devices(devices, runtime.torch_device)
     assert spec.task is not None
     prepare(spec.task, runtime.data_dir, download=download)

@@ -106,7 +106,7 @@ def register_study(
     from batchlaw.storage import open_storage, register
 
     check_space(spec)
-    program = code.load(spec) if spec.user_code is not None and spec.objective != ASK else None
+    program = code.load(spec) if spec.named_code is not None and spec.objective != ASK else None
     if spec.task is not None:
         from batchlaw.data_files import prepare
         from batchlaw.objectives.folders import default_data_dir

@@ -374,7 +374,7 @@ class Study(StudyResults):
         if self.spec.task is None:
             return told_by_trials(self.stored, optimizers, devices)
         found = measured(
-            self.spec, optimizers=optimizers, seconds=seconds, devices=devices, device=device,
+            self.spec, self._code, optimizers=optimizers, seconds=seconds, devices=devices, device=device,
             threads=threads, data_dir=path_of(data_dir), tick=tick,
         )  # fmt: skip
         note_profile(self.stored, found.as_record())

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 import torch
@@ -34,6 +35,8 @@ def build(config: TrainConfig, model: nn.Module, *, stacked: bool = False) -> op
         raise ConfigError(f"optimizer: {config.optimizer!r} is the user's own code's, which builds it itself")
     groups = parameter_groups(config, model, stacked=stacked)
     options = family.arguments(dict(config))
+    if family.by_path:
+        return _own(config, family, groups, options)
     if not config.bias_correction:
         return UncorrectedAdam(groups, config.peak_lr, decoupled=family.decoupled_decay, **options)
     if next(model.parameters()).device.type in family.fused:
@@ -46,10 +49,27 @@ def build(config: TrainConfig, model: nn.Module, *, stacked: bool = False) -> op
     return optimizer
 
 
+def _own(config: TrainConfig, family: Family, groups: list[dict[str, Any]], options: dict[str, Any]) -> optim.Optimizer:
+    """An optimizer of the user's own. Of its family's hyperparameters it gets those that its signature names."""
+    constructor = _constructor(config.optimizer, family)
+    named = signature(constructor).parameters
+    for needed in ("momentum", *["weight_decay"] * (config.weight_decay > 0)):
+        if needed not in named and needed in (*options, "weight_decay"):
+            raise ConfigError(f"optimizer: {config.optimizer!r} takes no {needed}")
+    optimizer = constructor(groups, lr=config.peak_lr, **{name: options[name] for name in options if name in named})
+    if not isinstance(optimizer, optim.Optimizer):
+        raise ConfigError(
+            f"optimizer: {config.optimizer!r} gives a {type(optimizer).__name__}, no torch.optim.Optimizer"
+        )
+    return optimizer
+
+
 def _constructor(name: str, family: Family) -> Any:
     try:
         return getattr(import_module(family.package), family.torch or "")
     except ModuleNotFoundError:
+        if family.by_path:
+            raise ConfigError(f"optimizer: {name!r} cannot be imported in this process") from None
         raise ConfigError(
             f"optimizer: {name} needs the package {family.package}: pip install 'batchlaw[schedule-free]'"
         ) from None

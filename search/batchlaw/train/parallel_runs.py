@@ -131,10 +131,10 @@ class ParallelRuns:
                 self._tail += torch.stack([losses, losses.square()]).view_as(self._tail)
 
     @contextmanager
-    def branch(self, schedule: Schedule) -> Iterator[None]:
-        """Train by another schedule for a while; at the end everything is as it was, to the bit."""
+    def branch(self, schedule: Schedule, peak_lr: float | None = None) -> Iterator[None]:
+        """Train by another schedule, or rate, for a while; at the end everything is as it was, to the bit."""
         state, loss_sum, lrs = deepcopy(self.state()), self.loss_sum.clone(), self._lrs
-        self._lrs = (self._peak_lr * schedule.lr_multipliers()).tolist()
+        self._lrs = ((peak_lr or self._peak_lr) * schedule.lr_multipliers()).tolist()
         try:
             yield
         finally:
