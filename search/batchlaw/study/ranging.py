@@ -40,7 +40,7 @@ def learning_rate_range(
     """
     from batchlaw.measure.rate_range import rate_range_of
     from batchlaw.recipe.derive import check_space
-    from batchlaw.train.data import prepare
+    from batchlaw.data_files import prepare
 
     spec = read_spec(Path(file))
     if spec.task is None:
