@@ -38,9 +38,9 @@ def learning_rate_range(
         BatchlawError: the study runs code of the user's own, or an argument is wrong.
         DataError: the data set is missing.
     """
+    from batchlaw.data_files import prepare
     from batchlaw.measure.rate_range import rate_range_of
     from batchlaw.recipe.derive import check_space
-    from batchlaw.data_files import prepare
 
     spec = read_spec(Path(file))
     if spec.task is None:
