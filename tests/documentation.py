@@ -3,6 +3,8 @@
 - `console`: lines that start with `$ ` are commands, the others are what they print. `…` stands for anything.
 - a block with a title, such as ``python title="train.py"``: a file of this name.
 - `python` without a title: runs as it stands, after the blocks before it on its page.
+- a comment `<!-- python … -->` on a page outside of the tutorials: what the blocks take for granted, such as a reader's
+  own data, and what is checked of them. It runs with them, in the order of the page.
 - other blocks, `text` among them, are not run.
 """
 
@@ -14,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_HIDDEN = re.compile(r"^<!-- python\n(.*?)^-->$", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
@@ -29,6 +32,14 @@ class Block:
 def blocks_of(page: Path) -> list[Block]:
     """The fenced blocks of a page, in their order."""
     return [Block(*found) for found in _FENCE.findall(page.read_text(encoding="utf-8"))]
+
+
+def python_of(page: Path) -> list[str]:
+    """The Python of a page that runs, in its order: blocks without a title, and comments that begin with `python`."""
+    text = page.read_text(encoding="utf-8")
+    shown = [(found.start(), found[3]) for found in _FENCE.finditer(text) if (found[1], found[2]) == ("python", None)]
+    hidden = [(found.start(), found[1]) for found in _HIDDEN.finditer(text)]
+    return [code for _, code in sorted(shown + hidden)]
 
 
 def commands_in(block: Block) -> list[tuple[str, list[str]]]:
