@@ -16,7 +16,9 @@ from batchlaw.storage.attributes import CONFIG, OUTCOME, RESULT
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from tests.conftest import tiny_spec
+from tests.conftest import EVERY_DATABASE, tiny_spec
+
+DATABASES = EVERY_DATABASE
 
 STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
