@@ -121,7 +121,7 @@ def test_verification_trains_fresh_seeds_and_scores_test_data(batchlaw, finished
     assert verified["fresh"]["standard_error"] > 0
 
 
-@pytest.mark.release
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "words"), [("table", "fresh seeds"), ("python", "# Verified on 3 fresh seeds")])
 def test_what_was_verified_is_said(batchlaw, finished, form, words):
     assert words in batchlaw("export", "tiny", "--format", form, "--verify", 3, folder=finished).stdout
@@ -236,7 +236,7 @@ def test_the_recorded_configuration_reads_back(read, finished):
 
     storage = open_storage(f"sqlite:///{finished / 'batchlaw.db'}")
     stored = load(storage, "tiny")
-    for record, trial in zip(records_of(stored), storage.get_all_trials(stored.study_id), strict=True):
+    for record, trial in zip(records_of(stored), stored.study.get_trials(), strict=True):
         assert record.config.steps == schedule_of(record.config).steps
         assert record.config.model_dump(mode="json") == trial.user_attrs[CONFIG]
     storage.engine.dispose()

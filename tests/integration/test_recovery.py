@@ -9,9 +9,7 @@ from batchlaw.workers import recovery
 from batchlaw.workers.recovery import reap
 from optuna.trial import TrialState
 
-from tests.conftest import EVERY_DATABASE, tiny_spec
-
-DATABASES = EVERY_DATABASE
+from tests.conftest import tiny_spec
 
 # A worker that dies: it claims a slot, asks, may say so, may draw a parameter, and is gone.
 DYING = """

@@ -5,9 +5,7 @@ import pytest
 from batchlaw.errors import StorageError, StudyError
 from batchlaw.storage import load, note_run, open_storage, redacted, register
 
-from tests.conftest import EVERY_DATABASE, tiny_spec
-
-DATABASES = EVERY_DATABASE
+from tests.conftest import tiny_spec
 
 
 def test_a_registered_study_is_found_with_its_spec_and_budget(storage):

@@ -14,12 +14,9 @@ from batchlaw.results.result import CurvePoint, TrialResult
 from batchlaw.storage import heads_of, register, trials_of
 from batchlaw.storage.attributes import CONFIG, OUTCOME, RESULT
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from tests.conftest import EVERY_DATABASE, tiny_spec
-
-DATABASES = EVERY_DATABASE
+from tests.conftest import tiny_spec
 
 STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -61,10 +58,8 @@ def ended(number):
     )
 
 
-def test_they_are_those_that_optuna_reads(stored, storage_url):
-    theirs = RDBStorage(storage_url)
-    found, expected = trials_of(stored.storage, stored.study_id), theirs.get_all_trials(stored.study_id)
-    theirs.engine.dispose()
+def test_they_are_those_that_optuna_reads(stored):
+    found, expected = trials_of(stored.storage, stored.study_id), stored.study.get_trials()
     assert found == expected and len(found) == 8
     assert [list(trial.params) for trial in found] == [list(trial.params) for trial in expected]
 

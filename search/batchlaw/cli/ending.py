@@ -14,7 +14,7 @@ def conclude(study: Study, storage: str, *, stopped: bool, again: str, figure: b
     """Print the outcome, its figure if it is wanted (see `show_law`), and the next commands."""
     from batchlaw.export.table import footnote, table
     from batchlaw.results.code_changes import code_changes
-    from batchlaw.results.status import counts_line
+    from batchlaw.results.status import counts_line, gain_lines
 
     status, best = study.status(), list(study.best(5))
     output.print(counts_line(status))
@@ -23,7 +23,7 @@ def conclude(study: Study, storage: str, *, stopped: bool, again: str, figure: b
     if best:
         output.print(table(study.spec, best))
         output.print(footnote(study.spec, best), style="dim", soft_wrap=True)
-        for line in study.answer():
+        for line in (*study.answer(), *gain_lines(status)):
             told = study.spec.claim is not None or line.startswith("Use")
             output.print(line, soft_wrap=True, markup=False, style="bold" if told else "")
     else:

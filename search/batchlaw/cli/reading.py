@@ -44,7 +44,7 @@ def status(
         return
     if note := code_changes(found.stored):
         output.print(f"note: {note}", soft_wrap=True)
-    now = status_of(found.stored, failures=1)
+    now = status_of(found.stored, failures=1, gain=True)
     if not watch:
         output.print(_overview(now), soft_wrap=True)  # first, since clearing up may have to wait for the database
         with suppress(WorkFailed):  # of a database that may only be read
@@ -65,7 +65,7 @@ def _overview(now: "StudyStatus") -> "Group":
     from rich.console import Group, RenderableType
     from rich.table import Table
 
-    from batchlaw.results.status import best_line, counts_line, example_lines, pace_line
+    from batchlaw.results.status import best_line, counts_line, example_lines, gain_lines, pace_line
 
     lines: list[RenderableType] = [
         marked("[bold]{}[/]: {}", now.spec.name, now.spec.purpose),
@@ -73,6 +73,7 @@ def _overview(now: "StudyStatus") -> "Group":
         best_line(now),
         *example_lines(now),
         pace_line(now),
+        *gain_lines(now),
     ]
     if not now.at_work:
         return Group(*lines)

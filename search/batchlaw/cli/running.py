@@ -1,4 +1,4 @@
-"""Commands that train, and the one that ends it: run, create, worker, stop."""
+"""Commands that train, and the one that ends it: run, worker, stop."""
 
 import signal
 import time
@@ -24,17 +24,22 @@ from batchlaw.cli.console import (
 )
 from batchlaw.cli.ending import conclude
 from batchlaw.cli.figure import FigureOption
+from batchlaw.cli.registering import (
+    ForkOption,
+    TrialsOption,
+    WarmStartOption,
+    create,
+    hint,
+    registered,
+    show_preregistration,
+)
 from batchlaw.consoles import marked
 from batchlaw.study import Study
 
-TrialsOption = Annotated[int | None, bounded("--trials", 1, 1_000_000, "Number of trials; replaces the file's.")]
 SeedOption = Annotated[int | None, bounded("--seed", 0, 2**63 - 1, "Seed; replaces the file's.")]
 TimeoutOption = Annotated[
     float | None,
     bounded("--timeout", 0, 1e9, "Seconds after which no trial starts; replaces the file's study_seconds."),
-]
-ForkOption = Annotated[
-    str | None, typer.Option("--fork", metavar="NEW_NAME", help="Start a new study from the changed file.")
 ]
 CheckpointSecondsOption = Annotated[
     float, bounded("--checkpoint-seconds", 0, 86_400, "Least time between two checkpoints.")
@@ -66,6 +71,7 @@ def run(
     fork: ForkOption = None,
     data_dir: DataDirOption = None,
     download: DownloadOption = False,
+    warm_start: WarmStartOption = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="First have run again what has no result, as retry does.")
     ] = False,
@@ -90,10 +96,9 @@ def run(
         for line in cost_of_file(file, workers=workers, trials=trials, device=device, data_dir=data_dir).lines():
             output.print(line, soft_wrap=True)
         return 0
-    study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
-    _say_renamed(study, file, fork)
-    _show_preregistration(study)
-    _hint(study)
+    study = registered(file, storage, fork, trials, data_dir, download, warm_start)
+    show_preregistration(study)
+    hint(study)
     if retry_failed:
         _say_retried(study)
     _say_ignored(study, trials, seed)
@@ -131,63 +136,6 @@ def _say_ignored(study: Study, trials: int | None, seed: int | None) -> None:
         ignored = "" if seed is None else f", so --seed {seed} changes nothing"
         more = "" if study.spec.claim else "; a larger number of --trials goes on"
         errors.print(f"note: all {counts.done} trials have ended{ignored}{more}", soft_wrap=True)
-
-
-def create(
-    file: SpecArgument,
-    storage: StorageOption = DEFAULT_URL,
-    trials: TrialsOption = None,
-    fork: ForkOption = None,
-    data_dir: DataDirOption = None,
-    download: DownloadOption = False,
-) -> None:
-    """Register a study without running it."""
-    study = Study.create(file, storage, name=fork, trials=trials, data_dir=data_dir, download=download)
-    _say_renamed(study, file, fork)
-    _show_preregistration(study)
-    _hint(study)
-    n = study.stored.slots.counts().total
-    output.print(f"{study.name} is registered in {study.storage} with {n} trials.", soft_wrap=True)
-    option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"
-    if study.spec.named_code is None:
-        output.print(f"Start a worker on any machine:  batchlaw worker {study.name}{option}", soft_wrap=True)
-    else:
-        again = f"{file}{f' --fork {fork}' if fork else ''}{option}"
-        output.print(f"Start a worker on any machine that has the code:  batchlaw worker {again}", soft_wrap=True)
-
-
-def _say_renamed(study: Study, file: Path, fork: str | None) -> None:
-    """Say that the study of a file has another name now."""
-    from batchlaw.spec import read_spec
-
-    name = fork or read_spec(file).name
-    if name != study.name:
-        errors.print(f"{name} was renamed: this is {study.name}; --fork {name} starts a new study", soft_wrap=True)
-
-
-def _hint(study: Study) -> None:
-    """Say what was probably not meant."""
-    from batchlaw.spec.hints import hints_of
-
-    for hint in hints_of(study.spec):
-        errors.print(f"note: {hint}", soft_wrap=True)
-
-
-def _show_preregistration(study: Study) -> None:
-    """Print what would support and what would contradict each claim, as it was recorded with the study."""
-    from batchlaw.claims.hypotheses import preregistration
-
-    if study.spec.claim is None:
-        return
-    for entry in preregistration(study.spec.claim):
-        output.print("{hypothesis}: {statement}".format(**entry), soft_wrap=True)
-        output.print(
-            "   supported if {supported_if};\n   contradicted if {contradicted_if}".format(**entry),
-            soft_wrap=True,
-            style="dim",
-        )
-        if "grid" in entry:
-            output.print(f"   the grid is {entry['grid']}", soft_wrap=True, style="dim")
 
 
 def worker(

@@ -9,13 +9,14 @@ from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
 from batchlaw.results.columns import columns_of, sentence_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.details import TrialDetails, examples_of
+from batchlaw.results.gain import Gain, gain_of
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.order import best_first
 from batchlaw.results.pace import Pace, pace_of
 from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at, records_of
-from batchlaw.results.standings import Standings
+from batchlaw.results.standings import Standings, run_of
 from batchlaw.spec import StudySpec, fingerprint
-from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, history_of, with_retries, workers_of
+from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, history_of, stop_of, with_retries, workers_of
 
 _SHOWN_LINES = 5  # of the output of a failed trial
 
@@ -34,6 +35,8 @@ class StudyStatus:
     former_names: tuple[str, ...]
     examples: tuple[TrialDetails, ...] = ()  # of a program: the best trial and the last that failed, with their output
     named: Configuration | None = None  # the best of a search that has ended, with its score on fresh seeds
+    gain: Gain | None = None  # of going on with a search: of the trials left, or of as many as there were
+    stopped: dict[str, Any] | None = None  # of a search that `search.stop` ended: see `storage.note_stop`
 
     @property
     def state(self) -> str:
@@ -97,6 +100,8 @@ class StudyStatus:
             "seconds_left_low": self.pace and self.pace.low,
             "seconds_left_high": self.pace and self.pace.high,
             "best": best,
+            "gain": self.gain and asdict(self.gain),
+            "stopped": self.stopped,
             "workers": [asdict(worker) for worker in self.at_work],
             "workers_ended": len(self.workers) - len(self.at_work),
             "device_hours": self.device_hours,
@@ -104,13 +109,16 @@ class StudyStatus:
         }
 
 
-def status_of(stored: StoredStudy, since: datetime | None = None, *, failures: int | None = None) -> StudyStatus:
+def status_of(
+    stored: StoredStudy, since: datetime | None = None, *, failures: int | None = None, gain: bool = False
+) -> StudyStatus:
     """Read the state of a study.
 
     Args:
         stored: the study.
         since: the rate counts trials that ended after this; None counts all.
         failures: how many failed trials of a program to read as examples, beside its best; None reads no examples.
+        gain: whether to tell what going on may gain, which takes a model of the space.
     """
     briefs = with_retries(lambda: briefs_of(stored))
     ended = [b for b in briefs if b.outcome in ENDED and b.ended and b.started and (since is None or b.ended > since)]
@@ -129,8 +137,24 @@ def status_of(stored: StoredStudy, since: datetime | None = None, *, failures: i
     return StudyStatus(
         stored.spec, counts, outcome_counts(briefs), best, pace,
         tuple(workers_of(stored.storage.engine, stored.study_id, stored.spec.name)), created, tuple(former),
-        tuple(examples), named,
+        tuple(examples), named, _gain(stored, counts) if gain else None, _stopped(stored, counts),
     )  # fmt: skip
+
+
+def _gain(stored: StoredStudy, counts: SlotCounts) -> Gain | None:
+    """What the trials left may gain a search, or after its end as many as there were."""
+    if stored.spec.search is None:
+        return None
+    runs = [run_of(record) for record in with_retries(lambda: records_of(stored)) if record.confirms is None]
+    return gain_of(runs, stored.spec, counts.total - counts.done or counts.total)
+
+
+def _stopped(stored: StoredStudy, counts: SlotCounts) -> dict[str, Any] | None:
+    """What `note_stop` recorded, unless the budget was extended since."""
+    if stored.spec.search is None or stored.spec.search.stop is None:
+        return None
+    facts = stop_of(stored)
+    return facts if facts is not None and counts.total < facts["trials"] else None
 
 
 def counts_line(status: StudyStatus) -> str:
@@ -150,6 +174,21 @@ def pace_line(status: StudyStatus) -> str:
     if stale:
         parts.append(f"{stale} worker{'s' * (stale != 1)} silent")
     return " · ".join(parts) or "no worker has started yet"
+
+
+def gain_lines(status: StudyStatus) -> list[str]:
+    """Why a search ended early, and what going on may gain."""
+    lines = []
+    if status.stopped is not None:
+        rule = status.spec.search and status.spec.search.stop
+        assert rule
+        lines.append(
+            f"the search was stopped after {status.stopped['begun']} of {status.stopped['trials']} trials: the others "
+            f"would gain less than {rule.gain:g} with {rule.confidence:g} confidence"
+        )
+    if status.gain is not None:
+        lines.append(str(status.gain))
+    return lines
 
 
 def best_line(status: StudyStatus) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from batchlaw.spec.base import Extended, refuse
+from batchlaw.spec.base import Extended, Frozen, refuse
 from batchlaw.spec.needs import MEASURES, REPORTS_TO_TARGET, HypothesisName, Measure
 from batchlaw.spec.start import Start
 
@@ -29,10 +29,17 @@ class Arm(Extended):
     noise_scale: bool = False  # measure it at each report (McCandlish et al. 2018)
 
 
+class Stop(Frozen):
+    """A search ends once going on is not expected to gain so much."""
+
+    gain: Annotated[float, Field(gt=0)]  # of the metric
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # that it gains less
+
+
 class Search(Arm):
     """The adaptive arm: a sampler and a pruner choose what is trained."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"confirm", "start"})
+    later: ClassVar[frozenset[str]] = frozenset({"confirm", "start", "stop"})
 
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
     sampler: Literal["tpe", "per-second", "gp", "random", "qmc"] = "tpe"
@@ -40,6 +47,7 @@ class Search(Arm):
     trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer is pruned
     confirm: bool = True  # train contenders for the best on fresh seeds in the last fifth of the budget
     start: tuple[Start, ...] = ()  # configurations that are tried first
+    stop: Stop | None = None  # when the search ends before its budget
 
     @model_validator(mode="after")
     def _has_room(self) -> "Search":

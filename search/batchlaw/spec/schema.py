@@ -68,6 +68,11 @@ MEANINGS: dict[str, dict[str, str]] = {
         "trial_seconds": "A trial that takes longer is stopped.",
         "confirm": "Whether the last fifth of the budget trains contenders for the best on fresh seeds.",
         "start": "Configurations that are tried first, such as what is in use now; what one leaves out is sampled.",
+        "stop": "Ends the search before its budget is spent, once going on would hardly gain.",
+    },
+    "Stop": {
+        "gain": "What going on must gain, in the metric.",
+        "confidence": "How sure it must be that it gains less.",
     },
     "Claim": {
         **_ARM,

@@ -11,7 +11,9 @@ from batchlaw.storage.notes import (
     note_profile,
     note_refresh_failure,
     note_run,
+    note_stop,
     profiles_of,
+    stop_of,
 )
 from batchlaw.storage.optuna_internals import (
     batched_writes,
@@ -83,6 +85,7 @@ __all__ = [
     "note_profile",
     "note_refresh_failure",
     "note_run",
+    "note_stop",
     "open_storage",
     "other_pids",
     "profiles_of",
@@ -90,6 +93,7 @@ __all__ = [
     "register",
     "rename_study",
     "set_tags",
+    "stop_of",
     "tags_of",
     "trials_of",
     "upgrade",

@@ -10,11 +10,23 @@ from batchlaw.storage.studies import StoredStudy
 
 _PROFILE = "batchlaw:profile:"
 _NOT_DRAWN, _NOT_LOGGED = "batchlaw:not-drawn", "batchlaw:not-logged"
+_STOPPED = "batchlaw:stopped"
 
 
 def note_run(stored: StoredStudy, key: str, facts: dict[str, Any]) -> None:
     """Record how a run was started, with the options that override the spec."""
     with_retries(lambda: stored.study.set_user_attr(f"batchlaw:run:{key}", facts))
+
+
+def note_stop(stored: StoredStudy, facts: dict[str, Any]) -> None:
+    """Record that a search ended by `search.stop`: the trials begun, the budget then, and the gain that was left."""
+    with_retries(lambda: stored.study.set_user_attr(_STOPPED, facts))
+
+
+def stop_of(stored: StoredStudy) -> dict[str, Any] | None:
+    """What `note_stop` recorded last; None of a search that was not ended so."""
+    found: dict[str, Any] | None = with_retries(lambda: stored.study.user_attrs).get(_STOPPED)
+    return found
 
 
 def note_refresh_failure(stored: StoredStudy, error: Exception) -> None:

@@ -75,8 +75,8 @@ class Slots:
         connection.execute(delete(_slots).where(self._mine))
         self._insert(connection, range(trials))
 
-    def resize(self, trials: int) -> None:
-        """Set the budget by adding or removing open slots; held and done slots stay."""
+    def resize(self, trials: int, *, grow: bool = True) -> None:
+        """Set the budget by removing open slots or, unless it is not to grow, adding some; held and done slots stay."""
 
         def work() -> None:
             with self._engine.begin() as connection:
@@ -90,7 +90,7 @@ class Slots:
                     connection.execute(
                         delete(_slots).where(self._mine, _slots.c.state == "open", _slots.c.slot.in_(surplus))
                     )
-                else:
+                elif grow:
                     start = max(taken, default=-1) + 1
                     self._insert(connection, range(start, start - excess))
 

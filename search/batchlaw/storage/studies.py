@@ -4,6 +4,7 @@ import contextlib
 import re
 import uuid
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, func, select
 from batchlaw.errors import SpecError, StorageError, StudyError
 from batchlaw.recipe.space import cells, params_of
 from batchlaw.spec import StudySpec, canonical_json, differing_fields, fingerprint, parse_spec
+from batchlaw.spec.start import Start
 from batchlaw.storage.attributes import START
 from batchlaw.storage.engine import open_storage
 from batchlaw.storage.one_transaction import one_transaction
@@ -59,6 +61,7 @@ def register(
     version: str,
     preregistration: list[dict[str, str]] | None = None,
     new: bool = False,
+    first: Sequence[Start] = (),
 ) -> StoredStudy:
     """Create a study, or open the stored study of the same name and spec. A study is there whole or not at all.
 
@@ -70,6 +73,7 @@ def register(
         version: of batchlaw; recorded with a new study.
         preregistration: of a designed arm: for each claim, what would support and what would contradict it.
         new: take the name from a study that had it formerly, instead of opening that.
+        first: configurations that a new study tries after those of `search.start`.
 
     Raises:
         StudyError: a study of this name has another spec, or was not made by batchlaw.
@@ -96,7 +100,7 @@ def register(
             StudyPage(storage.engine, study_id).create(connection)
             for key, value in facts.items():
                 study.set_user_attr(key, value)
-            for point in spec.search.start if spec.search else ():
+            for point in (*(spec.search.start if spec.search else ()), *first):
                 params = params_of(point, spec)
                 study.enqueue_trial(params, user_attrs={START: params})
 
@@ -141,14 +145,17 @@ def _formerly_named(connection: Connection, storage: RDBStorage, name: str) -> i
     return latest if latest is not None and lost[latest] else None
 
 
-def is_stored(url: str, name: str) -> bool:
-    """Whether a database has a study of this name, or formerly of this name; False if there is no such database."""
+def is_stored(url: str, name: str, *, new: bool = False) -> bool:
+    """Whether a database has a study of this name; False if there is no such database.
+
+    One that had the name formerly counts, unless the study is to be `new`.
+    """
     try:
         storage = open_storage(url)
     except StorageError:
         return False
     try:
-        return _is_stored(storage, name, new=False)
+        return _is_stored(storage, name, new=new)
     finally:
         storage.engine.dispose()
 

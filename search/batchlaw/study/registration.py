@@ -1,6 +1,6 @@
 """From a study file or keywords to a study in the database, with everything checked before anything is written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from batchlaw.study.code import Code, check_objective, objective_name
 if TYPE_CHECKING:
     from batchlaw.objectives.trial import TrainFunction
     from batchlaw.spec.own_arrays import Arrays
+    from batchlaw.spec.start import Start
     from batchlaw.storage import StoredStudy
 
 _WITH_A_FILE = ("name", "trials", "objective")  # the keywords that may be given beside a study file
@@ -81,6 +82,7 @@ def register_study(
     download: bool,
     new: bool,
     arrays: "Arrays | None" = None,
+    warm_from: Sequence[str] = (),
 ) -> "StoredStudy":
     """Check all that can be checked, and then register the study; if it is already stored, open it.
 
@@ -93,6 +95,7 @@ def register_study(
         download: whether a missing data set may be downloaded.
         new: take the name from a study that had it formerly, instead of opening that.
         arrays: its data, if they came from Python; they are kept in `data_dir`.
+        warm_from: the earlier studies and tables that a new search starts from; a stored one goes on as it is.
 
     Raises:
         SpecError: the space holds a configuration that cannot be trained.
@@ -103,7 +106,7 @@ def register_study(
     """
     from batchlaw.claims.hypotheses import preregistration
     from batchlaw.recipe.derive import check_space
-    from batchlaw.storage import open_storage, register
+    from batchlaw.storage import is_stored, open_storage, register
 
     check_space(spec)
     program = code.load(spec) if spec.named_code is not None and spec.objective != ASK else None
@@ -118,5 +121,12 @@ def register_study(
     claims = preregistration(spec.claim) if spec.claim is not None else None
     if program is not None and spec.command is not None:
         check_program(spec, program, storage)
+    first: Sequence[Start] = ()
+    if warm_from and not is_stored(storage, spec.name, new=new):
+        from batchlaw.study.warm_start import warm_start
+
+        first = warm_start(warm_from, spec, storage)
     database = open_storage(storage, create=True)
-    return register(database, spec, trials=trials, version=__version__, preregistration=claims, new=new)
+    return register(
+        database, spec, trials=trials, version=__version__, preregistration=claims, new=new, first=first
+    )  # fmt: skip

@@ -263,10 +263,10 @@ class StudyResults:
         from batchlaw.results.status import status_of
         from batchlaw.workers.recovery import reap
 
-        found = status_of(self.stored, failures=1)
+        found = status_of(self.stored, failures=1, gain=True)
         with contextlib.suppress(WorkFailed):  # a database that may only be read can still show its state
             if reap(self.stored):
-                found = status_of(self.stored, failures=1)
+                found = status_of(self.stored, failures=1, gain=True)
         return found
 
     def export(

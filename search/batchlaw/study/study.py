@@ -90,6 +90,7 @@ class Study(StudyResults):
         examples: int | None = None,
         data_dir: StrPath | None = None,
         download: bool = False,
+        warm_start: StrPath | Sequence[StrPath] = (),
     ) -> "Study":
         """Register a study from a study file or from keywords; if it is already stored, open it.
 
@@ -161,6 +162,9 @@ class Study(StudyResults):
             examples: budget of a trial in training examples.
             data_dir: folder of the data sets of a task.
             download: whether to download a data set that is missing.
+            warm_start: earlier studies in the database, by name, and files of runs, whose best configurations a new
+                search tries first: at most five, and a tenth of its trials. Values outside of its space are moved to
+                the nearest ones.
 
         Raises:
             SpecError: a value is wrong; the message names field, value and bound.
@@ -188,9 +192,11 @@ class Study(StudyResults):
         }  # fmt: skip
         known, arrays = with_arrays(keywords, path_of(data_dir) or default_data_dir())
         spec, code, url = spec_of(path, known), code_of(objective, path), url_of(storage)
+        sources = [warm_start] if isinstance(warm_start, str | os.PathLike) else warm_start
         stored = register_study(
             spec, code, url, trials=None if path is None else trials, data_dir=path_of(data_dir), download=download,
             new=path is not None and name is not None, arrays=arrays,
+            warm_from=[str(source) for source in sources],
         )  # fmt: skip
         return cls(stored, url, code)
 

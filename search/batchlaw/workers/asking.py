@@ -27,6 +27,7 @@ from batchlaw.workers.confirmation import confirmation_of
 from batchlaw.workers.heartbeat import Heartbeat, Running
 from batchlaw.workers.recovery import reap
 from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
+from batchlaw.workers.stopping import stopping_of
 from batchlaw.workers.trial import Reporter, TrialOutcome, outcome_of, with_facts
 from batchlaw.workers.trial_log import logged
 
@@ -78,6 +79,7 @@ class Asking:
         self._stored, self._runtime = stored, runtime
         stored.study.pruner = sampling.pruner(stored.spec)
         self._confirmation = confirmation_of(stored.spec, None)
+        self._stopping = stopping_of(stored, self._confirmation)
         self._under_way: weakref.WeakKeyDictionary[AskedTrial, _UnderWay] = weakref.WeakKeyDictionary()
         self._leases: list[Lease] = []
         registration = Registration(
@@ -101,6 +103,8 @@ class Asking:
             if self._interrupts.stop_requested:
                 self._refused = True
                 return None
+            if self._stopping is not None:
+                self._stopping.look()
             lease = stored.slots.lease()
             if lease is not None:
                 found = SlotTrial.ask(stored, stored.spec.arm.seed, lease, confirmation=self._confirmation)

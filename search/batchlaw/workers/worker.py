@@ -32,6 +32,7 @@ from batchlaw.workers.confirmation import Confirmation, confirmation_of
 from batchlaw.workers.heartbeat import Heartbeat, Running, hard_limit
 from batchlaw.workers.recovery import first_attempt, reap
 from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
+from batchlaw.workers.stopping import Stopping, stopping_of
 from batchlaw.workers.trial import TrialOutcome, run_trials
 from batchlaw.workers.trial_log import TrialLog, logged
 
@@ -62,6 +63,7 @@ class Worker:
     _heartbeat: Heartbeat = field(init=False, repr=False)
     _confirmation: Confirmation | None = field(init=False, repr=False)
     _log: TrialLog | None = field(init=False, repr=False)
+    _stopping: Stopping | None = field(init=False, repr=False)
 
     def work(self) -> None:
         """Run trials until the budget is spent, the deadline is past or a stop is requested.
@@ -74,6 +76,7 @@ class Worker:
         self.runtime = replace(self.runtime, reopen=self._reopen)
         stored.study.pruner = sampling.pruner(stored.spec)
         self._confirmation = confirmation_of(stored.spec, self.deadline)
+        self._stopping = stopping_of(stored, self._confirmation)
         registration = Registration(
             stored.storage.engine, stored.study_id,
             device=self.runtime.device_name, threads=self.runtime.threads.now,
@@ -89,6 +92,8 @@ class Worker:
             while not self.runtime.interrupts.stop_requested:
                 if self.deadline is not None and time.monotonic() >= self.deadline:
                     break
+                if self._stopping is not None:
+                    self._stopping.look()
                 with devices.taken() as has_devices:
                     lease = stored.slots.lease(self._failed_slots) if has_devices else None
                     if lease is not None:

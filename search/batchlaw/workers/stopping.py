@@ -1,0 +1,53 @@
+"""The end of a search before its budget is spent, once going on would hardly gain."""
+
+import math
+from dataclasses import dataclass
+
+from batchlaw.recipe.result import Outcome
+from batchlaw.results.gain import gain_of
+from batchlaw.results.race import FEWEST_TRIALS, SEARCH
+from batchlaw.spec.arms import Stop
+from batchlaw.storage import StoredStudy, note_stop, with_retries
+from batchlaw.workers.confirmation import Confirmation, run_of
+
+_EVERY = 5  # complete trials between two looks, each of which fits a model
+
+
+@dataclass
+class Stopping:
+    """The rule `search.stop` as one worker follows it.
+
+    Every worker decides by the trials in the database. The first that finds the rule fulfilled cuts the budget to what
+    has begun, and to the race on fresh seeds that a budget of this size ends with; a larger budget goes on later.
+    """
+
+    stored: StoredStudy
+    rule: Stop
+    confirmation: Confirmation | None
+    _known: int = 0  # complete trials at the last look
+
+    def look(self) -> None:
+        """Cut the budget if the rule says so."""
+        counts = with_retries(self.stored.slots.counts)
+        begun = counts.done + counts.held
+        races = self.confirmation is not None and counts.total >= FEWEST_TRIALS
+        budget = max(math.ceil(begun / SEARCH), FEWEST_TRIALS) if races else begun
+        if budget >= counts.total:
+            return
+        trials = with_retries(lambda: self.stored.study.get_trials(deepcopy=False))
+        runs = [run for run in map(run_of, trials) if run.confirms is None]
+        known = sum(run.outcome == Outcome.COMPLETE for run in runs)
+        if known < self._known + _EVERY:
+            return
+        self._known = known
+        further = (math.floor(SEARCH * counts.total) if races else counts.total) - begun
+        gain = gain_of(runs, self.stored.spec, further, self.rule.confidence)
+        if gain is not None and gain.high < self.rule.gain:
+            note_stop(self.stored, {"begun": begun, "trials": counts.total, "high": gain.high})
+            self.stored.slots.resize(budget, grow=False)  # another worker may have cut it just now
+
+
+def stopping_of(stored: StoredStudy, confirmation: Confirmation | None) -> Stopping | None:
+    """The rule of a study; None where it has none."""
+    search = stored.spec.search
+    return None if search is None or search.stop is None else Stopping(stored, search.stop, confirmation)
