@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from batchlaw.study.ranging import learning_rate_range
     from batchlaw.study.table_report import report
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "BatchlawError",
     "Claim",
