@@ -236,7 +236,7 @@ def test_the_recorded_configuration_reads_back(read, finished):
 
     storage = open_storage(f"sqlite:///{finished / 'batchlaw.db'}")
     stored = load(storage, "tiny")
-    for record, trial in zip(records_of(stored), stored.study.get_trials(), strict=True):
+    for record, trial in zip(records_of(stored), storage.get_all_trials(stored.study_id), strict=True):
         assert record.config.steps == schedule_of(record.config).steps
         assert record.config.model_dump(mode="json") == trial.user_attrs[CONFIG]
     storage.engine.dispose()

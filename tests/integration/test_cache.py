@@ -4,6 +4,7 @@ import optuna
 import pytest
 from batchlaw.storage import connections, open_storage
 from batchlaw.storage.optuna_internals.cache import IncrementalFilter, TrialCache, cached_reads
+from batchlaw.workers.confirmation import run_of
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import TrialState, create_trial
@@ -75,6 +76,26 @@ def test_a_trial_created_within_cached_reads_is_a_copy_and_is_read_again_afterwa
     assert cache.get_all_trials(study_id)[0].params == {}
     elsewhere.set_trial_user_attr(trial_id, "key", 1)
     assert cache.get_trial(trial_id).user_attrs == {"key": 1}
+
+
+def test_of_an_ended_trial_the_cache_keeps_what_others_are_chosen_by(storage, elsewhere, study_id):
+    cache = TrialCache(storage)
+    attributes = {
+        "config": {"batch_size": 8}, "output": ["line"] * 200, "arguments": ["python"], "traceback": "…", "own": 3,
+        "outcome": "diverged", "retry_of": 0, "confirms": {"trial": 1, "purpose": "race"}, "threads": 1,
+        "result": {"curve": [{"progress": 1.0}] * 20, "seconds": 2.0, "replicate_values": [0.5, 0.75], "device": "cpu"},
+    }  # fmt: skip
+    ended = cache.create_new_trial(study_id, create_trial(value=1.0, user_attrs=attributes))
+    running = cache.create_new_trial(study_id, create_trial(state=TrialState.RUNNING, user_attrs=attributes))
+    for reader in (cache, TrialCache(storage)):  # as it made the trials, and as another worker reads them
+        kept = reader.get_all_trials(study_id, deepcopy=False)[0]
+        assert kept.user_attrs == {
+            "own": 3, "outcome": "diverged", "retry_of": 0, "confirms": {"trial": 1, "purpose": "race"}, "threads": 1,
+            "result": {"seconds": 2.0, "replicate_values": [0.5, 0.75]},
+        }  # fmt: skip
+        assert kept.value == 1.0 and reader.get_trial(running).user_attrs == attributes
+        assert run_of(kept).scores == [0.5, 0.75] and run_of(kept).seconds == 1.0
+    assert storage.get_trial(ended).user_attrs == elsewhere.get_trial(ended).user_attrs == attributes
 
 
 def test_deleting_a_study_empties_its_cache(storage, study_id):

@@ -55,7 +55,7 @@ def of(url, name):
     """A study's trials without their ids, its attributes and its slots by the numbers of their trials."""
     storage = open_storage(url)
     stored = load(storage, name)
-    trials = stored.study.get_trials()
+    trials = storage.get_all_trials(stored.study_id)
     number = {trial._trial_id: trial.number for trial in trials}
     for trial in trials:
         trial._trial_id = 0

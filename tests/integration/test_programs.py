@@ -375,7 +375,7 @@ def test_outcomes_and_notes_are_stored(tmp_path):
     storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True)
     stored = register(storage, spec, trials=None, version="test")
     Worker(stored, Runtime(torch.device("cpu"), tmp_path, Command(spec, tmp_path), runs_dir=tmp_path), 0).work()
-    [trial] = stored.study.get_trials()
+    [trial] = storage.get_all_trials(stored.study_id)
     assert trial.user_attrs[ARGUMENTS] == ["python", "script.py", "0.5"]
     assert trial.user_attrs[OUTPUT] == ["val loss 1", "to the end"]
     storage.engine.dispose()

@@ -14,6 +14,7 @@ from batchlaw.results.result import CurvePoint, TrialResult
 from batchlaw.storage import heads_of, register, trials_of
 from batchlaw.storage.attributes import CONFIG, OUTCOME, RESULT
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from tests.conftest import tiny_spec
@@ -58,8 +59,10 @@ def ended(number):
     )
 
 
-def test_they_are_those_that_optuna_reads(stored):
-    found, expected = trials_of(stored.storage, stored.study_id), stored.study.get_trials()
+def test_they_are_those_that_optuna_reads(stored, storage_url):
+    theirs = RDBStorage(storage_url)
+    found, expected = trials_of(stored.storage, stored.study_id), theirs.get_all_trials(stored.study_id)
+    theirs.engine.dispose()
     assert found == expected and len(found) == 8
     assert [list(trial.params) for trial in found] == [list(trial.params) for trial in expected]
 

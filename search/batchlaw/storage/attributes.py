@@ -1,6 +1,7 @@
 """The user attributes that workers write to a trial: their names, and what each must be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from batchlaw.recipe.result import Outcome
 from batchlaw.storage.stored_values import check_list, check_mapping, check_text, check_whole, check_word
@@ -27,6 +28,20 @@ _CHECKS: dict[str, Callable[[object, str], None]] = {
     LOSSES: check_whole, THREADS: check_whole, CONFIRMS: lambda value, name: _check_confirms(value, name),
     OUTCOME: lambda value, name: check_word(value, name, tuple(Outcome)),
 }  # fmt: skip
+
+
+# Of other trials that have ended a worker reads none of these, and of the result only what the race needs. They are
+# long; whoever reads records reads them anew.
+_NOT_CACHED = (CONFIG, ARGUMENTS, OUTPUT, TRACEBACK)
+_OF_RESULT = ("replicate_values", "train_seconds", "seconds")
+
+
+def shortened(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a trial that has ended, as far as other trials are chosen by them."""
+    found = {name: value for name, value in attributes.items() if name not in _NOT_CACHED}
+    if isinstance(result := found.get(RESULT), dict):
+        found[RESULT] = {name: result[name] for name in _OF_RESULT if name in result}
+    return found
 
 
 def _check_confirms(value: object, name: str) -> None:
