@@ -81,9 +81,23 @@ def server_database(backend: str) -> Iterator[str]:
         pytest.skip(f"no {backend} server: start one and set {variable}, e.g. {server} ({reason})")
 
 
-@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mysql", marks=pytest.mark.slow)])
+# Of tests that are about the database itself, and of all others.
+EVERY_DATABASE = ("sqlite", "postgresql", pytest.param("mysql", marks=pytest.mark.slow))
+_DATABASES = (
+    "sqlite", pytest.param("postgresql", marks=pytest.mark.slow), pytest.param("mysql", marks=pytest.mark.release),
+)  # fmt: skip
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test runs on the DATABASES of its module, unless it names its own."""
+    named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "storage_url" in metafunc.fixturenames and "storage_url" not in named:
+        metafunc.parametrize("storage_url", getattr(metafunc.module, "DATABASES", _DATABASES), indirect=True)
+
+
+@pytest.fixture
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A fresh database on every backend."""
+    """A fresh database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'study.db'}"
     else:

@@ -168,7 +168,7 @@ def test_a_designed_run_ends_with_its_verdicts(designed):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_cost(batchlaw, batchlaw_here, designed):
     cost = json.loads(batchlaw("cost", "claim.toml", "--json", folder=designed).stdout)
     assert (cost["cells"], cost["runs"]) == (72, 360) and cost["seconds"] > 0
@@ -218,7 +218,7 @@ def test_a_function_that_returns_nan_where_it_diverges_is_judged(batchlaw, tmp_p
     assert record["notes"][0] == note and len(record["notes"]) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_staggered_grid_from_file_to_verdict(batchlaw, batchlaw_here, tmp_path):
     table = claim_study()
     table["claim"] |= {"hypotheses": ["H9"], "grid": "staggered"}

@@ -20,7 +20,7 @@ def gpu_check(python, *arguments):
     return subprocess.run([SCRIPT, *arguments], env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.timeout(420)  # the script's own limit is 350 s
 def test_every_check_is_in_both_files_and_none_fails(tmp_path):
     ended = gpu_check(sys.executable, tmp_path, "--device", "cpu")

@@ -58,7 +58,7 @@ def test_a_study_runs_to_its_end(folder):
     assert "6 of 6 trials" in run(folder, "run", written(folder, tiny_study()), "--workers", 2)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_python_m_leaves_the_working_folder_out(folder):
     (folder / "batchlaw.py").unlink()  # `python -m batchlaw` would run this one, as Python documents
     assert "6 of 6 trials" in run(folder, "run", written(folder, tiny_study()), entry=MODULE)
@@ -75,7 +75,7 @@ def test_a_users_function_beside_them_runs(folder):
     assert "3 of 3 trials" in run(folder, "run", written(folder, own_study()), "--workers", 2)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_users_function_with_the_name_of_a_library_does_not_win(folder):
     (folder / "torch.py").write_text("def train(trial):\n    return {'validation_loss': 1.0}\n")
     file = written(folder, own_study() | {"objective": "torch:train"})
@@ -85,7 +85,7 @@ def test_a_users_function_with_the_name_of_a_library_does_not_win(folder):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs pip install 'batchlaw[slurm]'")
-@pytest.mark.slow
+@pytest.mark.release
 def test_jobs_of_submitit_run(folder):
     file = written(folder, tiny_study())
     run(folder, "create", file)
@@ -94,14 +94,14 @@ def test_jobs_of_submitit_run(folder):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs pip install 'batchlaw[ray]'")
-@pytest.mark.slow
+@pytest.mark.release
 def test_tasks_of_ray_run(folder):
     file = written(folder, tiny_study())
     run(folder, "create", file)
     assert "6 of 6 trials" in run(folder, "launch", "tiny", "--on", "ray", "--workers", 2, "--threads", 1)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_processes_that_measure_a_cost_start(folder):
     assert "runs" in run(folder, "cost", written(folder, claim_study()))
 

@@ -109,7 +109,7 @@ def test_what_rules_cost(read):
     assert "moved to the others" in read("transfer", "tiny").stdout
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_what_rules_cost_when_they_are_trained(batchlaw, judged):
     train = ("transfer", "tiny", "--reference", 16, "--train", "--json")
     trained = json.loads(batchlaw(*train, folder=judged).stdout)

@@ -69,7 +69,7 @@ def test_a_function_of_a_cell_runs_in_process_to_a_law_and_a_figure(executed):
         assert printed(outputs, "stderr") == ""
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_designed_study_of_a_module_gives_the_numbers_of_the_command(executed, batchlaw, tmp_path):
     (tmp_path / "own_training.py").write_text(OWN_TRAINING)
     _, run, claim, numbers, figure = executed("designed")

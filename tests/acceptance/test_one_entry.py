@@ -77,7 +77,7 @@ print(json.dumps({
 """
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_hyperparameter(tmp_path, batchlaw):
     package = with_entry(tmp_path, "spec/knobs.py", "    train_size: Annotated[\n", KNOB)
     (tmp_path / "study.toml").write_text(STUDY.format(space="dropout = {low = 0.1, high = 0.5}"))
@@ -118,7 +118,7 @@ print(type(optimizers.build(config, torch.nn.Linear(2, 2))).__name__, config.pea
 """
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_an_optimizer(tmp_path, batchlaw):
     package = with_entry(tmp_path, "spec/families.py", "}  # fmt: skip\n", OPTIMIZER)
     (tmp_path / "study.toml").write_text(STUDY.format(space='optimizer = "nadam"'))

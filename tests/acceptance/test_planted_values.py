@@ -28,7 +28,8 @@ def test_a_planted_value_takes_nothing_with_it(finished, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "study", "commands"), [("finished", "tiny", SEARCH), ("designed", "tiny-claim", CLAIM)]
+    ("name", "study", "commands"),
+    [("finished", "tiny", SEARCH), pytest.param("designed", "tiny-claim", CLAIM, marks=pytest.mark.release)],
 )
 def test_every_reading_command_and_page_holds(name, study, commands, request, tmp_path):
     database = request.getfixturevalue(name) / "batchlaw.db"

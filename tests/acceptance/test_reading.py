@@ -121,7 +121,7 @@ def test_verification_trains_fresh_seeds_and_scores_test_data(batchlaw, finished
     assert verified["fresh"]["standard_error"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(("form", "words"), [("table", "fresh seeds"), ("python", "# Verified on 3 fresh seeds")])
 def test_what_was_verified_is_said(batchlaw, finished, form, words):
     assert words in batchlaw("export", "tiny", "--format", form, "--verify", 3, folder=finished).stdout

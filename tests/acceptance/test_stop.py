@@ -106,7 +106,7 @@ def test_a_run_ends_as_if_interrupted_and_goes_on_later(batchlaw, start, storage
     assert trials == [(5,)]  # those that were handed back were run, and no others in their place
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_trials_in_progress_are_finished_on_request_and_no_other_starts(batchlaw, start, url, tmp_path):
     file = write_study(tmp_path)
     batchlaw("create", file, "--storage", url)
@@ -123,7 +123,7 @@ def test_trials_in_progress_are_finished_on_request_and_no_other_starts(batchlaw
     assert (now["done"], now["running"], now["waiting"], now["outcomes"]["complete"]) == (2, 0, 3, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_program_is_ended_and_its_worker_leaves_with_0(batchlaw, start, url, tmp_path):
     words = [sys.executable, "script.py", "{peak_lr}", "{batch_size}", "{optimizer}", "{momentum}"]
     file = write_study(tmp_path, command=words)

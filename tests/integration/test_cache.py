@@ -10,6 +10,10 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import create_engine, text
 
+from tests.conftest import EVERY_DATABASE
+
+DATABASES = EVERY_DATABASE
+
 STATES = (None, (TrialState.COMPLETE,), [TrialState.RUNNING, TrialState.WAITING], {TrialState.PRUNED}, ())
 
 

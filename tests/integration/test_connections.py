@@ -243,7 +243,7 @@ def pgbouncer(postgresql, tmp_path, popen):
         settings.unlink()
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_study_runs_through_pgbouncer_in_transaction_mode(pgbouncer, postgresql, tmp_path, popen):
     from tests.acceptance.conftest import command, environment
 

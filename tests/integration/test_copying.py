@@ -15,10 +15,12 @@ from batchlaw.cli import app
 from batchlaw.errors import StorageError, StudyError
 from batchlaw.storage import Registration, load, open_storage, upgrade
 from batchlaw.storage.copying import _check_texts
-from optuna.trial import TrialState, create_trial
+from batchlaw.workers.slot_trial import SlotTrial
+from optuna.trial import create_trial
 from sqlalchemy.dialects import mysql
 from typer.testing import CliRunner
 
+from tests.conftest import tiny_study
 from tests.integration import old_database
 
 WORDS = (
@@ -104,19 +106,21 @@ def test_a_copy_holds_and_says_the_same(source, storage_url, tmp_path):
             old_database.check_same(printed(url, words), printed(source, words), leave=leave)
 
 
-@pytest.mark.slow
-def test_a_study_goes_on_in_the_copy_as_it_would_have(source, storage_url, tmp_path, monkeypatch):
+def test_a_study_goes_on_in_the_copy_as_it_would_have(storage_url, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))  # of checkpoints
-    bl.copy_studies(source, storage_url, ["old-open"])
+    original = f"sqlite:///{tmp_path / 'original.db'}"
+    study = bl.Study.create(**tiny_study(search={"trials": 4}), storage=original).run(
+        workers=0, trials=2, progress=False
+    )
+    study.stored.slots.resize(4)
+    SlotTrial.ask(study.stored, 0, study.stored.slots.lease()).hand_back()
+    bl.copy_studies(original, storage_url, ["tiny"])
     ends = []
-    for url in (source, storage_url):
-        study = bl.Study.open("old-open", url).run(workers=0, progress=False)
-        ends.append(
-            [(trial.number, trial.state, trial.params, trial.values) for trial in study.stored.study.get_trials()]
-        )
-        study.stored.storage.engine.dispose()
-    assert ends[0] == ends[1] and len(ends[0]) == 6  # the trial that was handed back is run, and none in its place
-    assert all(state is TrialState.COMPLETE for _, state, _, _ in ends[0])
+    for url in (original, storage_url):
+        trials = bl.Study.open("tiny", url).run(workers=0, progress=False).stored.study.get_trials()
+        ends.append([(trial.number, trial.state, trial.params, trial.values) for trial in trials])
+    assert ends[0] == ends[1] and len(ends[0]) == 4  # the trial that was handed back is run, and none in its place
+    assert all(state.is_finished() for _, state, _, _ in ends[0])
 
 
 def test_numbers_that_are_not_finite_and_notes_on_trials(source, storage_url):

@@ -11,7 +11,7 @@ from batchlaw.study.critical import branched
 from tests.conftest import tiny_study
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_study_and_its_branches_stand_in_one_table(tmp_path):
     study = tiny_study(task={"train_size": 256, "model_options": {"widths": [16]}}, budget={"epochs": 8})
     del study["search"]

@@ -393,7 +393,7 @@ def test_training_sizes_are_trained_with(storage):
         assert replay(record, spec, Runtime(CPU, None)).largest_difference == 0.0
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_cost_counts_cells_and_measures(storage):
     plan = cost_of(claim_spec(task={"train_size": 128}, claim={"replicates": 6}), Runtime(CPU, None), workers=2)
     assert (plan.cells, plan.runs) == (64, 384) and plan.seconds > 0

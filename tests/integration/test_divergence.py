@@ -279,7 +279,7 @@ class TestACliff:
         assert law_of_study(of_the_cliff(storage, name)).predict(96).value <= 0.24
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_best_rate_of_real_training_is_one_that_trains(storage):
     stored = work(storage, read_spec(CLIFF / "real.toml"), None)
     levels = claim_of_study(stored).levels

@@ -90,7 +90,7 @@ def url(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.release)])
 def test_asked_to_stop_a_worker_saves_hands_back_and_ends_with_0(start, tmp_path, url, number):
     stored = registered(url, slow_task())
     worker = start(url, "tiny")

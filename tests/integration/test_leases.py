@@ -10,7 +10,10 @@ from batchlaw.storage import Slots, open_storage
 from batchlaw.storage.tables import slots as table
 from sqlalchemy import event, select, update
 
+from tests.conftest import EVERY_DATABASE
 from tests.waiting import wait_for
+
+DATABASES = EVERY_DATABASE
 
 
 @pytest.fixture

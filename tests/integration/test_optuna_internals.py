@@ -63,7 +63,7 @@ def lines_of(folder, code, **environment):
     return json.loads(done.stdout.splitlines()[-1]), done.stderr.splitlines()
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_study_has_the_same_results_with_an_optuna_of_another_inside(tmp_path):
     known, silence = lines_of(tmp_path / "known", "", **{SWITCH: ""})
     changed, said = lines_of(tmp_path / "changed", CHANGED, **{SWITCH: ""})

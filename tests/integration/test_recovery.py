@@ -9,7 +9,9 @@ from batchlaw.workers import recovery
 from batchlaw.workers.recovery import reap
 from optuna.trial import TrialState
 
-from tests.conftest import tiny_spec
+from tests.conftest import EVERY_DATABASE, tiny_spec
+
+DATABASES = EVERY_DATABASE
 
 # A worker that dies: it claims a slot, asks, may say so, may draw a parameter, and is gone.
 DYING = """

@@ -16,7 +16,9 @@ from batchlaw.storage.tables import SCHEMA
 from optuna.storages import RDBStorage
 from typer.testing import CliRunner
 
-from tests.conftest import tiny_spec
+from tests.conftest import EVERY_DATABASE, tiny_spec
+
+DATABASES = EVERY_DATABASE
 
 
 def test_a_worker_is_seen_from_its_start_to_its_end(storage):

@@ -18,6 +18,10 @@ from optuna.storages import RDBStorage
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import TrialState
 
+from tests.conftest import EVERY_DATABASE
+
+DATABASES = EVERY_DATABASE
+
 batched = pytest.mark.skipif(mismatch("storage") is not None, reason="public calls write at once")
 RATE = FloatDistribution(1e-5, 1.0, log=True)
 

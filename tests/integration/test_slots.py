@@ -7,7 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from batchlaw.storage import Slots, open_storage
 
+from tests.conftest import EVERY_DATABASE
 from tests.waiting import DEADLINE
+
+DATABASES = EVERY_DATABASE
 
 LEASES_ALL = """
 import sys

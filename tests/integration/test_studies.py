@@ -5,7 +5,9 @@ import pytest
 from batchlaw.errors import StorageError, StudyError
 from batchlaw.storage import load, note_run, open_storage, redacted, register
 
-from tests.conftest import tiny_spec
+from tests.conftest import EVERY_DATABASE, tiny_spec
+
+DATABASES = EVERY_DATABASE
 
 
 def test_a_registered_study_is_found_with_its_spec_and_budget(storage):

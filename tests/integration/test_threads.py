@@ -100,7 +100,7 @@ def test_a_cell_that_runs_again_has_the_number_that_it_had(url, end):
     assert named == {again.trial._trial_id, other.trial._trial_id} and not undecided
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_users_omp_num_threads_overrules(tmp_path, url):
     (tmp_path / "tiny.toml").write_text(tomli_w.dumps(tiny_study(search={"trials": 2})))
     run = [sys.executable, "-P", "-m", "batchlaw", "run", "tiny.toml", "--workers", "2"]
@@ -221,7 +221,7 @@ os.readlink = without(os.readlink)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_study_runs_where_proc_affinity_and_cgroups_are_missing(tmp_path, url):
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "sitecustomize.py").write_text(WITHOUT)

@@ -17,7 +17,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from tests.conftest import tiny_spec
+from tests.conftest import EVERY_DATABASE, tiny_spec
+
+DATABASES = EVERY_DATABASE
 
 STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
