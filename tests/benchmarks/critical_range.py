@@ -1,6 +1,6 @@
 """The learning-rate bound of `batchlaw range` beside the rates at which whole runs diverge.
 
-    nice python tests/benchmarks/critical_range.py [--dataset fashion-mnist] [--json FILE]
+    nice python tests/benchmarks/critical_range.py [--dataset fashion-mnist] [--optimizer adam] [--json FILE]
 
 Three optimizers over five batch sizes, `base_lr` from 2^-5 to 2^7 in octaves, three seeds, ten epochs at a constant
 rate. The edge is the largest rate up to which, from the lowest on, every seed ends below the training loss of its
@@ -84,12 +84,13 @@ def rows_of(optimizer: str, dataset: str) -> tuple[list[dict[str, Any]], float, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--optimizer", action="append", choices=OPTIMIZERS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows, seconds, saved = [], {}, {}
     grid = Table("optimizer", "B", "bound [seeds]", "edge", "bound/edge", "best", "loss lost by the cut", box=None)
-    for optimizer in OPTIMIZERS:
+    for optimizer in options.optimizer or OPTIMIZERS:
         own, searched, trained = rows_of(optimizer, options.dataset)
         seconds[optimizer] = {"range": searched, "runs": trained}
         one = max(row["bound"] for row in own)
