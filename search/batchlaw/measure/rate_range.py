@@ -1,8 +1,9 @@
 """The largest learning rate of a stable step at each batch size: critical sharpness, by a line search.
 
 Kalra et al. 2026 (arXiv:2601.16979): the critical rate η_c is the smallest at which the next step raises the loss, and
-2/η_c the critical sharpness. They take the loss of the batch that makes the step. Here it is that of a fixed sample of
-the training examples: a step on few examples hardly ever raises their own loss, and its noise would not be seen.
+2/η_c the critical sharpness (their definition was at hand, not the details of their search). The loss is that of a
+fixed sample of the training examples: a step on few examples hardly ever raises their own loss, which does not show its
+noise (seen on digits, docs/how-to/range.md).
 """
 
 from collections.abc import Callable, Hashable, Iterator
