@@ -36,7 +36,7 @@ def test_the_search_ends_early_and_its_race_takes_place(sqlite_storage):
     assert gain_lines(status)[0] == (
         f"the search was stopped after {begun} of 100 trials: the others would gain less than 0.5 with 0.9 confidence"
     )
-    assert gain_lines(status)[1].startswith("30 more trials would gain ")
+    assert gain_lines(status)[1].startswith("30 more trials would gain less than ")
     assert status.as_dict()["stopped"]["trials"] == 100 and status.as_dict()["gain"]["high"] < 0.5
     work(sqlite_storage, stored.spec, valley)  # what has ended is not begun again
     assert len(records_of(stored)) == 30

@@ -1,5 +1,7 @@
 """The tables of a new database, made by one process at a time."""
 
+from functools import cache
+
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import Connection, Engine, MetaData
@@ -39,6 +41,7 @@ def _create_indexes(connection: Connection) -> None:
             index.create(connection, checkfirst=True)
 
 
+@cache
 def optunas_tables() -> MetaData:
     """Optuna's tables, as Optuna makes them in an empty database in memory."""
     empty, found = RDBStorage("sqlite://"), MetaData()

@@ -41,7 +41,7 @@ def test_it_is_large_where_the_best_lies_beyond_what_was_tried_and_small_where_i
     far, near = gain_of(runs_at(FAR), spec_of(), 30), gain_of(runs_at(NEAR), spec_of(), 30)
     assert far.expected < far.high and far.high > 0.09
     assert 0 <= near.expected < near.high < 0.01
-    assert str(near).startswith("30 more trials would gain ") and str(near).endswith(" with 0.95 confidence")
+    assert str(near).startswith("30 more trials would gain less than ") and str(near).endswith(" with 0.95 confidence")
 
 
 def test_it_is_in_the_metric_and_the_same_whichever_way_is_better():
