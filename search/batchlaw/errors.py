@@ -119,7 +119,13 @@ class Diverged(Exception):
 
 
 class DeviceMemoryError(Exception):
-    """The device cannot hold even one example at a time."""
+    """The memory of a device ran out.
+
+    Attributes:
+        micro_batch_size: the examples that a device computed at once, where the training takes smaller parts, too.
+    """
+
+    micro_batch_size: int | None = None
 
 
 class Stop(BaseException):

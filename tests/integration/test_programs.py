@@ -57,7 +57,10 @@ def study_of(*command, metric="val_loss", **keys):
 def run(folder, study, report=lambda progress, metrics: None):
     """The metrics and the notes of one run."""
     spec = parse_spec(study, "study.toml")
-    trial = Trial(derive(spec, point_of({}, spec), (7,)), report, folder / "runs", number=3)
+    trial = Trial(
+        derive(spec, point_of({}, spec), (7,)), report, folder / "runs", number=3, devices=spec.devices,
+        micro_batch_size=spec.micro_batch_size,
+    )  # fmt: skip
     try:
         with contextlib.closing(Command(spec, folder)) as command:
             return dict(command(trial)), trial.notes

@@ -115,6 +115,16 @@ def test_the_study_prunes(name, tmp_path, home):
     assert set(trials.loc[trials["outcome"] == "pruned", "base_lr"]) == {1e-6}
 
 
+@pytest.mark.parametrize(("name", "devices"), [("with_transformers", 1), ("with_ddp", 2)])
+def test_what_does_not_fit_is_accumulated_and_the_batch_stays(name, devices, tmp_path, home, monkeypatch):
+    monkeypatch.setenv("FITS", "7")
+    study = study_of(tmp_path / "study", name, devices=devices).run(workers=0, progress=False)
+    assert study.trials()["outcome"].tolist() == ["complete"]  # the guard has seen 16 examples in every update
+    (fit,) = study.status().fits.values()
+    assert fit == (4, 8)
+    assert f"  computed   4 examples at once, in {4 // devices} parts of each batch" in study.show(0).lines()
+
+
 # Two agents of torchrun, as `srun` would start them, one on each node; here both are on this machine.
 NODES = 'launcher = ["sh", "nodes.sh", "{devices / 2}"]'
 

@@ -73,6 +73,7 @@ def _overview(now: "StudyStatus") -> "Group":
         best_line(now),
         *example_lines(now),
         pace_line(now),
+        *(fit.line(device) for device, fit in now.fits.items()),
         *gain_lines(now),
     ]
     if not now.at_work:

@@ -130,24 +130,31 @@ def train_function(
     """
     assert runtime.objective is not None
     told: list[Mapping[str, float] | Diverged] = []
-    n_diverged = 0
+    n_diverged, parts = 0, None
     for seed in config.seeds:
+        trial = Trial(
+            config.model_copy(update={"seeds": (seed,)}), report, folder, number=number, notes=notes,
+            devices=spec.devices, micro_batch_size=spec.micro_batch_size,
+        )  # fmt: skip
         try:
-            trial = Trial(
-                config.model_copy(update={"seeds": (seed,)}), report, folder, number=number, notes=notes,
-                devices=spec.devices, micro_batch_size=spec.micro_batch_size,
-            )  # fmt: skip
             told.append(_metrics(runtime, trial, spec))
         except Diverged as ending:
             if spec.search is not None:
                 raise
             told.append(Diverged(ending.untrained))  # without its traceback, which holds the network
             n_diverged += 1
+        except DeviceMemoryError as error:
+            error.micro_batch_size = trial.parts and trial.parts[0]
+            raise
+        parts = trial.parts
         if n_diverged == len(told) == _ENOUGH_DIVERGED:
             break
         report = partial(_check, spec)
     not_trained = len(config.seeds) - len(told)
-    return score_of_replicates(told + told[-1:] * not_trained, spec, runtime.device.type, not_trained=not_trained)
+    score = score_of_replicates(told + told[-1:] * not_trained, spec, runtime.device.type, not_trained=not_trained)
+    if parts is not None:
+        score.record["micro_batch_size"], score.record["grad_accum_steps"] = parts
+    return score
 
 
 def _metrics(runtime: Runtime, trial: Trial, spec: StudySpec) -> Mapping[str, float]:

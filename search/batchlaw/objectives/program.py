@@ -24,6 +24,7 @@ from batchlaw.recipe.arguments import filler, values_of
 from batchlaw.spec import StudySpec
 from batchlaw.spec.program import templates_of
 
+_OF_PARTS = {"micro_batch_size", "accumulate"}  # placeholders
 _RUNNERS = re.compile(r"(python[\d.]*|torchrun|accelerate|deepspeed|ipython)$")
 
 
@@ -48,7 +49,7 @@ class Command:
         self._watch: Watch | None = None
         self._contents = {target: _content(self._folder / source, target) for target, source in spec.files.items()}
         texts = [text for _, text, is_condition in templates_of(spec) if not is_condition] + self.contents
-        self._uses_run_dir = any("run_dir" in Template.parse(text).names for text in texts)
+        self._uses = {name for text in texts for name in Template.parse(text).names}
         self._starter = Starter(self._folder)
         for key in ("command", "score_command"):
             self._check_program(key)
@@ -78,10 +79,13 @@ class Command:
             DeviceMemoryError: it failed since its memory ran out.
             Diverged: it says so.
         """
-        run_dir = trial.run_dir if self._uses_run_dir else None
+        run_dir = trial.run_dir if "run_dir" in self._uses else None
+        if self._uses & _OF_PARTS:
+            trial.ask_for_parts()
+        spec = self._spec.model_copy(update={"micro_batch_size": trial.most_at_once})
         with _run_dir_of(run_dir, keep=self._spec.keep_runs):
             try:
-                values = values_of(trial.config, self._spec, trial=trial.number, run_dir=str(run_dir or ""))
+                values = values_of(trial.config, spec, trial=trial.number, run_dir=str(run_dir or ""))
                 if run_dir is not None:
                     self._write_files(values, run_dir)
                 return ProgramRun(self._spec, self._starter, trial, values, run_dir, self._watch).metrics()

@@ -14,9 +14,18 @@ import torch
 
 from batchlaw.errors import Diverged
 from batchlaw.objectives.function import load_function
+from batchlaw.objectives.ranks import ASKED
 from batchlaw.objectives.score import finite_metric
 from batchlaw.objectives.trial import Trial
 from batchlaw.spec import StudySpec, TrainConfig
+
+
+class _Trial(Trial):
+    """A trial whose worker lives in another process."""
+
+    def ask_for_parts(self) -> None:
+        (self.run_dir / ASKED).touch()
+        super().ask_for_parts()
 
 
 def main(file: Path, folder: Path) -> None:
@@ -38,7 +47,7 @@ def main(file: Path, folder: Path) -> None:
         if is_first:
             _print({**metrics, "progress": progress})
 
-    trial = Trial(config, report, file.parent.parent, devices=spec.devices, micro_batch_size=spec.micro_batch_size)
+    trial = _Trial(config, report, file.parent.parent, devices=spec.devices, micro_batch_size=spec.micro_batch_size)
     assert trial.run_dir == file.parent
     try:
         metrics = load_function(spec.objective, folder)(trial)

@@ -13,6 +13,7 @@ from batchlaw.objectives.trial import Trial
 from batchlaw.spec import StudySpec
 
 _TRIAL = "trial.json"  # in the folder of a trial
+ASKED = "asked-for-parts"  # beside it, where the function has asked how a batch is divided
 _LAUNCHER = ("python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node={devices}")
 
 
@@ -37,6 +38,12 @@ class Ranks:
 
     def __call__(self, trial: Trial) -> Mapping[str, float]:
         """Train once; raises what `Command` raises."""
-        known = {"spec": self._spec.model_dump_json(), "config": trial.config.model_dump_json()}
+        spec, asked = self._spec.model_copy(update={"micro_batch_size": trial.most_at_once}), trial.run_dir / ASKED
+        known = {"spec": spec.model_dump_json(), "config": trial.config.model_dump_json()}
         (trial.run_dir / _TRIAL).write_text(json.dumps(known), encoding="utf-8")
-        return self._program(trial)
+        asked.unlink(missing_ok=True)
+        try:
+            return self._program(trial)
+        finally:
+            if asked.exists():
+                trial.ask_for_parts()

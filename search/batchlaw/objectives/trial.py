@@ -88,6 +88,7 @@ class Trial:
         """
         self._config, self._report, self._folder = config, report, folder
         self.number, self.notes, self.devices = number, {} if notes is None else notes, devices
+        self.most_at_once, self._asked = micro_batch_size, False
         self._accumulate, self._micro_batch_size = equal_parts(config.batch_size, devices, micro_batch_size)
 
     def __repr__(self) -> str:
@@ -135,7 +136,23 @@ class Trial:
         """Parts of a batch whose gradients a device sums up before each update; None and raised likewise."""
         return self._part(self._accumulate)
 
+    @property
+    def parts(self) -> tuple[int, int] | None:
+        """For the code that runs the function: `micro_batch_size` and `accumulate`, if the training has asked for them.
+
+        A training that has not takes no smaller parts where memory runs out.
+        """
+        if not self._asked or self._micro_batch_size is None or self._accumulate is None:
+            return None
+        return self._micro_batch_size, self._accumulate
+
+    def ask_for_parts(self) -> None:
+        """For the code that runs the function: the training goes by `micro_batch_size` and `accumulate`."""
+        self._asked = True
+
     def _part(self, value: int | None) -> int:
+        if not self._asked:
+            self.ask_for_parts()
         if self.batch_size is None:
             return self.batch_size
         if value is None:

@@ -12,7 +12,7 @@ class Outcome(StrEnum):
     COMPLETE = "complete"
     PRUNED = "pruned"
     DIVERGED = "diverged"  # a result: its score is that of the untrained network
-    OUT_OF_MEMORY = "out-of-memory"  # not even one example at a time fits on the device
+    OUT_OF_MEMORY = "out-of-memory"  # not even one example fits, or the code takes no less
     FAILED = "failed"  # a bug or a fault
     LOST = "lost"  # its worker died
     RUNNING = "running"

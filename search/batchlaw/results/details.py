@@ -46,6 +46,9 @@ class TrialDetails:
             lines.append(f"  repeats    trial {self.repeats}")
         if record.config is not None:
             lines.append(f"  trained    {sentence_of(record.config, columns_of(self.spec))}")
+        if result.micro_batch_size is not None and result.grad_accum_steps is not None:
+            parts = f"{result.grad_accum_steps:,} part{'s' * (result.grad_accum_steps != 1)} of each batch"
+            lines.append(f"  computed   {result.micro_batch_size:,} examples at once, in {parts}")
         if result.seconds is not None:
             lines.append(f"  took       {result.seconds:.1f} s")
         if self.arguments:
@@ -69,6 +72,7 @@ class TrialDetails:
             "study": self.spec.name, "trial": record.number, "outcome": record.outcome, "reason": record.reason,
             "repeats": self.repeats, "metric": self.spec.arm.metric, "value": record.value, "params": record.params,
             "config": record.config and record.config.model_dump(mode="json"), "seconds": record.result.seconds,
+            "micro_batch_size": record.result.micro_batch_size, "grad_accum_steps": record.result.grad_accum_steps,
             "started": record.started and record.started.isoformat(),
             "ended": record.ended and record.ended.isoformat(), "arguments": self.arguments,
             "curve": [{"progress": point.progress, **point.metrics} for point in record.result.curve],

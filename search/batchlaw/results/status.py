@@ -1,6 +1,7 @@
 """The state of a study at a glance: what `status`, the progress display and the end of a run show."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -16,7 +17,17 @@ from batchlaw.results.pace import Pace, pace_of
 from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at, records_of
 from batchlaw.results.standings import Standings, run_of
 from batchlaw.spec import StudySpec, fingerprint
-from batchlaw.storage import SlotCounts, StoredStudy, WorkerRecord, history_of, stop_of, with_retries, workers_of
+from batchlaw.storage import (
+    Fit,
+    SlotCounts,
+    StoredStudy,
+    WorkerRecord,
+    fits_of,
+    history_of,
+    stop_of,
+    with_retries,
+    workers_of,
+)
 
 _SHOWN_LINES = 5  # of the output of a failed trial
 
@@ -37,6 +48,7 @@ class StudyStatus:
     named: Configuration | None = None  # the best of a search that has ended, with its score on fresh seeds
     gain: Gain | None = None  # of going on with a search: of the trials left, or of as many as there were
     stopped: dict[str, Any] | None = None  # of a search that `search.stop` ended: see `storage.note_stop`
+    fits: Mapping[str, Fit] = field(default_factory=dict)  # by device, what code of the user's own computes at once
 
     @property
     def state(self) -> str:
@@ -102,6 +114,7 @@ class StudyStatus:
             "best": best,
             "gain": self.gain and asdict(self.gain),
             "stopped": self.stopped,
+            "fits": {device: fit._asdict() for device, fit in self.fits.items()},
             "workers": [asdict(worker) for worker in self.at_work],
             "workers_ended": len(self.workers) - len(self.at_work),
             "device_hours": self.device_hours,
@@ -138,6 +151,7 @@ def status_of(
         stored.spec, counts, outcome_counts(briefs), best, pace,
         tuple(workers_of(stored.storage.engine, stored.study_id, stored.spec.name)), created, tuple(former),
         tuple(examples), named, _gain(stored, counts) if gain else None, _stopped(stored, counts),
+        fits_of(stored),
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def times_of_trials(
     groups: dict[tuple[str, int], list[TrialRecord]] = defaultdict(list)
     for record in timed:
         groups[record.known_config.optimizer, record.known_config.batch_size].append(record)
-    rows = tuple(_row(optimizer, size, groups[optimizer, size]) for optimizer, size in sorted(groups))
+    rows = tuple(_row(optimizer, size, groups[optimizer, size], spec.devices) for optimizer, size in sorted(groups))
     latest = max(timed, key=lambda record: record.number)
     return Profile(
         study=spec.name,
@@ -59,12 +59,12 @@ def _seconds_a_step(record: TrialRecord) -> float | None:
     return None if not seconds else seconds / (len(config.seeds) - result.not_trained) / config.steps
 
 
-def _row(optimizer: str, batch_size: int, records: list[TrialRecord]) -> Row:
+def _row(optimizer: str, batch_size: int, records: list[TrialRecord], devices: int) -> Row:
     seconds = [_seconds_a_step(record) or 0.0 for record in records]
     low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
     threads = [record.result.threads or 1 for record in records]
-    parts = [record.result.micro_batch_size or batch_size for record in records]
+    parts = [record.result.micro_batch_size or -(-batch_size // devices) for record in records]
     return Row(
         optimizer=optimizer, batch_size=batch_size, seconds_a_step=float(middle), iqr_seconds=float(high - low),
-        micro_batch_size=max(parts), peak_memory_bytes=None, threads=max(threads),
+        micro_batch_size=max(parts) * devices, peak_memory_bytes=None, threads=max(threads),
     )  # fmt: skip

@@ -5,6 +5,7 @@ from batchlaw.storage.address import absolute, redacted
 from batchlaw.storage.changes import delete_study, rename_study
 from batchlaw.storage.copying import copy_studies
 from batchlaw.storage.engine import EmptyDatabase, open_storage
+from batchlaw.storage.fits import Fit, fits_of, note_fit, spec_that_fits
 from batchlaw.storage.notes import (
     not_logged_since,
     note_not_logged,
@@ -53,6 +54,7 @@ from batchlaw.storage.workers import (
 __all__ = [
     "BEAT_SECONDS",
     "EmptyDatabase",
+    "Fit",
     "Health",
     "Lease",
     "Registration",
@@ -70,6 +72,7 @@ __all__ = [
     "check_idle",
     "copy_studies",
     "delete_study",
+    "fits_of",
     "folder_name",
     "heads_of",
     "health_of",
@@ -81,6 +84,7 @@ __all__ = [
     "load_all",
     "n_asked_to_stop",
     "not_logged_since",
+    "note_fit",
     "note_not_logged",
     "note_profile",
     "note_refresh_failure",
@@ -93,6 +97,7 @@ __all__ = [
     "register",
     "rename_study",
     "set_tags",
+    "spec_that_fits",
     "stop_of",
     "tags_of",
     "trials_of",

@@ -12,7 +12,7 @@ from batchlaw.results.configuration import PER, BestRate, Configuration
 from batchlaw.results.records import KnownTrials, TrialRecord, known_trials
 from batchlaw.results.standings import Standings
 from batchlaw.results.verification import Verification
-from batchlaw.storage import StoredStudy
+from batchlaw.storage import StoredStudy, spec_that_fits
 
 if TYPE_CHECKING:
     from batchlaw.laws.prediction import CarriedBy
@@ -158,4 +158,4 @@ def _rendered(
     provenances = provenances_of(
         configurations, records, stored.spec, exported=now, verified=verified, best_rates=best_rates
     )
-    return render(choice.format, stored.spec, configurations, provenances, verified, per=choice.per)
+    return render(choice.format, spec_that_fits(stored), configurations, provenances, verified, per=choice.per)

@@ -219,6 +219,7 @@ class StudyResults:
         if not train:
             return found
         from batchlaw.measure.transfer_training import trained
+        from batchlaw.storage import spec_that_fits
         from batchlaw.study.pool import pool_of
 
         with threads_kept():
@@ -226,7 +227,7 @@ class StudyResults:
                 self.spec, device, path_of(data_dir), threads=check_threads(threads), stored=self.stored
             )
             pool = pool_of(self._code, self.spec, device, threads)
-            return trained(self.spec, found, runtime, pool, tick=tick)
+            return trained(spec_that_fits(self.stored), found, runtime, pool, tick=tick)
 
     def show(self, number: int) -> "TrialDetails":
         """All that is stored of one trial; printed, it tells how the trial ended and why, its curve and its output.
@@ -323,12 +324,14 @@ class StudyResults:
 
         def verified(record: "TrialRecord", first: int) -> "Verification":
             from batchlaw.measure.verification import verify as verified_on_seeds
+            from batchlaw.storage import spec_that_fits
             from batchlaw.study.pool import pool_of
 
             assert verify is not None
             runtime = self._code.runtime(self.spec, device, path_of(data_dir), threads=threads, stored=self.stored)
             pool = pool_of(self._code, self.spec, device, threads)
-            return verified_on_seeds(record, self.spec, runtime, verify, pool, tick=tick, first=first)
+            spec = spec_that_fits(self.stored)
+            return verified_on_seeds(record, spec, runtime, verify, pool, tick=tick, first=first)
 
         with threads_kept() if verify else contextlib.nullcontext():
             text, cautions = export_text(self.stored, choice, verified)
@@ -352,6 +355,7 @@ class StudyResults:
             ObjectiveError: the study's own code cannot be found on this machine.
         """
         from batchlaw.measure.replay import replay
+        from batchlaw.storage import spec_that_fits
 
         records = {record.number: record for record in self._records()}
         if number not in records:
@@ -359,7 +363,7 @@ class StudyResults:
             raise BatchlawError(f"study {self.name!r} has {known}", argument="number", got=number)
         with threads_kept():  # the replay sets those that the trial had
             runtime = self._code.runtime(self.spec, device, path_of(data_dir), stored=self.stored)
-            return replay(records[number], self.spec, runtime)
+            return replay(records[number], spec_that_fits(self.stored), runtime)
 
     def figure(self, name: str) -> "Figure":
         """A Plotly figure, such as "ridge", "law", "score-map" or "history".

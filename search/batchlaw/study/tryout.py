@@ -120,7 +120,7 @@ def try_out(file: StrPath, *, seconds: float, device: str = "auto", say: Callabl
             found.note(metrics, progress)
 
     with tempfile.TemporaryDirectory(prefix="batchlaw-") as folder, interrupts.installed():
-        trial = Trial(config, report, Path(folder))
+        trial = Trial(config, report, Path(folder), devices=spec.devices, micro_batch_size=spec.micro_batch_size)
         say(f"{trial!r}")
         objective = runtime.objective
         assert objective is not None

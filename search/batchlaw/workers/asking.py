@@ -21,7 +21,15 @@ from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Report
 from batchlaw.recipe.space import suggest
 from batchlaw.spec import TrainConfig
-from batchlaw.storage import Lease, Registration, StoredStudy, batched_writes, folder_name, with_retries
+from batchlaw.storage import (
+    Lease,
+    Registration,
+    StoredStudy,
+    batched_writes,
+    folder_name,
+    spec_that_fits,
+    with_retries,
+)
 from batchlaw.storage.attributes import CONFIG, THREADS
 from batchlaw.workers.confirmation import confirmation_of
 from batchlaw.workers.heartbeat import Heartbeat, Running
@@ -128,7 +136,7 @@ class Asking:
         return self._refused and not self._leases
 
     def _begin(self, found: SlotTrial) -> AskedTrial:
-        spec = self._stored.spec
+        spec = spec_that_fits(self._stored, self._runtime.device_name)
         reporter = Reporter(found.trial, spec, Interrupts())
         seeds = found.seeds(spec.arm.seed)
         with batched_writes(found.trial):

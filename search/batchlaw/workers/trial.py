@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError, Pruned, TimeLimit
 from batchlaw.interrupts import Interrupts
 from batchlaw.objectives.function import train_function
+from batchlaw.objectives.memory import release
 from batchlaw.objectives.runtime import Runtime, versions
 from batchlaw.objectives.score import Score, finite_metric, number_of, numbers_of, score_of
 from batchlaw.recipe.derive import derive
@@ -22,7 +23,7 @@ from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
 from batchlaw.sampling import PRUNABLE, rungs
 from batchlaw.spec import StudySpec
-from batchlaw.storage import batched_writes, with_retries
+from batchlaw.storage import Fit, batched_writes, with_retries
 from batchlaw.storage.attributes import CODE, CONFIG, CONFIRMS, THREADS
 
 _ROUNDING = 1e-6  # of a sum of shares
@@ -67,10 +68,20 @@ class Reporter:
     def __post_init__(self) -> None:
         # What is trained on fresh seeds is trained to its end.
         self._rungs = frozenset() if CONFIRMS in self.trial.user_attrs else rungs(self.spec)
-        # A trial that was handed back and runs again makes the same reports again.
         self._written: set[int] = set()
-        if CONFIG in self.trial.user_attrs:
-            self._written |= self.trial.study.get_trials(deepcopy=False)[self.trial.number].intermediate_values.keys()
+        if CONFIG in self.trial.user_attrs:  # it was handed back and runs again
+            self._read_written()
+
+    def restart(self) -> None:
+        """The trial trains anew."""
+        self.reported, self._last, self._heard, self.every = 0, None, 0, 1
+        self.curve.clear()
+        self.unwritten.clear()
+        self._read_written()
+
+    def _read_written(self) -> None:
+        """The numbers of the reports in the database, which a trial that trains anew makes again."""
+        self._written |= self.trial.study.get_trials(deepcopy=False)[self.trial.number].intermediate_values.keys()
 
     def __call__(self, progress: float, metrics: Mapping[str, float]) -> None:
         """Report the metrics after `progress` (0 < progress <= 1) of the budget."""
@@ -130,6 +141,7 @@ def run_trials(
     seeds: tuple[int, ...],
     runtime: Runtime,
     folder: Path | None = None,
+    note_fit: Callable[[Fit], None] = lambda fit: None,
 ) -> list[TrialOutcome]:
     """Suggest, derive and train one trial, or several trials of a built-in task that differ in the learning rate alone.
 
@@ -141,6 +153,7 @@ def run_trials(
         seeds: one a replicate.
         runtime: where they train.
         folder: of the trial of a user's function; see `Trial.run_dir`.
+        note_fit: called with what fits the memory of the device, where more did not.
     """
     reporters, configs = [], []
     threads = next((each.user_attrs[THREADS] for each in trials if THREADS in each.user_attrs), None)
@@ -175,11 +188,11 @@ def run_trials(
                 scores = [each if isinstance(each, Diverged) else score_of(each, spec) for each in ended]
             else:
                 assert folder is not None
-                scores = [
-                    train_function(
-                        configs[0], spec, reporters[0], runtime, folder, number=trials[0].number, notes=notes
-                    )
-                ]
+                train = partial(
+                    train_function, configs[0], report=reporters[0], runtime=runtime, folder=folder,
+                    number=trials[0].number, notes=notes,
+                )  # fmt: skip
+                scores = [_within_memory(train, spec, reporters[0], note_fit)]
         outcomes = [outcome_of(score, spec) for score in scores]
     except (Diverged, Pruned, TimeLimit) as ending:
         outcomes = [outcome_of(ending, spec)]
@@ -197,6 +210,44 @@ def run_trials(
         with_facts(replace(outcome, attributes=notes), reporter, seconds, len(seeds))
         for outcome, reporter in zip(outcomes, reporters, strict=True)
     ]
+
+
+def _within_memory(
+    train: Callable[..., Score], spec: StudySpec, reporter: Reporter, note_fit: Callable[[Fit], None]
+) -> Score:
+    """Train, and where memory runs out train anew with micro-batches of half the examples, as built-in tasks do.
+
+    A size that the training has come to an end with is noted; of memory that one example fills nothing is learnt.
+
+    Raises:
+        DeviceMemoryError: smaller micro-batches do not help, or the training takes none.
+    """
+    refused: int | None = None
+    while True:
+        try:
+            score = train(spec=spec)
+        except DeviceMemoryError as error:
+            if error.micro_batch_size in (None, 1):
+                raise
+            refused = error.micro_batch_size
+        except (Diverged, Pruned):
+            _note_fit(spec, refused, reporter, note_fit)
+            raise
+        else:
+            _note_fit(spec, refused, reporter, note_fit)
+            return score
+        # Outside of the handler, since the traceback holds the tensors of the attempt.
+        assert refused is not None
+        spec = spec.model_copy(update={"micro_batch_size": (refused + 1) // 2})
+        with reporter.interrupts.shielded():
+            reporter.restart()
+        release()
+
+
+def _note_fit(spec: StudySpec, refused: int | None, reporter: Reporter, note_fit: Callable[[Fit], None]) -> None:
+    if refused is not None and spec.micro_batch_size is not None:
+        with reporter.interrupts.shielded():
+            note_fit(Fit(spec.micro_batch_size, refused))
 
 
 def outcome_of(ended: Score | Diverged | Pruned | TimeLimit, spec: StudySpec) -> TrialOutcome:

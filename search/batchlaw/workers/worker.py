@@ -26,6 +26,8 @@ from batchlaw.storage import (
     ValueRefused,
     folder_name,
     live_workers,
+    note_fit,
+    spec_that_fits,
     with_retries,
 )
 from batchlaw.workers.confirmation import Confirmation, confirmation_of
@@ -125,7 +127,8 @@ class Worker:
             refresh(self.stored, counts.total, apart=self.draws_apart)
 
     def _run(self, first: Lease) -> None:
-        spec = self.stored.spec
+        device = self.runtime.device_name
+        spec = spec_that_fits(self.stored, device)
         if spec.search is None and first.slot in self._failed_slots:
             self._leave_to_others([first])
         leases = (first, *self._companions(first))
@@ -150,7 +153,10 @@ class Worker:
         try:
             with self._heartbeat.during(running):
                 seeds = trials[0].seeds(self.study_seed)
-                outcomes = run_trials([trial.trial for trial in trials], spec, seeds, self.runtime, folder)
+                outcomes = run_trials(
+                    [trial.trial for trial in trials], spec, seeds, self.runtime, folder,
+                    note_fit=partial(note_fit, self.stored, device),
+                )  # fmt: skip
         except Interrupted:
             self._hand_back(trials)
         except ValueRefused as error:

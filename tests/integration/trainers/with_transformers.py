@@ -1,4 +1,7 @@
-"""A Trainer of Transformers that learns a line. Environment: WRONG is an accumulation put in place of the trial's."""
+"""A Trainer of Transformers that learns a line.
+
+Environment: WRONG is an accumulation put in place of the trial's. FITS, the examples that fit the memory at once.
+"""
 
 import json
 import os
@@ -14,6 +17,8 @@ class Model(torch.nn.Module):
         self.line, self.sizes = torch.nn.Linear(2, 1), []
 
     def forward(self, x, labels):
+        if len(x) > int(os.environ.get("FITS", len(x))):
+            torch.empty(2**60)  # no machine has so much memory
         if self.training:
             self.sizes.append(len(x))
         return {"loss": torch.nn.functional.mse_loss(self.line(x)[:, 0], labels)}
@@ -36,7 +41,7 @@ def train(trial):
     torch.manual_seed(trial.seed)
     arguments = training_arguments(
         trial, eval_strategy="steps", eval_steps=4, save_strategy="no", logging_strategy="no", use_cpu=True,
-        disable_tqdm=True,
+        disable_tqdm=True, per_device_eval_batch_size=2,
     )  # fmt: skip
     if "WRONG" in os.environ:
         arguments.gradient_accumulation_steps = int(os.environ["WRONG"])
