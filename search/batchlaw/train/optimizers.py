@@ -13,6 +13,7 @@ from batchlaw.errors import ConfigError
 from batchlaw.spec import TrainConfig
 from batchlaw.spec.families import FAMILIES, Family
 from batchlaw.train.muon import MuonWithAdamW, hidden_matrices
+from batchlaw.train.plain_step import plain_step
 from batchlaw.train.uncorrected_adam import UncorrectedAdam
 
 
@@ -134,7 +135,7 @@ class RatePerMember:
             parameters: of the stack, with the members as first dimension.
             peak_lrs: (members,).
         """
-        self._optimizer, self._parameters = optimizer, [parameter.detach() for parameter in parameters]
+        self._step, self._parameters = plain_step(optimizer), [parameter.detach() for parameter in parameters]
         self._before = [torch.empty_like(parameter) for parameter in self._parameters]
         self._rates = [peak_lrs.view(-1, *[1] * (parameter.ndim - 1)) for parameter in self._parameters]
 
@@ -143,6 +144,6 @@ class RatePerMember:
         """Make one update of all members."""
         for before, parameter in zip(self._before, self._parameters, strict=True):
             before.copy_(parameter)
-        self._optimizer.step()
+        self._step()
         for before, parameter, rate in zip(self._before, self._parameters, self._rates, strict=True):
             torch.lerp(before, parameter, rate, out=parameter)

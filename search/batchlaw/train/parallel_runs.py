@@ -1,7 +1,7 @@
 """The training step of runs that train as one network: a single run, or a stack of several."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -22,6 +22,7 @@ from batchlaw.train.data import crop_and_flip
 from batchlaw.train.evaluation import Evaluation, evaluate
 from batchlaw.train.examples import Examples
 from batchlaw.train.losses import example_losses
+from batchlaw.train.plain_step import leave_out_the_compiler, plain_step
 from batchlaw.train.plateau import plateau_steps
 from batchlaw.train.sharpness import sharpness
 from batchlaw.train.stream import ExampleStream
@@ -78,8 +79,9 @@ class ParallelRuns:
         without_autograd = task.model == "mlp" and task.precision == "float32"
         self._layers = perceptron.layers_of(self.model) if without_autograd else None
         self._parameters = list(self.model.parameters())
+        leave_out_the_compiler()
         self.optimizer = optimizers.build(config, self.model, stacked=self._stacked)
-        self._step: Callable[[], object] = self.optimizer.step
+        self._step = plain_step(self.optimizer)
         peak_lr = peak_lrs[0]
         if len(peak_lrs) > 1:
             peak_lr = 1.0

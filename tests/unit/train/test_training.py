@@ -1,6 +1,8 @@
 """The step and the run, against a loop written by hand."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -176,3 +178,14 @@ def test_replicates_score_the_same_stacked_and_in_turn(family):
     assert max(losses) - min(losses) > 1e-3 * max(losses)  # so that a wrong seed would show
     alone = run(config_of(seeds=(2,), optimizer=family, weight_decay=0.01, decay="linear", warmup_fraction=0.1))
     assert in_turn.replicates[1] == alone.replicates[0]
+
+
+def test_training_loads_neither_pytorchs_compiler_nor_scikit_learn():
+    script = (
+        "import sys; from tests.unit.train.conftest import config_of, run\n"
+        "for names in ({}, {'optimizer': 'adamw', 'seeds': (1, 2)}):\n"
+        "    run(config_of(**names))\n"
+        "print({'torch._dynamo', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
