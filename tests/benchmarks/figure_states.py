@@ -59,7 +59,7 @@ STATES: dict[str, tuple[Loss, int, dict[str, Any]]] = {
     ),
     "designed": (
         bowl, 0,
-        {"space": {"batch_size": [4, 8, 16, 32, 64], "base_lr": [0.001 * 2**k for k in range(9)]},
+        {"space": {"batch_size": [2**k for k in range(2, 10)], "base_lr": [0.001 * 2**k for k in range(9)]},
          "claim": {"hypotheses": ["H9"]}, "replicates": 5},
     ),
 }  # fmt: skip

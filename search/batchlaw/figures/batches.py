@@ -8,6 +8,7 @@ from math import log2
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from batchlaw.figures.axes import count_axis
 from batchlaw.figures.style import ORANGE, OUTCOME_COLORS, digits, finish
 from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
 from batchlaw.results.records import TrialRecord
@@ -87,6 +88,7 @@ def outcome_figure(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | N
         figure.update_yaxes(title={"text": "share pruned"}, tickformat=".0%", range=[0, 1.02], row=2, col=1)
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=labels)
     figure.update_xaxes(title={"text": "batch size"}, row=1 + prunes, col=1)
-    figure.update_yaxes(title={"text": "trials"}, row=1, col=1)
+    most = max(sum(row.counts.values()) for row in rows)
+    figure.update_yaxes(count_axis("trials", most), row=1, col=1)
     subtitle = "with Wilson's 95 % interval of the share pruned" if prunes else "at each batch size"
     return finish(figure, "How trials ended", subtitle, barmode="stack", showlegend=True, height=380 + 140 * prunes)

@@ -7,8 +7,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from batchlaw.export.provenance import interval_of
+from batchlaw.figures.axes import add_beyond, batch_axis, score_axis
 from batchlaw.figures.labels import places_line, settings_line
-from batchlaw.figures.style import BLUE, GRAY, batch_axis, digits, finish, score_axis
+from batchlaw.figures.style import BLUE, GRAY, broken, digits, finish
 from batchlaw.recipe.result import ENDED, Outcome
 from batchlaw.results.columns import text_of
 from batchlaw.results.configuration import Configuration
@@ -17,6 +18,7 @@ from batchlaw.results.standings import Standings
 from batchlaw.spec import StudySpec
 from batchlaw.spec.knobs import KNOBS
 
+_LABEL = 20  # characters of a value beside the figure, which leave room on a phone
 _MOST = 200  # batch sizes in the figure; a space without powers of two may have more
 _KINDS = (  # of `tied_with_best`
     (True, "cannot be told from the best", "circle"),
@@ -38,7 +40,7 @@ def best_per_batch_size(spec: StudySpec, records: list[TrialRecord]) -> go.Figur
     if len(best) < 2:
         return None
     best = best[:: -(-len(best) // _MOST)]
-    figure = go.Figure()
+    figure, axis = go.Figure(), _score_axis(spec, best)
     for tied, name, symbol in _KINDS:
         part = [configuration for configuration in best if configuration.tied_with_best is tied]
         if part:
@@ -48,12 +50,13 @@ def best_per_batch_size(spec: StudySpec, records: list[TrialRecord]) -> go.Figur
                 marker={"symbol": symbol, "size": 9, "color": BLUE},
                 hovertemplate="batch size %{x}: %{y}<br>%{text}<extra></extra>",
             )  # fmt: skip
+    add_beyond(figure, axis, [c.config.batch_size for c in best], [c.score for c in best])
     return finish(
         figure,
         "Best score per batch size",
         _meaning(best),
         xaxis=batch_axis(c.config.batch_size for c in best),
-        yaxis=_score_axis(spec, best),
+        yaxis=axis,
     )
 
 
@@ -67,8 +70,13 @@ def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.
         return None
     shares = _shares(records, knob)
     best.sort(key=lambda c: c.score, reverse=spec.direction == "minimize")  # the last is drawn on top
-    labels = {c.config.value_of(knob): f"{text_of(c.config, knob)}, {shares[c.config.value_of(knob)]}" for c in best}
-    figure = go.Figure()
+    labels = {
+        c.config.value_of(knob): "<br>".join(
+            [*broken(text_of(c.config, knob), _LABEL), shares[c.config.value_of(knob)]]
+        )
+        for c in best
+    }
+    figure, axis = go.Figure(), _score_axis(spec, best)
     for tied, name, symbol in _KINDS:
         part = [configuration for configuration in best if configuration.tied_with_best is tied]
         if part:
@@ -78,13 +86,14 @@ def best_per_knob(spec: StudySpec, records: list[TrialRecord], knob: str) -> go.
                 marker={"symbol": symbol, "size": 9, "color": BLUE},
                 hovertemplate="%{y} complete<br>best %{x}<br>%{text}<extra></extra>",
             )  # fmt: skip
+    add_beyond(figure, axis, [labels[c.config.value_of(knob)] for c in best], [c.score for c in best], sideways=True)
     return finish(
         figure,
         f"Best score per {_LABELS.get(knob, knob)}",
         f"of those trials that are complete; {_meaning(best)}",
-        xaxis=_score_axis(spec, best),
+        xaxis=axis,
         yaxis={"categoryorder": "array", "categoryarray": list(labels.values())},
-        height=190 + 32 * len(best),
+        height=190 + 42 * len(best),
     )
 
 

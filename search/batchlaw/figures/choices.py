@@ -2,7 +2,8 @@
 
 import plotly.graph_objects as go
 
-from batchlaw.figures.style import BLUE, GRAY, GREEN, batch_axis, digits, finish, words
+from batchlaw.figures.axes import batch_axis
+from batchlaw.figures.style import BLUE, GRAY, GREEN, digits, finish, words
 from batchlaw.laws.table_recommendation import Choice, TableRecommendation
 from batchlaw.results.plain import number
 

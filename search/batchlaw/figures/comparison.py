@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from batchlaw.figures.axes import add_beyond, batch_axis, score_axis
 from batchlaw.figures.bests import best_of, errors_of
 from batchlaw.figures.labels import places_line
-from batchlaw.figures.style import BLUE, batch_axis, digits, finish, score_axis, words
+from batchlaw.figures.style import BLUE, digits, finish, words
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.ranking import ranking
 from batchlaw.results.records import TrialRecord
@@ -46,11 +47,14 @@ def _best(studies: list[tuple[StudySpec, Configuration]]) -> go.Figure:
             hovertemplate="%{y}: %{x}<br>trial %{customdata[0]}<br>%{text}<extra></extra>",
         )
     )  # fmt: skip
+    scores = [c.score for c in winners]
+    axis = score_axis(metric, scores, direction)
+    add_beyond(figure, axis, ordered, scores, sideways=True)
     return finish(
         figure,
         "Best score per study",
         "with 95 % intervals; the best of many is flattered by its selection",
-        xaxis=score_axis(metric, [c.score for c in winners], direction),
+        xaxis=axis,
         yaxis={"categoryorder": "array", "categoryarray": ordered},
         height=170 + 36 * len(ordered),
     )
@@ -74,11 +78,13 @@ def _per_batch_size(studies: _Bests) -> go.Figure:
             hovertemplate="batch size %{customdata[0]}: %{y}<br>trial %{customdata[1]}, %{text}",
         )  # fmt: skip
     every = [c for _, best in studies for c in best]
+    axis = score_axis(metric, [c.score for c in every], direction)
+    add_beyond(figure, axis, [c.config.batch_size for c in every], [c.score for c in every])
     return finish(
         figure,
         "Best score per batch size",
         f"of each study, by {words(metric)}, with 95 % intervals",
         xaxis=batch_axis(c.config.batch_size for c in every),
-        yaxis=score_axis(metric, [c.score for c in every], direction),
+        yaxis=axis,
         height=460,
     )

@@ -10,7 +10,8 @@ from statistics import median_high, median_low
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from batchlaw.figures.style import BLUE, FINE_LOG, GRAY, OUTCOME_COLORS, batch_axis, digits, finish, words
+from batchlaw.figures.axes import batch_axis, quantity_axis
+from batchlaw.figures.style import BLUE, GRAY, OUTCOME_COLORS, digits, finish, words
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.results.order import best_first, best_per
 from batchlaw.results.records import TrialRecord
@@ -93,13 +94,14 @@ def time_to_target(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | N
     sizes = [arrival.batch_size for arrival in found]
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.04)
     for row, quantity in enumerate(("examples", "steps", "seconds"), start=1):
+        values = [getattr(arrival, quantity) for arrival in found]
         figure.add_scatter(
-            x=sizes, y=digits(getattr(arrival, quantity) for arrival in found), mode="lines+markers", name=quantity,
+            x=sizes, y=digits(values), mode="lines+markers", name=quantity,
             marker={"color": BLUE, "size": 8}, line={"width": 1.2}, customdata=[arrival.trial for arrival in found],
             hovertemplate=f"batch size %{{x}}: %{{y}} {quantity}<br>trial %{{customdata}}<extra></extra>",
             showlegend=False, row=row, col=1,
         )  # fmt: skip
-        figure.update_yaxes(FINE_LOG | {"title": {"text": quantity}, "tickformat": "~s"}, row=row, col=1)
+        figure.update_yaxes(quantity_axis(quantity, values), row=row, col=1)
     figure.add_scatter(
         x=[sizes[0], sizes[-1]], y=digits([found[0].steps, found[0].steps * sizes[0] / sizes[-1]]), mode="lines",
         name="steps ∝ 1/B: no example is wasted", line={"color": GRAY, "dash": "dot"}, hoverinfo="skip", row=2, col=1,

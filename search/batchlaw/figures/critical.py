@@ -3,7 +3,8 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from batchlaw.figures.style import BLACK, TEMPLATE, batch_axis, digits, finish, log_axis, shortened
+from batchlaw.figures.axes import batch_axis, log_axis
+from batchlaw.figures.style import BLACK, TEMPLATE, digits, finish, shortened
 from batchlaw.laws.critical import Critical
 
 _PLACES = 60  # points of a curve

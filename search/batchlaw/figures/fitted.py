@@ -3,8 +3,9 @@
 import numpy as np
 import plotly.graph_objects as go
 
+from batchlaw.figures.axes import FINE_LOG, batch_axis
 from batchlaw.figures.sets import draw_sets
-from batchlaw.figures.style import BLACK, FINE_LOG, GRAY, PURPLE, VERMILLION, batch_axis, digits, finish
+from batchlaw.figures.style import BLACK, GRAY, PURPLE, VERMILLION, digits, finish
 from batchlaw.laws.law import Law
 from batchlaw.stats.surface import Bools, Floats
 

@@ -7,9 +7,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from batchlaw.errors import BatchlawError
+from batchlaw.figures.axes import FINE_LOG, add_beyond, batch_axis, log_axis, quantity_axis, score_axis
 from batchlaw.figures.ends import tuned_range
 from batchlaw.figures.sets import draw_band, draw_cells, draw_empty, draw_sets
-from batchlaw.figures.style import BLACK, FINE_LOG, GRAY, GREEN, TEMPLATE, batch_axis, digits, finish, log_axis, words
+from batchlaw.figures.style import BLACK, GRAY, GREEN, TEMPLATE, digits, finish, words
 from batchlaw.laws.law import Law
 from batchlaw.laws.recommendation import Recommendation, recommend
 from batchlaw.laws.transfer import Transfer, transfers_of
@@ -152,13 +153,16 @@ def front_figure(spec: StudySpec, found: Recommendation) -> go.Figure:
         x=digits(candidate.seconds for candidate in front), y=digits(candidate.value for candidate in front),
         mode="lines", name="front", line={"color": BLACK, "width": 1, "shape": "hv"}, hoverinfo="skip",
     )  # fmt: skip
+    values = [candidate.value for candidate in found.candidates]
+    axis = score_axis(spec.arm.metric, values, spec.direction)
+    add_beyond(figure, axis, digits(candidate.seconds for candidate in found.candidates), values)
     chosen = found.chosen
     figure.add_scatter(
-        x=digits([chosen.seconds]), y=digits([chosen.value]), mode="markers", name="take this", hoverinfo="skip",
-        marker={"symbol": "circle-open", "size": 18, "color": GREEN, "line": {"width": 3}},
+        x=digits([chosen.seconds]), y=digits([chosen.value]), mode="markers", name="fastest that ties",
+        hoverinfo="skip", marker={"symbol": "circle-open", "size": 18, "color": GREEN, "line": {"width": 3}},
     )  # fmt: skip
     return finish(
         figure, "Score against seconds of training", f"by {found.clock}; the line joins what nothing beats in both",
-        xaxis=FINE_LOG | {"title": {"text": "seconds of training"}},
-        yaxis={"title": {"text": words(spec.arm.metric)}},
+        xaxis=quantity_axis("seconds of training", [candidate.seconds for candidate in found.candidates]),
+        yaxis=axis,
     )  # fmt: skip

@@ -5,7 +5,8 @@ import plotly.graph_objects as go
 
 from batchlaw.claims.bests import Best
 from batchlaw.claims.observed import Observed
-from batchlaw.figures.style import BLUE, FINE_LOG, GRAY, PURPLE, VERMILLION, batch_axis, digits, finish, words
+from batchlaw.figures.axes import FINE_LOG, batch_axis
+from batchlaw.figures.style import BLUE, GRAY, PURPLE, VERMILLION, digits, finish, words
 from batchlaw.stats.scattered import Scattered
 
 _SWEPT = 2  # rates at a batch size, for a best among them

@@ -2,11 +2,12 @@
 
 import plotly.graph_objects as go
 
+from batchlaw.figures.axes import add_beyond, log_axis, score_axis
 from batchlaw.figures.bests import best_per_knob
 from batchlaw.figures.labels import places_line, settings_line
-from batchlaw.figures.style import BLUE, VERMILLION, digits, finish, log_axis, score_axis, words
-from batchlaw.results.order import best_first
+from batchlaw.figures.style import BLUE, VERMILLION, digits, finish, words
 from batchlaw.results.records import TrialRecord
+from batchlaw.results.standings import Standings
 from batchlaw.spec import FloatRange, IntRange, StudySpec
 
 _MOST = 500  # trials, so that a figure stays below 60 KB
@@ -25,7 +26,7 @@ def parameter_figures(spec: StudySpec, records: list[TrialRecord]) -> dict[str, 
 
 def score_over(spec: StudySpec, records: list[TrialRecord], name: str) -> go.Figure | None:
     """The scores of complete trials over a parameter; trials without it are left out."""
-    complete = [record for record in best_first(records, spec.direction) if name in record.known_config.parameters]
+    complete = [record for record in Standings(spec, records).order if name in record.known_config.parameters]
     if len(complete) < 2:
         return None
     shown = complete[:_MOST]
@@ -40,13 +41,15 @@ def score_over(spec: StudySpec, records: list[TrialRecord], name: str) -> go.Fig
         x=digits(map(float, x[:1])), y=digits(scores[:1]), mode="markers", name=f"best: trial {shown[0].number}",
         hoverinfo="skip", marker={"symbol": "circle-open", "size": 16, "color": VERMILLION, "line": {"width": 2.5}},
     )  # fmt: skip
+    axis = score_axis(spec.arm.metric, scores, spec.direction)
+    add_beyond(figure, axis, digits(map(float, x)), scores)
     best = "" if len(shown) == len(complete) else f" of the best {_MOST}"
     return finish(
         figure,
         f"Score over {name}",
         f"{words(spec.arm.metric)}{best} of {len(complete)} complete trials; the other parameters vary as well",
         xaxis=log_axis(name) if spec.parameters[name].log else {"title": {"text": name}},
-        yaxis=score_axis(spec.arm.metric, scores, spec.direction),
+        yaxis=axis,
     )
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from batchlaw.figures.style import BLACK, FINE_LOG, batch_axis, digits, finish, log_axis
+from batchlaw.figures.axes import FINE_LOG, batch_axis, log_axis
+from batchlaw.figures.style import BLACK, digits, finish
 from batchlaw.laws.plan import Plan
 
 _PLACES = 60  # points of a curve

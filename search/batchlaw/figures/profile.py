@@ -5,8 +5,9 @@ from itertools import cycle
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from batchlaw.figures.axes import batch_axis, quantity_axis
 from batchlaw.figures.pages import drawings, page
-from batchlaw.figures.style import FINE_LOG, TEMPLATE, batch_axis, digits, finish
+from batchlaw.figures.style import TEMPLATE, digits, finish
 from batchlaw.results.step_time import Profile
 
 _MARKS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon")
@@ -29,7 +30,8 @@ def profile_figure(profile: Profile) -> go.Figure:
                 },
                 hovertemplate=f"{optimizer}, batch size %{{x}}: %{{y}} {title}<extra></extra>",
             )  # fmt: skip
-            figure.update_yaxes(FINE_LOG | {"title": {"text": title}, "tickformat": "~s"}, row=panel, col=1)
+    for panel, (name, title) in enumerate(_PANELS.items(), start=1):
+        figure.update_yaxes(quantity_axis(title, [getattr(row, name) for row in profile.rows]), row=panel, col=1)
     figure.update_xaxes(batch_axis(row.batch_size for row in profile.rows) | {"title": None})
     figure.update_xaxes(title={"text": "batch size"}, row=2, col=1)
     return finish(figure, "What a step costs", profile.where(), height=640)
@@ -59,7 +61,8 @@ def sharing_figure(profile: Profile) -> go.Figure | None:
                     marker={"symbol": [mark if each.deserved else f"{mark}-open" for each in own], "size": 8},
                     hovertemplate=f"{name}, batch size %{{x}}: %{{y}} {title}<extra></extra>",
                 )  # fmt: skip
-    figure.update_yaxes(FINE_LOG | {"title": {"text": panels["seconds_a_step"]}, "tickformat": "~s"}, row=1, col=1)
+    seconds = [each.seconds_a_step for each in sharings]
+    figure.update_yaxes(quantity_axis(panels["seconds_a_step"], seconds), row=1, col=1)
     efficiency = {"title": {"text": panels["efficiency"]}, "tickformat": ".0%", "rangemode": "tozero"}
     figure.update_yaxes(efficiency, row=2, col=1)
     figure.update_xaxes(batch_axis(each.batch_size for each in sharings) | {"title": None})

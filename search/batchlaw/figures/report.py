@@ -73,7 +73,8 @@ def _study(account: Account) -> dict[str, Any]:
     """The values of the template for one study."""
     spec, best = account.spec, account.best(_TOP)
     answer = Answer.of(account.standings)
-    columns = columns_of(spec)
+    # What is the same in every trial stands among the facts.
+    columns = [name for name in columns_of(spec) if name == "peak_lr" or name in {*spec.searched} - {"scaling_rule"}]
     surfaces = any(findings[0].evidence for block in account.judged for _, findings in block)
     drawn = drawings(trial_figures(spec, account.records, account.laws, with_map=not surfaces), spec.name)
     outcomes = outcomes_by_batch_size(account.records)
@@ -87,6 +88,7 @@ def _study(account: Account) -> dict[str, Any]:
         "parts": _parts(account.judged, labels_of(spec), spec.name),
         "pooled": pooled(account.judged),
         "notes": account.notes,
+        "all_ended": account.status.slots.ended,
         "headings": list(map(heading_of, columns)),
         "best": [(each, _interval(each), [text_of(each.config, name) for name in columns]) for each in best],
         "answer": answer.lines() if answer and account.status.slots.ended else (),

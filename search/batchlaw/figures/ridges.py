@@ -8,21 +8,11 @@ from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
 from batchlaw.claims.hypotheses import GIVEN_LABELS
+from batchlaw.figures.axes import batch_axis, color_axis, is_wide, log_axis, score_axis
 from batchlaw.figures.ends import tuned_range
 from batchlaw.figures.labels import Labels
 from batchlaw.figures.sets import diverged_cells, draw_cells, draw_empty, draw_sets, draw_slope
-from batchlaw.figures.style import (
-    BLUE,
-    GRAY,
-    VERMILLION,
-    batch_axis,
-    color_axis,
-    finish,
-    is_wide,
-    log_axis,
-    score_axis,
-    words,
-)
+from batchlaw.figures.style import BLUE, GRAY, VERMILLION, finish, words
 from batchlaw.stats.surface import Floats, Surface
 
 if TYPE_CHECKING:

@@ -3,10 +3,8 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
-from math import ceil, floor, log2, log10
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from batchlaw.recipe.result import Outcome
@@ -24,12 +22,11 @@ OUTCOME_COLORS = {
     Outcome.FAILED: BLACK,
     Outcome.LOST: GRAY,
 }
-FINE_LOG = {"type": "log", "nticks": 4, "tickformat": "~g"}  # has marks between the powers of ten
 HEIGHT = 400  # px, so that two figures and a heading fit on a printed page
 WIDTH = 680  # px, of a figure on paper
 _LEGEND_LENGTH = 36  # characters of an entry of a legend; three of them fit beside each other
 _LINE_LENGTH = 55  # characters of a subtitle that fit on a phone 390 px wide (measured in a browser)
-_TICK_LENGTH = 12  # batch sizes that fit as marks on an axis on a phone
+_TITLE_LENGTH = 34  # characters of an axis title that fit beside a figure (measured in a browser)
 _AXIS = {
     "automargin": True,
     "gridcolor": "#e8e8e8",
@@ -68,8 +65,16 @@ def finish(figure: go.Figure, title: str, subtitle: str, **layout: Any) -> go.Fi
     # Not layout.title.subtitle, which plotly.js 4.1 draws at varying distances from the title.
     small = "".join(f'<br><span style="font-size:12px;color:#555">{line}</span>' for line in lines)
     figure.update_layout({"template": TEMPLATE, "height": HEIGHT, **layout})
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        if axis.title.text and "<" not in axis.title.text:
+            axis.title.text = "<br>".join(broken(axis.title.text, _TITLE_LENGTH))
     margin = (figure.layout.margin.t or 0) + 40 + 18 * len(lines)
     return figure.update_layout(title={"text": title + small}, margin={"t": margin})
+
+
+def broken(text: str, length: int) -> list[str]:
+    """A text as one or two lines; what does not fit is left out."""
+    return textwrap.wrap(text, length, max_lines=2, placeholder="…")
 
 
 def digits(values: Iterable[float], n: int = 5) -> list[float]:
@@ -94,43 +99,3 @@ def shortened(names: Sequence[str]) -> list[str]:
         "…" * (start > 0) + part + "…" * (start + len(part) < len(name))
         for name, part in zip(names, parts, strict=True)
     ]
-
-
-def log_axis(title: str) -> dict[str, Any]:
-    """A logarithmic axis with a mark at each power of ten."""
-    return {"type": "log", "title": {"text": title}, "tickformat": "~g", "dtick": 1}
-
-
-def batch_axis(batch_sizes: Iterable[float]) -> dict[str, Any]:
-    """A logarithmic axis with a mark at each power of two, or at every second or third if there are many."""
-    known = list(batch_sizes)
-    low, high = floor(log2(min(known))), ceil(log2(max(known)))
-    marks = [2**exponent for exponent in range(low, high + 1, 1 + (high - low) // _TICK_LENGTH)]
-    return {"type": "log", "title": {"text": "batch size"}, "tickvals": marks, "ticktext": [str(m) for m in marks]}
-
-
-def is_wide(scores: Sequence[float]) -> bool:
-    """Whether the largest loss is more than 10 times the smallest, so that a linear scale would hide the best."""
-    return min(scores) > 0 and max(scores) / min(scores) > 10
-
-
-def score_axis(metric: str, scores: Sequence[float], direction: str) -> dict[str, Any]:
-    """The axis of a metric; logarithmic for losses over more than a decade."""
-    title = {"title": {"text": words(metric)}}
-    return title | FINE_LOG if direction == "minimize" and is_wide(scores) else title
-
-
-def color_axis(scores: Sequence[float], direction: str, *, wide: bool) -> dict[str, Any]:
-    """A colour bar above the plot, bright for good scores; `wide` if the colours are of logarithms.
-
-    Its title is empty and at the side: plotly.js 4.1 moves the figure's title for a colour bar with a title on top.
-    """
-    bar: dict[str, Any] = {
-        "orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "len": 1, "thickness": 10,
-        "tickfont": {"size": 11}, "outlinewidth": 0,
-        "title": {"text": "", "side": "right"},
-    }  # fmt: skip
-    if wide:
-        marks = np.linspace(log10(min(scores)), log10(max(scores)), 5)
-        bar |= {"tickvals": digits(marks), "ticktext": [f"{10**mark:.2g}" for mark in marks]}
-    return {"colorscale": "Viridis" if direction == "maximize" else "Viridis_r", "colorbar": bar}

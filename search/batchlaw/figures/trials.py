@@ -6,26 +6,14 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from batchlaw.figures.axes import add_beyond, batch_axis, color_axis, count_axis, is_wide, log_axis, score_axis
 from batchlaw.figures.labels import settings_line
-from batchlaw.figures.style import (
-    BLUE,
-    GRAY,
-    ORANGE,
-    OUTCOME_COLORS,
-    VERMILLION,
-    batch_axis,
-    color_axis,
-    digits,
-    finish,
-    is_wide,
-    log_axis,
-    score_axis,
-    words,
-)
+from batchlaw.figures.style import BLUE, GRAY, ORANGE, OUTCOME_COLORS, VERMILLION, digits, finish, words
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.scaling import family_factor
 from batchlaw.results.order import best_first
 from batchlaw.results.records import TrialRecord
+from batchlaw.results.standings import Standings
 from batchlaw.spec import StudySpec, extremes
 
 _MOST_ON_MAP = 500  # trials, so that the figure stays below 60 KB
@@ -47,7 +35,12 @@ def score_map(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
     Where optimizers are compared, learning rates are divided by the factors of their families (`recipe.scaling`), which
     makes them comparable on one axis.
     """
-    known = [record for record in records if record.outcome in _SYMBOLS and score_of(record) is not None]
+    known = [
+        record
+        for record in records
+        if record.config and record.outcome in _SYMBOLS
+        and (record.outcome not in _COLORED or score_of(record) is not None)
+    ]  # fmt: skip
     if not known or spec.space.batch_size is None or spec.space.base_lr is None:
         return None
     shown = _sample(known, spec)
@@ -58,18 +51,17 @@ def score_map(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
         part = [record for record in shown if record.outcome == outcome]
         if part:
             _add_points(figure, spec, part, wide=wide)
-    best = best_first(known, spec.direction)[:1]
-    if best:
+    if (named := Standings(spec, records).best) is not None:
         figure.add_scatter(
-            x=digits(_rate(record, spec) for record in best), y=[record.known_config.batch_size for record in best],
-            mode="markers", name=f"best: trial {best[0].number}", hoverinfo="skip",
+            x=digits([_rate(named, spec)]), y=[named.known_config.batch_size],
+            mode="markers", name=f"best: trial {named.number}", hoverinfo="skip",
             marker={"symbol": "circle-open", "size": 18, "color": VERMILLION, "line": {"width": 2.5}},
         )  # fmt: skip
     some = f"; {len(shown)} of {len(known)} trials, the best among them" if len(shown) < len(known) else ""
     return finish(
         figure,
         "Score over learning rate and batch size",
-        f"the colour is {words(spec.arm.metric)}{some}",
+        f"the colour is {words(spec.arm.metric)}{some}" if scores else "no trial has a score",
         xaxis=log_axis("peak learning rate" + " ÷ family factor" * _compares_families(spec)),
         yaxis=batch_axis(record.known_config.batch_size for record in shown),
         coloraxis=_colors(spec, scores, wide=wide) if scores else None,
@@ -94,7 +86,10 @@ def _add_points(figure: go.Figure, spec: StudySpec, part: list[TrialRecord], *, 
         x=digits(_rate(record, spec) for record in part), y=[record.known_config.batch_size for record in part],
         mode="markers", name=outcome, legendgroup=outcome, showlegend=not colored, marker=marker,
         text=[_described(record, spec) for record in part],
-        customdata=[[record.number, value] for record, value in zip(part, digits(values), strict=True)],
+        customdata=[
+            [record.number, value if colored else str(outcome)]
+            for record, value in zip(part, digits(values), strict=True)
+        ],
         hovertemplate="trial %{customdata[0]}: %{customdata[1]}<br>batch size %{y}<br>%{text}<extra></extra>",
     )  # fmt: skip
 
@@ -158,19 +153,12 @@ def history(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
         x=[numbers[turn] for turn in turns], y=digits(best[turns]), mode="lines", name="best so far",
         line={"color": ORANGE, "shape": "hv", "width": 2.5}, hovertemplate="best %{y}<extra></extra>",
     )  # fmt: skip
+    axis = score_axis(spec.arm.metric, values, spec.direction)
+    add_beyond(figure, axis, numbers[::every], values[::every])
     return finish(
         figure,
         "How the search got better",
-        f"the best {words(spec.arm.metric)} so far; the worst tenth of trials may lie outside",
-        xaxis={"title": {"text": "trial"}},
-        yaxis=_without_worst(score_axis(spec.arm.metric, values, spec.direction), values, up=up),
+        f"the best {words(spec.arm.metric)} so far",
+        xaxis=count_axis("trial", numbers[-1]),
+        yaxis=axis,
     )
-
-
-def _without_worst(axis: dict[str, Any], values: list[float], *, up: bool) -> dict[str, Any]:
-    """The axis without the worst tenth of the scores, beside which the steps among good scores would not be seen."""
-    low, high = np.quantile(values, (0.1, 1.0) if up else (0.0, 0.9)).tolist()
-    if axis.get("type") == "log":
-        low, high = log10(low), log10(high)
-    margin = 0.1 * (high - low)
-    return axis | ({"range": digits([low - margin, high + margin])} if margin else {})

@@ -167,8 +167,8 @@ def test_families_rules_and_decays_tell_how_many_trials_stand_behind_them():
         record(3, 0.5, optimizer="sgd", decay="batch-growth"),
     ]
     families = drawn(records, "best-per-optimizer")
-    assert list(families.layout.yaxis.categoryarray) == ["sgd, 1 of 1", "adam, 2 of 3"]  # the best is on top
-    assert {trace.y[0]: trace.x[0] for trace in families.data} == {"adam, 2 of 3": 0.9, "sgd, 1 of 1": 0.5}
+    assert list(families.layout.yaxis.categoryarray) == ["sgd<br>1 of 1", "adam<br>2 of 3"]  # the best is on top
+    assert {trace.y[0]: trace.x[0] for trace in families.data} == {"adam<br>2 of 3": 0.9, "sgd<br>1 of 1": 0.5}
     assert len(drawn(records, "best-per-scaling-rule").layout.yaxis.categoryarray) == 2
     assert len(drawn(records, "best-per-decay").layout.yaxis.categoryarray) == 2
     assert "best-per-scaling-rule" not in gallery(SPEC, records[:1], [])  # one rule has nothing to stand beside
