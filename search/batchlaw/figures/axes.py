@@ -67,10 +67,18 @@ def is_wide(scores: Sequence[float]) -> bool:
     return min(scores) > 0 and max(scores) / min(scores) > 10
 
 
-def score_axis(metric: str, scores: Sequence[float], direction: str) -> dict[str, Any]:
+def score_axis(
+    metric: str, scores: Sequence[float], direction: str, errors: Sequence[float] | None = None
+) -> dict[str, Any]:
     """The axis of a metric, logarithmic for losses over more than a decade; it ends where only failures lie beyond.
 
     These would flatten what the others show. `add_beyond` marks them at the axis' end.
+
+    Args:
+        metric: to name.
+        scores: to show.
+        direction: "maximize" or "minimize".
+        errors: the lengths of their error bars.
     """
     axis: dict[str, Any] = {"title": {"text": words(metric)}}
     wide = direction == "minimize" and is_wide(scores)
@@ -78,12 +86,14 @@ def score_axis(metric: str, scores: Sequence[float], direction: str) -> dict[str
         axis |= FINE_LOG
     places = np.log10(scores) if wide else np.asarray(scores, float)
     best = places.max() if direction == "maximize" else places.min()
-    reach = _FAR * abs(best - np.median(places))
-    near = places[abs(places - best) <= reach]
-    if not reach or len(near) == len(places):
+    bars = np.zeros(len(places)) if errors is None or wide else np.asarray(errors, float)
+    reach = max(_FAR * abs(best - np.median(places)), 2 * bars[places == best].max())
+    near = abs(places - best) <= reach
+    if not reach or near.all():
         return axis
-    margin = 0.1 * float(np.ptp(near))
-    return axis | {"range": digits([near.min() - margin, near.max() + margin])}
+    low, high = float((places - bars)[near].min()), float((places + bars)[near].max())
+    margin = 0.1 * (high - low)
+    return axis | {"range": digits([low - margin, high + margin])}
 
 
 def add_beyond(

@@ -114,7 +114,7 @@ def errors_of(configurations: Sequence[Configuration]) -> dict[str, Any]:
 
 
 def _score_axis(spec: StudySpec, best: Sequence[Configuration]) -> dict[str, Any]:
-    return score_axis(spec.arm.metric, [c.score for c in best], spec.direction)
+    return score_axis(spec.arm.metric, [c.score for c in best], spec.direction, errors_of(best)["array"])
 
 
 def _meaning(best: Sequence[Configuration]) -> str:

@@ -48,7 +48,7 @@ def _best(studies: list[tuple[StudySpec, Configuration]]) -> go.Figure:
         )
     )  # fmt: skip
     scores = [c.score for c in winners]
-    axis = score_axis(metric, scores, direction)
+    axis = score_axis(metric, scores, direction, errors_of(winners)["array"])
     add_beyond(figure, axis, ordered, scores, sideways=True)
     return finish(
         figure,
@@ -78,7 +78,7 @@ def _per_batch_size(studies: _Bests) -> go.Figure:
             hovertemplate="batch size %{customdata[0]}: %{y}<br>trial %{customdata[1]}, %{text}",
         )  # fmt: skip
     every = [c for _, best in studies for c in best]
-    axis = score_axis(metric, [c.score for c in every], direction)
+    axis = score_axis(metric, [c.score for c in every], direction, errors_of(every)["array"])
     add_beyond(figure, axis, [c.config.batch_size for c in every], [c.score for c in every])
     return finish(
         figure,

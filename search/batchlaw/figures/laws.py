@@ -154,7 +154,8 @@ def front_figure(spec: StudySpec, found: Recommendation) -> go.Figure:
         mode="lines", name="front", line={"color": BLACK, "width": 1, "shape": "hv"}, hoverinfo="skip",
     )  # fmt: skip
     values = [candidate.value for candidate in found.candidates]
-    axis = score_axis(spec.arm.metric, values, spec.direction)
+    errors = [candidate.configuration.standard_error or 0.0 for candidate in found.candidates]
+    axis = score_axis(spec.arm.metric, values, spec.direction, errors)
     add_beyond(figure, axis, digits(candidate.seconds for candidate in found.candidates), values)
     chosen = found.chosen
     figure.add_scatter(

@@ -49,6 +49,12 @@ def test_what_would_flatten_the_good_scores_is_a_triangle_at_the_axis_end(scores
         )
 
 
+def test_error_bars_of_the_good_scores_are_whole():
+    low, high = score_axis("score", [0.9, 0.89, 0.895, 0.1], "maximize", [0.2, 0.01, 0.01, 0.3])["range"]
+    assert low < 0.7 and high > 1.1
+    assert "range" not in score_axis("score", [0.9, 0.89, 0.895, 0.1], "maximize", [0.5, 0.01, 0.01, 0.3])
+
+
 def test_one_bad_batch_size_leaves_the_others_to_be_told():
     records = [record(n, score, batch_size=2**n) for n, score in enumerate([0.8, 0.85, 0.9, 0.87, -9.0], start=2)]
     figure = drawn(records, "best-per-batch-size")
