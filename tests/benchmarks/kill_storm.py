@@ -9,9 +9,10 @@
 Prints a table and writes JSON. The study must end with exactly its trials, every score equal to that of an undisturbed
 run of the same trial, and none left RUNNING; the exit code says whether it did. With `--stops` every second victim is
 stopped for longer than its lease instead, and goes on. With `--bad-node` a further worker, on which every trial fails,
-is started again whenever it has ended. With `--spare` one worker is left alone, and its memory is watched. The task
-`digits` trains, `sleep` is a function that sleeps for a second, whose score is known. On sqlite and mysql the server is
-not restarted. `--database URL` names another server; its database is made anew and dropped.
+is started again whenever it has ended. With `--spare` one worker is left alone, its memory is watched, and the budget
+is raised until the time is up. The task `digits` trains, `sleep` is a function that sleeps for a second, whose score is
+known. On sqlite and mysql the server is not restarted. `--database URL` names another server; its database is made anew
+and dropped.
 """
 
 import argparse
@@ -67,6 +68,7 @@ def train(trial):
     return {"loss": trial.config.base_lr ** 2 + trial.seed % 7}
 """
 LEASE_SECONDS = 10
+LEFT = 500  # open trials while the budget is raised
 
 
 def start(url: str, folder: Path, log, **more: str) -> subprocess.Popen:
@@ -94,7 +96,7 @@ def storm(url: str, folder: Path, args, server: Callable[[str], None] | None) ->
     next_kill = began + 5
     bad = start(url, folder, log, BAD_NODE="1") if args.bad_node else None
     paused: dict[subprocess.Popen, float] = {}  # until time.monotonic()
-    stops, bad_starts, memory, next_look = 0, 1, [], began
+    stops, bad_starts, memory, next_look, budget = 0, 1, [], began, args.trials
     while True:
         time.sleep(0.05)
         now = time.monotonic() - began
@@ -114,14 +116,17 @@ def storm(url: str, folder: Path, args, server: Callable[[str], None] | None) ->
         for worker in [each for each, until in paused.items() if time.monotonic() > until]:
             worker.send_signal(signal.SIGCONT)
             del paused[worker]
-        if args.spare and time.monotonic() >= next_look:
-            memory.append(round(pss(workers[0].pid), 1))
-            next_look = time.monotonic() + 15
         if server and restarts < args.restarts and now > args.seconds * (restarts + 1) / (args.restarts + 1):
             storage.engine.dispose()
             server("restart")
             restarts += 1
         counts = stored.slots.counts()
+        if args.spare and time.monotonic() >= next_look:
+            memory.append((counts.done, round(pss(workers[0].pid), 1)))
+            next_look = time.monotonic() + 15
+        if args.spare and storming and counts.open < LEFT:
+            budget += LEFT
+            stored.slots.resize(budget)
         done = counts.done == counts.total
         for index, worker in enumerate(workers):
             if worker.poll() is not None and (storming or not done):
@@ -131,7 +136,7 @@ def storm(url: str, folder: Path, args, server: Callable[[str], None] | None) ->
         if bad and bad.poll() is not None and not done:
             bad = start(url, folder, log, BAD_NODE="1")
             bad_starts += 1
-        if done and (args.spare or not storming) and not paused:
+        if done and not storming and not paused:
             break
         if now > args.seconds * 10:
             break
@@ -161,19 +166,19 @@ def storm(url: str, folder: Path, args, server: Callable[[str], None] | None) ->
         "workers_started": starts,
         "workers_registered": len(workers_of(storage.engine, stored.study._study_id)),
         "workers_failed": failed,
-        "budget": args.trials,
+        "budget": budget,
         "slots_done": counts.done,
         "outcomes": outcome_counts(records),
         "running_left": sum(trial.state == TrialState.RUNNING for trial in stored.study.get_trials()),
         "scores_checked": len(complete),
         "scores_differing": differing,
         "attempts": len(stored.study.get_trials(deepcopy=False)),
-        "memory_mb_every_15_s": memory,  # of the worker that was left alone, PSS
+        "memory_every_15_s": memory,  # trials done, and MB (PSS) of the worker that was left alone
         "checkpoints_left": len(list((folder / "checkpoints").glob("*"))) if (folder / "checkpoints").exists() else 0,
     }
     storage.engine.dispose()
     result["whole"] = (
-        counts.done == len(complete) == args.trials and not result["running_left"] and not differing and not failed
+        counts.done == len(complete) == budget and not result["running_left"] and not differing and not failed
     )
     return result
 

@@ -7,8 +7,10 @@ import math
 
 import optuna
 import pytest
+from batchlaw.dashboard import trials
 from batchlaw.dashboard.pages import pages
 from batchlaw.storage import open_storage
+from optuna.study import StudyDirection
 
 from tests.benchmarks import many_trials
 from tests.waiting import wait_for
@@ -62,6 +64,22 @@ def test_of_many_trials_some_keep_their_reports(page):
     with_reports = [trial["number"] for trial in shown if trial["intermediate_values"]]
     assert with_reports == list(range(0, TRIALS, 3))  # 150 of 450: at most 200
     assert all(len(trial["artifacts"]) == 2 for trial in shown)
+
+
+def test_of_thousands_of_trials_some_are_sent_and_it_is_said(storage, page, monkeypatch):
+    before = study(page)
+    whole = before["trials"]
+    assert "trials on this page" not in {entry["key"] for entry in before["user_attrs"]}
+    monkeypatch.setattr(trials, "_ALL_BELOW", 100)
+    thinned = study(pages(storage))
+    assert storage.get_study_directions(1) == [StudyDirection.MAXIMIZE]
+    values = [trial.value if trial.state.name == "COMPLETE" else -math.inf for trial in storage.get_all_trials(1)]
+    bests = [number for number, value in enumerate(values) if value > max(values[:number], default=-math.inf)]
+    wanted = sorted({*range(100), *range(0, TRIALS, 8), *bests})
+    assert [trial["number"] for trial in thinned["trials"]] == wanted and bests[-1] > 100
+    assert [trial["params"] for trial in thinned["trials"]] == [whole[number]["params"] for number in wanted]
+    remark = {entry["key"]: entry["value"] for entry in thinned["user_attrs"]}["trials on this page"]
+    assert remark.endswith(f"there are {TRIALS}")
 
 
 def test_the_dashboards_own_figures_and_its_table_are_made_of_them(page):

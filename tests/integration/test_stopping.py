@@ -1,14 +1,16 @@
 """`search.stop`: a search ends before its budget, once going on would hardly gain, and its race still takes place."""
 
 import random
+from dataclasses import asdict
 from math import log10
 
 import pytest
 from batchlaw.errors import SpecError
+from batchlaw.figures.study_page import save_page
 from batchlaw.results.records import records_of
 from batchlaw.results.status import gain_lines, status_of
 from batchlaw.spec import fingerprint
-from batchlaw.storage import register
+from batchlaw.storage import note_gain, noted_gain, register
 
 from tests.conftest import tiny_spec
 from tests.integration.test_worker import own_spec, work
@@ -66,6 +68,26 @@ def test_the_gain_of_a_search_that_goes_on_is_of_the_trials_left(sqlite_storage)
     work(sqlite_storage, stored.spec, valley)
     stored.slots.resize(50)
     assert status_of(stored, gain=True).gain.trials == 30 and status_of(stored).gain is None
+
+
+def test_the_gain_is_told_as_it_was_when_the_page_was_drawn(sqlite_storage):
+    stored = work(sqlite_storage, own_spec(trials=15), valley)
+    computed = status_of(stored, gain=True).gain
+    save_page(stored)
+    assert noted_gain(stored) == asdict(computed) and computed.after == 15
+    note_gain(stored, asdict(computed) | {"high": 7.0})
+    assert status_of(stored, gain=True).gain.high == 7.0  # no model was fitted
+    stored.slots.resize(20)
+    assert gain_lines(status_of(stored, gain=True)) == ["15 more trials would gain less than 7 with 0.95 confidence"]
+    lease = stored.slots.lease()
+    assert lease is not None and stored.slots.finish(lease)
+    (line,) = gain_lines(status_of(stored, gain=True))
+    assert line == "after 15 trials: 15 more trials would gain less than 7 with 0.95 confidence"
+    work(sqlite_storage, stored.spec, valley)
+    assert status_of(stored, gain=True).gain.after == 20  # of a search that has ended it is told of all trials
+    for planted in ("x", {"high": []}, {}):
+        note_gain(stored, planted)
+        assert status_of(stored, gain=True).gain.after == 20
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_they_are_those_that_optuna_reads(stored, storage_url):
 def test_a_head_is_part_of_its_trial(stored):
     heads = heads_of(stored.storage, stored.study_id, OUTCOME)
     assert [
-        (head.number, head.state, head.value, head.attribute, head.started, head.ended) for head in heads
+        (head.number, head.state, head.value, head.attributes.get(OUTCOME), head.started, head.ended) for head in heads
     ] == [
         (t.number, t.state, t.value, t.user_attrs.get(OUTCOME), t.datetime_start, t.datetime_complete)
         for t in stored.study.get_trials()

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from batchlaw.claims.planned import cell_name, missing_cells, planned_cells, scored
+from batchlaw.claims.planned import cell_name, last_trials, missing_cells, planned_cells, scored
 from batchlaw.recipe.result import Outcome
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
@@ -24,12 +24,12 @@ def _notes(spec: StudySpec, records: Sequence[TrialRecord]) -> Iterator[str]:
     if spec.claim.runs is not None:
         if n_missing := max(spec.claim.runs - len(counted), 0):
             yield f"{n_missing} of {spec.claim.runs} runs are missing: they failed or did not fit into memory"
-    elif missing := missing_cells(spec, records):
+    elif missing := missing_cells(planned := planned_cells(spec), last_trials(spec, records)):
         counts = Counter(_ENDED.get(outcome, str(outcome)) for outcome in missing.values())
         how = ", ".join(f"{n} {name}" for name, n in counts.items())
         such = "; ".join(cell_name(spec, cell) for cell in list(missing)[:_NAMED])
         more = f"; and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        yield f"{len(missing)} of {len(planned_cells(spec))} cells are missing ({how}): {such}{more}"
+        yield f"{len(missing)} of {len(planned)} cells are missing ({how}): {such}{more}"
     if not_trained := sum(record.result.not_trained for record in counted):
         yield f"{_were(not_trained)} not trained and count as diverged: the first two seeds of their cells diverged"
     unknown = sum(_n_unknown(record) for record in counted) if spec.task is None else 0

@@ -1,6 +1,6 @@
 """The cells that a designed study runs, and those that have no score."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from batchlaw.recipe.result import Outcome
@@ -44,15 +44,36 @@ def cell_name(spec: StudySpec, cell: Cell) -> str:
 
 def scored(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The trials that count in a claim: complete ones, and those that diverged."""
-    return [
-        record
-        for record in records
-        if record.outcome == Outcome.DIVERGED or (record.outcome == Outcome.COMPLETE and record.result.replicate_values)
-    ]
+    return [record for record in records if is_scored(record)]
 
 
-def missing_cells(spec: StudySpec, records: Sequence[TrialRecord]) -> dict[Cell, Outcome | None]:
-    """The cells of a factorial design without a score, and how the last trial of each ended, if it has one."""
-    known = {cell_of(spec, record.params) for record in scored(records)}
-    last = {cell_of(spec, record.params): record.outcome for record in records if record.config is not None}
-    return {cell: last.get(cell) for cell in planned_cells(spec) if cell not in known}
+def is_scored(record: TrialRecord) -> bool:
+    """Whether a trial counts in a claim."""
+    complete = record.outcome == Outcome.COMPLETE and bool(record.result.replicate_values)
+    return complete or record.outcome == Outcome.DIVERGED
+
+
+def last_trials(spec: StudySpec, records: Sequence[TrialRecord]) -> dict[Cell, TrialRecord]:
+    """The last trial of each cell that counts in a claim, or else the last that has drawn its parameters."""
+    found: dict[Cell, TrialRecord] = {}
+    for record in records:
+        if record.config is None:
+            continue
+        cell = cell_of(spec, record.params)
+        if is_scored(record) or cell not in found or not is_scored(found[cell]):
+            found[cell] = record
+    return found
+
+
+def missing_cells(planned: Collection[Cell], last: Mapping[Cell, TrialRecord]) -> dict[Cell, Outcome | None]:
+    """The cells of a factorial design without a score, and how the last trial of each ended, if it has one.
+
+    Args:
+        planned: the cells of the design.
+        last: as `last_trials` has them.
+    """
+    return {
+        cell: last[cell].outcome if cell in last else None
+        for cell in planned
+        if cell not in last or not is_scored(last[cell])
+    }

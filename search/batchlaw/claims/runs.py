@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from batchlaw.claims.planned import cell_name, cell_of, factors_of, missing_cells, planned_cells, scored
+from batchlaw.claims.planned import cell_name, factors_of, last_trials, missing_cells, planned_cells, scored
 from batchlaw.errors import StudyError
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.result import Outcome
@@ -37,8 +37,8 @@ def runs_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False)
             f"study {spec.name!r} has an adaptive design, which does not fill the grid and tells the best batch size "
             "at each learning rate only; a factorial design tells both directions"
         )
-    cells, planned = {cell_of(spec, record.params): record for record in scored(records)}, planned_cells(spec)
-    missing = missing_cells(spec, records)
+    last, planned = last_trials(spec, records), planned_cells(spec)
+    missing = missing_cells(planned, last)
     unrun = [cell for cell, outcome in missing.items() if not ended and outcome != Outcome.OUT_OF_MEMORY]
     if unrun:
         raise StudyError(
@@ -48,7 +48,7 @@ def runs_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False)
     seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
     found, trials = [], []
     for cell, params in planned.items():
-        record = cells.get(cell)
+        record = None if cell in missing else last[cell]
         config = derive(spec, point_of(params, spec), seeds) if record is None else record.known_config
         trials.append(_trial(config, TrialResult() if record is None else record.result))
         found.append(_replicates(spec, record, len(seeds)))

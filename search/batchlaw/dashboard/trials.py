@@ -9,12 +9,13 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from batchlaw.dashboard.curves import artifacts_of
 from batchlaw.results.result import TrialResult
 from batchlaw.spec.knobs import KNOBS
-from batchlaw.storage import trials_of
+from batchlaw.storage import TrialHead, heads_of, n_trials_of, trials_of
 from batchlaw.storage.attributes import ARGUMENTS, CONFIG, OUTPUT, REASON, RESULT
 from batchlaw.storage.stored_values import Unreadable
 
@@ -30,6 +31,10 @@ _MEASURED = (
 # The page of a study draws a line for each trial with reports. Measured on two busy cores: 5,000 lines block it for
 # 110 s. Where there are more trials than this, it gets the reports of every second, third, … ended trial alone.
 _MOST_LINES = 200
+# A trial is 3 KB of the answer to the page and takes 0.2 ms. Whether one is sent depends on those before it alone: the
+# page asks for what follows the trials that it has, by their count.
+_ALL_BELOW, _EVERY = 2000, 8
+_SOME = f"the first {_ALL_BELOW:,}, every {_EVERY}th of the others, and each that was the best so far"
 
 
 def _passed_on(name: str) -> Callable[..., Any]:
@@ -52,10 +57,13 @@ class ShownTrials(_PassedOn):  # type: ignore[misc]  # a class made by `type`
         self.storage = storage
 
     def get_all_studies(self) -> list[Any]:
-        """Every study; JSON gets spaces, so that the page can break it into lines."""
+        """Every study, with a remark if not all of its trials are sent; JSON gets spaces, which break it into lines."""
         studies = self.storage.get_all_studies()
         for study in studies:
             study.user_attrs = {key: _breakable(value) for key, value in study.user_attrs.items()}
+            n_trials = n_trials_of(self.storage, self.storage.get_study_id_from_name(study.study_name))
+            if n_trials > _ALL_BELOW and len(study.directions) == 1:
+                study.user_attrs["trials on this page"] = f"{_SOME}; there are {n_trials:,}"
         return studies
 
     def recorded(self, study_id: int, number: int) -> FrozenTrial:
@@ -83,10 +91,12 @@ class ShownTrials(_PassedOn):  # type: ignore[misc]  # a class made by `type`
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Every trial of a study, or those in some states, as they are shown."""
-        if len(self.storage.get_study_directions(study_id)) > 1:  # a study that batchlaw did not make
+        """The trials of a study, or those in some states, as they are shown: `_some` of them."""
+        direction, *others = self.storage.get_study_directions(study_id)
+        if others:  # a study that batchlaw did not make
             return self.storage.get_all_trials(study_id, deepcopy, states)
-        trials = trials_of(self.storage, study_id, without=(OUTPUT,))
+        some = _some(heads_of(self.storage, study_id), direction)
+        trials = trials_of(self.storage, study_id, numbers=some, without=(OUTPUT,))
         return _thinned([_shown(study_id, trial) for trial in trials if states is None or trial.state in states])
 
 
@@ -108,6 +118,19 @@ def _shown(study_id: int, trial: FrozenTrial) -> FrozenTrial:
     shown.system_attrs = trial.system_attrs | artifacts_of(
         study_id, trial.number, result.curve, is_program=ARGUMENTS in trial.user_attrs
     )
+    return shown
+
+
+def _some(trials: list[TrialHead], direction: StudyDirection) -> list[int]:
+    """The numbers of the trials that are shown: of many, those of `_SOME`, and the ones that have not ended."""
+    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+    shown, best = [], math.inf
+    for trial in trials:
+        value = sign * trial.value if trial.state == TrialState.COMPLETE and trial.value is not None else math.inf
+        kept = trial.number < _ALL_BELOW or trial.number % _EVERY == 0 or not trial.state.is_finished()
+        if kept or value < best:
+            shown.append(trial.number)
+        best = min(best, value)
     return shown
 
 

@@ -11,6 +11,7 @@ from batchlaw.results.answer import Answer
 from batchlaw.results.records import KnownTrials, TrialRecord, known_trials
 from batchlaw.results.standings import Standings
 from batchlaw.results.status import status_of
+from batchlaw.results.told_gain import store_gain
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, write_page
 
@@ -36,6 +37,7 @@ def save_page(stored: StoredStudy, judged: "list[Block] | None" = None) -> None:
     """
     status = status_of(stored)
     known = known_trials(stored)
+    store_gain(stored, status.slots, known.records)
     if judged is None:
         judged = _findings(stored, known) if stored.spec.claim and known.ended else []
     laws = _laws(stored.spec, known) if known.ended else []

@@ -1,6 +1,6 @@
 """The laws of a stored study."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from batchlaw.storage import StoredStudy
 
 
-def laws_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False, seed: int = 0) -> list[Law]:
+def laws_of(
+    spec: StudySpec,
+    records: list[TrialRecord],
+    *,
+    ended: bool = False,
+    seed: int = 0,
+    of: Container[int] | None = None,
+) -> list[Law]:
     """The law of each stratum, with the reason where there is none.
 
     A designed study has a surface for each stratum. A search has no grid: a curve is fitted to the completed trials of
@@ -37,6 +44,7 @@ def laws_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False,
         records: its trials.
         ended: whether no trial of it is left, so that cells without a result stay without.
         seed: of the draws of optima from their sets.
+        of: numbers of trials, of whose strata alone a designed study's laws are wanted; None: of all.
 
     Raises:
         StudyError: cells of a designed study have not been run, it has too few learning rates, or its grid is
@@ -59,10 +67,13 @@ def laws_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False,
     laws = []
     parts = _strata(records, spec, [name for name in varied_factors(spec) if name not in ("batch_size", "base_lr")])
     for stratum, surface in surfaces_of(spec, runs_of(spec, records, ended=ended), "lr"):
+        part = parts[tuple(stratum.items())]
+        if of is not None and not any(record.number in of for record in part):
+            continue
         # The same draws as for the slope of ε_opt(B) in `claim`.
         _, generator = np.random.default_rng(seed).spawn(2)
         found = ridge(surface.transposed(), generator, alpha=spec.claim.alpha)
-        laws.append(_law(spec, stratum, parts[tuple(stratum.items())], found, surface.transposed()))
+        laws.append(_law(spec, stratum, part, found, surface.transposed()))
     return laws
 
 
@@ -103,10 +114,12 @@ def best_score(spec: StudySpec) -> Callable[[Law], float]:
     return score
 
 
-def known_laws(spec: StudySpec, records: list[TrialRecord], *, ended: bool = False) -> list[Law]:
+def known_laws(
+    spec: StudySpec, records: list[TrialRecord], *, ended: bool = False, of: Container[int] | None = None
+) -> list[Law]:
     """The laws, as `laws_of`; none where it raises."""
     try:
-        return laws_of(spec, records, ended=ended)
+        return laws_of(spec, records, ended=ended, of=of)
     except StudyError:
         return []
 

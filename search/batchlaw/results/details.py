@@ -87,7 +87,7 @@ def details_of(stored: StoredStudy, number: int) -> TrialDetails:
         KeyError: there is none of that number.
     """
     record = with_retries(lambda: record_at(stored, number))
-    attributes = with_retries(lambda: trials_of(stored.storage, stored.study_id, number=number))[0].user_attrs
+    attributes = with_retries(lambda: trials_of(stored.storage, stored.study_id, numbers=(number,)))[0].user_attrs
     return TrialDetails(
         spec=stored.spec,
         record=record,

@@ -25,12 +25,14 @@ class Gain:
         high: what it stays below with the confidence.
         confidence: a probability.
         trials: how many further trials are meant.
+        after: how many trials had ended when this was told.
     """
 
     expected: float
     high: float
     confidence: float
     trials: int
+    after: int | None = None
 
     def __str__(self) -> str:
         n = self.trials

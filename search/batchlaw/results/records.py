@@ -2,7 +2,7 @@
 
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,28 +73,28 @@ class TrialRecord(TrialBrief):
 
 def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
     """The outcome of every trial of a study, by number; cheaper to read than their records."""
-    confirming = {
-        head.number: confirms_of({CONFIRMS: head.attribute})
-        for head in heads_of(stored.storage, stored.study_id, CONFIRMS)
-        if head.attribute
-    }
     return [
         TrialBrief(
             number=head.number,
-            outcome=_outcome(stored, head.number, head.state, head.attribute),
+            outcome=_outcome(stored, head.number, head.state, head.attributes.get(OUTCOME)),
             value=head.value if head.state == TrialState.COMPLETE else None,
             started=head.started,
             ended=head.ended,
-            confirms=confirming.get(head.number),
+            confirms=confirms_of(head.attributes),
         )
-        for head in heads_of(stored.storage, stored.study_id, OUTCOME)
+        for head in heads_of(stored.storage, stored.study_id, OUTCOME, CONFIRMS)
     ]
 
 
-def records_of(stored: StoredStudy) -> list[TrialRecord]:
-    """Every trial of a study, by number. What is stored of one that cannot be read is told, and it counts as failed."""
+def records_of(stored: StoredStudy, numbers: Collection[int] | None = None) -> list[TrialRecord]:
+    """Every trial of a study, or those of some numbers, by number.
+
+    What is stored of one that cannot be read is told, and it counts as failed.
+    """
     with _collector_paused():
-        found = trials_of(stored.storage, stored.study_id, as_text=_PARSED, without=(OUTPUT, TRACEBACK), parts=_READ)
+        found = trials_of(
+            stored.storage, stored.study_id, numbers=numbers, as_text=_PARSED, without=(OUTPUT, TRACEBACK), parts=_READ
+        )
         return [_record(stored, trial) for trial in found]
 
 
@@ -133,7 +133,7 @@ def record_at(stored: StoredStudy, number: int) -> TrialRecord:
     Raises:
         KeyError: there is none of that number.
     """
-    found = trials_of(stored.storage, stored.study_id, number=number, as_text=_PARSED)
+    found = trials_of(stored.storage, stored.study_id, numbers=(number,), as_text=_PARSED)
     if not found:
         raise KeyError(number)
     return _record(stored, found[0])

@@ -1,6 +1,6 @@
 """The state of a study at a glance: what `status`, the progress display and the end of a run show."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
@@ -10,12 +10,13 @@ from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
 from batchlaw.results.columns import columns_of, sentence_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.details import TrialDetails, examples_of
-from batchlaw.results.gain import Gain, gain_of
+from batchlaw.results.gain import Gain
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.order import best_first
 from batchlaw.results.pace import Pace, pace_of
-from batchlaw.results.records import TrialRecord, briefs_of, outcome_counts, record_at, records_of
-from batchlaw.results.standings import Standings, run_of
+from batchlaw.results.records import TrialBrief, TrialRecord, briefs_of, outcome_counts, record_at, records_of
+from batchlaw.results.standings import Standings
+from batchlaw.results.told_gain import told_gain
 from batchlaw.spec import StudySpec, fingerprint
 from batchlaw.storage import (
     Fit,
@@ -135,32 +136,35 @@ def status_of(
     """
     briefs = with_retries(lambda: briefs_of(stored))
     ended = [b for b in briefs if b.outcome in ENDED and b.ended and b.started and (since is None or b.ended > since)]
-    counts, named = with_retries(stored.slots.counts), None
+    counts = with_retries(stored.slots.counts)
     pace = pace_of(ended, counts.total - counts.done, since)
-    if counts.ended and stored.spec.search is not None:
-        standings = Standings(stored.spec, with_retries(lambda: records_of(stored)))
-        best = standings.best
-        named = standings.configuration(best) if best is not None else None
-    else:
-        ranking = best_first(briefs, stored.spec.direction)
-        records = (with_retries(partial(record_at, stored, brief.number)) for brief in ranking)
-        best = next((record for record in records if record.outcome == Outcome.COMPLETE), None)
+    best, named = _best(stored, briefs), None
+    if best is not None and counts.ended and stored.spec.search is not None:
+        standings = Standings(stored.spec, [best, *_racers(stored, briefs, best)])
+        best = standings.best or best
+        named = standings.configuration(best)
     created, former = history_of(stored)
     examples = [] if failures is None else examples_of(stored, briefs, best, failures=failures)
     return StudyStatus(
         stored.spec, counts, outcome_counts(briefs), best, pace,
         tuple(workers_of(stored.storage.engine, stored.study_id, stored.spec.name)), created, tuple(former),
-        tuple(examples), named, _gain(stored, counts) if gain else None, _stopped(stored, counts),
+        tuple(examples), named, told_gain(stored, counts) if gain else None, _stopped(stored, counts),
         fits_of(stored),
     )  # fmt: skip
 
 
-def _gain(stored: StoredStudy, counts: SlotCounts) -> Gain | None:
-    """What the trials left may gain a search, or after its end as many as there were."""
-    if stored.spec.search is None:
-        return None
-    runs = [run_of(record) for record in with_retries(lambda: records_of(stored)) if record.confirms is None]
-    return gain_of(runs, stored.spec, counts.total - counts.done or counts.total)
+def _best(stored: StoredStudy, briefs: Sequence[TrialBrief]) -> TrialRecord | None:
+    """The trial with the best score."""
+    ranking = best_first(briefs, stored.spec.direction)
+    records = (with_retries(partial(record_at, stored, brief.number)) for brief in ranking)
+    return next((record for record in records if record.outcome == Outcome.COMPLETE), None)
+
+
+def _racers(stored: StoredStudy, briefs: Sequence[TrialBrief], best: TrialRecord) -> list[TrialRecord]:
+    """The trials of the race of a search and those that they confirm, without the best one."""
+    confirming = [brief for brief in briefs if brief.confirms is not None]
+    numbers = {brief.number for brief in confirming} | {brief.confirms.trial for brief in confirming if brief.confirms}
+    return with_retries(lambda: records_of(stored, numbers - {best.number})) if numbers else []
 
 
 def _stopped(stored: StoredStudy, counts: SlotCounts) -> dict[str, Any] | None:
@@ -201,7 +205,8 @@ def gain_lines(status: StudyStatus) -> list[str]:
             f"would gain less than {rule.gain:g} with {rule.confidence:g} confidence"
         )
     if status.gain is not None:
-        lines.append(str(status.gain))
+        before = status.gain.after not in (None, status.slots.done)
+        lines.append(f"after {status.gain.after} trials: {status.gain}" if before else str(status.gain))
     return lines
 
 

@@ -100,7 +100,7 @@ class Point(BaseModel):
 
     def value_of(self, name: str) -> Any:
         """A hyperparameter or a parameter of the user's own; None where there is none."""
-        return getattr(self, name) if name in type(self).model_fields else self.parameters.get(name)
+        return getattr(self, name) if name in self.__dict__ else self.parameters.get(name)
 
     @model_serializer(mode="wrap")
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -17,7 +17,8 @@ Heights are above the row's best cell; asinh brings a wall and the plain beside 
    smooth f if the shape is kept, and near that of a foot otherwise; the interval has the quantiles of this mixture.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -69,6 +70,22 @@ def align(cells: Cells, x: Floats, allowed: tuple[float, float], alpha: float) -
         allowed: the lowest and the highest slope to try.
         alpha: 1 minus the confidence of the sets.
     """
+    telling = cells.level, cells.place, cells.means, cells.own_variances, cells.degrees_of_freedom, x
+    return _aligned(_Problem(tuple(np.asarray(each).tobytes() for each in telling), cells, x), allowed, alpha)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is aligned; equal where all is equal that the answer depends on."""
+
+    key: tuple[bytes, ...]
+    cells: Cells = field(compare=False)
+    x: Floats = field(compare=False)
+
+
+@lru_cache(maxsize=500)  # a claim, its law and its figures ask for the same, which is most of their time
+def _aligned(problem: _Problem, allowed: tuple[float, float], alpha: float) -> Alignment:
+    cells, x = problem.cells, problem.x
     rows = Rows.of(cells, x)
     copies = _Unimodal(rows)
     # The limit grows where variances are known less well, as that of an F ratio does.

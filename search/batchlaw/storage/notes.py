@@ -10,7 +10,7 @@ from batchlaw.storage.studies import StoredStudy
 
 _PROFILE = "batchlaw:profile:"
 _NOT_DRAWN, _NOT_LOGGED = "batchlaw:not-drawn", "batchlaw:not-logged"
-_STOPPED = "batchlaw:stopped"
+_STOPPED, _GAIN = "batchlaw:stopped", "batchlaw:gain"
 
 
 def note_run(stored: StoredStudy, key: str, facts: dict[str, Any]) -> None:
@@ -27,6 +27,16 @@ def stop_of(stored: StoredStudy) -> dict[str, Any] | None:
     """What `note_stop` recorded last; None of a search that was not ended so."""
     found: dict[str, Any] | None = with_retries(lambda: stored.study.user_attrs).get(_STOPPED)
     return found
+
+
+def note_gain(stored: StoredStudy, facts: dict[str, Any]) -> None:
+    """Record what going on may gain a search, and after how many trials that was told."""
+    with_retries(lambda: stored.study.set_user_attr(_GAIN, facts))
+
+
+def noted_gain(stored: StoredStudy) -> Any:
+    """What `note_gain` recorded last, or whatever stands in its place; None of a search without it."""
+    return with_retries(lambda: stored.study.user_attrs).get(_GAIN)
 
 
 def note_refresh_failure(stored: StoredStudy, error: Exception) -> None:

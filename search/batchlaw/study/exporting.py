@@ -128,7 +128,7 @@ def _best_rates(
         return {}
     from batchlaw.laws import best_rate, known_laws
 
-    laws = known_laws(stored.spec, known.records)
+    laws = known_laws(stored.spec, known.records, of={each.trial for each in configurations})
     found = {each.trial: best_rate(laws, each.trial, each.config.batch_size) for each in configurations}
     return {trial: rate for trial, rate in found.items() if rate}
 

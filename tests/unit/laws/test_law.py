@@ -41,6 +41,8 @@ def test_each_optimizer_has_its_own():
     assert laws["momentum"].exponent == pytest.approx(1.0, abs=0.1)
     assert laws["adam"].exponent == pytest.approx(0.5, abs=0.1)
     assert {record.config.optimizer for record in laws["adam"].records} == {"adam"}
+    number = laws["adam"].records[0].number
+    assert [law.exponent for law in laws_of(spec, records, of={number})] == [laws["adam"].exponent]
     assert laws["adam"].fitted.bent.curve.name == "surge" and laws["momentum"].fitted.bent.curve.name == "mccandlish"
 
 

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 if mismatch("storage") is None:
     from batchlaw.storage.optuna_internals.cache import cached_reads, study_storage
     from batchlaw.storage.optuna_internals.row_storage import batched_writes, open_tables, stored_schema
-    from batchlaw.storage.optuna_internals.trials import heads_of, trials_of
+    from batchlaw.storage.optuna_internals.trials import heads_of, n_trials_of, trials_of
 else:
     from batchlaw.storage.optuna_internals.plain import (
         batched_writes,
         cached_reads,
         heads_of,
+        n_trials_of,
         open_tables,
         stored_schema,
         study_storage,
@@ -55,6 +56,7 @@ __all__ = [
     "heads_of",
     "hyperband",
     "keep_brackets",
+    "n_trials_of",
     "open_tables",
     "stored_schema",
     "study_storage",

@@ -1,7 +1,7 @@
 """What the other modules of this folder do, by Optuna's public calls alone, which is slower."""
 
 import json
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ class TrialHead:
     number: int
     state: TrialState
     value: float | None
-    attribute: Any
+    attributes: dict[str, Any]  # those that were asked for, where the trial has them
     started: datetime | None  # naive local time, as in Optuna
     ended: datetime | None
 
@@ -83,22 +83,17 @@ def trials_of(
     storage: RDBStorage,
     study_id: int,
     *,
-    number: int | None = None,
+    numbers: Collection[int] | None = None,
     as_text: Container[str] = (),
     without: tuple[str, ...] = (),
     parts: tuple[str, ...] = PARTS,
 ) -> list[FrozenTrial]:
-    """The trials of a study, or the one of a number; attributes in `as_text` as JSON text, and those `without` not.
+    """The trials of a study, or those of some numbers; attributes in `as_text` as JSON text, and those `without` not.
 
     Optuna reads every part of a trial.
     """
-    if number is None:
-        trials = storage.get_all_trials(study_id, deepcopy=False)
-    else:
-        try:
-            trials = [storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))]
-        except KeyError:
-            return []
+    every = storage.get_all_trials(study_id, deepcopy=False)
+    trials = [trial for trial in every if numbers is None or trial.number in numbers]
     for trial in trials:
         trial.user_attrs = {
             key: json.dumps(value) if key in as_text else value
@@ -108,15 +103,21 @@ def trials_of(
     return trials
 
 
-def heads_of(storage: RDBStorage, study_id: int, key: str) -> list[TrialHead]:
-    """Every trial of a study in the order of its number; `attribute` is its user attribute `key`, or None."""
+def heads_of(storage: RDBStorage, study_id: int, *keys: str) -> list[TrialHead]:
+    """Every trial of a study in the order of its number, with those of its user attributes that have these keys."""
     return [
         TrialHead(
-            number=trial.number, state=trial.state, value=trial.value, attribute=trial.user_attrs.get(key),
-            started=trial.datetime_start, ended=trial.datetime_complete,
+            number=trial.number, state=trial.state, value=trial.value, started=trial.datetime_start,
+            ended=trial.datetime_complete,
+            attributes={key: trial.user_attrs[key] for key in keys if key in trial.user_attrs},
         )
         for trial in sorted(storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
     ]  # fmt: skip
+
+
+def n_trials_of(storage: RDBStorage, study_id: int) -> int:
+    """The number of trials of a study."""
+    return storage.get_n_trials(study_id)
 
 
 def bounded_history(study: Study) -> Study:
