@@ -25,7 +25,7 @@ def server(request, finished) -> Iterator[tuple[int, bool]]:
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     address = process.stdout.readline()
-    yield int(re.search(r":(\d+)/dashboard", address).group(1)), request.param
+    yield int(re.search(r":(\d+)/ ", address).group(1)), request.param
     process.terminate()
     process.communicate(timeout=DEADLINE)
 
@@ -69,7 +69,7 @@ def open_server(finished) -> Iterator[int]:
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     address = process.stdout.readline()
-    yield int(re.search(rf":(\d+)/dashboard\?token={TOKEN} ", address).group(1))
+    yield int(re.search(rf":(\d+)/\?token={TOKEN} ", address).group(1))
     process.terminate()
     process.communicate(timeout=DEADLINE)
 
@@ -170,6 +170,32 @@ def test_a_browser_shows_the_study_with_our_figures_and_asks_nobody_else(server,
         assert "peak_lr 0." in browser.text() and "{" not in browser.text()
         assert browser.complaints() == []
         assert {address for address in browser.requests() if not address.startswith((own, "data:", "blob:"))} == set()
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_first_page_leads_to_the_report_of_each_study_which_fits_the_screen(server, finished, tmp_path, width):
+    port, _ = server
+    own = f"http://127.0.0.1:{port}/"
+    with Browser(tmp_path, width=width) as browser:
+        browser.open(own)
+        browser.wait("document.body?.innerText.includes('Does the machinery work?')")
+        assert "10 of 10 trials" in browser.text()
+        browser.open(browser.run("document.querySelector('h2 a').href"))
+        browser.wait("document.querySelectorAll('.js-plotly-plot .main-svg').length > 5")
+        assert browser.run("location.pathname") == "/studies/1"
+        assert "What to use" in browser.text() or "Best configurations" in browser.text()
+        assert browser.run("document.documentElement.scrollWidth") <= width
+        assert browser.run("document.querySelector('meta[http-equiv]')") is None  # the study has ended
+        assert browser.complaints() == []
+        assert "/dashboard/studies/1" in browser.run("[...document.links].map(link => link.pathname)")
+
+
+def test_a_page_that_is_not_there_is_one_line_and_a_database_that_fails_is_told(server, tmp_path):
+    port, _ = server
+    assert ask(port, "GET", "/studies/99") == (404, "There is no study 99 of batchlaw's here.")
+    assert ask(port, "HEAD", "/studies/1") == (200, "")
+    assert ask(port, "GET", "/studies/1/")[0] == 404  # of optuna-dashboard
 
 
 def study_of(port):

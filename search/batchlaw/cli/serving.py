@@ -34,7 +34,7 @@ def dashboard(
     open_: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Let the page change and delete studies.")] = False,
 ) -> None:
-    """Browse the studies of a database with optuna-dashboard; read-only unless --write."""
+    """Browse the studies of a database: a page of each, and optuna-dashboard; read-only unless --write."""
     from batchlaw.dashboard.server import is_loopback, serve
     from batchlaw.storage import open_storage
 

@@ -11,6 +11,7 @@ from optuna.storages import RDBStorage
 
 from batchlaw.dashboard.guard import LOOPBACK_NAMES, guarded
 from batchlaw.dashboard.pages import pages
+from batchlaw.dashboard.study_pages import StudyPages
 from batchlaw.errors import BatchlawError
 
 
@@ -49,7 +50,7 @@ def serve(
         BatchlawError: the address cannot be used.
     """
     assert token or is_loopback(host)
-    app: Any = guarded(pages(storage), write=write, token=token)
+    app: Any = guarded(StudyPages(storage, pages(storage)), write=write, token=token)
     try:
         server = make_server(host, port, app, server_class=_Server, handler_class=_QuietHandler)
     except OSError as error:
@@ -61,7 +62,7 @@ def serve(
     gc.set_threshold(100_000, 20, 100)
     with server:
         secret = f"?token={token}" if token else ""
-        ready(f"http://{host}:{server.server_port}/dashboard{secret}")
+        ready(f"http://{host}:{server.server_port}/{secret}")
         server.serve_forever()
 
 

@@ -10,7 +10,7 @@ from batchlaw.errors import BatchlawError
 from batchlaw.figures.axes import FINE_LOG, add_beyond, batch_axis, log_axis, quantity_axis, score_axis
 from batchlaw.figures.ends import tuned_range
 from batchlaw.figures.sets import draw_band, draw_cells, draw_empty, draw_sets
-from batchlaw.figures.style import BLACK, GRAY, GREEN, TEMPLATE, digits, finish, words
+from batchlaw.figures.style import BLACK, GRAY, GREEN, HEIGHT, TEMPLATE, digits, finish, words
 from batchlaw.laws.law import Law
 from batchlaw.laws.recommendation import Recommendation, recommend
 from batchlaw.laws.transfer import Transfer, transfers_of
@@ -18,6 +18,7 @@ from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
 
 _FAR = 4.0  # a rule whose regret is this many times the next one's is cut off at the edge of the figure
+_ENTRY = 20  # pixels of an entry of the legend
 _BESIDE = 1.1  # factor between the bars of two strata at one batch size
 _PLACES = 40  # points of a curve between the smallest and the largest batch size
 
@@ -159,11 +160,12 @@ def front_figure(spec: StudySpec, found: Recommendation) -> go.Figure:
     add_beyond(figure, axis, digits(candidate.seconds for candidate in found.candidates), values)
     chosen = found.chosen
     figure.add_scatter(
-        x=digits([chosen.seconds]), y=digits([chosen.value]), mode="markers", name="fastest that ties",
+        x=digits([chosen.seconds]), y=digits([chosen.value]), mode="markers", name="recommended",
         hoverinfo="skip", marker={"symbol": "circle-open", "size": 18, "color": GREEN, "line": {"width": 3}},
     )  # fmt: skip
     return finish(
         figure, "Score against seconds of training", f"by {found.clock}; the line joins what nothing beats in both",
         xaxis=quantity_axis("seconds of training", [candidate.seconds for candidate in found.candidates]),
         yaxis=axis,
+        height=HEIGHT + _ENTRY * len(groups),  # which stand below one another on a phone
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pages as self-contained HTML files that need no network."""
+"""Pages as self-contained HTML files that need no network, and the same served by the dashboard."""
 
 import re
 from typing import Any
@@ -19,9 +19,11 @@ _ENVIRONMENT = Environment(
 )
 
 
-def page(template: str, **content: Any) -> str:
-    """A page from one of the templates in `pages/`."""
-    return _ENVIRONMENT.get_template(template).render(plotly=get_plotlyjs(), version=__version__, **content)
+def page(template: str, *, script: str | None = None, **content: Any) -> str:
+    """A page from one of the templates in `pages/`; Plotly is within, unless the page is served with `script`."""
+    return _ENVIRONMENT.get_template(template).render(
+        plotly=get_plotlyjs, script=script, version=__version__, **content
+    )
 
 
 def drawings(figures: dict[str, go.Figure], prefix: str) -> dict[str, str]:

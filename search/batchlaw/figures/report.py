@@ -57,11 +57,23 @@ def _description(number: int, levels: dict[str, Any], seen: Observed) -> dict[st
     return {"name": name_of(levels), "sentences": seen.sentences, "figures": shown}
 
 
-def study_report(accounts: Sequence[Account], *, written: str) -> str:
-    """The page of studies, from question to costs; several are compared first. `written` is the date to print."""
+def study_report(
+    accounts: Sequence[Account], *, written: str, served: int | None = None, script: str | None = None
+) -> str:
+    """The page of studies, from question to costs; several are compared first.
+
+    Args:
+        accounts: of the studies.
+        written: the date to print.
+        served: the number of the study, of a page that the dashboard serves; it is loaded again until the study ends.
+        script: where such a page finds Plotly.
+    """
     names = [account.spec.name for account in accounts]
     return page(
         "studies.html",
+        script=script,
+        served=served,
+        live=served is not None and not all(account.status.slots.ended for account in accounts),
         title=", ".join(names),
         studies=[_study(account) for account in accounts],
         compared=_compared(accounts) if len(accounts) > 1 else None,
