@@ -463,6 +463,23 @@ def test_one_configuration_is_tried(tmp_path, arguments, keys, words):
     assert found.heard_metric and sorted(tmp_path.iterdir()) == before
 
 
+def test_the_largest_batch_size_is_tried_and_a_metric_told_too_rarely_is_found(tmp_path):
+    words = script(
+        tmp_path,
+        "steps = int(sys.argv[2])\nfor step in range(1, steps + 1):\n    print(f'step {step}: train loss 0.5')\n"
+        "    if step % 50 == 0:\n        print('val loss 0.5')",
+    )
+    keys = {
+        "metrics": LOSS, "progress": {"regex": r"step (\d+)", "of": "{steps}"}, "budget": {"examples": 1280},
+        "space": {"batch_size": {"low": 2, "high": 32, "log2": True}, "base_lr": 0.5, "optimizer": "sgd"},
+    }  # fmt: skip
+    (tmp_path / "study.toml").write_text(tomli_w.dumps(study_of(*words, "{lr}", "{steps}", "{batch_size}", **keys)))
+    said = []
+    found = try_out(tmp_path / "study.toml", seconds=30, say=said.append)
+    assert said[1].endswith(" script.py 0.5 40 32") and not found.heard_metric
+    assert any("40 updates may be too few, if val_loss is told every so many only" in line for line in found.lines())
+
+
 def test_a_configuration_that_takes_long_is_tried_for_a_moment(tmp_path):
     study = study_of(*script(tmp_path, "print('val loss 0.5', flush=True)\ntime.sleep(60)"), "{lr}", metrics=LOSS)
     (tmp_path / "study.toml").write_text(tomli_w.dumps(study))

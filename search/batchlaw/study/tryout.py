@@ -16,6 +16,8 @@ from batchlaw.study.files import StrPath
 if TYPE_CHECKING:
     from batchlaw.spec import StudySpec
 
+_NEAR_THE_END = 0.5  # of the budget
+
 
 @dataclass
 class TryOut:
@@ -28,6 +30,7 @@ class TryOut:
         values: the last value of each metric that was told while it trained, or at its end.
         times: how often each was told while it trained.
         progress: the last share of the budget that was told.
+        steps: the updates of the configuration; None where only the program knows.
     """
 
     spec: "StudySpec"
@@ -36,6 +39,7 @@ class TryOut:
     values: dict[str, float] = field(default_factory=dict)
     times: Counter[str] = field(default_factory=Counter)
     progress: float | None = None
+    steps: int | None = None
 
     @property
     def heard_metric(self) -> bool:
@@ -67,6 +71,11 @@ class TryOut:
                 lines.append(f"  metric {name}: {self.values[name]:.6g}{often}")
             else:
                 lines.append(f"? metric {name}: was not heard; {self._looked_for(name)}")
+        if not self.heard_metric and self.steps and (self.progress or 0.0) > _NEAR_THE_END:
+            lines.append(
+                f"? {self.steps} updates may be too few, if {self.spec.arm.metric} is told every so many only: "
+                "a larger [budget] or smaller batch sizes have more"
+            )
         if self.progress is not None:
             lines.append(f"  progress: {self.progress:.1%} of the budget at last")
         else:
@@ -85,7 +94,10 @@ class TryOut:
 
 
 def try_out(file: StrPath, *, seconds: float, device: str = "auto", say: Callable[[str], None]) -> TryOut:
-    """Train one configuration, drawn at random, in a folder that is deleted afterwards; nothing is registered.
+    """Train one configuration in a folder that is deleted afterwards; nothing is registered.
+
+    It is drawn at random, but for the batch size, which is the largest: it needs the most memory, and where a trial
+    sees a number of examples it has the fewest updates, so that what is told only now and then may not be told at all.
 
     Args:
         file: of a study with an objective or a command.
@@ -101,7 +113,7 @@ def try_out(file: StrPath, *, seconds: float, device: str = "auto", say: Callabl
     from batchlaw.objectives.trial import Trial
     from batchlaw.recipe.derive import derive, run_seeds
     from batchlaw.recipe.space import suggest
-    from batchlaw.spec import read_spec
+    from batchlaw.spec import extremes, read_spec
     from batchlaw.study.code import code_of
 
     path = Path(file)
@@ -113,7 +125,10 @@ def try_out(file: StrPath, *, seconds: float, device: str = "auto", say: Callabl
     runtime = code.runtime(spec, device, None)
     found, interrupts = TryOut(spec, say), Interrupts()
     drawn = suggest(_Draw(Random(spec.arm.seed)), spec)  # noqa: S311
+    if drawn.batch_size is not None:
+        drawn = drawn.model_copy(update={"batch_size": max(extremes(spec.space.batch_size))})
     config = derive(spec, drawn, run_seeds(spec.arm.seed, 1))
+    found.steps = config.steps
 
     def report(progress: float, metrics: Mapping[str, float]) -> None:
         if spec.command is None:  # the lines of a program are heard one by one
