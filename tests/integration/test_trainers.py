@@ -11,6 +11,7 @@ from pathlib import Path
 import batchlaw as bl
 import optuna
 import pytest
+from batchlaw.objectives.devices import Devices
 from batchlaw.objectives.function import load_user_code
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive
@@ -177,19 +178,35 @@ def trial_of(study, folder, report):
     return Trial(config, report, folder / "runs", devices=2, micro_batch_size=8)
 
 
-ENDINGS = {  # keys of the search, what is done to the worker, and the outcomes that follow
-    "stopped": ("", lambda worker: worker.send_signal(signal.SIGTERM), {"waiting": 1}),
-    "timed out": ("trial_seconds = 20", lambda worker: None, {"pruned": 1}),
-    "killed": ("", lambda worker: worker.kill(), {"lost": 1}),
+PRUNING = {  # of two trials, the worse one second
+    "base_lr": [1e-6, 0.3], "trials": 2, "pruner": "asha",
+    "of_search": "confirm = false\nstart = [{base_lr = 0.3}, {base_lr = 1e-6}]",
+}  # fmt: skip
+HOUR = "3600"
+
+
+def are_free(spec):
+    with Devices(spec).taken() as free:
+        return free
+
+
+ENDINGS = {  # seconds between updates, the study, what is done to the worker, and the outcomes that follow
+    "pruned": ("0.2", PRUNING, lambda worker: None, {"complete": 1, "pruned": 1}),
+    "stopped": (HOUR, {}, lambda worker: worker.send_signal(signal.SIGTERM), {"waiting": 1}),
+    "timed out": (HOUR, {"of_search": "trial_seconds = 20"}, lambda worker: None, {"pruned": 1}),
+    "killed": (HOUR, {}, lambda worker: worker.kill(), {"lost": 1}),
 }
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_the_processes_of_a_trial_on_two_devices_end_with_it(ending, tmp_path, home, monkeypatch, popen):
-    monkeypatch.setenv("SLOW", "3600")
-    keys, end, outcomes = ENDINGS[ending]
+    slow, keys, end, outcomes = ENDINGS[ending]
+    monkeypatch.setenv("SLOW", slow)
+    monkeypatch.setenv("BATCHLAW_DEVICES", "a,b")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
     folder = tmp_path / "study"
-    study = study_of(folder, "with_ddp", devices=2, of_search=keys)
+    study = study_of(folder, "with_ddp", devices=2, **keys)
     command = [sys.executable, "-m", "batchlaw", "worker", folder / "line.toml", "--storage", study.storage]
     worker = popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
 
@@ -203,6 +220,9 @@ def test_the_processes_of_a_trial_on_two_devices_end_with_it(ending, tmp_path, h
     wait_for(lambda: not processes())
     status = study.status()  # which clears up
     assert {name: n for name, n in status.outcomes.items() if n} == outcomes
+    if ending == "pruned":
+        assert max(reports_of(study)[1]) < 10 == max(reports_of(study)[0])
+    wait_for(lambda: are_free(study.spec))  # a process that is ending has no environment before it has no files
 
 
 def test_a_function_that_other_processes_cannot_import_trains_on_one_device(tmp_path):

@@ -1,6 +1,9 @@
 """The command that starts workers on a cluster: launch."""
 
+import os
+import shlex
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     from batchlaw.workers.fleet import Fleet
 
 _PLACES = ("local", "slurm", "ray")
+# What runs a command on each node of a worker.
+_ON_NODES = {
+    "slurm": "srun --ntasks-per-node=1 --overlap --kill-on-bad-exit=1",
+    "ray": shlex.join((sys.executable, "-P", "-m", "batchlaw.workers.launch.ray_nodes")),
+}
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -60,6 +68,7 @@ def launch(
 ) -> int:
     """Start workers on this machine, as Slurm jobs or on a Ray cluster."""
     from batchlaw.cores import cores
+    from batchlaw.objectives.ranks import ON_NODES, check_launcher
     from batchlaw.storage import absolute
 
     if on not in _PLACES:
@@ -70,7 +79,17 @@ def launch(
         raise BatchlawError(
             "--storage: got sqlite, which is for one machine; workers on several need postgresql or mysql"
         )
+    if on != "local":
+        os.environ.setdefault(ON_NODES, _ON_NODES[on])
     stored, argument = _study(study, storage)
+    nodes = stored.spec.nodes
+    if nodes > 1 and (workers_per_gpu or (gpus_per_worker or 0) % nodes):
+        option = (
+            f"--workers-per-gpu: got {workers_per_gpu}"
+            if workers_per_gpu
+            else f"--gpus-per-worker: got {gpus_per_worker}"
+        )
+        raise BatchlawError(f"{option}; a worker has {nodes} nodes, with equally many GPUs each")
     storage = absolute(storage)  # workers may start in another folder
     arguments = [argument, "--device", device]
     for option, folder in (("--data-dir", data_dir), ("--checkpoint-dir", checkpoint_dir)):
@@ -82,7 +101,7 @@ def launch(
 
         jobs = submit(
             arguments, storage_url=storage, workers=workers, threads=threads, cores=most, minutes=minutes,
-            options=_options(slurm), folder=logs, here=slurm_here, **share,
+            options=_options(slurm), folder=logs, here=slurm_here, nodes=nodes, **share,
         )  # fmt: skip
         output.print(f"{len(jobs)} job{'s' * (len(jobs) != 1)} submitted: {', '.join(jobs)}")
         output.print(f"Logs in {logs}; follow with:  batchlaw status {stored.spec.name} --watch", soft_wrap=True)
@@ -90,10 +109,13 @@ def launch(
     if on == "ray":
         from batchlaw.workers.launch.ray import RayFleet
 
-        with RayFleet(arguments, storage_url=storage, workers=workers, threads=threads, cores=most, **share) as cluster:
+        with RayFleet(
+            arguments, storage_url=storage, workers=workers, threads=threads, cores=most, nodes=nodes, **share
+        ) as cluster:
             return _follow(stored, cluster)
     from batchlaw.workers.launch import LocalFleet, local_devices, shares
 
+    check_launcher(stored.spec)
     found = local_devices() if device in ("auto", "cuda") else []
     gpus = shares(found, workers, devices=stored.spec.devices, **share)
     with LocalFleet(arguments, storage_url=storage, workers=workers, threads=threads, gpus=gpus) as fleet:

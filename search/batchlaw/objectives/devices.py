@@ -24,7 +24,9 @@ class Devices:
     """The devices of one trial after another of a study."""
 
     def __init__(self, spec: StudySpec) -> None:
-        """Each trial takes `spec.devices`. There is nothing to take without BATCHLAW_DEVICES, or in this process.
+        """Each trial takes `spec.devices`, or of several nodes those of this one.
+
+        There is nothing to take without BATCHLAW_DEVICES, or in this process.
 
         Raises:
             BatchlawError: fewer are named, or one is named twice.
@@ -32,7 +34,7 @@ class Devices:
         given = os.environ.get(NAMES, "")
         self._names = [name.strip() for name in given.split(",") if name.strip()]
         in_processes = spec.command is not None or spec.devices > 1
-        self._n = spec.devices if self._names and in_processes else 0
+        self._n = spec.devices // spec.nodes if self._names and in_processes else 0
         if len(set(self._names)) < len(self._names):
             raise BatchlawError(f"{NAMES}: got {given!r}; a device is named twice")
         if self._n > len(self._names):

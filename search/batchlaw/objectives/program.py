@@ -9,6 +9,7 @@ import copy
 import os
 import re
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +86,9 @@ class Command:
         spec = self._spec.model_copy(update={"micro_batch_size": trial.most_at_once})
         with _run_dir_of(run_dir, keep=self._spec.keep_runs):
             try:
-                values = values_of(trial.config, spec, trial=trial.number, run_dir=str(run_dir or ""))
+                values = values_of(
+                    trial.config, spec, trial=trial.number, run_dir=str(run_dir or ""), rendezvous=_free_address()
+                )
                 if run_dir is not None:
                     self._write_files(values, run_dir)
                 return ProgramRun(self._spec, self._starter, trial, values, run_dir, self._watch).metrics()
@@ -132,6 +135,13 @@ class Command:
             script = None if script and script.startswith("-") else script
         if script is not None and "-c" not in others and not (self._folder / script).exists():
             raise ObjectiveError(f"{key}: there is no file {script!r} in {self._folder}")
+
+
+def _free_address() -> str:
+    """This machine, and a port that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("", 0))
+        return f"{socket.gethostname()}:{found.getsockname()[1]}"
 
 
 @contextmanager

@@ -27,7 +27,9 @@ _OF_OPTIMIZERS = ("optimizer", "momentum", "beta1", "beta2", "eps", "bias_correc
 Fill = Callable[[str, str], str]  # a template and its field → text
 
 
-def values_of(config: TrainConfig, spec: StudySpec, *, trial: int, run_dir: str) -> dict[str, Any]:
+def values_of(
+    config: TrainConfig, spec: StudySpec, *, trial: int, run_dir: str, rendezvous: str = "localhost:29400"
+) -> dict[str, Any]:
     """The value of each placeholder; None has no value in this study.
 
     Args:
@@ -35,9 +37,11 @@ def values_of(config: TrainConfig, spec: StudySpec, *, trial: int, run_dir: str)
         spec: the study.
         trial: its number.
         run_dir: the folder for the files of the program.
+        rendezvous: host and port where its processes on several machines find one another.
     """
     accumulate, micro_batch_size = equal_parts(config.batch_size, spec.devices, spec.micro_batch_size)
-    given = dict.fromkeys(spec.parameters) | config.placeholders()
+    # A study may have parameters of these names, which it was free to choose before there were several nodes.
+    given = {"nodes": spec.nodes, "rendezvous": rendezvous} | dict.fromkeys(spec.parameters) | config.placeholders()
     return given | {
         "lr": given["peak_lr"], "epochs": _epochs(config, spec), "trial": trial, "run_dir": run_dir,
         "devices": spec.devices, "accumulate": accumulate, "micro_batch_size": micro_batch_size,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from batchlaw.spec.study import StudySpec
 
 # Placeholders of a program that are no fields of a `TrainConfig`; see `batchlaw.recipe.arguments`.
-OF_PROGRAMS = ("lr", "epochs", "trial", "run_dir", "devices", "accumulate", "micro_batch_size")
+OF_PROGRAMS = ("lr", "epochs", "trial", "run_dir", "devices", "accumulate", "micro_batch_size", "nodes", "rendezvous")
 Text = Annotated[str, Field(min_length=1)]
 _REDUCE = r"^(last|best|mean|last-[1-9]\d{0,5}-mean)$"
 _SOURCES = {"regex": None, "csv": "column", "json_file": "key", "tensorboard": "tag"}  # each with its companion
@@ -135,6 +135,7 @@ class ProgramKeys(Frozen):
     )  # a file below {run_dir} by a template, and the file with the template of its content
     keep_runs: bool = True  # False: the run_dir of a trial is deleted when it has ended, unless it failed
     devices: Positive = 1  # that share a batch; also of a function, which torchrun then starts on each of them
+    nodes: Positive = 1  # machines that have equally many of these devices
     micro_batch_size: Positive | None = None  # the most examples that a device computes at once, also in a function
     launcher: tuple[Text, ...] | None = None  # of a function on several devices, in place of torchrun on this machine
     diverged: Divergence | None = None
@@ -145,7 +146,7 @@ class ProgramKeys(Frozen):
     score_command: Command | None = None  # runs after a training that has ended well
 
 
-_ALSO_OF_FUNCTIONS = ("devices", "micro_batch_size", "launcher")
+_ALSO_OF_FUNCTIONS = ("devices", "nodes", "micro_batch_size", "launcher")
 # Keys that studies stored before them do not have: they are written where they are given, so that fingerprints stay.
 DEFAULTS = {name: field.default for name, field in ProgramKeys.model_fields.items() if name != "command"}
 
@@ -213,6 +214,8 @@ def check_program(spec: "StudySpec") -> None:
     """
     if spec.launcher is not None and (spec.objective is None or spec.devices == 1):
         raise refuse("goes with an objective and several devices", None, "launcher")
+    if spec.devices % spec.nodes:
+        raise refuse(f"{spec.nodes} nodes cannot have equally many of them", spec.devices, "devices")
     if spec.command is None:
         for name, default in DEFAULTS.items():
             if getattr(spec, name) != default and not (name in _ALSO_OF_FUNCTIONS and spec.objective is not None):

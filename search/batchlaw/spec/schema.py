@@ -27,6 +27,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "files": "Files that are written before the program starts: a path below {run_dir}, and its template.",
         "keep_runs": "Whether the folder of a trial stays when the trial has ended.",
         "devices": "How many devices share a batch.",
+        "nodes": "On how many machines these devices are, equally many on each.",
         "micro_batch_size": "The most examples that a device computes at once.",
         "launcher": "What starts a function on several devices, in place of torchrun on this machine.",
         "diverged": "By what a run of the program is known to have diverged.",

@@ -10,6 +10,7 @@ from typing import Any
 from batchlaw import __version__
 from batchlaw.cores import cores
 from batchlaw.errors import BatchlawError, check_whole
+from batchlaw.objectives.ranks import check_launcher
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, not_logged_since, note_run
 from batchlaw.study.code import Code
@@ -92,6 +93,7 @@ def run_study(
     if workers is not None:
         check_whole(workers, "workers", at_least=0)
     code.check(stored.spec)
+    check_launcher(stored.spec)
     if workers is None:
         workers = n_workers(gpus_for(options.device), stored.spec.devices) if code.is_importable(stored.spec) else 0
     if options.trials is not None:

@@ -17,7 +17,7 @@ class Model(torch.nn.Module):
         self.line, self.sizes = torch.nn.Linear(2, 1), []
 
     def forward(self, x, labels):
-        if len(x) > int(os.environ.get("FITS", len(x))):
+        if self.training and len(x) > int(os.environ.get("FITS", len(x))):
             torch.empty(2**60)  # no machine has so much memory
         if self.training:
             self.sizes.append(len(x))
@@ -41,7 +41,7 @@ def train(trial):
     torch.manual_seed(trial.seed)
     arguments = training_arguments(
         trial, eval_strategy="steps", eval_steps=4, save_strategy="no", logging_strategy="no", use_cpu=True,
-        disable_tqdm=True, per_device_eval_batch_size=2,
+        disable_tqdm=True,
     )  # fmt: skip
     if "WRONG" in os.environ:
         arguments.gradient_accumulation_steps = int(os.environ["WRONG"])

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import time
 
 from batchlaw.cores import MAX_THREADS, THREADS, Machine
 
+_POLL_SECONDS = 0.1
 STOP_SECONDS = 15.0  # for a worker to give its trial back
 
 
@@ -32,7 +34,9 @@ def run_worker(arguments: list[str], environment: dict[str, str]) -> int:
     """Run a worker to its end and return its exit code; if this process is stopped, so is the worker."""
     process = subprocess.Popen(worker_command(arguments), env=os.environ | environment, stdin=subprocess.DEVNULL)
     try:
-        return process.wait()
+        while (code := process.poll()) is None:  # Ray's request to stop does not interrupt a call that waits
+            time.sleep(_POLL_SECONDS)
+        return code
     finally:
         if process.poll() is None:
             process.terminate()

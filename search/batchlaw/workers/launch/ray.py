@@ -1,12 +1,15 @@
 """Workers as tasks of a Ray cluster, through Ray's own API."""
 
 import logging
+import os
+import uuid
 from datetime import datetime
 from typing import Any
 
 from batchlaw.errors import BatchlawError
+from batchlaw.objectives.ranks import ON_NODES
 from batchlaw.workers.fleet import WorkerEnd
-from batchlaw.workers.launch import process
+from batchlaw.workers.launch import process, ray_nodes
 
 
 class RayFleet:
@@ -22,8 +25,12 @@ class RayFleet:
         cores: int,
         gpus_per_worker: int | None,
         workers_per_gpu: int | None,
+        nodes: int = 1,
     ) -> None:
         """Start on the cluster of `RAY_ADDRESS`, or on a new cluster of this machine.
+
+        With several `nodes` each worker has a placement group of as many machines, among which its cores are not
+        shared and its GPUs are.
 
         Raises:
             BatchlawError: Ray is missing, or its cluster cannot be reached.
@@ -34,7 +41,9 @@ class RayFleet:
             raise BatchlawError("Ray is not installed: pip install 'batchlaw[ray]'") from None
         self._ray: Any = ray
         try:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+            ray.init(
+                namespace=ray_nodes.NAMESPACE, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False
+            )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise BatchlawError(f"Ray: {' '.join(str(error).split())}") from None
         gpus = 1 / workers_per_gpu if workers_per_gpu else gpus_per_worker or 0
@@ -42,9 +51,26 @@ class RayFleet:
         # would be imported.
         self._ray.cloudpickle.register_pickle_by_value(process)
         self.started = datetime.now()
-        task = ray.remote(num_cpus=threads or cores, num_gpus=gpus, max_retries=0)(process.run_worker)
+        cpus, gpus = threads or cores, gpus if nodes == 1 else gpus // nodes
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(process.run_worker)
         environment = process.worker_environment(storage_url, threads, cores)
-        self._tasks = [task.remote(arguments, environment) for _ in range(workers)]
+        self._tasks = []
+        for _ in range(workers):
+            placed, where = (task, {}) if nodes == 1 else self._placed(task, nodes, {"CPU": cpus, "GPU": gpus})
+            self._tasks.append(placed.remote(arguments, environment | where))
+
+    def _placed(self, task: Any, nodes: int, share: dict[str, float]) -> tuple[Any, dict[str, str]]:
+        """A task on the first of several nodes that are its own, and what its processes need to find the others."""
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        name = uuid.uuid4().hex
+        bundle = {resource: amount for resource, amount in share.items() if amount}
+        group = self._ray.util.placement_group([bundle] * nodes, strategy="STRICT_SPREAD", name=name)
+        address = self._ray.get_runtime_context().gcs_address
+        return (
+            task.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group, 0)),
+            {ray_nodes.GROUP: name, "RAY_ADDRESS": address, ON_NODES: os.environ[ON_NODES]},
+        )
 
     def __enter__(self) -> "RayFleet":
         return self

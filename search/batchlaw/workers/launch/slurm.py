@@ -17,6 +17,7 @@ def submit(
     cores: int,
     gpus_per_worker: int | None,
     workers_per_gpu: int | None,
+    nodes: int = 1,
     minutes: int,
     options: dict[str, str],
     folder: Path,
@@ -34,6 +35,7 @@ def submit(
         cores: of each worker at most, where it chooses.
         gpus_per_worker: GPUs of each worker.
         workers_per_gpu: workers that share a GPU.
+        nodes: of each worker, which share its GPUs; the worker runs on the first. On this machine there is one.
         minutes: time limit. A worker gives its trial back when Slurm warns of it.
         options: further options of Slurm, such as partition.
         folder: of submitit's files and the logs, on a disk that all nodes see.
@@ -54,11 +56,11 @@ def submit(
     try:
         executor = submitit.AutoExecutor(folder=str(folder), cluster="local" if here else "slurm")
         executor.update_parameters(
-            name="batchlaw", timeout_min=minutes, cpus_per_task=threads or cores, tasks_per_node=tasks, nodes=1,
-            gpus_per_node=1 if workers_per_gpu else gpus_per_worker or 0,
+            name="batchlaw", timeout_min=minutes, cpus_per_task=threads or cores, tasks_per_node=tasks,
+            nodes=1 if here else nodes, gpus_per_node=1 if workers_per_gpu else (gpus_per_worker or 0) // nodes,
         )  # fmt: skip
         if not here:
-            executor.update_parameters(slurm_array_parallelism=n_jobs, **_slurm(options))
+            executor.update_parameters(slurm_array_parallelism=n_jobs, slurm_use_srun=nodes == 1, **_slurm(options))
         with executor.batch():
             jobs = [executor.submit(_worker, arguments) for _ in range(n_jobs)]
     except (RuntimeError, TypeError, ValueError, NameError) as error:
