@@ -101,7 +101,7 @@ def test_a_designed_study_of_a_module_gives_the_numbers_of_the_command(executed,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["transformers", "lightning"])
+@pytest.mark.parametrize("name", ["transformers", "lightning", "accelerate"])
 def test_the_notebooks_of_trainers_run_as_they_are(executed, name):
     *_, run, best, figure = executed(name)
     assert "8 of 8 trials" in data_of(run)[-1]["text/plain"]

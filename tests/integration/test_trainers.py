@@ -1,6 +1,7 @@
 """Trainers of other libraries under a study: batch and rate of every update, pruning, and several devices."""
 
 import contextlib
+import importlib.util
 import json
 import shutil
 import signal
@@ -18,6 +19,7 @@ from batchlaw.recipe.derive import derive
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.recipe.space import point_of
 
+from tests.documentation import ROOT, blocks_of
 from tests.leftovers import processes
 from tests.waiting import wait_for
 
@@ -66,7 +68,8 @@ def study_of(
     of_search="",
 ):
     folder.mkdir(exist_ok=True)
-    shutil.copy(TRAINERS / f"{name}.py", folder)
+    if not (folder / f"{name}.py").exists():
+        shutil.copy(TRAINERS / f"{name}.py", folder)
     file = folder / "line.toml"
     keys = {"devices": devices, "batch_size": batch_size, "base_lr": base_lr, "trials": trials, "pruner": pruner}
     file.write_text(STUDY.format(name=name, optimizer=optimizer, more=more, **keys) + of_search)
@@ -124,6 +127,50 @@ def test_what_does_not_fit_is_accumulated_and_the_batch_stays(name, devices, tmp
     (fit,) = study.status().fits.values()
     assert fit == (4, 8)
     assert f"  computed   4 examples at once, in {4 // devices} parts of each batch" in study.show(0).lines()
+
+
+WATCHED = """
+import json
+import with_keras
+
+class Watch(with_keras.Follow):
+    def on_train_batch_end(self, batch, logs=None):
+        RATES.append(float(self.model.optimizer.learning_rate))
+        super().on_train_batch_end(batch, logs)
+
+RATES, with_keras.Follow = [], Watch
+
+def train(trial):
+    found = with_keras.train(trial)
+    (trial.run_dir / "seen.json").write_text(json.dumps({"rates": RATES[:: trial.accumulate]}))
+    return found
+"""
+
+
+def recipe(name, folder):
+    """Write a file that a page shows."""
+    folder.mkdir()
+    page = ROOT / "docs" / "how-to" / "trainers.md"
+    (text,) = [block.text for block in blocks_of(page) if block.title == name]
+    (folder / name).write_text(text)
+
+
+def test_the_recipe_for_timm_trains_as_it_is_shown(tmp_path, home):
+    recipe("with_timm.py", tmp_path / "study")
+    study = study_of(tmp_path / "study", "with_timm").run(workers=0, progress=False)
+    assert study.trials()["outcome"].tolist() == ["complete"]  # guarded: batch and rate of every update
+    assert len(reports_of(study)[0]) == 10
+
+
+@pytest.mark.release
+@pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs pip install keras")
+def test_the_recipe_for_keras_trains_as_it_is_shown(tmp_path, home):
+    recipe("with_keras.py", tmp_path / "study")
+    (tmp_path / "study" / "watched.py").write_text(WATCHED)
+    study = study_of(tmp_path / "study", "watched").run(workers=0, progress=False)
+    seen, config = found(home, "seen.json"), study.best(1)[0].config
+    assert seen["rates"] == pytest.approx(config.peak_lr * schedule_of(config).lr_multipliers(), rel=1e-6)
+    assert study.show(0).as_dict()["grad_accum_steps"] == 2 and len(reports_of(study)[0]) > 4
 
 
 # Two agents of torchrun, as `srun` would start them, one on each node; here both are on this machine.

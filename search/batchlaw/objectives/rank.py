@@ -18,7 +18,7 @@ def _end_with(parent: int) -> None:
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before
-        sys.exit(1)
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from typing import Any
 from batchlaw import __version__
 from batchlaw.cores import cores
 from batchlaw.errors import BatchlawError, check_whole
-from batchlaw.objectives.ranks import check_launcher
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, not_logged_since, note_run
 from batchlaw.study.code import Code
@@ -88,6 +87,8 @@ def run_study(
     progress: Shown | RunProgress,
 ) -> None:
     """See `Study.run`."""
+    from batchlaw.objectives.ranks import check_launcher
+
     options.check_machine()
     options.check(stored.spec)
     if workers is not None:

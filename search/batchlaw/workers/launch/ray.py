@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from batchlaw.errors import BatchlawError
-from batchlaw.objectives.ranks import ON_NODES
 from batchlaw.workers.fleet import WorkerEnd
 from batchlaw.workers.launch import process, ray_nodes
 
@@ -62,6 +61,8 @@ class RayFleet:
     def _placed(self, task: Any, nodes: int, share: dict[str, float]) -> tuple[Any, dict[str, str]]:
         """A task on the first of several nodes that are its own, and what its processes need to find the others."""
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        from batchlaw.objectives.ranks import ON_NODES
 
         name = uuid.uuid4().hex
         bundle = {resource: amount for resource, amount in share.items() if amount}

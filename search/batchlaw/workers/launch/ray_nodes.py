@@ -28,7 +28,7 @@ def main(command: Sequence[str]) -> int:
     import ray
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(_KILLED + number))
+    signal.signal(signal.SIGTERM, _end)
     folder = os.getcwd()  # noqa: PTH109
     here = subprocess.Popen(command)
     os.chdir("/")  # Ray has its workers import from this process's working folder
@@ -59,6 +59,10 @@ def main(command: Sequence[str]) -> int:
         here.wait()
         for thread in following:
             thread.join(_END_SECONDS)  # Ray ends tasks whose driver has ended before they can end what they started
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(_KILLED + number)
 
 
 def _lines(command: Sequence[str], folder: str, environment: Mapping[str, str]) -> Iterator[str | int]:
@@ -111,4 +115,4 @@ def _follow(ray: Any, task: Any, codes: "queue.SimpleQueue[int]") -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))
