@@ -37,7 +37,7 @@ def train_part(file: Path, folder: Path) -> None:
     config = TrainConfig.model_validate_json(known["config"])
     assert spec.objective is not None
     is_first = os.environ["RANK"] == "0"
-    torch.set_num_threads(max(1, torch.get_num_threads() // spec.devices))
+    torch.set_num_threads(max(1, torch.get_num_threads() * spec.nodes // spec.devices))
 
     def report(progress: float, metrics: Mapping[str, float]) -> None:
         finite_metric(metrics, spec)

@@ -26,6 +26,7 @@ _SYNONYMS = {
     "max": "high", "maximum": "high", "to": "high", "stop": "high", "upper": "high",
     "lr": "base_lr", "learning_rate": "base_lr", "bs": "batch_size", "scale": "log",
     "gpus_per_trial": "devices", "devices_per_trial": "devices", "gpus": "devices",
+    "nodes_per_trial": "nodes", "num_nodes": "nodes", "nnodes": "nodes",
     "max_micro_batch_size": "micro_batch_size",
 }  # fmt: skip
 _MOST_BYTES = 1_000_000  # of a study file; a thousand times the longest of ours
