@@ -137,6 +137,18 @@ def test_a_file_of_another_program_is_not_read(tmp_path):
         run(tmp_path, study_of(*script(tmp_path, "print('hello')\n"), metrics=metrics))
 
 
+def test_a_file_is_known_by_what_was_there_before_and_not_by_a_clock_which_may_jump(tmp_path):
+    (tmp_path / "scores.json").write_text('{"loss": 0.75}')
+    code = """
+import os, pathlib, time
+path = pathlib.Path("scores.json")
+path.write_text('{"loss": 0.25}')
+os.utime(path, (time.time() - 3600,) * 2)
+"""
+    metrics = {"val_loss": {"json_file": "scores.json", "key": "loss"}}
+    assert run(tmp_path, study_of(*script(tmp_path, code), metrics=metrics))[0] == {"val_loss": 0.25}
+
+
 def test_lines_of_any_shape_and_length_pass(tmp_path):
     result, notes = run(tmp_path, study_of("python", str(PROGRAMS / "shapes.py"), metrics=LOSS))
     assert result == {"val_loss": 0.25}

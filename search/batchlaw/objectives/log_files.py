@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from glob import has_magic
 from pathlib import Path
 
@@ -10,40 +11,54 @@ from batchlaw.errors import ObjectiveError
 from batchlaw.objectives.listeners import reduced
 from batchlaw.spec.program import Listener
 
-_CLOCK_SECONDS = 0.1  # by which the time of a file may lie before the time at which it was written
+Stamps = Mapping[Path, tuple[int, int, int]]  # what tells that a file was written anew: its time, size and number
 
 
 class Missing(Exception):
     """The metric is not there; the text says what was looked for."""
 
 
-def read_metric(listener: Listener, path: Path, *, direction: str, since: float | None) -> float:
+def read_metric(listener: Listener, path: Path, *, direction: str, before: Stamps | None) -> float:
     """The value of a metric in a file.
 
     Args:
         listener: what is read of the file.
         path: of the file; it may have `*`.
         direction: of the study.
-        since: the time before which a file is another program's; None: the folder is this one's own.
+        before: what `stamps` gave before the program began; None: the folder is its own.
 
     Raises:
         Missing: there is no such file, or nothing in it.
         ObjectiveError: what is there is no number, or several runs may have written it.
     """
     if listener.tensorboard is not None:
-        values = _events(path, str(listener.tag), since)
+        values = _events(path, str(listener.tag), before)
     elif listener.csv is not None:
-        values = _column(_newest(path, since), str(listener.column))
+        values = _column(_newest(path, before), str(listener.column))
     else:
-        values = [_key(_newest(path, since), str(listener.key))]
+        values = [_key(_newest(path, before), str(listener.key))]
     return reduced(values, listener.reduce, direction)
 
 
-def _newest(path: Path, since: float | None) -> Path:
+def stamps(listener: Listener, path: Path) -> Stamps:
+    """The files of a listener before a program begins. Their times are not compared with a clock, which may jump."""
+    found = {}
+    for file in (_event_files if listener.tensorboard is not None else _files)(path):
+        with suppress(OSError):  # another program has just deleted it
+            found[file] = _stamp(file)
+    return found
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    facts = file.stat()
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+
+
+def _newest(path: Path, before: Stamps | None) -> Path:
     """The file that the program has written."""
-    files = [file for file in _matching(path) if file.is_file() and _is_new(file, since)]
+    files = [file for file in _files(path) if _is_new(file, before)]
     if not files:
-        older = " by this program" if since is not None and any(_matching(path)) else ""
+        older = " by this program" if before is not None and any(_matching(path)) else ""
         raise Missing(f"no file {path} was written{older}")
     if len(files) > 1:
         raise ObjectiveError(
@@ -59,8 +74,17 @@ def _matching(path: Path) -> list[Path]:
     return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
 
 
-def _is_new(file: Path, since: float | None) -> bool:
-    return since is None or file.stat().st_mtime >= since - _CLOCK_SECONDS
+def _files(path: Path) -> Iterator[Path]:
+    return (file for file in _matching(path) if file.is_file())
+
+
+def _event_files(path: Path) -> Iterator[Path]:
+    for folder in _matching(path):
+        yield from [folder] if folder.is_file() else sorted(folder.rglob("*tfevents*"))
+
+
+def _is_new(file: Path, before: Stamps | None) -> bool:
+    return before is None or before.get(file) != _stamp(file)
 
 
 def _column(file: Path, column: str) -> list[float]:
@@ -116,17 +140,12 @@ def check_tensorboard() -> None:
         raise ObjectiveError("tensorboard: is not installed; pip install 'batchlaw[tensorboard]'") from None
 
 
-def _events(path: Path, tag: str, since: float | None) -> list[float]:
+def _events(path: Path, tag: str, before: Stamps | None) -> list[float]:
     """The values of a tag, by step."""
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
     from tensorboard.util import tensor_util
 
-    files = [
-        file
-        for folder in _matching(path)
-        for file in ([folder] if folder.is_file() else sorted(folder.rglob("*tfevents*")))
-        if _is_new(file, since)
-    ]
+    files = [file for file in _event_files(path) if _is_new(file, before)]
     folders = sorted({file.parent for file in files})
     found: dict[Path, list[tuple[int, float]]] = {}
     tags: set[str] = set()

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import signal
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 
 from batchlaw.errors import DeviceMemoryError, Diverged, ObjectiveError
 from batchlaw.objectives.listeners import Hearing, counted_up_to, missing_line
-from batchlaw.objectives.log_files import Missing, read_metric
+from batchlaw.objectives.log_files import Missing, read_metric, stamps
 from batchlaw.objectives.memory import tells_lack_of_memory
 from batchlaw.objectives.output import Output
 from batchlaw.objectives.starter import Starter, search_path
@@ -69,7 +68,7 @@ class ProgramRun:
         self._output = Output(self._hear, self._look)
         self._diverged = re.compile(spec.diverged.pattern) if spec.diverged and spec.diverged.pattern else None
         self._reported = 0.0
-        self._began = time.time()
+        self._before = {name: stamps(each, self._path(name)) for name, each in spec.metrics.items() if each.file}
 
     def metrics(self) -> dict[str, float]:
         """Run the program, and what scores it, and return all metrics."""
@@ -163,12 +162,16 @@ class ProgramRun:
             self._trial.report(share, {**self._hearing.metrics, **(more or {})})
 
     def _read(self, name: str) -> float:
-        listener = self._spec.metrics[name]
-        assert listener.file is not None
-        text = self._fill(listener.file, f"metrics.{name}")
-        path = self._starter.folder / text
+        path = self._path(name)
         own = self._run_dir is not None and path.is_relative_to(self._run_dir)
-        return read_metric(listener, path, direction=self._spec.direction, since=None if own else self._began)
+        before = None if own else self._before[name]
+        return read_metric(self._spec.metrics[name], path, direction=self._spec.direction, before=before)
+
+    def _path(self, name: str) -> Path:
+        """Of the file of a metric."""
+        file = self._spec.metrics[name].file
+        assert file is not None
+        return self._starter.folder / self._fill(file, f"metrics.{name}")
 
 
 def _bounded(arguments: Sequence[str]) -> list[str]:

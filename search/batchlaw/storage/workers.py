@@ -123,12 +123,13 @@ def _record(engine: Engine, row: Any, here: str, name: str | None) -> WorkerReco
     except Unreadable as error:
         tell(engine.url, name or row.study_id, f"worker {shown(row.worker)}: {error}")
         return None
+    # Neither time is negative, though the database's clock may have been set back.
     silent, gone = row.now - row.last_seen, row.process_space == here and not is_alive(row.pid)
     stale = row.state != "ended" and (gone or silent > _STALE_BEATS * BEAT_SECONDS)
     return WorkerRecord(
         worker=row.worker, host=row.host, pid=row.pid, device=row.device, threads=row.threads,
         state="stale" if stale else row.state, trial=row.trial, trials_done=row.trials_done,
-        seconds=float(row.last_seen - row.started), silent_seconds=float(silent),
+        seconds=max(float(row.last_seen - row.started), 0.0), silent_seconds=max(float(silent), 0.0),
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The workers of one run together, and whether they did what the run asked for."""
 
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,6 +61,7 @@ class Fleet(Protocol):
     """Workers, wherever they run."""
 
     started: datetime  # local time
+    began: float  # time.monotonic() then, since the clock may jump
 
     @property
     def running(self) -> int:
@@ -101,8 +103,7 @@ def check_finished(stored: StoredStudy, fleet: Fleet, timeout: float | None, *, 
         raise KeyboardInterrupt
     ends = fleet.ends()
     limit = stored.spec.arm.study_seconds if timeout is None else timeout
-    seconds = (datetime.now() - fleet.started).total_seconds()
-    if limit is not None and seconds >= limit and any(end.exit_code == 0 for end in ends):
+    if limit is not None and time.monotonic() - fleet.began >= limit and any(end.exit_code == 0 for end in ends):
         return
     left = f"{counts.total - counts.done} of {counts.total} trials are left and every worker has ended"
     raise WorkFailed(f"{left}: {_reason(stored, fleet.started, ends)}")

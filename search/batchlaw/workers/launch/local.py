@@ -28,7 +28,7 @@ class LocalFleet:
         `threads` of each are the user's choice, or None.
         """
         share = max(1, cores() // workers)
-        self.started = datetime.now()
+        self.started, self.began = datetime.now(), time.monotonic()
         self._command = worker_command(arguments)
         self._environment = os.environ | worker_environment(storage_url, threads, share)
         self._gpus, self._stopping = gpus, False

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 import uuid
 from datetime import datetime
 from typing import Any
@@ -49,7 +50,7 @@ class RayFleet:
         # By value: Ray puts this process's working folder first on the path of its workers, and a batchlaw.py in there
         # would be imported.
         self._ray.cloudpickle.register_pickle_by_value(process)
-        self.started = datetime.now()
+        self.started, self.began = datetime.now(), time.monotonic()
         cpus, gpus = threads or cores, gpus if nodes == 1 else gpus // nodes
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(process.run_worker)
         environment = process.worker_environment(storage_url, threads, cores)
