@@ -39,8 +39,11 @@ __all__ = [
 ]
 
 
+_LONGEST, _END = 1000, 300  # characters of a line for the user, and of its end where it is cut
+
+
 class BatchlawError(Exception):
-    """A request that cannot be carried out; `str()` is one line for the user.
+    """A request that cannot be carried out; `str()` is one line for the user, however long what it quotes.
 
     Attributes:
         message: what is wrong.
@@ -61,7 +64,8 @@ class BatchlawError(Exception):
         """The line for the user, with the argument and the remedy in the words of whoever asked."""
         got = "" if self.got is None else f" got {self.got!r};"
         line = f"{argument}:{got} {self.message}" if argument else self.message
-        return f"{line}; {advice}" if advice else line
+        whole = f"{line}; {advice}" if advice else line
+        return whole if len(whole) <= _LONGEST else f"{whole[: _LONGEST - _END]} … {whole[-_END:]}"
 
 
 def check_whole(value: object, argument: str, *, at_least: int) -> None:

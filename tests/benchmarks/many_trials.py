@@ -23,6 +23,7 @@ import optuna
 import torch
 from batchlaw import __version__
 from batchlaw.claims.hypotheses import preregistration
+from batchlaw.dashboard.refresh import refresh
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import derive, run_seeds
 from batchlaw.recipe.result import Outcome
@@ -79,7 +80,7 @@ def spec_of(arm: Arm, trials: int) -> StudySpec:
     return parse_spec(table, "many_trials")
 
 
-def fill(storage_url: str, trials: int, arm: Arm = "search", seed: int = 0) -> StoredStudy:
+def fill(storage_url: str, trials: int, arm: Arm = "search", seed: int = 0, *, draw: bool = False) -> StoredStudy:
     """Make the study of an arm, with all of its trials finished.
 
     Raises:
@@ -97,6 +98,8 @@ def fill(storage_url: str, trials: int, arm: Arm = "search", seed: int = 0) -> S
     store(storage, stored.study._study_id, finished)
     with storage.engine.begin() as connection:
         connection.execute(update(slots).where(slots.c.study_id == stored.study._study_id).values(state="done"))
+    if draw:  # as the last worker does
+        refresh(stored, trials)
     return stored
 
 
@@ -209,10 +212,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=5000)
     parser.add_argument("--arm", choices=["search", "claim"], default="search")
     parser.add_argument("--storage", required=True, help="URL of the database, which may be new")
+    parser.add_argument("--draw", action="store_true", help="draw the study's page, as the last worker does")
     options = parser.parse_args()
     began = time.perf_counter()
     try:
-        stored = fill(options.storage, options.trials, options.arm)
+        stored = fill(options.storage, options.trials, options.arm, draw=options.draw)
     except ValueError as error:
         parser.error(str(error))
     print(f"{stored.spec.name}: {options.trials} trials in {time.perf_counter() - began:.1f} s")

@@ -1,6 +1,7 @@
 """How long the reading commands take, each as a whole process, with few and with many stored trials.
 
     python tests/benchmarks/reading_speed.py [--runs 5] [--server postgresql+psycopg://user@host/db] [--json FILE]
+    python tests/benchmarks/reading_speed.py --trials 20000 --runs 1      # the load, and the dashboard's page beside it
 
 The studies are those of `many_trials.py`; a claim has 1,500 cells or more. They lie in SQLite files, or with `--server`
 in new databases on that server. Wall time counts what others do on the machine, processor time does not. The first
@@ -37,6 +38,15 @@ COMMANDS = {
 STARTS = {"search": ("reap", "recommend", "storage check"), "claim": ("transfer --reference 32",)}
 WITHOUT = ("--help", "status --help", "schema", "claim --list")
 TARGET_SECONDS = 0.6  # of a start
+PAGE = """
+import io, sys
+from batchlaw.dashboard.pages import pages
+from batchlaw.storage import open_storage
+environment = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies/1", "QUERY_STRING": "", "SERVER_NAME": "x",
+               "SERVER_PORT": "1", "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "wsgi.url_scheme": "http"}
+answer = pages(open_storage(sys.argv[1]))(environment, lambda *_: None)
+print(sum(map(len, answer)), file=sys.stderr)
+"""
 PACKAGES = ("optuna", "SQLAlchemy", "numpy", "scipy", "pandas", "scikit-learn", "plotly")
 
 
@@ -44,6 +54,7 @@ PACKAGES = ("optuna", "SQLAlchemy", "numpy", "scipy", "pandas", "scikit-learn", 
 def study(arm: str, trials: int, server: str | None, folder: Path) -> Iterator[str]:
     """The URL of a new database with a study of `many_trials.py`."""
     fill = [sys.executable, str(Path(__file__).with_name("many_trials.py")), "--arm", arm, "--trials", str(trials)]
+    fill += ["--draw"] if arm == "search" else []  # the first `claim` draws its own
     if server is None:
         url = f"sqlite:///{folder / f'{arm}-{trials}.db'}"
         subprocess.run([*fill, "--storage", url], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
@@ -61,8 +72,9 @@ def run(words: list[str], folder: Path, *flags: str) -> dict[str, float]:
     """
     with (folder / "errors.txt").open("w") as errors:
         began = time.perf_counter()
+        command = ["-c", PAGE, *words[1:]] if words[0] == "page" else ["-P", "-m", "batchlaw", *words]
         process = subprocess.Popen(
-            [sys.executable, *flags, "-P", "-m", "batchlaw", *words],
+            [sys.executable, *flags, *command],
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=errors,
@@ -98,10 +110,11 @@ def measure_study(arm: str, trials: int, options: argparse.Namespace, folder: Pa
         if arm == "claim":
             first = measure(["claim", "many-claim", *place], 1, folder)
             yield {**base, "command": "claim, first", **first, "torch": None}
-        smallest = trials == min(n for of, n in STUDIES if of == arm)
-        for text in COMMANDS[arm] + (STARTS[arm] if smallest else ()):
+        smallest = (arm, trials) in (STUDIES[0], STUDIES[2])
+        for text in COMMANDS[arm] + (STARTS[arm] if smallest else ()) + (("page",) if options.trials else ()):
             command, *words = text.split()
             line = [command, *words, *place] if command == "storage" else [command, f"many-{arm}", *words, *place]
+            line = ["page", url] if command == "page" else line
             facts = measure(line, options.runs, folder)
             torch = imports_torch(line, folder)
             yield {**base, "command": text, **facts, "torch": torch}
@@ -111,6 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--server", help="URL of a database on a PostgreSQL or MySQL server; SQLite files without")
+    parser.add_argument("--trials", type=int, help="of one search and one claim, in place of all studies")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -119,11 +133,11 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for text in WITHOUT:
+        for text in () if options.trials else WITHOUT:
             facts = measure(text.split(), options.runs, folder)
             torch = imports_torch(text.split(), folder)
             rows.append({"study": "", "trials": 0, "command": text, **facts, "torch": torch})
-        for arm, trials in STUDIES:
+        for arm, trials in [("search", options.trials), ("claim", options.trials)] if options.trials else STUDIES:
             rows += measure_study(arm, trials, options, folder)
     show(rows)
     if options.json:

@@ -1,6 +1,7 @@
 """What is heard in the output of a program: its metrics and its progress."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from statistics import fmean
@@ -136,9 +137,16 @@ def _json_numbers(line: str) -> dict[str, float]:
 
 
 def numbers_in(entries: Iterable[tuple[str, object]]) -> dict[str, float]:
-    """Those that are numbers."""
-    return {name: float(value) for name, value in entries if _is_number(value)}  # type: ignore[arg-type]
+    """Those that are numbers. A whole number that no float holds is infinite, as the same with a point is."""
+    return {name: _float(value) for name, value in entries if _is_number(value)}  # type: ignore[arg-type]
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

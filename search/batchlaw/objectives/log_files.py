@@ -124,7 +124,7 @@ def _number(value: object, where: str) -> float:
         if isinstance(value, bool):
             raise TypeError
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise ObjectiveError(f"{where}: {value!r} is no number") from None
 
 

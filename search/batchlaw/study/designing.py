@@ -1,5 +1,6 @@
 """Designing the studies from which a run can be planned, by a study file and the steps that were timed."""
 
+import sys
 from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
@@ -93,7 +94,7 @@ def _unit(spec: StudySpec, at: Mapping[str, float]) -> int:
 
 
 def _number(argument: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= sys.float_info.max:
         raise BatchlawError("must be a number above 0", argument=argument, got=value)
     return float(value)
 

@@ -1,6 +1,7 @@
 """What is asked of a table: what its columns mean, which rows count, and which runs diverged."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
@@ -169,7 +170,8 @@ def _amount(argument: str, value: object) -> str | float | None:
         except ValueError:
             return value
     elif isinstance(value, Real) and not isinstance(value, bool):
-        number = float(value)
+        with suppress(OverflowError):
+            number = float(value)
     if number is None or not 0 < number < float("inf"):
         raise BatchlawError("must be a number above 0 or the name of a column", argument=argument, got=value)
     return number

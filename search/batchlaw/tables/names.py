@@ -115,7 +115,7 @@ def unit_of(name: str) -> float:
         return 1.0
     if found["letter"]:
         return {"k": 1e3, "m": 1e6}[found["letter"].lower()]
-    return float(found["number"]) if found["number"] else 10.0 ** float(found["power"].replace("\u2212", "-"))
+    return float(found["number"] or f"1e{found['power']}".replace("\u2212", "-"))
 
 
 def base_of_log(name: str, rank: Callable[[str], object]) -> int | None:
