@@ -12,6 +12,7 @@ from batchlaw.recipe.derive import derive
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import parse_spec, toml_of
 from batchlaw.spec.knobs import Point
+from batchlaw.study.costing import cost_of_file
 from batchlaw.train.data import load_parts
 from batchlaw.train.parallel_runs import ParallelRuns
 from torch.nn.functional import cross_entropy
@@ -115,6 +116,12 @@ def test_one_that_cannot_be_used_is_refused_before_anything_is_written(folder, n
     with pytest.raises(ObjectiveError, match=line):
         bl.Study.create(file, storage=f"sqlite:///{folder / 'own.db'}")
     assert not (folder / "own.db").exists()
+
+
+def test_its_cost_is_told_though_its_module_lies_beside_the_file(folder):
+    file = folder / "tiny.toml"
+    file.write_text(toml_of(spec_of(SIGNED)))
+    assert cost_of_file(file, workers=1).seconds > 0  # measured in a process of its own
 
 
 def test_its_form_is_checked_with_the_file():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from batchlaw.objectives.own_optimizers import load_optimizers
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import StudySpec, TrainConfig
@@ -32,7 +33,8 @@ def seconds_together(spec: StudySpec, runtime: Runtime, workers: int, stacks: St
         times: how often all are trained.
     """
     began = time.time()
-    options = (spec, runtime.torch_device, runtime.data_dir, runtime.threads.given or 1, began, stacks)
+    places = (runtime.torch_device, runtime.data_dir, runtime.code_folder)
+    options = (spec, places, runtime.threads.given or 1, began, stacks)
     with _isolated(), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         measured = [pool.submit(_seconds, *options) for _ in range(workers)]
         seconds = [future.result() for future in measured]
@@ -54,11 +56,14 @@ def _isolated() -> Iterator[None]:
 
 
 def _seconds(
-    spec: StudySpec, device: torch.device, data_dir: Path, threads: int, began: float, stacks: Stacks
+    spec: StudySpec, places: tuple[torch.device, Path, Path | None], threads: int, began: float, stacks: Stacks
 ) -> tuple[float, float]:
     """Seconds until this process had started, and of training all configurations one after the other."""
     assert spec.task is not None
+    device, data_dir, code_folder = places
     torch.set_num_threads(threads)
+    if code_folder is not None:
+        load_optimizers(spec, code_folder)
     train = load_parts(spec.task, device, data_dir).train
     starting = time.time() - began
     runs_a_second: dict[tuple[int, str], float] = {}  # steps of single runs in a second

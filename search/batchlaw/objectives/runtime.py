@@ -40,6 +40,7 @@ class Runtime:
     runs_dir: Path = field(default_factory=default_runs_dir)  # where `Trial.run_dir` of a training function lies
     reopen: Callable[[], None] = lambda: None  # what this process holds open, after a function has closed it
     code_hash: Callable[[], str | None] = lambda: None  # of the user's code, if it lies in files
+    code_folder: Path | None = None  # of the study file, where other processes find the user's code
 
     @property
     def device_name(self) -> str:

@@ -105,7 +105,8 @@ class Code:
         of_process = Threads() if threads is None else Threads(threads)
         if stored is not None:
             of_process.others = partial(other_pids, stored.storage.engine)
-        found = Runtime(where, data_dir or default_data_dir(), objective, threads=of_process)
+        data_dir = data_dir or default_data_dir()
+        found = Runtime(where, data_dir, objective, threads=of_process, code_folder=self.folder)
         if spec.named_code is None or self.folder is None:
             return found
         if spec.command is not None:  # which starts its script anew for each trial
