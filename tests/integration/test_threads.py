@@ -62,7 +62,7 @@ def running(popen, url, folder):
     return stored, worker
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [pytest.param(signal.SIGTERM, marks=pytest.mark.release), signal.SIGKILL])
 @pytest.mark.slow
 def test_a_trial_goes_on_with_the_number_that_it_started_with(popen, tmp_path, url, end):
     stored, worker = running(popen, url, tmp_path)
