@@ -10,7 +10,7 @@ import pytest
 from batchlaw.storage import stored_values
 from batchlaw.workers import recovery
 
-from tests.planted_values import CLAIM, SEARCH, ask, corpus, faults
+from tests.planted_values import CLAIM, SEARCH, Planted, ask, corpus, faults
 
 
 def sample(database, number):
@@ -24,6 +24,23 @@ def test_every_kind_of_value_is_planted_in_every_column(finished):
 def test_a_planted_value_takes_nothing_with_it(finished, tmp_path):
     for planted in sample(finished / "batchlaw.db", 12):
         assert not faults(finished / "batchlaw.db", "tiny", planted, tmp_path, ("export STUDY --format json",))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE study_user_attributes SET key = x'fffe00' WHERE rowid = 1",
+        "INSERT INTO study_system_attributes (study_id, key, value_json) VALUES (1, 'dashboard:note_str:0', '1.5')",
+        "INSERT INTO study_system_attributes (study_id, key, value_json) VALUES (1, 'dashboard:plot_data:x:0', '1.5')",
+        """UPDATE trial_user_attributes SET value_json = replace(value_json, '"examples": ', '"examples": 1'
+           || printf('%0400d', 0)) WHERE key = 'config' AND trial_id = 4""",
+    ],
+)
+def test_what_a_run_of_the_whole_corpus_found(finished, tmp_path, change):
+    planted = Planted("found", change, of_trial="trial" in change)
+    assert not faults(
+        finished / "batchlaw.db", "tiny", planted, tmp_path, ("list", "report STUDY --output FOLDER/report.html")
+    )
 
 
 @pytest.mark.slow

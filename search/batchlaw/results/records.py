@@ -20,7 +20,7 @@ from batchlaw.spec import StudySpec, TrainConfig
 from batchlaw.spec.families import FAMILIES
 from batchlaw.storage import StoredStudy, heads_of, trials_of, with_retries
 from batchlaw.storage.attributes import CONFIG, CONFIRMS, OUTCOME, OUTPUT, REASON, RESULT, THREADS, TRACEBACK
-from batchlaw.storage.stored_values import Unreadable, shown
+from batchlaw.storage.stored_values import Unreadable, check_whole, shown
 
 _OF_STATE = {
     TrialState.COMPLETE: Outcome.COMPLETE,
@@ -189,6 +189,9 @@ def _config(trial: FrozenTrial, spec: StudySpec) -> TrainConfig | None:
         first = error.errors()[0]
         place = ".".join(map(str, ("config", *first["loc"])))
         raise Unreadable(f"{place} as stored cannot be read: {first['msg']}") from None
+    for name, value in config:
+        if type(value) is int:
+            check_whole(abs(value), f"config.{name}")
     try:
         point = point_of(trial.params, spec)
     except (LookupError, TypeError, ValueError, BatchlawError) as error:

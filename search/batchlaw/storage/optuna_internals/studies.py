@@ -3,6 +3,7 @@
 Optuna's own functions refuse every study of a database for one wrong value in any of them.
 """
 
+import re
 from typing import Any
 
 from optuna.storages._rdb import models
@@ -11,9 +12,10 @@ from optuna.study._frozen import FrozenStudy
 from sqlalchemy import Connection, String, cast, select
 
 from batchlaw.errors import StudyError
-from batchlaw.storage.stored_values import Unreadable, check_word, json_of, shown, tell
+from batchlaw.storage.stored_values import Unreadable, check_text, check_word, json_of, shown, tell
 
 _STUDIES = models.StudyModel.__table__
+_PIECE = re.compile(r"dashboard:(\d+:)?(note_str|plot_data):")  # of a text that optuna-dashboard puts together
 _DIRECTIONS = tuple(StudyDirection.__members__)
 
 
@@ -35,7 +37,11 @@ def attributes_of(connection: Connection, model: type[models.BaseModel], study_i
         if key is None:  # a study without attributes
             continue
         try:
-            found[key] = json_of(text, f"attribute {shown(key)}")
+            check_text(key, "the name of an attribute")
+            value = json_of(text, f"attribute {shown(key)}")
+            if _PIECE.match(key):
+                check_text(value, f"attribute {shown(key)}")
+            found[key] = value
         except Unreadable as error:
             tell(connection.engine.url, name, str(error))
     return found
