@@ -115,7 +115,7 @@ def test_a_trial_on_two_nodes_ends_on_both(ending, study, launched, cluster):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs pip install 'batchlaw[slurm]'")
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_launcher_of_ones_own_starts_the_nodes_of_a_job(study, batchlaw, tmp_path):
     placed = study(launcher=["sh", "nodes.sh", "{devices / nodes}"])
     batchlaw("launch", tmp_path / "placed.toml", "--on", "slurm", "--slurm-here", "--logs", tmp_path / "logs")
