@@ -102,3 +102,17 @@ def test_a_note_that_is_none_is_told_and_left_alone(folder, caplog):
     study = study_of(folder, command=WORDS)
     study.stored.study.set_user_attr("batchlaw:fit:cpu", [0, "many"])
     assert study.status().fits == {} and "what fits as stored cannot be read" in caplog.text
+
+
+def test_a_loop_of_ones_own_that_runs_out_of_memory_is_given_less_at_once(folder):
+    study = bl.Study.create(
+        name="loop", metric="loss", direction="minimize", trials=2, train_size=96, epochs=1, space={"batch_size": 24},
+        sampler="random", pruner="none", storage=f"sqlite:///{folder / 'loop.db'}",
+    )  # fmt: skip
+    sizes = []
+    while (trial := study.ask()) is not None:
+        sizes.append(trial.micro_batch_size)
+        fits = sizes[-1] <= 3
+        study.tell(trial, {"loss": 1.0} if fits else MemoryError("pretended"))
+    assert sizes == [24, 12, 6, 3, 3] and study.status().fits == {"cpu": (3, 6)}
+    assert study.trials()["outcome"].tolist() == ["failed"] * 3 + ["complete"] * 2

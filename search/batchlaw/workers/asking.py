@@ -1,5 +1,6 @@
 """Trials for a training loop of the user's own, which asks for them and tells their results."""
 
+import math
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -14,19 +15,22 @@ from batchlaw import sampling
 from batchlaw.dashboard.refresh import refresh
 from batchlaw.errors import BatchlawError, Diverged, Pruned, StudyError
 from batchlaw.interrupts import Interrupts
+from batchlaw.objectives.memory import tells_lack_of_memory
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.objectives.score import score_of_replicates
 from batchlaw.objectives.trial import Trial
 from batchlaw.recipe.derive import derive
-from batchlaw.recipe.result import Report
+from batchlaw.recipe.result import Outcome, Report
 from batchlaw.recipe.space import suggest
 from batchlaw.spec import TrainConfig
 from batchlaw.storage import (
+    Fit,
     Lease,
     Registration,
     StoredStudy,
     batched_writes,
     folder_name,
+    note_fit,
     spec_that_fits,
     with_retries,
 )
@@ -95,6 +99,7 @@ class Asking:
             device=runtime.device_name, threads=runtime.threads.now,
         )  # fmt: skip
         self._interrupts = interrupts = Interrupts()
+        self._tried: Fit | None = None  # after memory ran out; noted when a trial has come to its end with it
         self._refused = False  # a trial, since somebody stopped the study
         with ExitStack() as entered:
             self._log = entered.enter_context(logged(stored, lambda: interrupts.stop_requested))
@@ -137,6 +142,8 @@ class Asking:
 
     def _begin(self, found: SlotTrial) -> AskedTrial:
         spec = spec_that_fits(self._stored, self._runtime.device_name)
+        if self._tried is not None and self._tried.most < (spec.micro_batch_size or math.inf):
+            spec = spec.model_copy(update={"micro_batch_size": self._tried.most})
         reporter = Reporter(found.trial, spec, Interrupts())
         seeds = found.seeds(spec.arm.seed)
         with batched_writes(found.trial):
@@ -167,10 +174,15 @@ class Asking:
         if not self._under_way:
             self._runtime.threads.give_back()
         if isinstance(ended, TrialOutcome):
+            fitted = ended.outcome is not Outcome.OUT_OF_MEMORY
+            if self._tried is not None and fitted and trial.most_at_once == self._tried.most:
+                note_fit(self._stored, self._runtime.device_name, self._tried)
+                self._tried = None
             recorded = under_way.slot_trial.tell(ended)
             self._heartbeat.trials_done += recorded
         else:
-            recorded = under_way.slot_trial.fail(*ended)
+            reason, attributes, attempts = ended
+            recorded = under_way.slot_trial.fail(reason, attributes, attempts=attempts)
         if not recorded:
             raise StudyError(f"trial {trial.number} was given to another worker meanwhile; its result is refused")
         if self._log is not None:
@@ -178,16 +190,22 @@ class Asking:
 
     def _outcome(
         self, told: Told, under_way: _UnderWay, trial: AskedTrial
-    ) -> TrialOutcome | tuple[str, Mapping[str, str]]:
-        """How the trial ended; of a failure the reason, and the attributes that say where it happened."""
+    ) -> TrialOutcome | tuple[str, Mapping[str, str], int]:
+        """How the trial ended; of a failure the reason, attributes that say where it happened, and attempts used up."""
         spec, n_seeds = self._stored.spec, len(trial.config.seeds)
         match told:
             case str():
-                return told, {}
+                return told, {}, 1
             case Diverged() | Pruned():
                 outcome = outcome_of(told, spec)
+            case BaseException() if tells_lack_of_memory(reason_of(told)):
+                size, _ = trial.parts or (1, 1)
+                if size > 1:  # the repeat computes less at once
+                    self._tried = Fit((size + 1) // 2, size)
+                    return reason_of(told), traceback_of(told), 0
+                outcome = TrialOutcome(outcome=Outcome.OUT_OF_MEMORY, value=spec.chance, reason=reason_of(told))
             case BaseException():
-                return reason_of(told), traceback_of(told)
+                return reason_of(told), traceback_of(told), 1
             case _:
                 replicates = cast("list[Mapping[str, float]]", list(told) if isinstance(told, Sequence) else [told])
                 if len(replicates) != n_seeds:
