@@ -1,14 +1,14 @@
 """A plan from designed studies on digits, beside tuning the run that was planned.
 
-    batchlaw plan --design studies/plan-digits.toml --at examples=231680 --up-to examples=23168 --factor 2.4 -o plans
+    batchlaw plan --design studies/plan-digits.toml --at examples=231680 --up-to examples=23168 --factor 3 -o plans
     for file in plans/*.toml; do batchlaw run $file; done
     python tests/benchmarks/plan_digits.py --at 231680 [--storage URL] [--json FILE]
 
-Forecasts the best rate of a run ten times longer than the longest that is stored. Then it tunes that run: every rate of
-the studies at three of their batch sizes, with five seeds, in a study of its own. It tells where the tuned best rate
-lies, whether the interval holds it, and the loss that each rate costs above the tuned best: the forecast's, and that of
-carrying the best rate of the longest study by a rule. A loss between two rates that were run is interpolated by a cubic
-in the logarithm.
+Forecasts the best rate of a run ten times longer than the longest that is stored. Then it tunes that run: the rates of
+the studies and two octaves of lower ones, at three of their batch sizes, with five other seeds, in a study of its own.
+It tells where the tuned best rate lies, whether the interval holds it, and the loss that each rate costs above the
+tuned best: the forecast's, and the best rate of the longest study, unchanged. A loss between two rates that were run is
+interpolated by a cubic in the logarithm. A tuned best at the end of the rates is told as such.
 """
 
 import argparse
@@ -29,6 +29,8 @@ def tuned(longest: bl.Study, examples: int, storage: str | None) -> bl.Study:
     table = json.loads(longest.spec.model_dump_json(exclude_none=True, exclude_defaults=True))
     table["name"], table["budget"] = f"{longest.name}-tuned-{examples}", {"examples": examples}
     table["space"]["batch_size"] = [int(sizes[0]), int(sizes[len(sizes) // 2]), int(sizes[-1])]
+    rates = table["space"]["base_lr"]
+    table["space"]["base_lr"] = [rates[0] / 4, rates[0] / 2, *rates]
     table["claim"]["seed"] = 1
     return bl.Study.create(storage=storage, **table)
 
@@ -40,7 +42,7 @@ def main() -> None:
     parser.add_argument("--prefix", default="plan-digits-")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    names = [name for name in bl.studies(options.storage)["study"] if name.startswith(options.prefix)]
+    names = [each.spec.name for each in bl.studies(options.storage) if each.spec.name.startswith(options.prefix)]
     studies = [bl.Study.open(name, options.storage) for name in names if "tuned" not in name]
     studies.sort(key=lambda study: horizon_of(study.spec))
     plan = bl.plan(studies, at={"examples": options.at})
@@ -51,12 +53,13 @@ def main() -> None:
         predicted, short = plan.lr_at(size), before[size]
         best, lowest = _bottom(curve)
         carried = _bottom(short)[0]
-        rates = {"forecast": np.log2(predicted.value), "carried unchanged": carried}
+        rates = {"forecast costs": np.log2(predicted.value), "unchanged costs": carried}
         costs = {name: float(_spline(curve)(np.clip(rate, min(curve), max(curve))) - lowest)
                  for name, rate in rates.items()}  # fmt: skip
         rows.append({
             "batch size": size, "forecast": predicted.value, "low": predicted.low, "high": predicted.high,
-            "tuned": 2**best, "held": predicted.low <= 2**best <= predicted.high, "tuned loss": lowest, **costs,
+            "tuned": 2**best, "at the end": best in (min(curve), max(curve)), "unchanged": 2**carried,
+            "held": predicted.low <= 2**best <= predicted.high, "tuned loss": lowest, **costs,
         })  # fmt: skip
     shown = Table(*rows[0])
     for row in rows:
@@ -66,9 +69,9 @@ def main() -> None:
         told = {
             "at": options.at,
             "studies": names,
-            "batch_size": str(plan.batch_size),
-            "lr": str(plan.lr),
+            "bends": plan.bends,
             "rows": rows,
+            "losses": {size: {f"{2**rate:.4g}": loss for rate, loss in curve.items()} for size, curve in after.items()},
         }
         options.json.write_text(json.dumps(told, indent=1) + "\n")
 

@@ -1,15 +1,17 @@
 """How good the forecasts of `batchlaw plan` are: on simulated runs with planted laws, and on parts of a table.
 
     python tests/benchmarks/plan_forecasts.py [--studies 100] [--json FILE]
-    python tests/benchmarks/plan_forecasts.py --table runs.csv --tokens D --parameters N --score loss
+    python tests/benchmarks/plan_forecasts.py --table runs.csv --tokens D --parameters N --score loss \\
+        --beyond tokens=2.5e10 --beyond parameters=4e8
 
 Simulated: groups of runs over horizons and sizes, whose best rate rises with the batch size up to a kink. Valleys are
-steeper on the right. Each group is off the law by an offset and a slope, that of the run asked for as well. One seed or
-five, holes, walls at which runs diverge, a curve without a kink, and models whose sizes have an offset each. What is
-forecast lies twice as far as the largest group in each axis. Every setting has studies of its own.
+steeper on the right. Each group is off the law by an offset and a slope, that of the run asked for as well, or all are
+on it. One seed or five, holes, walls at which runs diverge, a curve without a kink, models whose sizes have an offset
+each, and laws whose exponent of the horizon changes by some amount each time it doubles. What is forecast lies twice as
+far as the largest group in each axis. Every setting has studies of its own. "told" is how often a bend is told.
 
-Of a table each group is left out in turn; then the groups with the longest horizon, and with the largest size. A regret
-is the height above the bottom of the valley that the left-out runs themselves show.
+Of a table each group is left out in turn; then those from each `--beyond` on, together. A regret is the height above
+the bottom of the valley that the left-out runs themselves show, and "covered" counts their best rates.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from batchlaw.laws.planning import plan
+from batchlaw.stats.batch_forecast import best_batch_size
 from rich.console import Console
 from rich.table import Table
 
@@ -29,22 +32,35 @@ SETTINGS = {
     "as the law": {},
     "five seeds": {"seeds": 5},
     "a third of the runs missing": {"holes": 0.33},
+    "five seeds, a third missing": {"seeds": 5, "holes": 0.33},
     "a wall": {"wall": 1.5},
     "no kink": {"kink": 20.0},
     "flat": {"kink": -5.0},
     "noisy": {"noise": 0.01},
-    "one axis": {"axes": 1},
     "four groups": {"groups": 2},
+    "sixteen groups": {"groups": 4},
+    "groups on the law": {"offset": 0.0, "tilt": 0.0},
+    "groups on the law, five seeds": {"offset": 0.0, "tilt": 0.0, "seeds": 5},
     "groups far off the law": {"offset": 0.3},
-    "one axis, far off the law": {"axes": 1, "offset": 0.3},
     "sizes with an offset each": {"of_size": 0.1},
+    "sizes with twice that": {"of_size": 0.2},
+    "three horizons": {"axes": 1},
+    "three horizons, far off the law": {"axes": 1, "offset": 0.3},
+    "five horizons": {"axes": 1, "groups": 5},
+    "five horizons on the law": {"axes": 1, "groups": 5, "offset": 0.0, "tilt": 0.0},
+    "five horizons, far off the law": {"axes": 1, "groups": 5, "offset": 0.3},
+    "five horizons, bend .1": {"axes": 1, "groups": 5, "bend": -0.1},
+    "five horizons, bend .2": {"axes": 1, "groups": 5, "bend": -0.2},
+    "five horizons, bend .4": {"axes": 1, "groups": 5, "bend": -0.4},
+    "sixteen groups, bend .1": {"groups": 4, "bend": -0.1},
+    "sixteen groups, bend .2": {"groups": 4, "bend": -0.2},
 }
 
 
 def simulated(
     generator: np.random.Generator, *, seeds: int = 1, holes: float = 0.0, wall: float = np.inf, kink: float = 7.0,
-    noise: float = 0.003, axes: int = 2, groups: int = 3, offset: float = 0.1,
-    of_size: float = 0.0,
+    noise: float = 0.003, axes: int = 2, groups: int = 3, offset: float = 0.1, tilt: float = 0.05,
+    of_size: float = 0.0, bend: float = 0.0,
 ) -> tuple[pd.DataFrame, dict[str, float], "np.ndarray[tuple[int], np.dtype[np.float64]]"]:  # fmt: skip
     """Runs, what is asked for, and log₂ of the best rate there at SIZES."""
     of_d, of_n = generator.uniform(0.0, 0.6), generator.uniform(-1.0, 0.0)
@@ -56,7 +72,8 @@ def simulated(
     def best(d: int, n: int) -> np.ndarray:
         """Of a group, with an offset and a slope of its own."""
         below = kink + kink_d * d + kink_n * n - np.log2(SIZES)
-        own = generator.normal(scale=offset) + generator.normal(scale=0.05) * (np.log2(SIZES) - 7)
+        own = generator.normal(scale=offset) + generator.normal(scale=tilt) * (np.log2(SIZES) - 7)
+        own = own + bend / 2 * (d - (groups - 1) / 2) ** 2
         return -9 + of_d * d + of_n * n - rise / 3 * np.logaddexp2(0, 3 * below) + own + of_sizes[n]
 
     rows = []
@@ -82,7 +99,7 @@ def simulated(
 
 def measured(studies: int) -> Iterator[dict[str, object]]:
     for place, (name, setting) in enumerate(SETTINGS.items()):
-        inside, widths, errors, seconds = [], [], [], []
+        inside, widths, errors, seconds, told = [], [], [], [], []
         for number in range(studies):
             table, asked, truth = simulated(np.random.default_rng([place, number]), **setting)
             began = time.process_time()
@@ -96,13 +113,17 @@ def measured(studies: int) -> Iterator[dict[str, object]]:
             inside += ((low <= truth) & (truth <= high)).tolist()
             widths += (high - low).tolist()
             errors += np.abs(predicted.mean - truth).tolist()
+            told.append(bool(found.bends))
+        of_each = np.mean(np.reshape(inside, (studies, -1)), axis=1)
         yield {
-            "setting": name, "covered": float(np.mean(inside)), "width, octaves": float(np.mean(widths)),
-            "error, octaves": float(np.median(errors)), "seconds": float(np.median(seconds)),
+            "setting": name, "studies": studies, "covered": float(of_each.mean()),
+            "its error": float(of_each.std() / studies**0.5), "width, octaves": float(np.mean(widths)),
+            "error, octaves": float(np.median(errors)), "told": float(np.mean(told)),
+            "seconds": float(np.median(seconds)),
         }  # fmt: skip
 
 
-def left_out(table: Path, columns: dict[str, str]) -> Iterator[dict[str, object]]:
+def left_out(table: Path, columns: dict[str, str], beyond: list[str]) -> Iterator[dict[str, object]]:
     from batchlaw.claims.over import groups_over
     from batchlaw.tables.columns import Columns
     from batchlaw.tables.reading import read_runs
@@ -118,7 +139,7 @@ def left_out(table: Path, columns: dict[str, str]) -> Iterator[dict[str, object]
         for number in held:
             values = groups[number][0]
             kept = kept[~np.logical_and.reduce([kept[column] == values[axis] for axis, column in axes.items()])]
-        rate, inside, widths, pairs, worst = [], [], [], [], 0.0
+        rate, inside, widths, pairs, worst, sizes = [], [], [], [], 0.0, []
         for number in held:
             values, own = groups[number]
             found = plan(kept, **given, **axes, at=values, extrapolate=True)
@@ -130,21 +151,27 @@ def left_out(table: Path, columns: dict[str, str]) -> Iterator[dict[str, object]
             inside += ((low <= own.best) & (own.best <= high)).tolist()
             widths += (high - low).tolist()
             size = np.log2(found.batch_size.value)
+            if (best := best_batch_size(own)) is not None:
+                ends = np.log2([found.batch_size.low, found.batch_size.high])
+                sizes.append((ends[0] <= best[0] <= ends[1], ends[1] - ends[0]))
             bottom, best = (np.interp(size, own.batch_size, each) for each in (own.lowest, own.best))
             off = float(np.log2(found.lr.value) - best)
             pairs.append(float(bottom - own.lowest.min() + own.shape.height(np.array([off]), np.array([size]))[0]))
         return {
             "regret of the rate": float(np.mean(rate)), "worst group": worst, "covered": float(np.mean(inside)),
             "width, octaves": float(np.mean(widths)), "regret of the pair": float(np.mean(pairs)),
+            "worst pair": max(pairs), "batch size covered": float(np.mean(sizes, axis=0)[0]),
+            "its width": float(np.mean(sizes, axis=0)[1]),
         }  # fmt: skip
 
     each = [forecasts([number]) for number in range(len(groups))]
     mean = {key: float(np.mean([one[key] for one in each])) for key in each[0]}
-    yield {"left out": "each group in turn"} | mean | {"worst group": max(one["worst group"] for one in each)}
-    for axis in axes:
-        most = sorted({values[axis] for values, _ in groups})
-        held = [number for number, (values, _) in enumerate(groups) if values[axis] >= most[len(most) // 2]]
-        yield {"left out": f"{axis} ≥ {most[len(most) // 2]:.3g}"} | forecasts(held)
+    worst = {name: max(one[name] for one in each) for name in ("worst group", "worst pair")}
+    yield {"left out": "each group in turn"} | mean | worst
+    for told in beyond:
+        axis, _, least = told.partition("=")
+        held = [number for number, (values, _) in enumerate(groups) if values[axis] >= float(least)]
+        yield {"left out": f"{axis} ≥ {least}"} | forecasts(held)
 
 
 def main() -> None:
@@ -154,13 +181,14 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     for name in ("tokens", "parameters", "lr", "batch-size", "score", "direction"):
         parser.add_argument(f"--{name}")
+    parser.add_argument("--beyond", action="append", default=[], metavar="NAME=X")
     options = vars(parser.parse_args())
-    studies, json_, table = (options.pop(name) for name in ("studies", "json", "table"))
-    rows = list(measured(studies) if table is None else left_out(table, options))
+    studies, json_, table, beyond = (options.pop(name) for name in ("studies", "json", "table", "beyond"))
+    rows = list(measured(studies) if table is None else left_out(table, options, beyond))
     shown = Table(*rows[0])
     for row in rows:
         shown.add_row(*(value if isinstance(value, str) else f"{value:.4g}" for value in row.values()))
-    Console().print(shown)
+    Console(width=150).print(shown)
     if json_:
         json_.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -42,7 +42,7 @@ With --design and a STUDY.toml: write the smallest set of study files whose runs
 """
 _EXAMPLES = (
     "runs.csv --tokens D --parameters N --at tokens=1e11 --at parameters=1e9",
-    "--design studies/plan-digits.toml --at examples=327680 --up-to examples=32768 -o plans",
+    "--design studies/plan-digits.toml --at examples=327680 --up-to examples=32768 --factor 3 -o plans",
 )
 
 

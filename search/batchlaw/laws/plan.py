@@ -1,22 +1,23 @@
 """The batch size and the learning rate of a run longer or larger than any that was tried, from smaller runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import product
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import special
 
 from batchlaw.errors import BatchlawError
+from batchlaw.laws.axes import Axis, centred
 from batchlaw.laws.companions import NOTHING, Companion, Known, companions
+from batchlaw.laws.next_run import next_run
 from batchlaw.laws.published import Told, published
 from batchlaw.results.interval import Interval
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.plain import plain
 from batchlaw.stats.batch_forecast import BatchForecast
-from batchlaw.stats.forecast import Forecast, Group
+from batchlaw.stats.forecast import BENT, Forecast, Group
 from batchlaw.stats.predicted import Predicted
 from batchlaw.stats.surface import Floats
 
@@ -25,24 +26,6 @@ if TYPE_CHECKING:
 
 _FAR_IN_BATCH = 1.0  # octaves beyond the batch sizes that were tried
 _DRAWS = 4000
-_AFFORDABLE = 0.1  # of the run asked for, for a further small run
-
-
-class Axis(NamedTuple):
-    """One of the quantities in which groups differ."""
-
-    name: str  # examples, tokens or parameters
-    values: Floats  # (n_groups,) ascending or not, as the groups are
-
-    @property
-    def seen(self) -> tuple[float, float]:
-        """The least and the largest value of a group."""
-        return float(self.values.min()), float(self.values.max())
-
-    @property
-    def middle(self) -> float:
-        """The mean of log₂ over the groups."""
-        return float(np.log2(self.values).mean())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -157,6 +140,15 @@ class Plan:
         return pd.DataFrame(rows)
 
     @property
+    def bends(self) -> dict[str, float]:
+        """The axes on which the best rate follows no one power, and how many times more probable a bend makes the runs.
+
+        Of straight laws 5 % or less are told to bend. The intervals have the doubt of a bend, told or not.
+        """
+        odds = zip(self.axes, self.fitted.bend_odds.tolist(), strict=True)
+        return {axis.name: odd for axis, odd in odds if odd >= BENT}
+
+    @property
     def regret(self) -> "pd.DataFrame":
         """What each rule is expected to cost in score by its rate at its batch size, the least costly first.
 
@@ -181,33 +173,9 @@ class Plan:
 
     @property
     def next_run(self) -> str | None:
-        """Which small set of runs would narrow the plan most, as a sentence; None where none does.
-
-        Sets of three batch sizes at horizons and sizes seen, and at half the least and twice the largest of them, are
-        weighed, if they cost at most a tenth of the run asked for (cost as the product of the axes: assumption).
-        """
+        """Which small set of runs would narrow the plan most, as a sentence; None where none does."""
         batch_size = self.batch_size.value if self.batch_size is not None else self._best_pair(self._nearest_group)[0]
-        now = float(self._rate(batch_size).deviation[0])
-        levels = [sorted({*axis.values, axis.seen[0] / 2, axis.seen[1] * 2}) for axis in self.axes]
-        cost_of_asked = float(np.prod([self.at[axis.name] for axis in self.axes]))
-        sizes = np.log2(np.geomspace(*self.tried, 3))
-        options = []
-        for values in product(*levels):
-            cost = float(np.prod(values)) / cost_of_asked
-            if cost <= _AFFORDABLE:
-                after = self.fitted.narrowed(self._place, np.log2(batch_size), centred(values, self.axes), sizes)
-                options.append((after, cost, values))
-        if not options:
-            return None
-        after, cost, values = min(options)
-        if after > 0.97 * now:
-            return None
-        where = " and ".join(f"{axis.name} {value:.3g}" for axis, value in zip(self.axes, values, strict=True))
-        at = ", ".join(f"{2**size:.0f}" for size in sizes)
-        return (
-            f"a sweep of the rate at batch sizes {at} with {where}, each run for {cost:.2g} of the cost of the run "
-            f"asked for, would narrow the rate's interval by {1 - after / now:.0%}"
-        )
+        return next_run(self.fitted, self.axes, self.at, batch_size, self.tried)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
@@ -215,7 +183,8 @@ class Plan:
             "title": self.title, "grade": self.grade, "at": dict(self.at), "alpha": self.alpha,
             "batch_size": self.batch_size and plain(asdict(self.batch_size)), "lr": self.lr and plain(asdict(self.lr)),
             "exponents": plain(self.exponents.to_dict("records")), "regret": plain(self.regret.to_dict("records")),
-            "groups": len(self.fitted.groups), "seen": {axis.name: plain(list(axis.seen)) for axis in self.axes},
+            "bends": self.bends, "groups": len(self.fitted.groups),
+            "seen": {axis.name: plain(list(axis.seen)) for axis in self.axes},
             "weight_decay": None, "companions": plain([each._asdict() for each in self.companions]),
             "tried": plain(list(self.tried)), "next_run": self.next_run, "notes": list(self.notes), "read": self.read,
         }  # fmt: skip
@@ -238,6 +207,15 @@ class Plan:
         ]
         if beyond:
             found.append(f"this is {' and '.join(beyond)} seen")
+        for place, axis in enumerate(self.axes):
+            if (odds := self.bends.get(axis.name)) is not None:
+                first, last = self.fitted.ends(place)
+                found.append(
+                    f"the best rate follows no one power of {axis.name}: the exponent is {first:.2f} between the least "
+                    f"two seen and {last:.2f} between the largest two, and such a bend makes the runs "
+                    f"{min(odds, 1e6):,.0f} times more probable; the forecast goes on from there, and its interval is "
+                    "wider for it"
+                )
         if self.batch_size is None:
             found.append("the best batch size lies among those tried in fewer than 3 groups, so none is planned")
         elif not self.tried[0] <= self.batch_size.value <= self.tried[1]:
@@ -286,8 +264,3 @@ class Plan:
         """The best batch size and its best rate."""
         best = int(group.optima.lowest.argmin())
         return float(2 ** group.optima.batch_size[best]), float(2 ** group.optima.best[best])
-
-
-def centred(values: Sequence[float], axes: Sequence[Axis]) -> Floats:
-    """log₂ of a value of each axis, less the middle of the groups, as `Group.at`, (n_axes,)."""
-    return np.array([np.log2(value) - axis.middle for value, axis in zip(values, axes, strict=True)])

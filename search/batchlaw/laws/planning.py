@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from batchlaw.errors import BatchlawError, DataError
+from batchlaw.laws.axes import Axis, centred
 from batchlaw.laws.companions import known_of
-from batchlaw.laws.plan import Axis, Plan, centred
+from batchlaw.laws.plan import Plan
 from batchlaw.spec.network_size import n_parameters
 from batchlaw.stats.batch_forecast import batch_forecast
 from batchlaw.stats.forecast import Group, forecast

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batchlaw.stats.forecast import OF_AXES, Group, degrees_of_freedom
+from batchlaw.stats.forecast import Group, degrees_of_freedom
+from batchlaw.stats.kinked_law import OF_AXES
 from batchlaw.stats.predicted import Predicted
 from batchlaw.stats.surface import Floats
 from batchlaw.stats.valleys import Valleys
@@ -51,7 +52,7 @@ def batch_forecast(groups: Sequence[Group]) -> BatchForecast | None:
     log B at a fixed budget). The valley may be steeper on one side, with a cubic term that is small beforehand beside
     the bend: a parabola over small batch sizes as well is pulled towards them.
     """
-    found = [(group.at, each) for group in groups if (each := _best_batch_size(group.optima)) is not None]
+    found = [(group.at, each) for group in groups if (each := best_batch_size(group.optima)) is not None]
     n_axes = len(groups[0].at)
     if len(found) < 3:
         return None
@@ -77,7 +78,7 @@ def batch_forecast(groups: Sequence[Group]) -> BatchForecast | None:
     return BatchForecast(len(found), degrees_of_freedom(len(found), n_axes), parts)
 
 
-def _best_batch_size(optima: Valleys) -> tuple[float, float] | None:
+def best_batch_size(optima: Valleys) -> tuple[float, float] | None:
     """log₂ of the best batch size of a group, and its standard error."""
     near = optima.lowest <= optima.lowest.min() + optima.height
     x, y = optima.batch_size[near], optima.lowest[near]

@@ -1,39 +1,33 @@
 """How the best learning rate moves with the batch size, the horizon and the size, and what follows for others.
 
-A group has the runs of one horizon and one size. Over the optima of all groups, in log₂, with B the batch size, D the
-axes (horizon, size) and b_k the place of a kink:
-
-    log ε_opt = e₀ + Σ e_i D_i - (s / p) · log₂(1 + 2^{p (b_k - log B)}),    b_k = k₀ + Σ k_i D_i,    p = 3
-
-The best rate rises as B^s below a critical batch size B_k, which moves with the axes, and is flat above it (as seen on
-the runs of arXiv 2503.04715; B_k grows with the horizon in arXiv 2410.21676). Each group is off the law by an offset
-and a slope of its own, each row by an error of its own beside that of its optimum. Groups of one size of model share an
-offset, too: they share an architecture, and another size has another one. The deviations are averaged over a few
-values, weighted by the marginal likelihood (Laplace's approximation) and by what is usual, so that an interval is one
-of a prediction for a new group. Its quantiles are those of the mixture.
+A group has the runs of one horizon and one size. The law (`stats.kinked_law`) goes through the optima of all groups.
+How far groups are off it (`stats.deviations`), and whether it bends (`stats.departures`), is not known. So a forecast
+is an average over a grid of deviations, weighted by the marginal likelihood (Laplace's approximation) and by what is
+usual. An interval is one of a prediction for a new group, and its ends are quantiles of the mixture. The weight of the
+bends tells whether the runs contradict a straight law.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
-from scipy import optimize, sparse
+from scipy import optimize
 
+from batchlaw.stats.departures import Departures
+from batchlaw.stats.deviations import USUAL_OFFSET, USUAL_ROW, Deviations
+from batchlaw.stats.kinked_law import law_of, prior_of, with_departures
 from batchlaw.stats.predicted import Predicted
 from batchlaw.stats.surface import Floats
 from batchlaw.stats.valleys import Shape, Valleys
 
-_SHARPNESS = 3.0  # p
-_OFFSETS, _ROWS, _SLOPES = (0.04, 0.12, 0.36), (0.03, 0.08, 0.2), (0.0, 0.05, 0.12)  # octaves; octaves an octave
-_SIZES = (0.01, 0.08, 0.2)  # octaves
-_USUAL_OFFSET, _USUAL_ROW = 0.1, 0.08  # octaves, beforehand within a factor of e (assumption)
-_RISE = (0.75, 0.35)  # s beforehand: from √B, as for Adam (Malladi 2022), to B, as for SGD
-OF_AXES, _OF_KINK, _KINK = 1.0, 0.6, 3.0  # deviations beforehand of e_i, of k_i, and of k₀ from the middle of log B
 _KNOWN_BEFOREHAND = 3  # groups that this counts as, for intervals of exponents (assumption)
-_OF_SIZE = (-0.5, 0.5)  # e_i of the size beforehand: as 1/width, which grows as √size (arXiv:2203.03466)
-_NEGLIGIBLE = 0.01  # weight
-_SAME = 0.01  # octaves between sizes of models that are one
+_NEGLIGIBLE = 0.01  # weight, over that of the most probable
+_UNLIKELY = 1e-4  # the same, before the law is fitted
+_STEPS = 12  # of Gauss and Newton
+# How many times more probable by a bend runs must be for it to be told. At straight laws they are so in 5 % or
+# less, also where groups are three times as far off as is usual (`tests/benchmarks/plan_forecasts.py`).
+BENT = 7.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,27 +39,17 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
-class _Solution:
-    """The law at one choice of the deviations."""
-
-    parameters: Floats
-    covariance: Floats
-    offset: float
-    row: float
-    slope: float
-    size: float
-    log_evidence: float
-
-
-@dataclass(frozen=True, eq=False)
 class Forecast:
     """The law over groups, as an average over the deviations between them."""
 
     groups: tuple[Group, ...]
     middle: float  # log₂ of the batch size where the kink is expected beforehand, and about which groups are tilted
-    solutions: tuple[_Solution, ...]
-    weights: Floats  # (n_solutions,)
-    models: Floats  # (n_models,) their sizes, as the last axis of `Group.at`; their offsets are the last parameters
+    departures: Departures
+    deviations: Deviations  # (n,)
+    weights: Floats  # (n,)
+    found: Floats  # (n, n_parameters) of the law, and of the departures
+    covariances: Floats  # (n, n_parameters, n_parameters)
+    bend_odds: Floats  # (n_axes,) how many times more probable the runs are if the effect of an axis bends
 
     @property
     def n_axes(self) -> int:
@@ -80,10 +64,9 @@ class Forecast:
     @property
     def parameters(self) -> dict[str, tuple[float, float]]:
         """The law's exponents with their standard deviations: of the axes, of the kink, and of the rise below it."""
-        found = [each.parameters for each in self.solutions]
-        mean = self.weights @ np.array(found)
-        variance = self.weights @ np.array([np.diag(each.covariance) for each in self.solutions])
-        variance = variance + self.weights @ (np.array(found) - mean) ** 2
+        mean = self.weights @ self.found
+        variance = self.weights @ np.diagonal(self.covariances, axis1=1, axis2=2)
+        variance = variance + self.weights @ (self.found - mean) ** 2
         axes = range(self.n_axes)
         names = ["level", *(f"axis {i}" for i in axes), "kink", *(f"kink {i}" for i in axes), "rise"]
         told = list(zip(mean.tolist(), np.sqrt(variance).tolist(), strict=True))
@@ -96,13 +79,18 @@ class Forecast:
             at: (n_axes,) as `Group.at`.
             batch_size: (n,) log₂.
         """
-        means, variances = [], []
-        for each in self.solutions:
-            mean, slopes = law_with_models(each.parameters, np.tile(at, (len(batch_size), 1)), batch_size, self.models)
-            of_law = np.einsum("ij,jk,ik->i", slopes, each.covariance, slopes)
-            means.append(mean)
-            variances.append(of_law + self._own(each, at, batch_size))
-        return Predicted.of(self.weights, np.array(means), np.array(variances))
+        mean, slopes = self._law(at, batch_size)
+        of_law = np.einsum("dij,djk,dik->di", slopes, self.covariances, slopes, optimize=True)
+        own = self.deviations.own(batch_size - self.middle) + self._unseen(at)
+        return Predicted.of(self.weights, mean, of_law + own)
+
+    def ends(self, axis: int) -> tuple[float, float]:
+        """The exponent of the best rate on an axis between the lowest two levels seen, and between the highest two."""
+        levels = self.departures.bends[axis].levels
+        at = np.eye(self.n_axes)[axis]
+        means = [float(self.rate(at * level, np.array([self.middle])).mean[0]) for level in levels]
+        slopes = np.diff(means) / np.diff(levels)
+        return float(slopes[0]), float(slopes[-1])
 
     def narrowed(self, at: Floats, batch_size: float, more: Floats, sizes: Floats) -> float:
         """The deviation of a predicted rate, had one more group been run.
@@ -114,22 +102,22 @@ class Forecast:
             sizes: (n,) log₂ of the batch sizes at which its best rates would be known as well as the usual one is.
         """
         error = float(np.median(np.concatenate([np.diag(group.optima.covariance) for group in self.groups])))
-        variances = []
-        for each in self.solutions:
-            _, rows = law_with_models(each.parameters, np.tile(more, (len(sizes), 1)), sizes, self.models)
-            _, asked = law_with_models(each.parameters, at[None], np.array([batch_size]), self.models)
-            apart = sizes - self.middle
-            known = np.eye(len(sizes)) * (error + each.row**2) + each.offset**2 + each.slope**2 * np.outer(apart, apart)
-            covariance = np.linalg.inv(np.linalg.inv(each.covariance) + rows.T @ np.linalg.solve(known, rows))
-            own = self._own(each, at, np.array([batch_size]))[0]
-            variances.append(float((asked @ covariance @ asked.T)[0, 0] + own))
-        return float(np.sqrt(self.weights @ np.array(variances)))
+        rows, asked = self._law(more, sizes)[1], self._law(at, np.array([batch_size]))[1]
+        known = self.deviations.within(sizes - self.middle, np.eye(len(sizes)) * error)
+        known = known + self._unseen(more)[:, :, None]
+        told = np.swapaxes(rows, 1, 2) @ np.linalg.solve(known, rows)
+        covariances = np.linalg.inv(np.linalg.inv(self.covariances) + told)
+        of_law = np.einsum("dij,djk,dik->di", asked, covariances, asked, optimize=True)
+        own = self.deviations.own(np.array([batch_size - self.middle])) + self._unseen(at)
+        return float(np.sqrt(self.weights @ (of_law + own)[:, 0]))
 
-    def _own(self, solution: _Solution, at: Floats, batch_size: Floats) -> Floats:
-        """The variance of a group that was not seen about the law, (n,)."""
-        own = solution.offset**2 + solution.row**2 + (solution.slope * (batch_size - self.middle)) ** 2
-        known = _has_size(at[None], self.models).any()
-        return np.asarray(own + (not known) * solution.size**2)
+    def _law(self, at: Floats, batch_size: Floats) -> tuple[Floats, Floats]:
+        """At each choice of the deviations log₂ of the best rate, (n, n_rows), and its derivatives."""
+        return with_departures(self.found, np.tile(at, (len(batch_size), 1)), batch_size, self.departures)
+
+    def _unseen(self, at: Floats) -> Floats:
+        """The variance of what nothing tells of a place, (n, 1)."""
+        return self.departures.unseen(at, self.deviations.size, self.deviations.bends)[:, None]
 
     def shape(self, at: Floats, batch_size: float) -> Shape:
         """The valley of a group that was not seen, at log₂ of a batch size, which is the middle of the shape."""
@@ -152,112 +140,133 @@ def forecast(groups: Sequence[Group], *, of_size: bool = False) -> Forecast:
     """
     sizes = np.concatenate([group.optima.batch_size for group in groups])
     best = np.concatenate([group.optima.best for group in groups])
-    at = np.concatenate([np.tile(group.at, (len(group.optima.best), 1)) for group in groups])
-    middle, n_axes = float(np.median(sizes)), at.shape[1]
-    prior, deviation = prior_of(float(best.mean()), middle, n_axes, of_size=of_size)
-    models = np.unique(np.round([group.at[-1] for group in groups], 6)) if of_size else np.empty(0)
-    prior = np.append(prior, np.zeros(len(models)))
-
-    def law(parameters: Floats) -> tuple[Floats, Floats]:
-        return law_with_models(parameters, at, sizes, models)
-
-    def solve(offset: float, row: float, slope: float, size: float, start: Floats) -> tuple[_Solution, float]:
-        whitening, log_determinant = [], 0.0
-        for group in groups:
-            apart = group.optima.batch_size - middle
-            covariance = group.optima.covariance + offset**2 + slope**2 * np.outer(apart, apart)
-            lower = np.linalg.cholesky(covariance + np.eye(len(apart)) * row**2)
-            whitening.append(np.linalg.inv(lower))
-            log_determinant += float(np.log(np.diag(lower)).sum())
-        whiten = sparse.block_diag(whitening, format="csr")
-        spread = np.append(deviation, np.full(len(models), size))
-
-        def residuals(parameters: Floats) -> Floats:
-            return np.concatenate([whiten @ (law(parameters)[0] - best), (parameters - prior) / spread])
-
-        def slopes(parameters: Floats) -> Floats:
-            return np.concatenate([whiten @ law(parameters)[1], np.diag(1 / spread)])
-
-        found = optimize.least_squares(residuals, start, jac=slopes, method="lm")
-        covariance = np.linalg.inv(found.jac.T @ found.jac)
-        evidence = -found.cost - log_determinant + np.linalg.slogdet(covariance)[1] / 2
-        evidence += _known(offset, row) - np.log(spread).sum()
-        return _Solution(found.x, covariance, offset, row, slope, size, float(evidence)), float(found.cost)
-
-    starts = [prior + np.eye(len(prior))[1 + n_axes] * shift for shift in (-1.5, 0.0, 1.5)]
-    first = min(
-        (solve(_OFFSETS[1], _ROWS[1], _SLOPES[1], _SIZES[1], start) for start in starts), key=lambda each: each[1]
-    )[0]
-    solutions = [solve(*each, first.parameters)[0] for each in _tried(of_size=of_size)]
-    logs = np.array([each.log_evidence for each in solutions])
+    middle, n_axes = float(np.median(sizes)), len(groups[0].at)
+    departures = Departures.of(np.array([group.at for group in groups]), of_size=of_size)
+    prior, spread = prior_of(float(best.mean()), middle, n_axes, of_size=of_size)
+    start = _start(groups, prior, spread)
+    tried = Deviations.tried(n_axes, of_size=of_size)
+    prior = np.append(prior, np.zeros(departures.n_columns))
+    spreads = departures.spreads(tried.size, tried.bends)
+    spreads = np.hstack([np.tile(spread, (len(spreads), 1)), spreads])
+    fit = _Fit.of(groups, middle, departures, tried, prior, spreads)
+    fit, found = fit.likely(np.append(start, np.zeros(departures.n_columns)))
+    found, covariances, logs = fit.solved(found)
+    deviations = fit.deviations
     weights = np.exp(logs - logs.max())
-    weights /= weights.sum()
+    odds = _odds(weights, deviations, tried)
     kept = np.flatnonzero(weights > _NEGLIGIBLE)
     weights = weights[kept] / weights[kept].sum()
-    return Forecast(tuple(groups), middle, tuple(solutions[k] for k in kept), weights, models)
+    return Forecast(
+        tuple(groups), middle, departures, deviations.of(kept), weights, found[kept], covariances[kept], odds
+    )
 
 
-def law_with_models(parameters: Floats, at: Floats, batch_size: Floats, models: Floats) -> tuple[Floats, Floats]:
-    """As `law_of`; further parameters are the offsets of models, by their sizes (n_models,), which have them."""
-    law, offsets = np.split(parameters, [len(parameters) - len(models)])
-    mean, slopes = law_of(law, at, batch_size)
-    member = _has_size(at, models)
-    return mean + member @ offsets, np.concatenate([slopes, member], axis=1)
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """The law at all choices of the deviations at once."""
+
+    groups: tuple[Group, ...]
+    departures: Departures
+    deviations: Deviations  # (n,)
+    prior: Floats  # (n_parameters,)
+    spreads: Floats  # (n, n_parameters) beforehand
+    precisions: tuple[Floats, ...]  # of each group (n, n_rows, n_rows)
+    usual: Floats  # (n,) logarithm of the evidence, but for the squares and what the law's parameters are known to
+
+    @classmethod
+    def of(
+        cls, groups: Sequence[Group], middle: float, departures: Departures, deviations: Deviations, prior: Floats,
+        spreads: Floats,
+    ) -> Self:  # fmt: skip
+        """With the precision of each group."""
+        known = [deviations.within(group.optima.batch_size - middle, group.optima.covariance) for group in groups]
+        usual = np.log(deviations.usual) - np.log(spreads).sum(axis=1)
+        usual = usual - sum(np.linalg.slogdet(each)[1] for each in known) / 2
+        precisions = tuple(np.asarray(np.linalg.inv(each), dtype=float) for each in known)
+        return cls(tuple(groups), departures, deviations, prior, spreads, precisions, usual)
+
+    def likely(self, start: Floats) -> tuple[Self, Floats]:
+        """The choices that are not out of question by the law's tangent at a start, and parameters for each."""
+        cost, step, information = self._step(np.tile(start, (len(self.spreads), 1)))
+        cost = cost - np.einsum("di,dij,dj->d", step, information, step) / 2
+        logs = self._evidence(cost, information)
+        kept = np.flatnonzero(logs > logs.max() + np.log(_UNLIKELY))
+        part = replace(
+            self, deviations=self.deviations.of(kept), spreads=self.spreads[kept], usual=self.usual[kept],
+            precisions=tuple(each[kept] for each in self.precisions),
+        )  # fmt: skip
+        return part, start + step[kept]
+
+    def solved(self, found: Floats) -> tuple[Floats, Floats, Floats]:
+        """The parameters (n, n_parameters) from a start, their covariances, and the logarithm of the evidence (n,).
+
+        By Gauss and Newton's method; a step that raises the squares is shortened.
+        """
+        cost, step, information = self._step(found)
+        share = np.ones(len(found))
+        for _ in range(_STEPS):
+            tried = found + share[:, None] * step
+            new_cost, new_step, new_information = self._step(tried)
+            better = new_cost <= cost
+            found = np.where(better[:, None], tried, found)
+            step = np.where(better[:, None], new_step, step)
+            information = np.where(better[:, None, None], new_information, information)
+            cost = np.where(better, new_cost, cost)
+            share = np.where(better, np.minimum(share * 2, 1.0), share / 4)
+        return found, np.asarray(np.linalg.inv(information), dtype=float), self._evidence(cost, information)
+
+    def _evidence(self, cost: Floats, information: Floats) -> Floats:
+        return np.asarray(self.usual - cost - np.linalg.slogdet(information)[1] / 2)
+
+    def _step(self, found: Floats) -> tuple[Floats, Floats, Floats]:
+        """Half the weighted squares, the step to their minimum, and the information."""
+        off = self.prior - found
+        cost = ((off / self.spreads) ** 2).sum(axis=1) / 2
+        slope = off / self.spreads**2
+        information = np.eye(found.shape[1]) / (self.spreads**2)[:, None]
+        for group, precision in zip(self.groups, self.precisions, strict=True):
+            y = group.optima.batch_size
+            mean, slopes = with_departures(found, np.tile(group.at, (len(y), 1)), y, self.departures)
+            left = (group.optima.best - mean)[:, :, None]
+            weighted = np.swapaxes(slopes, 1, 2) @ precision
+            cost += (np.swapaxes(left, 1, 2) @ precision @ left)[:, 0, 0] / 2
+            slope += (weighted @ left)[:, :, 0]
+            information += weighted @ slopes
+        step = np.linalg.solve(information, slope[:, :, None])[:, :, 0]
+        return cost, np.asarray(step, dtype=float), information
 
 
-def _has_size(at: Floats, models: Floats) -> Floats:
-    """1 where a place (n, n_axes) has the size of a model, else 0, (n, n_models)."""
-    return (np.abs(at[:, -1:] - models) < _SAME).astype(float)
+def _start(groups: Sequence[Group], prior: Floats, spread: Floats) -> Floats:
+    """The parameters of the law at the usual deviations, from several places of the kink."""
+    at = np.concatenate([np.tile(group.at, (len(group.optima.best), 1)) for group in groups])
+    y = np.concatenate([group.optima.batch_size for group in groups])
+    best = np.concatenate([group.optima.best for group in groups])
+    errors = np.concatenate([np.diag(group.optima.covariance) for group in groups])
+    errors = np.sqrt(errors + USUAL_OFFSET**2 + USUAL_ROW**2)
+
+    def residuals(parameters: Floats) -> Floats:
+        return np.concatenate([(law_of(parameters, at, y)[0] - best) / errors, (parameters - prior) / spread])
+
+    def slopes(parameters: Floats) -> Floats:
+        return np.concatenate([law_of(parameters, at, y)[1] / errors[:, None], np.diag(1 / spread)])
+
+    kinks = [prior + np.eye(len(prior))[1 + at.shape[1]] * shift for shift in (-1.5, 0.0, 1.5)]
+    tried = [optimize.least_squares(residuals, kink, jac=slopes, method="lm") for kink in kinks]
+    return np.asarray(min(tried, key=lambda each: float(each.cost)).x)
 
 
-def prior_of(level: float, middle: float, n_axes: int, *, of_size: bool) -> tuple[Floats, Floats]:
-    """What is known of the parameters beforehand: means and deviations.
+def _odds(weights: Floats, deviations: Deviations, tried: Deviations) -> Floats:
+    """How many times more probable the runs are if the effect of an axis bends than if none does, (n_axes,).
 
     Args:
-        level: log₂ of a typical best rate.
-        middle: log₂ of a typical batch size.
-        n_axes: horizon, size, or both.
-        of_size: whether the last axis is the size of a model.
+        weights: (n,) of those of the deviations that were not out of question.
+        deviations: (n,)
+        tried: all of them. Where all of a kind are out of question, they count as the best of these.
     """
-    mean = np.array([level, *[0.0] * n_axes, middle, *[0.0] * n_axes, _RISE[0]])
-    deviation = np.array([50.0, *[OF_AXES] * n_axes, _KINK, *[_OF_KINK] * n_axes, _RISE[1]])
-    if of_size:
-        mean[n_axes], deviation[n_axes] = _OF_SIZE
-    return mean, deviation
-
-
-def deviations_beforehand(*, of_size: bool) -> tuple[Floats, Floats]:
-    """Weights (n,), and the deviations that they are for: of groups, of rows, of groups' slopes, of sizes, (n, 4)."""
-    deviations = np.array(list(_tried(of_size=of_size)))
-    weights = np.exp([_known(offset, row) for offset, row, *_ in deviations])
-    return weights / weights.sum(), deviations
-
-
-def _tried(*, of_size: bool) -> Iterator[tuple[float, float, float, float]]:
-    return product(_OFFSETS, _ROWS, _SLOPES, _SIZES if of_size else (0.0,))
-
-
-def _known(offset: float, row: float) -> float:
-    """The logarithm of how usual deviations are, less a constant."""
-    return float(-(np.log(offset / _USUAL_OFFSET) ** 2 + np.log(row / _USUAL_ROW) ** 2) / 2)
-
-
-def law_of(parameters: Floats, at: Floats, batch_size: Floats) -> tuple[Floats, Floats]:
-    """log₂ of the best rate, (n,), and its derivatives, (n, n_parameters).
-
-    Args:
-        parameters: e₀, e_i, k₀, k_i, s.
-        at: (n, n_axes)
-        batch_size: (n,) log₂.
-    """
-    n_axes = at.shape[1]
-    level, axes, kink, of_kink, rise = np.split(parameters, [1, 1 + n_axes, 2 + n_axes, 2 + 2 * n_axes])
-    below = _SHARPNESS * (kink + at @ of_kink - batch_size)
-    bend = np.logaddexp2(0.0, below) / _SHARPNESS
-    share = 1 / (1 + 2 ** np.clip(-below, -500, 500))  # derivative of bend
-    one = np.ones(len(batch_size))
-    slopes = np.column_stack([one, at, -rise * share, (-rise * share)[:, None] * at, -bend])
-    return level + at @ axes - rise * bend, slopes
+    least = _UNLIKELY * weights.max() * tried.usual.min()
+    straight, usual = (~each.bends.any(axis=1) for each in (deviations, tried))
+    bent = (deviations.bends > 0).T @ weights / ((tried.bends > 0).T @ tried.usual)
+    return np.asarray(bent / max(weights[straight].sum() / tried.usual[usual].sum(), least))
 
 
 def degrees_of_freedom(n_groups: int, n_axes: int) -> int:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
-from batchlaw.stats.forecast import deviations_beforehand, law_with_models, prior_of
+from batchlaw.stats.departures import Departures
+from batchlaw.stats.deviations import Deviations
+from batchlaw.stats.kinked_law import prior_of, with_departures
+from batchlaw.stats.predicted import Predicted
 from batchlaw.stats.surface import Floats
 
 _KINKS = (-2.0, 0.0, 2.0)  # octaves from the middle of the batch sizes: where the rate may bend (assumption)
@@ -28,8 +30,7 @@ class ForecastDesign:
     def octaves(self, groups: Floats, alpha: float) -> float:
         """The expected width of the prediction interval of the best rate at the middle one of the batch sizes.
 
-        Over laws and deviations it is a geometric mean, which is near the middle: a tenth of all tasks, with groups far
-        off any law, would rule the arithmetic one.
+        It is the geometric mean over laws. Whether models differ and whether the law bends stays in doubt.
 
         Args:
             groups: (n_groups, n_axes) log₂ of horizon and size.
@@ -39,27 +40,25 @@ class ForecastDesign:
         at, asked = groups - middle, self.asked - middle
         n_axes, n = at.shape[1], len(self.sizes)
         typical = float(np.median(self.sizes))
-        apart = self.sizes - typical
-        models = np.unique(np.round(at[:, -1], 6)) if self.of_size else np.empty(0)
-        weights, deviations = deviations_beforehand(of_size=self.of_size)
-        offset, row, slope, size = deviations.T[:, :, None]  # (n_deviations, 1) each
-        own = offset**2 + row**2 + size**2  # (n_deviations, 1)
-        known = (offset**2)[:, None] + (slope**2)[:, None] * np.outer(apart, apart)
-        known = known + (row**2 + self.row_error**2)[:, None] * np.eye(n)
-        inverse = np.linalg.inv(known)  # (n_deviations, n_sizes, n_sizes)
+        departures = Departures.of(at, of_size=self.of_size)
+        deviations = Deviations.typical(n_axes, of_size=self.of_size)
+        own = deviations.own(np.zeros(1)) + departures.unseen(asked, deviations.size, deviations.bends)[:, None]
+        inverse = np.linalg.inv(deviations.within(self.sizes - typical, np.eye(n) * self.row_error**2))
+        prior, spread = prior_of(0.0, typical, n_axes, of_size=self.of_size)
+        of_departures = departures.spreads(deviations.size, deviations.bends)
+        spreads = np.hstack([np.tile(spread, (len(of_departures), 1)), of_departures])
         widths = []
         for kink in _KINKS:
-            prior, spread = prior_of(0.0, typical, n_axes, of_size=self.of_size)
-            prior[1 + n_axes] += kink
-            parameters = np.append(prior, np.zeros(len(models)))
-            spreads = np.hstack([np.tile(spread, (len(size), 1)), np.tile(size, (1, len(models)))])
-
+            parameters = np.append(prior, np.zeros(departures.n_columns))
+            parameters[1 + n_axes] += kink
             slopes = np.array(
-                [law_with_models(parameters, np.tile(each, (n, 1)), self.sizes, models)[1] for each in at]
+                [with_departures(parameters[None], np.tile(each, (n, 1)), self.sizes, departures)[1][0] for each in at]
             )
             information = np.einsum("gip,dij,gjq->dpq", slopes, inverse, slopes, optimize=True)
             information += np.eye(len(parameters)) * (spreads**-2)[:, None]
-            _, wanted = law_with_models(parameters, asked[None], np.array([typical]), models)
-            of_law = np.einsum("ip,dpq,iq->di", wanted, np.linalg.inv(information), wanted)
-            widths.append(weights @ np.log(own + of_law)[:, 0] / 2)
-        return float(np.exp(np.mean(widths)) * 2 * special.ndtri(1 - alpha / 2))
+            wanted = with_departures(parameters[None], asked[None], np.array([typical]), departures)[1][0]
+            of_law = np.einsum("ip,dpq,iq->di", wanted, np.linalg.inv(information), wanted, optimize=True)
+            predicted = Predicted.of(deviations.usual, np.zeros_like(of_law), own + of_law)
+            low, high = predicted.interval(alpha)
+            widths.append(np.log(high - low))
+        return float(np.exp(np.mean(widths)))

@@ -23,8 +23,8 @@ def plan_design(
 ) -> "PlanDesign":  # fmt: skip
     """The cheapest designed studies from which a longer or larger run can be planned; nothing is trained or written.
 
-    >>> design = bl.plan_design("studies/plan-digits.toml", at={"examples": 327_680}, up_to=32_768)
-    >>> design.expected_factor < 2
+    >>> design = bl.plan_design("studies/plan-digits.toml", at={"examples": 327_680}, up_to=32_768, factor=3)
+    >>> design.expected_factor < 3
     True
     >>> design.write("plans")  # a study file for each horizon  # doctest: +SKIP
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from batchlaw.figures.plan import plan_figure
-from batchlaw.stats.forecast import law_of
+from batchlaw.stats.kinked_law import law_of
 from batchlaw.stats.scattered import Scattered
 from batchlaw.stats.valleys import Shape, valleys
 
@@ -95,6 +95,24 @@ def test_a_further_run_is_named_that_narrows_the_plan(plan):
     assert "would narrow the rate's interval by" in plan.next_run
     assert json.loads(json.dumps(plan.as_dict()))["lr"]["value"] == plan.lr.value
     assert "guide" in plan.lines()[0] and "4 times the largest tokens" in " ".join(plan.lines())
+
+
+def test_a_law_that_bends_is_told_in_words_and_an_interval_holds_what_follows():
+    def bent(d):
+        return 2 ** (best_rate(d, 0, SIZES) - 0.25 * d**2)  # the exponent falls by a half with each octave
+
+    rows = [
+        (1e9 * 2.0**d, 2.0**x, size, 2.5 + 0.01 * (x - np.log2(best)) ** 2 + noise)
+        for d in range(5) for size, best in zip(SIZES, bent(d), strict=True)
+        for x, noise in zip(np.arange(-19, -6, 0.5), np.random.default_rng(d).normal(scale=0.002, size=26), strict=True)
+    ]  # fmt: skip
+    found = plan_of(pd.DataFrame(rows, columns=["D", "lr", "bs", "loss"]), at={"tokens": 3.2e10}, parameters=None)
+    assert list(found.bends) == ["tokens"] and found.as_dict()["bends"] == found.bends
+    (line,) = [line for line in found.lines() if "follows no one power of tokens" in line]
+    assert "times more probable" in line
+    for size, truth in zip(SIZES, bent(5), strict=True):
+        assert found.lr_at(size).low <= truth <= found.lr_at(size).high
+    assert not plan_of(runs()).bends
 
 
 def test_one_axis_is_enough():

@@ -137,10 +137,10 @@ def test_the_files_are_studies_and_none_is_overwritten(design, tmp_path):
 def test_the_command_writes_what_python_designs(run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("own.toml").write_text(tomli_w.dumps(FUNCTION))
-    words = ["plan", "--design", "own.toml", "--at", "tokens=1e9", "--up-to", "tokens=1e8"]
+    words = ["plan", "--design", "own.toml", "--at", "tokens=1e9", "--up-to", "tokens=1e8", "--factor", "3"]
     assert run(*words, "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    found = bl.plan_design("own.toml", at={"tokens": 1e9}, up_to=1e8)
+    found = bl.plan_design("own.toml", at={"tokens": 1e9}, up_to=1e8, factor=3)
     assert told["expected_factor"] == pytest.approx(found.expected_factor) and told["at"]["examples"] == 1e9 / 1024
     assert [Path(name).name for name in told["files"]] == [f"{spec.name}.toml" for spec in found.studies]
     assert tomllib.loads(Path(told["files"][0]).read_text())["objective"] == "train:train"
