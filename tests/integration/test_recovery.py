@@ -57,6 +57,20 @@ def test_a_lost_trial_is_named_and_queued_by_whoever_looks(storage, storage_url)
     assert reap(stored) == 0 and len(stored.study.get_trials()) == 2
 
 
+def test_a_trial_that_was_handed_back_and_run_elsewhere_is_counted_once(storage, storage_url):
+    stored = register(storage, tiny_spec(), trials=None, version="test")
+    waits = "stored.storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.WAITING)"
+    handing_back = DYING.replace("os._exit(9)", f"import optuna\n{waits}\nos._exit(9)")
+    done = subprocess.run([sys.executable, "-c", handing_back, storage_url, "1", "1", "1"])
+    assert done.returncode == 9 and states(stored) == (5, 1, 0)
+    lease, trial = stored.slots.lease(), stored.study.ask()
+    assert trial.number == 0 and stored.slots.started(lease, trial._trial_id)
+    stored.study.tell(trial, 0.5)
+    assert stored.slots.finish(lease)
+    assert reap(stored) == 0
+    assert states(stored) == (5, 0, 1)
+
+
 def test_the_live_are_not_robbed(storage):
     stored = register(storage, tiny_spec(), trials=None, version="test")
     claim = stored.slots.lease()

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import optuna
 import pytest
+import sqlalchemy
 from batchlaw.errors import WorkFailed
 from batchlaw.storage import batched_writes, open_storage
 from batchlaw.storage.optuna_internals import study_storage
@@ -268,3 +269,32 @@ def test_an_existing_report_does_not_prevent_the_end_of_a_trial(storage, plain, 
     after = plain.get_trial(trial._trial_id)
     assert after.state == TrialState.PRUNED and after.values == [0.3]
     assert after.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3} and after.user_attrs == {"config": {"rate": 1}}
+
+
+@batched
+def test_a_waiting_trial_is_given_to_one_of_two_workers_that_ask_at_once(storage, storage_url):
+    study = optuna.create_study(storage=storage)
+    other, got = open_storage(storage_url), []
+    for _ in range(3):
+        study.enqueue_trial({})
+    first = study.get_trials()[0]._trial_id
+
+    def meanwhile(connection, cursor, statement, *_):
+        if "trials" in statement and not got:
+            got.append(None)  # once
+            got[0] = other.set_trial_state_values(first, TrialState.RUNNING)
+
+    sqlalchemy.event.listen(storage.engine, "after_cursor_execute", meanwhile)
+    taken = storage.set_trial_state_values(first, TrialState.RUNNING)
+    sqlalchemy.event.remove(storage.engine, "after_cursor_execute", meanwhile)
+    assert sorted([taken, *got]) == [False, True]
+    assert not storage.set_trial_state_values(first, TrialState.RUNNING)  # it runs
+    assert storage.set_trial_state_values(first, TrialState.WAITING)  # its worker is asked to stop
+    assert storage.get_trial(first).datetime_start is not None
+    storage.set_trial_state_values(first, TrialState.FAIL)
+    for state in (TrialState.RUNNING, TrialState.WAITING):
+        with pytest.raises(UpdateFinishedTrialError):
+            storage.set_trial_state_values(first, state)
+    with pytest.raises(KeyError):
+        storage.set_trial_state_values(10**6, TrialState.RUNNING)
+    other.engine.dispose()

@@ -177,6 +177,16 @@ class Slots:
 
         return with_retries(work)
 
+    def name_elsewhere(self, trial_id: int, lease: Lease) -> bool:
+        """Whether a held or done slot beside that of the lease names a trial, which was handed back and taken again."""
+        named = (self._mine, _slots.c.trial_id == trial_id, _slots.c.slot != lease.slot, _slots.c.state != "open")
+
+        def work() -> bool:
+            with self._engine.connect() as connection:
+                return connection.execute(select(_slots.c.slot).where(*named).limit(1)).first() is not None
+
+        return with_retries(work)
+
     def _take(self, free: ColumnElement[bool]) -> Lease | None:
         while True:
             began = time.monotonic()

@@ -65,7 +65,10 @@ def clear_up(stored: StoredStudy, lease: Lease) -> bool:
         return False
     if frozen.state == TrialState.RUNNING and not _lose(stored, trial_id):
         return clear_up(stored, lease)  # its worker ended it just now: read it again
-    ended = frozen.state in (TrialState.COMPLETE, TrialState.PRUNED)  # the worker died between tell and finish
+    # The worker died between tell and finish, or else handed its trial back, which another one has run since.
+    ended = frozen.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    if ended and stored.slots.name_elsewhere(trial_id, lease):
+        return False
     if ended or (frozen.state == TrialState.RUNNING and not _run_again(stored, frozen)):
         stored.slots.finish(lease)
         return True

@@ -50,6 +50,14 @@ _END_TRIAL = (
     .where(TRIALS.c.trial_id == bindparam("of"), UNFINISHED)
     .values(state=bindparam("as"), datetime_complete=bindparam("at"))
 )
+# The condition includes the state, so that one of several workers gets a waiting trial. Optuna reads the state before,
+# which on SQLite is before its transaction begins.
+_START_TRIAL = (
+    update(TRIALS)
+    .where(TRIALS.c.trial_id == bindparam("of"), TRIALS.c.state == TrialState.WAITING)
+    .values(state=TrialState.RUNNING, datetime_start=bindparam("at"))
+)
+_HAND_BACK = update(TRIALS).where(TRIALS.c.trial_id == bindparam("of"), UNFINISHED).values(state=TrialState.WAITING)
 OPTUNA_SCHEMA = "v3.2.0.a"  # version of Optuna's tables in Optuna 5.0; Optuna itself checks databases of other versions
 _LONGEST = 15_000_000  # bytes of an attribute; `max_allowed_packet` is 16 MiB, and a longer one ends the connection
 _pending: ContextVar[list[Row] | None] = ContextVar("_pending", default=None)  # of this thread
@@ -200,9 +208,11 @@ class RowStorage(RDBStorage):
         self._add(trial_id, Row(models.TrialParamModel.__table__, row, False, lambda: optuna_method(*arguments)))
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """End a trial and write its pending rows in one transaction; other changes of state go through Optuna."""
+        """End a trial and write its pending rows in one transaction, or start one that waits, or have it wait."""
+        if not state.is_finished():
+            return self._change(trial_id, state)
         pending = _pending.get()
-        if state.is_finished() and self._end(trial_id, state, values or (), pending or ()):
+        if self._end(trial_id, state, values or (), pending or ()):
             if pending:
                 pending.clear()
             return True
@@ -210,6 +220,22 @@ class RowStorage(RDBStorage):
             pending[0].fallback()
             del pending[0]
         return super().set_trial_state_values(trial_id, state, values)
+
+    def _change(self, trial_id: int, state: TrialState) -> bool:
+        """Start a trial or have it wait; False if it is not this worker's to start.
+
+        Raises:
+            UpdateFinishedTrialError: it has ended.
+            KeyError: there is none.
+        """
+        statement, more = (
+            (_HAND_BACK, {}) if state == TrialState.WAITING else (_START_TRIAL, {"at": _utc(datetime.now())})
+        )
+        with _as_optuna_errors(), self._autocommit() as connection:
+            if connection.execute(statement, {"of": trial_id, **more}).rowcount == 1:
+                return True
+        self.check_trial_is_updatable(trial_id, self.get_trial(trial_id).state)
+        return False
 
     def _end(self, trial_id: int, state: TrialState, values: Sequence[float], pending: Sequence[Row]) -> bool:
         """Whether the trial could be ended by plain statements."""
