@@ -26,12 +26,21 @@ def test_a_planted_value_takes_nothing_with_it(finished, tmp_path):
         assert not faults(finished / "batchlaw.db", "tiny", planted, tmp_path, ("export STUDY --format json",))
 
 
+def attribute(key, value):
+    """A statement that gives trial 3 an attribute; `value` is SQL."""
+    return f"UPDATE trial_user_attributes SET value_json = {value} WHERE trial_id = 4 AND key = '{key}'"
+
+
 @pytest.mark.parametrize(
     "change",
     [
         "UPDATE study_user_attributes SET key = x'fffe00' WHERE rowid = 1",
         "INSERT INTO study_system_attributes (study_id, key, value_json) VALUES (1, 'dashboard:note_str:0', '1.5')",
         "INSERT INTO study_system_attributes (study_id, key, value_json) VALUES (1, 'dashboard:plot_data:x:0', '1.5')",
+        "UPDATE trial_params SET param_name = NULL WHERE trial_id = 4 AND param_name = 'base_lr'",
+        "UPDATE trial_params SET param_value = 0 WHERE trial_id = 4 AND param_name = 'base_lr'",
+        attribute("config", "json_set(value_json, '$.examples', 0)"),
+        attribute("config", "json_set(value_json, '$.peak_lr', 9e999)"),
         """UPDATE trial_user_attributes SET value_json = replace(value_json, '"examples": ', '"examples": 1'
            || printf('%0400d', 0)) WHERE key = 'config' AND trial_id = 4""",
     ],
@@ -52,11 +61,6 @@ def test_every_reading_command_and_page_holds(name, study, commands, request, tm
     database = request.getfixturevalue(name) / "batchlaw.db"
     for planted in sample(database, 12):
         assert not faults(database, study, planted, tmp_path, commands)
-
-
-def attribute(key, value):
-    """A statement that gives trial 3 an attribute; `value` is SQL."""
-    return f"UPDATE trial_user_attributes SET value_json = {value} WHERE trial_id = 4 AND key = '{key}'"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -33,6 +34,7 @@ _OF_NAME = {str(outcome): outcome for outcome in Outcome}
 _NO_RESULT = TrialResult()
 # Fields of a configuration that are as the trial's parameters say.
 _AS_SUGGESTED = ("batch_size", "base_lr", "scaling_rule", "optimizer", "decay", "weight_decay", "parameters")
+_ABOVE_0 = ("batch_size", "peak_lr", "examples")  # of a configuration, where they are known
 _PARSED = (CONFIG, RESULT)  # read as text, and parsed here
 _READ = ("value", "param", "report", "user")  # all but what samplers and pruners note
 
@@ -192,6 +194,8 @@ def _config(trial: FrozenTrial, spec: StudySpec) -> TrainConfig | None:
     for name, value in config:
         if type(value) is int:
             check_whole(abs(value), f"config.{name}")
+        if (type(value) is float and not isfinite(value)) or (name in _ABOVE_0 and value is not None and value <= 0):
+            raise Unreadable(f"config.{name} as stored is {shown(value)}")
     try:
         point = point_of(trial.params, spec)
     except (LookupError, TypeError, ValueError, BatchlawError) as error:

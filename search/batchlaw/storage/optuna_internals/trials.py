@@ -38,6 +38,7 @@ from batchlaw.storage.attributes import OUTCOME, REASON, check_attribute
 from batchlaw.storage.optuna_internals.plain import PARTS, TrialHead
 from batchlaw.storage.stored_values import (
     Unreadable,
+    check_text,
     check_whole,
     check_word,
     json_of,
@@ -253,8 +254,11 @@ def _assembled(stored: _Stored, rows: list[Any], as_text: Container[str]) -> Fro
 
 def _param(name: str, number: Any, text: str) -> tuple[Any, BaseDistribution]:
     """The value of a parameter, and its distribution."""
+    check_text(name, "the name of a parameter")
     distribution = _distribution(text)
     internal = number_of(number, "", name)
+    if getattr(distribution, "log", False) and internal <= 0:
+        raise Unreadable(f"parameter {shown(name)} as stored is {shown(number)}, and its range has a log scale")
     if isinstance(distribution, CategoricalDistribution) and not distribution._contains(internal):
         raise Unreadable(f"parameter {shown(name)} as stored is {shown(number)}, which is none of its choices")
     return distribution.to_external_repr(internal), distribution
