@@ -14,6 +14,7 @@ CONFIDENCE = 0.95
 _PATHS, _ROUNDS = 50, 10  # draws of the surface for each draw of further configurations, and draws of these
 _PARENTS, _SPREAD = 10, 0.15  # best trials that have further ones beside them, and how far; as in `sampling.per_second`
 _MOST_AHEAD = 200  # further trials that are looked ahead
+_JITTER = 1e-6  # of the mean variance, so that neighbours keep a factor
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ def _excesses(model: Model, parents: Floats, n: int, generator: np.random.Genera
     beside = model.cube.neighbours(parents[generator.integers(len(parents), size=n - n // 2)], _SPREAD, generator)
     places = np.concatenate([parents[:1], beside, model.cube.at_random(n // 2, generator)])
     mean, covariance = model.process.posterior(places)
-    variances, axes = np.linalg.eigh(covariance)
-    normal = generator.normal(size=(_PATHS, len(mean))) * np.sqrt(np.maximum(variances, 0))
-    paths = mean + normal @ axes.T
+    # Not by eigenvectors, whose signs are a matter of rounding: the draws would be others on another machine.
+    jitter = _JITTER * float(covariance.diagonal().mean()) * np.eye(len(mean))
+    paths = mean + generator.normal(size=(_PATHS, len(mean))) @ np.linalg.cholesky(covariance + jitter).T
     return np.asarray(np.maximum(paths[:, 1:].max(axis=1) - paths[:, 0], 0))
 
 

@@ -47,7 +47,7 @@ def test_it_is_large_where_the_best_lies_beyond_what_was_tried_and_small_where_i
 def test_it_is_in_the_metric_and_the_same_whichever_way_is_better():
     one = gain_of(runs_at(NEAR), spec_of(), 30)
     scaled = gain_of(runs_at(NEAR, sign=-1, scale=1000.0), spec_of("maximize"), 30)
-    near = {"rel": 0.3}  # rounding changes the axes of the draws
+    near = {"rel": 0.05}  # rounding moves the fit of the kernel a little
     assert scaled.high == pytest.approx(1000 * one.high, **near)
     assert scaled.expected == pytest.approx(1000 * one.expected, **near)
 

@@ -31,7 +31,8 @@ def run(name, trials, curve, *, every):
         task=None, objective="own:train", train_size=2000,
         search={"metric": "error", "direction": "minimize", "pruner": name, "reports": 10},
     )  # fmt: skip
-    study = optuna.create_study(pruner=pruner(spec), direction="minimize")
+    # Its name decides the brackets of Hyperband.
+    study = optuna.create_study(study_name="pruned", pruner=pruner(spec), direction="minimize")
     ended = []
     for size, quality in trials:
         trial, steps = study.ask(), 16_000 // size
@@ -77,7 +78,7 @@ def test_a_late_report_is_not_filed_under_earlier_shares(name):
 @pytest.mark.parametrize("name", PRUNERS)
 def test_curves_of_one_shape_are_pruned_alike_at_every_batch_size(name):
     """How well a trial ends has nothing to do with its batch size, and neither has whether it is pruned."""
-    ended = run(name, drawn(150), lambda size, quality, share: 1 - (0.2 + 0.7 * quality) * share**0.5, every=100)
+    ended = run(name, drawn(400), lambda size, quality, share: 1 - (0.2 + 0.7 * quality) * share**0.5, every=100)
     last = 0.3 if name == "hyperband" else 0.4  # share of the budget at which it last decides
     judged = {size: [each.pruned for each in ended if each.size == size and each.first <= last] for size in SIZES}
     shares = [sum(pruned) / len(pruned) for pruned in judged.values() if pruned]
