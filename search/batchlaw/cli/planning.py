@@ -29,6 +29,7 @@ from batchlaw.cli.tables import (
 )
 from batchlaw.consoles import marked
 from batchlaw.errors import BatchlawError
+from batchlaw.results.plain import number
 from batchlaw.study import Study
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def plan(
     if html is not None:
         from batchlaw.figures.plan import plan_figure
 
-        where = ", ".join(f"{name} {value:.3g}" for name, value in found.at.items())
+        where = ", ".join(f"{name} {number(value)}" for name, value in found.at.items())
         write_figures(html, found.title, where, "plan", {"plan": plan_figure(found)}, found.notes)
 
 
@@ -178,7 +179,7 @@ def _numbers(argument: str, pairs: list[str]) -> dict[str, float]:
 
 def _show(found: "Plan", for_batch_size: float | None) -> None:
     rates = {size: found.lr_at(size) for size in found.shown_sizes(for_batch_size)}
-    where = ", ".join(f"{name} {value:.3g}" for name, value in found.at.items())
+    where = ", ".join(f"{name} {number(value)}" for name, value in found.at.items())
     output.print(marked("[bold]{}[/] for {} ({})", found.title, where, found.grade), soft_wrap=True)
     best, lr = found.batch_size, found.lr
     if best is not None and lr is not None:

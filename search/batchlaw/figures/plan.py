@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from batchlaw.figures.axes import FINE_LOG, batch_axis, log_axis
 from batchlaw.figures.style import BLACK, digits, finish
 from batchlaw.laws.plan import Plan
+from batchlaw.results.plain import number
 
 _PLACES = 60  # points of a curve
 _SCALE = "Viridis"
@@ -18,7 +19,7 @@ def plan_figure(plan: Plan) -> go.Figure:
     sizes = np.linspace(low, high, _PLACES)
     groups = sorted(plan.fitted.groups, key=lambda group: float(group.at.sum()))
     colors = _colors(len(groups))
-    for number, (group, color) in enumerate(zip(groups, colors, strict=True)):
+    for place, (group, color) in enumerate(zip(groups, colors, strict=True)):
         name = plan.name_of(group)
         optima = group.optima
         errors = np.sqrt(np.diag(optima.covariance))
@@ -30,7 +31,7 @@ def plan_figure(plan: Plan) -> go.Figure:
         figure.add_scatter(
             x=digits(2**optima.batch_size), y=digits(best), mode="markers", error_y=bars,
             hovertemplate=f"{name}: rate %{{y:.3g}} at batch size %{{x:.3g}}<extra></extra>",
-            showlegend=number == len(groups) // 2, name="best rates of the runs (dark: short and small)",
+            showlegend=place == len(groups) // 2, name="best rates of the runs (dark: short and small)",
             marker={"color": color, "size": 6},
         )  # fmt: skip
         inside = sizes[(sizes >= optima.batch_size.min()) & (sizes <= optima.batch_size.max())]
@@ -44,7 +45,7 @@ def plan_figure(plan: Plan) -> go.Figure:
         x=digits(2 ** np.concatenate([sizes, sizes[::-1]])), y=digits(2 ** np.concatenate([low, high[::-1]])),
         fill="toself", fillcolor="rgba(0,0,0,.10)", line={"width": 0}, hoverinfo="skip", mode="lines", showlegend=False,
     )  # fmt: skip
-    asked = ", ".join(f"{name} {value:.3g}" for name, value in plan.at.items())
+    asked = ", ".join(f"{name} {number(value)}" for name, value in plan.at.items())
     figure.add_scatter(
         x=digits(2**sizes), y=digits(2**found.mean), mode="lines", name=f"forecast: {asked}",
         line={"color": BLACK, "width": 2},
@@ -53,17 +54,19 @@ def plan_figure(plan: Plan) -> go.Figure:
     if best_size is not None and lr is not None:
         figure.add_scatter(
             x=[best_size.value], y=[lr.value], mode="markers",
-            name=f"plan: batch {best_size.value:.3g}, rate {lr.value:.3g}",
+            name=f"plan: batch {best_size.value:.0f}, rate {lr.value:.3g}",
             marker={"color": BLACK, "size": 11, "symbol": "star"},
             error_x={
                 "type": "data", "symmetric": False, "array": [best_size.high - best_size.value],
                 "arrayminus": [best_size.value - best_size.low], "thickness": 1, "color": BLACK,
             },
         )  # fmt: skip
+    shown = (2 ** np.concatenate([group.optima.batch_size for group in groups])).tolist()
+    shown += [] if best_size is None else [best_size.low, best_size.high]
     return finish(
         figure, "Which rate for the run asked for?",
         f"points: best rates of the runs and their errors; lines: the law; shaded: {1 - plan.alpha:.0%} of forecasts",
-        xaxis=batch_axis(2 ** np.unique(np.concatenate([group.optima.batch_size for group in groups]))),
+        xaxis=batch_axis(shown),
         yaxis=log_axis("learning rate") | FINE_LOG,
         height=520,
     )  # fmt: skip
