@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 import time
+from inspect import signature
 from pathlib import Path
 
 import batchlaw as bl
 import pytest
 import tomli_w
-from batchlaw.spec import differing_fields, read_spec
+from batchlaw.spec import StudySpec, differing_fields, read_spec
 from batchlaw.storage import load, open_storage
 from batchlaw.study.code import code_for
 
@@ -73,6 +74,9 @@ class TestCreate:
         file.write_text(tomli_w.dumps(tiny_study(budget={"epochs": 3})))
         forked = bl.Study.create(file, url, name="forked", trials=2)
         assert forked.spec.budget.epochs == 3 and forked.status().slots.total == 2
+
+    def test_every_key_of_a_file_is_a_keyword(self):
+        assert set(StudySpec.model_fields) - set(signature(bl.Study.create).parameters) == set()
 
     def test_beside_a_file_other_keywords_are_refused(self, file, url):
         with pytest.raises(bl.SpecError, match="epochs: got 3; belongs in the study file"):

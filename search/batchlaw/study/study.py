@@ -58,6 +58,8 @@ class Study(StudyResults):
         files: Mapping[str, str] | None = None,
         keep_runs: bool | None = None,
         devices: int | None = None,
+        nodes: int | None = None,
+        launcher: Sequence[str] | None = None,
         micro_batch_size: int | None = None,
         metrics: Mapping[str, Any] | None = None,
         progress: Mapping[str, Any] | None = None,
@@ -121,7 +123,9 @@ class Study(StudyResults):
             environment: variables that the program gets beside those of this process.
             files: to write before the program starts, below "{run_dir}"; each with the file of its template.
             keep_runs: False deletes the folder of a trial when it has ended well.
-            devices: that share a batch of the program.
+            devices: that share a batch of the program or function.
+            nodes: machines that these devices are on.
+            launcher: a program that starts the processes on them in place of torchrun.
             micro_batch_size: the most examples that one of them computes at once.
             metrics: where the metrics of the program are read; by default from lines of JSON.
             progress: how far the program is.
@@ -182,8 +186,9 @@ class Study(StudyResults):
         keywords = {
             "name": name, "question": question, "objective": objective, "command": command, "folder": folder,
             "environment": environment, "files": files, "keep_runs": keep_runs, "devices": devices,
-            "micro_batch_size": micro_batch_size, "metrics": metrics, "progress": progress, "diverged": diverged,
-            "out_of_memory": out_of_memory, "names": names, "score_command": score_command, "task": task,
+            "nodes": nodes, "launcher": launcher, "micro_batch_size": micro_batch_size, "metrics": metrics,
+            "progress": progress, "diverged": diverged, "out_of_memory": out_of_memory, "names": names,
+            "score_command": score_command, "task": task,
             "dataset": dataset, "model": model, "train_size": train_size, "tokens_per_example": tokens_per_example,
             "budget": budget, "space": space, "parameters": parameters, "schedule": schedule, "search": search,
             "claim": claim, "log": log, "metric": metric, "direction": direction, "trials": trials,
