@@ -65,7 +65,7 @@ def law_figure(laws: Sequence[Law]) -> go.Figure | None:
         inside = np.clip(np.stack(ends, axis=1), *tuned_range(ridge))
         draw_band(figure, x, inside, color, told if bounded else "")
         if not bounded:
-            label = f"{name}, {fitted.fit.curve.name}"
+            label = f"{name}, {fitted.fit.curve.formula}"
             line = {"color": color, "width": 2}
             figure.add_scatter(x=digits(x), y=digits(middle), mode="lines", name=label, line=line)
         best = "best rate" if len(shown) == 1 else ""

@@ -58,10 +58,11 @@ def score_map(spec: StudySpec, records: list[TrialRecord]) -> go.Figure | None:
             marker={"symbol": "circle-open", "size": 18, "color": VERMILLION, "line": {"width": 2.5}},
         )  # fmt: skip
     some = f"; {len(shown)} of {len(known)} trials, the best among them" if len(shown) < len(known) else ""
+    told = f"the colour is {words(spec.arm.metric)}{some}" if scores else "no trial has a score"
     return finish(
         figure,
         "Score over learning rate and batch size",
-        f"the colour is {words(spec.arm.metric)}{some}" if scores else "no trial has a score",
+        told + "; family factors make the rates of optimizers comparable" * _compares_families(spec),
         xaxis=log_axis("peak learning rate" + " ÷ family factor" * _compares_families(spec)),
         yaxis=batch_axis(record.known_config.batch_size for record in shown),
         coloraxis=_colors(spec, scores, wide=wide) if scores else None,

@@ -100,5 +100,5 @@ def test_the_law_is_drawn_with_the_sets_that_it_stands_on():
     assert list(known.values()) == [
         pytest.approx(ends, rel=1e-3) for ends in levels[["low", "high"]].to_numpy().tolist()
     ]
-    line = drawn["law, log-linear"]
+    line = drawn["law, ε = c·B^s"]
     assert (min(line.x), max(line.x)) == pytest.approx(laws[0].fitted.seen)
