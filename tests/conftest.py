@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # of a suite in the background of a script, and of what it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: the suite itself runs on every core
 
 from collections.abc import Callable, Iterator

@@ -126,6 +126,7 @@ def test_a_killed_worker_gives_its_devices_back(folder, forked):
 
 def test_a_worker_waits_for_its_turn(folder, monkeypatch):
     monkeypatch.setenv("BATCHLAW_DEVICES", "a, b")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "before")
     one, two = (Devices(tiny_spec(**program(n))) for n in (1, 2))
     with one.taken() as first:
         assert first and os.environ["CUDA_VISIBLE_DEVICES"] == "a" and len(held) == 1
@@ -138,7 +139,7 @@ def test_a_worker_waits_for_its_turn(folder, monkeypatch):
         assert both and os.environ["CUDA_VISIBLE_DEVICES"] == "a,b"
     with other.taken() as second:
         assert second
-    assert not held
+    assert not held and os.environ["CUDA_VISIBLE_DEVICES"] == "before"
 
 
 @pytest.mark.parametrize(

@@ -545,4 +545,4 @@ def test_a_claim_on_a_program_is_judged_and_a_program_that_ignores_its_seed_is_c
 def test_a_table_that_a_second_attempt_went_on_with_has_its_head_twice(tmp_path):
     (tmp_path / "summary.csv").write_text("epoch,top1\n0,50.0\nepoch,top1\n0,60.0\n")
     listener = Listener(csv="summary.csv", column="top1")
-    assert read_metric(listener, tmp_path / "summary.csv", direction="maximize", since=None) == 60.0
+    assert read_metric(listener, tmp_path / "summary.csv", direction="maximize", before=None) == 60.0

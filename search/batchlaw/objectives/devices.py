@@ -51,7 +51,7 @@ class Devices:
             for name in self._names:
                 if len(found) < self._n and (lock := _locked(name)) is not None:
                     found[name] = lock
-        has_all = len(found) == self._n
+        has_all, before = len(found) == self._n, os.environ.get(_VISIBLE)
         try:
             if has_all and self._n:
                 self.close()
@@ -59,6 +59,8 @@ class Devices:
                 os.environ[_VISIBLE] = ",".join(found)
             yield has_all
         finally:
+            if has_all and self._n:
+                _restore(before)
             held.clear()
             for lock in found.values():
                 os.close(lock)
@@ -71,6 +73,14 @@ class Devices:
 
 
 held: list[int] = []  # the locks of this process's devices, which the programs of a trial inherit
+
+
+def _restore(visible: str | None) -> None:
+    """Have this process see the devices that it saw before."""
+    if visible is None:
+        os.environ.pop(_VISIBLE, None)
+    else:
+        os.environ[_VISIBLE] = visible
 
 
 def _locked(name: str) -> int | None:
