@@ -54,7 +54,7 @@ TRIALS = 100
 ETA = {"hyperband": 3, "asha": 4}  # as `batchlaw.sampling` has them
 METHODS = (
     "optuna", "random asha", "tpe hyperband", "tpe asha", "tpe none", "per-second hyperband", "per-second asha",
-    "per-second none", "tpe asha promote", "per-second asha promote",
+    "per-second none", "tpe asha promote", "tpe hyperband promote", "per-second asha promote",
 )  # fmt: skip
 
 
