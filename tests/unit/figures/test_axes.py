@@ -1,13 +1,16 @@
 """Axes: plain numbers at few places, and good scores that failures do not flatten."""
 
+import dataclasses
+
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 from batchlaw.figures.axes import add_beyond, count_axis, quantity_axis, score_axis
 from batchlaw.figures.style import finish
 from batchlaw.recipe.result import Outcome
+from batchlaw.results.search_run import Confirms
 
-from tests.unit.figures.test_figures import SPEC, drawn, record, traces
+from tests.unit.figures.test_figures import drawn, record, traces
 
 
 @pytest.mark.parametrize("low", [3e-7, 0.00012, 0.3, 7, 950, 2.5e6, 3e11])
@@ -75,12 +78,12 @@ def test_where_everything_diverged_the_map_shows_where():
     assert len(traces(figure)["diverged"].x) == 3 and "no trial has a score" in figure.layout.title.text
 
 
-def test_the_map_marks_the_trial_that_is_named():
-    from batchlaw.results.standings import Standings
-
-    records = [record(n, score, batch_size=2 ** (n + 2)) for n, score in enumerate([0.8, 0.9, 0.85])]
-    named = Standings(SPEC, records).best
-    assert f"best: trial {named.number}" in traces(drawn(records, "score-map"))
+def test_the_map_marks_what_the_race_has_named_and_not_the_luckiest():
+    records = [record(0, 0.9), record(1, 0.88, batch_size=16)]
+    for number, score in ((0, 0.7), (0, 0.71), (1, 0.87), (1, 0.88)):  # on fresh seeds
+        records.append(dataclasses.replace(record(len(records), score), confirms=Confirms(number, "race")))
+    marked = traces(drawn(records, "score-map"))["best: trial 1"]
+    assert list(marked.y) == [16]
 
 
 def test_importances_tell_how_sure_they_are():
