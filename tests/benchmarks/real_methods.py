@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 from batchlaw.recipe.result import ENDED, Outcome
 from batchlaw.results.records import records_of
+from batchlaw.results.standings import Standings
 from batchlaw.storage import load, open_storage
 from optuna.trial import TrialState
 
@@ -31,6 +32,7 @@ class Ended:
     complete: bool
     accuracy: float | None
     params: dict[str, Any]  # lr, batch_size and optimizer, as torch names it
+    named: bool = False  # whether the method names it at its end; where it names none, that is its best complete one
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,16 @@ def run_syne(setting: Setting) -> list[dict[str, Any]]:
 
 
 def run_ours(setting: Setting) -> list[dict[str, Any]]:
+    until = time.time() + setting.seconds
     url = f"sqlite:///{setting.folder / 'batchlaw.db'}"
     options = ["--workers", "2", "--device", "cpu", "--timeout", str(setting.seconds), "--seed", str(setting.repeat)]
     place = ["--storage", url, "--data-dir", str(setting.data)]
     setting.run([sys.executable, "-P", "-m", "batchlaw", "run", str(STUDY), "--plain", *options, *place])
     names = {"adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
+    stored = load(open_storage(url), "real")
+    ended = [each for each in records_of(stored) if each.outcome in ENDED and each.ended is not None]
+    in_time = [record for record in ended if record.ended.timestamp() <= until]
+    best = Standings(stored.spec, in_time).best
     return [
         {
             "ended": record.ended.timestamp(),
@@ -145,24 +152,36 @@ def run_ours(setting: Setting) -> list[dict[str, Any]]:
                 "batch_size": record.config.batch_size,
                 "optimizer": names[record.config.optimizer],
             },
+            "named": record is best,
         }
-        for record in records_of(load(open_storage(url), "real"))
-        if record.outcome in ENDED and record.ended is not None
+        for record in in_time
     ]
 
 
-METHODS: dict[str, tuple[str, Callable[[Setting], list[dict[str, Any]]]]] = {
-    "optuna": ("Optuna, two processes on SQLite", run_optuna),
-    "ray": ("Ray Tune, OptunaSearch and ASHA", run_ray),
-    "ray-reuse": ("the same, reuse_actors=True", run_ray_reusing),
-    "syne": ("Syne Tune, ASHA", run_syne),
-    "ours": ("batchlaw run, two workers", run_ours),
+@dataclass(frozen=True)
+class Method:
+    """A way to search."""
+
+    label: str
+    run: Callable[[Setting], list[dict[str, Any]]]
+    share: float = 1.0  # of the time
+
+
+METHODS = {
+    "optuna": Method("Optuna, two processes on SQLite", run_optuna),
+    "ray": Method("Ray Tune, OptunaSearch and ASHA", run_ray),
+    "ray-reuse": Method("the same, reuse_actors=True", run_ray_reusing),
+    "syne": Method("Syne Tune, ASHA", run_syne),
+    "ours": Method("batchlaw run, two workers", run_ours),
+    "ours-quarter": Method("the same, a quarter of the time", run_ours, 0.25),
 }
 
 
-def measure(method: str, setting: Setting) -> list[Ended]:
-    """The trials that a method finished within the time, by their end."""
+def measure(name: str, setting: Setting) -> list[Ended]:
+    """The trials that a method finished within its time, by their end."""
+    method = METHODS[name]
+    setting = replace(setting, seconds=setting.seconds * method.share)
     began = time.time()
-    found = METHODS[method][1](setting)
-    trials = [Ended(trial["ended"] - began, trial["complete"], trial["accuracy"], trial["params"]) for trial in found]
+    found = method.run(setting)
+    trials = [Ended(seconds=trial.pop("ended") - began, **trial) for trial in found]
     return sorted((trial for trial in trials if trial.seconds <= setting.seconds), key=lambda trial: trial.seconds)

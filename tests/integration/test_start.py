@@ -2,7 +2,7 @@
 
 import pytest
 from batchlaw import Study
-from batchlaw.recipe.space import point_of
+from batchlaw.recipe.space import point_of, suggest
 from batchlaw.results.records import records_of
 from batchlaw.results.status import status_of
 from batchlaw.storage import register
@@ -86,6 +86,29 @@ def test_one_that_fails_is_retried_like_any_other_trial(sqlite_storage):
     assert waiting.user_attrs[RETRY_OF] == failed[-1].number
     work(sqlite_storage, stored.spec, lambda trial: {"validation_loss": 1.0})
     assert started(stored)[0] == [waiting.number] and states(stored) == (0, 0, 4)
+
+
+@pytest.mark.parametrize("when", ["before the count", "after it", "no other"])
+def test_a_repeat_that_is_left_to_others_is_run_by_them_or_here(storage, monkeypatch, when):
+    stored = register(storage, own_spec(trials=2 if when != "no other" else 1), trials=None, version="test")
+    first = SlotTrial.ask(stored, 0, stored.slots.lease())
+    suggest(first.trial, stored.spec)
+    first.fail("once", {}, attempts=0)
+    lease, counts, others = stored.slots.lease(), stored.slots.counts, []
+
+    def another_worker_asks():
+        if when != "no other" and not others:
+            others.append(SlotTrial.ask(stored, 0, stored.slots.lease()))
+
+    def counted():
+        found = counts()
+        another_worker_asks()
+        return found if when == "after it" else counts()
+
+    monkeypatch.setattr(stored.slots, "counts", counted)
+    mine = SlotTrial.ask(stored, 0, lease, postponed={0})
+    assert RETRY_OF in (others or [mine])[0].trial.user_attrs
+    assert outcomes(stored) == ["failed", *["running"] * (len(others) + 1)]
 
 
 def test_one_that_waits_when_the_race_begins_is_no_contender(sqlite_storage):

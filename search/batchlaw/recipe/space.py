@@ -156,7 +156,9 @@ def suggest(trial: Suggests, spec: StudySpec) -> Point:
     space = spec.trial_space
     for knob in KNOBS:
         name, dimension = knob.name, getattr(space, knob.name)
-        if isinstance(dimension, FloatRange) and knob.scale == "log(1-x)":
+        if not isinstance(dimension, (FloatRange, IntRange, tuple)):
+            point[name] = dimension
+        elif isinstance(dimension, FloatRange) and knob.scale == "log(1-x)":
             low, high = 1 - dimension.high, 1 - dimension.low
             point[name] = 1 - trial.suggest_float(f"one_minus_{name}", low, high, log=True)
         elif isinstance(dimension, IntRange) and dimension.log2:

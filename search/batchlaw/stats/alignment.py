@@ -40,6 +40,7 @@ _HALVINGS = 40
 _TINY = float(np.finfo(float).tiny)
 _SWEEPS = 8  # between curve and offsets, at most
 _SETTLED = 1e-3  # change of an offset
+_MARGIN = 1 + 1e-9  # for rounding
 _SLOPES_OF_TURNS = 4  # slopes for which turning points are sought, beside the best
 
 
@@ -200,10 +201,12 @@ class _Unimodal:
     def _fit(self, order: np.ndarray, offsets: Floats, turn: int | None) -> _Fit:
         rows, weights = self.rows, self.rows.weights[order]
         total = np.bincount(rows.row, rows.weights) + rows.offset_weight
-        curve = np.empty(len(order))
+        curve, at = np.empty(len(order)), len(order) // 2 if turn is None else turn
         for _ in range(_SWEEPS):
             values = (rows.heights - offsets[rows.row])[order]
-            at = int(np.add(*misfits(values.tolist(), weights.tolist())).argmin()) if turn is None else turn
+            if turn is None:  # the closest turn misses by no more than the last one does
+                most = float(weights @ (values - fitted(values, weights, at)) ** 2) * _MARGIN
+                at = int(np.add(*misfits(values.tolist(), weights.tolist(), most)).argmin())
             curve[order] = fitted(values, weights, at)
             before, offsets = offsets, np.bincount(rows.row, rows.weights * (rows.heights - curve)) / total
             if np.abs(offsets - before).max() < _SETTLED:

@@ -1,5 +1,6 @@
 """What it says about a minimum that a curve falls before it and rises after it, and nothing else about its form."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -48,35 +49,12 @@ def _simulated(n: int, degrees_of_freedom: int) -> Floats:
     generator, size = np.random.default_rng(0), (_SIMULATED // n, n)
     values = generator.normal(size=size)
     weights = degrees_of_freedom / generator.chisquare(degrees_of_freedom, size=size)
-    falling = _errors_of_falling(values, weights)
-    missed = falling + _errors_of_falling(values[:, ::-1], weights[:, ::-1])[:, ::-1]
+    missed = np.array([np.add(*misfits(*curve)) for curve in zip(values.tolist(), weights.tolist(), strict=True)])
     missed -= missed.min(axis=1, keepdims=True)
     return np.concatenate([missed, missed[:, ::-1]])  # as likely, so that a mirrored curve has the mirrored set
 
 
-def _errors_of_falling(values: Floats, weights: Floats) -> Floats:
-    """The squared errors of the falling fits to the first 0, …, n values of each row, (n_rows, n + 1).
-
-    A falling fit is at each place the least over starts of the largest over ends of the means from start to end (Barlow
-    et al. 1972); that is slower than pooling, but can be done for all rows at once.
-    """
-    n_rows, n = values.shape
-    totals, moments = (
-        np.concatenate([np.zeros((n_rows, 1)), part.cumsum(axis=1)], axis=1) for part in (weights, weights * values)
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = (moments[:, None, 1:] - moments[:, :-1, None]) / (totals[:, None, 1:] - totals[:, :-1, None])
-    means[:, np.tri(n, k=-1, dtype=bool)] = -np.inf  # ends before starts
-    errors = np.zeros((n_rows, n + 1))
-    for length in range(1, n + 1):
-        largest = np.maximum.accumulate(means[:, :length, length - 1 :: -1], axis=2)[:, :, ::-1]  # from an end onwards
-        largest[:, np.tri(length, k=-1, dtype=bool)] = np.inf  # places before the start
-        fitted = largest.min(axis=1)
-        errors[:, length] = (weights[:, :length] * (values[:, :length] - fitted) ** 2).sum(axis=1)
-    return errors
-
-
-def misfits(values: list[float], weights: list[float]) -> tuple[list[float], list[float]]:
+def misfits(values: list[float], weights: list[float], most: float = math.inf) -> tuple[list[float], list[float]]:
     """The weighted squared errors of the falling fits to the first 0, 1, …, n values, and of the rising to the others.
 
     A curve that falls up to the k-th value and rises from there on misses them by the sum of both at k.
@@ -84,9 +62,10 @@ def misfits(values: list[float], weights: list[float]) -> tuple[list[float], lis
     Args:
         values: n, in the order of their places.
         weights: n, positive.
+        most: errors above it may be given as infinite, since they only grow with the number of values.
     """
-    rising = _falling(values[::-1], weights[::-1])
-    return _falling(values, weights), rising[::-1]
+    rising = _falling(values[::-1], weights[::-1], most)
+    return _falling(values, weights, most), rising[::-1]
 
 
 def fitted(values: Floats, weights: Floats, turn: int) -> Floats:
@@ -96,7 +75,7 @@ def fitted(values: Floats, weights: Floats, turn: int) -> Floats:
     return np.concatenate([falling, rising])
 
 
-def _falling(values: list[float], weights: list[float]) -> list[float]:
+def _falling(values: list[float], weights: list[float], most: float) -> list[float]:
     """The squared errors of the closest falling fits to the first 0, …, n values, n + 1.
 
     Neighbours that rise are pooled (Ayer et al. 1955, doi:10.1214/aoms/1177728423).
@@ -116,4 +95,6 @@ def _falling(values: list[float], weights: list[float]) -> list[float]:
         blocks.append((weight, mean, within))
         total += within
         errors.append(total)
+        if total > most:
+            return errors + [math.inf] * (len(values) + 1 - len(errors))
     return errors

@@ -191,17 +191,20 @@ class SlotTrial:
 
 
 def _another(stored: StoredStudy, trial: optuna.Trial) -> optuna.Trial:
-    """A new trial in place of one that was queued, which goes back; the same if no later slot is left for it."""
+    """A new trial in place of one that was queued, which goes back; the same if no later slot is left for it.
+
+    It goes back before the slots are counted: who asks in between gets it, and no slot is lost to a new trial.
+    """
+    storage = trial.storage  # with the cache of the study
+    queued = storage.get_trial_id_from_study_id_trial_number(stored.study_id, trial.number)
+    put = partial(storage.set_trial_state_values, queued)
+    with_retries(partial(put, TrialState.WAITING))
     waiting = with_retries(
         lambda: stored.storage.get_all_trials(stored.study_id, deepcopy=False, states=(TrialState.WAITING,))
     )
-    if len(waiting) >= with_retries(stored.slots.counts).open:
+    if len(waiting) > with_retries(stored.slots.counts).open and with_retries(partial(put, TrialState.RUNNING)):
         return trial
-    storage = trial.storage  # with the cache of the study
-    queued = storage.get_trial_id_from_study_id_trial_number(stored.study_id, trial.number)
-    trial_id = with_retries(partial(storage.create_new_trial, stored.study_id))
-    with_retries(partial(storage.set_trial_state_values, queued, TrialState.WAITING))
-    return optuna.Trial(stored.study, trial_id)
+    return optuna.Trial(stored.study, with_retries(partial(storage.create_new_trial, stored.study_id)))
 
 
 def reason_of(error: BaseException) -> str:

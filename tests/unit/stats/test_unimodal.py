@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from batchlaw.stats.unimodal import _errors_of_falling, bounds, fitted, misfits
+from batchlaw.stats.unimodal import bounds, fitted, misfits
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
@@ -127,9 +127,9 @@ def test_one_cell_has_no_bounds():
     assert bounds(PLACES[:1], PLACES[:1], np.ones(1), 4, 0.05).tolist() == [-np.inf, np.inf]
 
 
-@given(st.lists(st.integers(-20, 20).map(lambda n: n / 4), min_size=2, max_size=9), st.data())
-def test_errors_of_many_rows_at_once_are_those_of_pooling(y, data):
-    weights = data.draw(st.lists(st.floats(0.1, 10.0), min_size=len(y), max_size=len(y)))
-    found = _errors_of_falling(np.array([y, y[::-1]]), np.array([weights, weights[::-1]]))
-    np.testing.assert_allclose(found[0], misfits(y, weights)[0], atol=1e-7)
-    np.testing.assert_allclose(found[1], misfits(y, weights)[1][::-1], atol=1e-7)
+@given(values, st.floats(0.0, 50.0))
+def test_errors_above_the_most_that_is_asked_for_are_infinite_and_the_others_the_same(y, most):
+    weights = [1.0] * len(y)
+    for every, cut in zip(misfits(y, weights), misfits(y, weights, most), strict=True):
+        for error, given in zip(every, cut, strict=True):
+            assert given == error or (given == np.inf and error > most)
