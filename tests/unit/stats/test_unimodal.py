@@ -131,5 +131,5 @@ def test_one_cell_has_no_bounds():
 def test_errors_above_the_most_that_is_asked_for_are_infinite_and_the_others_the_same(y, most):
     weights = [1.0] * len(y)
     for every, cut in zip(misfits(y, weights), misfits(y, weights, most), strict=True):
-        for error, given in zip(every, cut, strict=True):
-            assert given == error or (given == np.inf and error > most)
+        for error, told in zip(every, cut, strict=True):
+            assert told == error or (told == np.inf and error > most)
