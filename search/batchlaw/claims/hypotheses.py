@@ -238,11 +238,30 @@ _ALL = (
         contradiction="the difference lies outside it in one cell or more (Holm)",
     ),
     Hypothesis(
+        name="H24",
+        statement="warmup's gain is tolerance of larger ε: it moves the largest stable ε, not the best loss",
+        statistic="median over seeds of the octaves by which the largest ε that trains lies higher with the longest "
+        "warmup than with none, each known to lie between two rates; paired gain of the score, ε tuned on other seeds",
+        support="the shift's interval lies above 0, the gain's within one seed's standard deviation",
+        contradiction="the shift's interval lies below half an octave and not above 0, or the gain lies outside one "
+        "seed's standard deviation",
+    ),
+    Hypothesis(
         name="H26",
         statement="the slope of ε_opt on B rises with the horizon",
         statistic="trend of the slopes of log ε_opt on log B over log₂ of the horizon, with random effects of groups",
         support="the trend's interval lies above 0",
         contradiction="the trend's interval lies below 0",
+    ),
+    Hypothesis(
+        name="H27",
+        statement="batch sharpness settles at 2/ε at every B",
+        statistic="batch sharpness, the mean over batches of gᵀHg/|g|² with a batch's own gradient and Hessian, times "
+        "ε/2: its mean over the last quarter of training by plain SGD, and its change from the quarter before",
+        support="at every B the ratio's interval lies within [0.8, 1.25] and its change within ± 0.225, and it lies "
+        "elsewhere only where it still rises from below",
+        contradiction="in one cell or more the ratio lies outside, and would after as much training again at the rate "
+        "of its change (Holm)",
     ),
 )
 _STAGGERED = "staggered: each learning rate has batch sizes of its own, shifted by 0, 1/3 or 2/3 of their spacing"

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
+from batchlaw.claims.edge import moves_the_edge, settles_at_the_edge
 from batchlaw.claims.hypotheses import Hypothesis
 from batchlaw.claims.planned import varied_factors
 from batchlaw.claims.runs import alpha_of, cells_of, curves_of, in_order, known, known_curves, known_times
@@ -269,7 +270,7 @@ def larger_is_stabler(
 
 
 # These compare or rank combinations of the levels, and so need a score of every one.
-OF_EVERY_CELL = ("H3", "H4", "H11", "H13", "H14", "H15", "H16", "H21")
+OF_EVERY_CELL = ("H3", "H4", "H11", "H13", "H14", "H15", "H16", "H21", "H24")
 JUDGES: dict[str, Judge] = {
     "H1": step_time,
     "H2": epoch_time,
@@ -286,4 +287,6 @@ JUDGES: dict[str, Judge] = {
     "H18": leaves_the_plateau,
     "H20": obeys_the_hyperbola,
     "H21": growth_equals_decay,
+    "H24": moves_the_edge,
+    "H27": settles_at_the_edge,
 }

@@ -5,14 +5,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from batchlaw.spec.base import Extended, Frozen, refuse
-from batchlaw.spec.needs import MEASURES, REPORTS_TO_TARGET, HypothesisName, Measure
+from batchlaw.spec.needs import FEWEST_REPORTS, MEASURES, HypothesisName, Measure
 from batchlaw.spec.start import Start
 
 Direction = Literal["maximize", "minimize"]
 _FEWEST_SEEDS = 5  # replicates of a factorial design; the variance over seeds decides its claims
 _ADAPTIVE: tuple[HypothesisName, ...] = ("H9",)  # an adaptive design finds only the best batch size at each rate
 _STAGGERED: tuple[HypothesisName, ...] = ("H9",)  # a staggered grid as well
-_OF_RATES: tuple[HypothesisName, ...] = ("H3", "H4", "H5", "H6", "H7", "H12", "H13", "H14", "H16", "H19")
+_OF_RATES: tuple[HypothesisName, ...] = ("H3", "H4", "H5", "H6", "H7", "H12", "H13", "H14", "H16", "H19", "H24")
 FEWEST_ROUNDS = 8  # of an adaptive design: three for a first look and five around the best (assumption)
 
 
@@ -96,12 +96,12 @@ class Claim(Arm):
         return self
 
     @model_validator(mode="after")
-    def _fits_targets(self) -> "Claim":
-        if "H20" not in self.hypotheses:
-            if self.targets:
-                raise refuse("belongs to H20", list(self.targets), "targets")
-        elif self.reports < REPORTS_TO_TARGET:
-            raise refuse(f"H20 needs {REPORTS_TO_TARGET} or more", self.reports, "reports")
+    def _fits_reports(self) -> "Claim":
+        if self.targets and "H20" not in self.hypotheses:
+            raise refuse("belongs to H20", list(self.targets), "targets")
+        for name in self.hypotheses:
+            if self.reports < FEWEST_REPORTS.get(name, 1):
+                raise refuse(f"{name} needs {FEWEST_REPORTS[name]} or more", self.reports, "reports")
         return self
 
     @model_validator(mode="after")

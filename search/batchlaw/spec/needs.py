@@ -11,11 +11,12 @@ from batchlaw.spec.space import Space
 
 HypothesisName = Literal[
     "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H12", "H13", "H14", "H15", "H16", "H17",
-    "H18", "H19", "H20", "H21",
+    "H18", "H19", "H20", "H21", "H24", "H27",
 ]  # fmt: skip
-# What a run can measure beside its scores: at every report the losses of each replicate, the sharpness of the loss, or
-# the noise of the gradient; and the number of steps on the first plateau of the loss.
-Measure = Literal["curves", "sharpness", "plateau", "noise-scale"]
+# What a run can measure beside its scores: at every report the losses of each replicate, the sharpness of the loss,
+# that of batches along their gradients, or the noise of the gradient; and the number of steps on the first plateau of
+# the loss.
+Measure = Literal["curves", "sharpness", "batch-sharpness", "plateau", "noise-scale"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     ),
     "H18": (Need("batch_size", 5, 4.0),),
     "H20": (Need("batch_size", 6, 5.0), Need("base_lr", 4, 3.0)),
+    "H24": (Need("base_lr", 8, 4.0), Need("warmup_fraction", 2, values=(0.0,))),
+    "H27": (
+        Need("batch_size", 3, 3.0),
+        Need("optimizer", values=("sgd",)),
+        Need("decay", values=("constant",)),
+    ),
 }
 NEAR_SADDLE = 0.1  # largest init_scale for H18: training then starts on a plateau of the loss (assumption)
 MEASURES: dict[str, tuple[Measure, ...]] = {
@@ -66,8 +73,10 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
     "H18": ("plateau",),
     "H20": ("curves",),
     "H21": ("curves",),
+    "H27": ("curves", "batch-sharpness"),
 }
-REPORTS_TO_TARGET = 10  # of H20 at least: the steps to a target are interpolated between reports (assumption)
+# At least. H20 interpolates the steps to a target between reports; H27 has two in each quarter (assumptions).
+FEWEST_REPORTS: dict[HypothesisName, int] = {"H20": 10, "H27": 8}
 
 
 def check_needs(space: Space, hypotheses: Sequence[HypothesisName]) -> None:

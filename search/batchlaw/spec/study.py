@@ -316,12 +316,12 @@ class StudySpec(ProgramKeys):
             # At one batch size a rule only relabels the base rate. Rules are judged by the slope of the best rate.
             raise refuse('must be "constant" in a claim', self.space.scaling_rule, "space.scaling_rule")
         check_needs(self.space, claim.hypotheses)
-        if "H20" in claim.hypotheses:
-            if extremes(self.space.decay) != ("constant",):
-                # Only at a constant rate is a point of a curve the end of a shorter run.
-                raise refuse('H20 needs "constant"', list(extremes(self.space.decay)), "space.decay")
-            if self.task is None:
-                raise refuse("H20 needs a [task], whose losses are recorded at every report", None, "task")
+        if "H20" in claim.hypotheses and extremes(self.space.decay) != ("constant",):
+            # Only at a constant rate is a point of a curve the end of a shorter run.
+            raise refuse('H20 needs "constant"', list(extremes(self.space.decay)), "space.decay")
+        for name in ("H20", "H27"):
+            if name in claim.hypotheses and self.task is None:
+                raise refuse(f"{name} needs a [task], whose losses are recorded at every report", None, "task")
         if claim.design == "adaptive":
             self._check_adaptive(claim)
         largest = max(levels_of(self.trial_space.batch_size))

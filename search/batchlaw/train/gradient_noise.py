@@ -28,12 +28,23 @@ class GradientNoise:
     variance: float  # tr Σ
 
 
-def draw(n_train: int, seeds: Sequence[int], step: int, device: torch.device) -> Tensor:
-    """Indices of the training examples to measure on after a step, without repetition, int64 (members, examples)."""
+def draw(
+    n_train: int,
+    seeds: Sequence[int],
+    step: int,
+    device: torch.device,
+    *,
+    purpose: str = "noise",
+    most: int | None = None,
+) -> Tensor:
+    """Indices of the training examples to measure on after a step, without repetition, int64 (members, examples).
+
+    Another purpose draws others, and `most` of them in place of EXAMPLES, or all that there are.
+    """
     shuffled = []
     for seed in seeds:
-        generator = torch.Generator(device=device).manual_seed(derive_seed(seed, "noise", step))
-        shuffled.append(torch.randperm(n_train, generator=generator, device=device)[:EXAMPLES])
+        generator = torch.Generator(device=device).manual_seed(derive_seed(seed, purpose, step))
+        shuffled.append(torch.randperm(n_train, generator=generator, device=device)[: most or EXAMPLES])
     return torch.stack(shuffled)
 
 

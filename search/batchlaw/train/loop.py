@@ -202,6 +202,9 @@ class Run:
         if "sharpness" in self.config.measures:
             measured = [stack.sharpness() for stack in self.stacks]
             columns |= {name: [value for stack in measured for value in stack[name]] for name in measured[0]}
+        if "batch-sharpness" in self.config.measures:
+            steps = self.steps_done
+            columns["batch_sharpness"] = [value for stack in self.stacks for value in stack.batch_sharpness(steps)]
         # None, because JSON has no infinity; `TrainResult.diverged` says which members diverged.
         return {name: [v if math.isfinite(v) else None for v in values] for name, values in columns.items()}
 

@@ -18,6 +18,7 @@ from batchlaw.spec import Task, TrainConfig
 from batchlaw.spec.families import FAMILIES
 from batchlaw.train import gradient_noise as noise
 from batchlaw.train import memory, networks, optimizers, perceptron
+from batchlaw.train.batch_sharpness import BATCHES, batch_sharpness
 from batchlaw.train.data import crop_and_flip
 from batchlaw.train.evaluation import Evaluation, evaluate
 from batchlaw.train.examples import Examples
@@ -250,6 +251,21 @@ class ParallelRuns:
             return sharpness(
                 self.model, self.examples.inputs, self.examples.targets, self.members if self._stacked else None
             )
+
+    def batch_sharpness(self, step: int) -> list[float]:
+        """That of each member over batches of the size of the last of `step` steps. Batch norm as in evaluation."""
+        self.model.eval()
+        size = int(self._batch_sizes[step - 1])
+        drawn = noise.draw(
+            len(self.examples), self.seeds, step, self._device, purpose="batch sharpness", most=BATCHES * size
+        )
+        augment = torch.Generator(device=self._device).manual_seed(derive_seed(self.seeds[0], "sharp augment", step))
+
+        def losses(index: Tensor) -> Tensor:
+            with networks.autocast(self._task, self._device):
+                return self._losses(*self._batch(index if self._stacked else index[0], augment)).view(self.members)
+
+        return batch_sharpness(losses, self._parameters, drawn, size).tolist()
 
     def gradient_noise(self, step: int) -> list[noise.GradientNoise]:
         """The gradient noise of each member after `step` steps. Batch norm uses its running statistics.

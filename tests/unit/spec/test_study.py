@@ -93,6 +93,8 @@ BROKEN_CLAIMS = [
     ("claim.hypotheses", ["H10"], "space.train_size", ["H10 needs 4 levels or more over 3 octaves", "0 over"]),
     ("claim.hypotheses", ["H11"], "space.decay", ["H11 needs step, batch-growth as well"]),
     ("claim.hypotheses", ["H14"], "space.warmup_fraction", ["H14 needs 2 levels or more", "1"]),
+    ("claim.hypotheses", ["H24"], "space.base_lr", ["H24 needs 8 levels or more over 4 octaves", "7 over 6.0"]),
+    ("claim", {"hypotheses": ["H27"]}, "claim.reports", ["H27 needs 8 or more", "4"]),
     ("claim.hypotheses", ["H18"], "task.model_options.init_scale", ["H18 needs at most 0.1", "null"]),
     ("task.model_options", {"init_scale": 0.0}, "task.model_options.init_scale", ["greater than 0", "0.0"]),
     ("task.model_options", {"a\nb": 1}, 'task.model_options."a\\nb"', ["unknown key"]),
@@ -147,6 +149,24 @@ def test_a_broken_claim_is_one_line_naming_field_value_and_bound(path, value, fi
     assert "\n" not in line and line.startswith(f"study.toml: {field}: "), line
     for word in words:
         assert word in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("optimizer", "adam", 'space.optimizer: H27 needs sgd as well; got ["adam"]'),
+        ("decay", ["linear", "cosine"], 'space.decay: H27 needs constant as well; got ["linear", "cosine"]'),
+    ],
+)
+def test_h27_is_about_plain_sgd_at_a_constant_rate(key, value, line):
+    table = changed("search", None)
+    table["space"] |= LEVELS | {"scaling_rule": "constant", "warmup_fraction": 0.0, "decay": "constant"}
+    table["claim"] = {"hypotheses": ["H27"], "reports": 8}
+    parse_spec(table, "study.toml")
+    table["space"][key] = value
+    with pytest.raises(SpecError) as refusal:
+        parse_spec(table, "study.toml")
+    assert str(refusal.value) == f"study.toml: {line}"
 
 
 IMPOSSIBLE = [
