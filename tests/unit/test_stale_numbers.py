@@ -9,7 +9,7 @@ A page names them in a comment behind the paragraph or table, so that a change o
 The file lies in tests/benchmarks/results. Each line has the place of a value in it, and the words of the page with the
 value as it is printed there; "none" and "no" are 0. A place is keys with dots between them, of a list numbers or
 `[key=value]`; of all items where there is neither. `sum()` and `count()` of a list, `/` and `*` may stand there. An
-interval is `mean [low, high]`.
+interval is `mean [low, high]`. A row of a table is one line: several places with `; ` between them, and its cells.
 """
 
 import json
@@ -26,7 +26,10 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|\bnone\b|\bno\b")
 
 
 def value_at(found, place):
-    """What lies at a place of a result."""
+    """What lies at a place of a result, or at several."""
+    if "; " in place:
+        values = [value_at(found, part) for part in place.split("; ")]
+        return [each for value in values for each in (value if isinstance(value, list) else [value])]
     for operator, apply in ((" / ", lambda a, b: a / b), (" * ", lambda a, b: a * b)):
         if operator in place:
             left, right = (value_at(found, part) for part in place.split(operator))
@@ -51,13 +54,12 @@ def value_at(found, place):
 
 
 def agree(words, value):
-    """Whether words print a value, or several, rounded as they are."""
-    printed = _NUMBER.findall(words)
+    """Whether words print a value, or several, rounded as they are. In a row of a table % holds for its cell."""
+    printed = [(text, 100 if "%" in cell else 1) for cell in words.split("|") for text in _NUMBER.findall(cell)]
     values = value if isinstance(value, list) else [value]
     if len(printed) != len(values):
         return False
-    hundredfold = 100 if "%" in words else 1
-    for text, each in zip(printed, values, strict=True):
+    for (text, hundredfold), each in zip(printed, values, strict=True):
         number = "0" if text in ("none", "no") else text.replace(",", "")
         decimals = len(number.partition(".")[2])
         if abs(hundredfold * each - float(number)) > 0.5001 * 10**-decimals:
@@ -105,3 +107,6 @@ def test_a_stale_figure_would_be_found():
         agree("4.8 times", value_at(found, "rows.0.share / rows.1.share")) and agree("none", 0) and not agree("no", 1)
     )
     assert agree("1,000 rows", 1000) and not agree("two", 2)
+    row = value_at(found, "rows.0.a; rows.0.share; cost; rows.1.share * 1000")
+    assert agree("| 1 | 96 % | 0.17 [0.10, 0.30] | 200 |", row)
+    assert not agree("| 1 | 96 % | 0.17 [0.10, 0.30] | 20 % |", row)
