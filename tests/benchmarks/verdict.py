@@ -24,9 +24,9 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from batchlaw.claims.designed import surfaces_of
 from batchlaw.claims.evidence import gather, gather_adaptive
 from batchlaw.claims.runs import adaptive_runs_of, runs_of
+from batchlaw.claims.surfaces import surfaces_of
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.results.records import TrialRecord, records_of
 from batchlaw.spec import StudySpec, levels_of, parse_spec, read_spec

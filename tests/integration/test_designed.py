@@ -6,9 +6,10 @@ import signal
 import optuna
 import pytest
 import torch
-from batchlaw.claims.designed import findings_of, surfaces_of
+from batchlaw.claims.designed import findings_of
 from batchlaw.claims.hypotheses import preregistration
 from batchlaw.claims.runs import runs_of
+from batchlaw.claims.surfaces import surfaces_of
 from batchlaw.errors import Diverged, SpecError, StudyError
 from batchlaw.measure.cost import cost_of
 from batchlaw.measure.replay import replay

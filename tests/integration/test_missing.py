@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from batchlaw.claims.designed import findings_of, surfaces_of
+from batchlaw.claims.designed import findings_of
 from batchlaw.claims.notes import notes_of
 from batchlaw.claims.runs import adaptive_runs_of, runs_of
 from batchlaw.claims.study_claim import claim_of_study
+from batchlaw.claims.surfaces import surfaces_of
 from batchlaw.errors import DeviceMemoryError, StudyError
 from batchlaw.laws.studies import law_of_study
 from batchlaw.objectives.runtime import Runtime

@@ -7,10 +7,10 @@ import random
 import numpy as np
 import pytest
 import torch
-from batchlaw.claims.designed import surfaces_of
 from batchlaw.claims.hypotheses import preregistration
 from batchlaw.claims.runs import runs_of
 from batchlaw.claims.study_claim import claim_of_study
+from batchlaw.claims.surfaces import surfaces_of
 from batchlaw.errors import SpecError, StudyError
 from batchlaw.figures.labels import labels_of
 from batchlaw.figures.report import claim_report

@@ -82,7 +82,8 @@ class Claim:
 
         Columns:
             given: the given factor: "lr" (the best is a batch size) or "batch_size" (the best is a learning rate);
-                of hypotheses on other factors "train_size" or "inverse_damping" (the best is a batch size).
+                of hypotheses on other factors "train_size" or "inverse_damping" (the best is a batch size); of H22
+                "batch_size" (the best is a weight decay).
             value: its level.
             best: the best level of the other factor; NaN unless the status is "identified".
             low: the lower end of its confidence set; NaN where the runs set no lower bound.
@@ -98,8 +99,7 @@ class Claim:
             evidence = findings[0].evidence
             if evidence is None:
                 continue
-            sides = {str(evidence.given): evidence.forward, "batch_size": evidence.reverse}
-            for given, side in sides.items():
+            for given, side in ((evidence.given, evidence.forward), ("batch_size", evidence.reverse)):
                 for row in side.ridge.rows("value", "best") if side else ():
                     best = row["best"] if row["status"] == "identified" else None
                     ends = {"low": row["ci_low"], "high": row["ci_high"]}

@@ -1,6 +1,6 @@
 """From the runs of a designed study to findings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,24 +10,17 @@ import pandas as pd
 from batchlaw.claims.evidence import gather, gather_adaptive
 from batchlaw.claims.hypotheses import CATALOGUE, Given
 from batchlaw.claims.overall import JUDGES, OF_EVERY_CELL
-from batchlaw.claims.planned import varied_factors
 from batchlaw.claims.replicates import check_identical
 from batchlaw.claims.runs import adaptive_runs_of, runs_of
+from batchlaw.claims.surfaces import surfaces_of
 from batchlaw.claims.training_curves import oscillation_above
 from batchlaw.claims.verdict import Finding, judge
 from batchlaw.errors import StudyError
 from batchlaw.results.records import KnownTrials, known_trials
 from batchlaw.spec import StudySpec, levels_of, parse_spec
-from batchlaw.stats.surface import Surface
 from batchlaw.storage import StoredStudy
 
 Block = list[tuple[dict[str, Any], list[Finding]]]  # the strata of one kind of surface, each with its findings
-
-_AXES: dict[Given, tuple[str, str]] = {  # the factor, and the column on the axis
-    "lr": ("base_lr", "peak_lr"),  # what the optimizer got
-    "train_size": ("train_size", "train_size"),
-    "inverse_damping": ("momentum", "inverse_damping"),
-}
 
 
 def findings_of(
@@ -146,23 +139,3 @@ def _with_oscillation(finding: Finding, runs: pd.DataFrame, stratum: dict[str, A
     )
     details = {"variance_above_best": {"ratio": ratio, "ci_low": low, "ci_high": high}}
     return replace(finding, reason=reason, details=details)
-
-
-def surfaces_of(spec: StudySpec, runs: pd.DataFrame, given: Given) -> Iterator[tuple[dict[str, Any], Surface]]:
-    """The surface of batch size over the given factor, at each combination of the further factors.
-
-    It has a column for every batch size of any level of the given factor, and no score (NaN) where none was planned.
-    """
-    factor, axis = _AXES[given]
-    others = [name for name in varied_factors(spec) if name not in ("batch_size", factor)]
-    parts = runs.groupby(others, sort=True) if others else [((), runs)]
-    for levels, part in parts:
-        given_levels, row = np.unique(part[axis].to_numpy(float), return_inverse=True)
-        tuned, column = np.unique(part["batch_size"].to_numpy(float), return_inverse=True)
-        shape, place = (len(given_levels), len(tuned), spec.arm.replicates), (row, column, part["replicate"].to_numpy())
-        scores, unstable = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
-        scores[place], unstable[place] = part["score"], part["unstable"]
-        planned = np.zeros(shape[:2], dtype=bool)
-        planned[row, column] = True
-        lost = planned & np.isnan(scores).all(axis=2)
-        yield dict(zip(others, levels, strict=True)), Surface(given_levels, tuned, scores, unstable, lost=lost)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from batchlaw.claims.hypotheses import GIVEN_LABELS, Given
+from batchlaw.claims.hypotheses import GIVEN_LABELS, Given, tuned_at
 from batchlaw.stats.cells import Cells, Runs
 from batchlaw.stats.cliff import cliff_ratio
 from batchlaw.stats.collapse import Collapse, collapse
@@ -103,10 +103,10 @@ class Direction:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What one surface shows: the batch size is tuned at each level of the given factor."""
+    """What one surface shows: the batch size, or else the weight decay, is tuned at each level of the given factor."""
 
     given: Given
-    forward: Direction  # B_opt at each level of the given factor
+    forward: Direction  # the best tuned level at each level of the given factor
     reverse: Direction | None  # ε_opt(B), where the learning rate is given
 
     @property
@@ -127,7 +127,9 @@ class Evidence:
     @cached_property
     def cliff_ratio(self) -> float | None:
         """The best batch size over the smallest stable one; of a factorial design."""
-        return None if self.forward.grid is None else cliff_ratio(self.forward.surface, self.forward.ridge)
+        if self.forward.grid is None or tuned_at(self.given) != "batch_size":
+            return None
+        return cliff_ratio(self.forward.surface, self.forward.ridge)
 
     @property
     def rho_squared(self) -> float | None:
@@ -142,7 +144,7 @@ class Evidence:
         """The main results, for JSON."""
         record: dict[str, Any] = {
             "n_identified": int(self.forward.ridge.identified.sum()),
-            f"per_{self.given}": _levels(self.forward, self.given, "batch_size_opt"),
+            f"per_{self.given}": _levels(self.forward, self.given, f"{tuned_at(self.given)}_opt"),
             "cliff_ratio": self.cliff_ratio,
         }
         if self.reverse:
@@ -158,7 +160,7 @@ class Evidence:
 def gather(surface: Surface, given: Given = "lr", *, seed: int = 0, alpha: float = 0.05) -> Evidence:
     """Analyse a surface; where the learning rate is given, in both directions."""
     generators = np.random.default_rng(seed).spawn(2)
-    names = (GIVEN_LABELS[given], "batch size")
+    names = (GIVEN_LABELS[given], tuned_at(given).replace("_", " "))
     forward = direction(surface, names, generators[0], alpha)
     if given != "lr":
         return Evidence(given, forward, None)

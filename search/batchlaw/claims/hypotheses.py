@@ -11,8 +11,10 @@ OfTables = Literal["H26"]  # what is judged on runs made elsewhere only, over th
 
 MARGIN = 0.25  # of a slope: half the distance between the linear and the square root rule; the default of a study
 
-# The factor at each level of which the best batch size is sought; with `reverse` the other way round.
-Given = Literal["lr", "train_size", "inverse_damping"]
+# The factor at each level of which the best batch size is sought, or the best weight decay at each batch size; with
+# `reverse` the other way round.
+Given = Literal["lr", "train_size", "inverse_damping", "batch_size"]
+Tuned = Literal["batch_size", "weight_decay"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,15 @@ GIVEN_LABELS: dict[Given, str] = {
     "lr": "learning rate",
     "train_size": "training examples",
     "inverse_damping": "1/(1-m)",
+    "batch_size": "batch size",
 }
+
+
+def tuned_at(given: Given) -> Tuned:
+    """The factor whose best level is sought at each level of a given one."""
+    return "weight_decay" if given == "batch_size" else "batch_size"
+
+
 _ALL = (
     Hypothesis(
         name="H1",
@@ -238,6 +248,13 @@ _ALL = (
         contradiction="the difference lies outside it in one cell or more (Holm)",
     ),
     Hypothesis(
+        name="H22",
+        statement="AdamW's best weight decay λ is in proportion to B at a fixed ε and horizon D: one B/(ελD) is best",
+        statistic="slope of log λ_opt on log B",
+        given="batch_size",
+        target=1.0,
+    ),
+    Hypothesis(
         name="H24",
         statement="warmup's gain is tolerance of larger ε: it moves the largest stable ε, not the best loss",
         statistic="median over seeds of the octaves by which the largest ε that trains lies higher with the longest "
@@ -245,6 +262,14 @@ _ALL = (
         support="the shift's interval lies above 0, the gain's within one seed's standard deviation",
         contradiction="the shift's interval lies below half an octave and not above 0, or the gain lies outside one "
         "seed's standard deviation",
+    ),
+    Hypothesis(
+        name="H25",
+        statement="the larger B, the less wrong ε may be",
+        statistic="slope on log₂ B of the octaves of ε at which the mean score falls short of the best at that B by "
+        "2.8 deviations of one seed at most, which one run each does not tell; ranges open at the grid's edge censored",
+        support="the slope's interval lies below 0",
+        contradiction="the slope's interval lies above 0",
     ),
     Hypothesis(
         name="H26",

@@ -11,6 +11,7 @@ from batchlaw.claims.hypotheses import Hypothesis
 from batchlaw.claims.planned import varied_factors
 from batchlaw.claims.runs import alpha_of, cells_of, curves_of, in_order, known, known_curves, known_times
 from batchlaw.claims.to_target import obeys_the_hyperbola
+from batchlaw.claims.tolerance import tolerance_shrinks
 from batchlaw.claims.training_curves import (
     larger_lr_generalises,
     leaves_the_plateau,
@@ -289,4 +290,5 @@ JUDGES: dict[str, Judge] = {
     "H21": growth_equals_decay,
     "H24": moves_the_edge,
     "H27": settles_at_the_edge,
+    "H25": tolerance_shrinks,
 }

@@ -16,7 +16,7 @@ def claim_of_study(
     Args:
         stored: the study.
         hypothesis: one to judge in place of the study's own.
-        bootstrap_seed: of the bootstraps over seeds that H5, H13 and H17 are judged by, 0 or more.
+        bootstrap_seed: of the bootstraps over seeds that H5, H13, H17 and H25 are judged by, 0 or more.
         horizon: the share of the budget at which the runs are judged, one of `schedule.horizons`; None: the whole.
 
     Raises:

@@ -55,7 +55,7 @@ def claim(
         str | None, typer.Option("--hypothesis", help="Such as H9, which is the default of a file.")
     ] = None,
     bootstrap_seed: Annotated[
-        int, bounded("--bootstrap-seed", 0, 2**63 - 1, "Of the bootstraps, by which H5, H13 and H17 are judged.")
+        int, bounded("--bootstrap-seed", 0, 2**63 - 1, "Of the bootstraps, by which H5, H13, H17 and H25 are judged.")
     ] = 0,
     horizon: HorizonOption = None,
     list_: Annotated[bool, typer.Option("--list", help="The hypotheses, and what each needs.")] = False,
@@ -172,15 +172,15 @@ def _say(verdict: str, late: str, statement: str, reason: str) -> None:
 
 def _levels(finding: "Finding", evidence: "Evidence") -> Table:
     """The optimum at each level, in the direction of the hypothesis."""
-    from batchlaw.claims.hypotheses import GIVEN_LABELS
+    from batchlaw.claims.hypotheses import tuned_at
 
-    found = evidence.as_dict()
+    found, side = evidence.as_dict(), finding.side
     if finding.hypothesis.reverse:
-        rows, given, optimum, titles = found["per_batch_size"], "batch_size", "lr_opt", ("batch size", "learning rate")
+        rows, given, optimum = found["per_batch_size"], "batch_size", "lr_opt"
     else:
-        rows, given, optimum = found[f"per_{evidence.given}"], evidence.given, "batch_size_opt"
-        titles = (GIVEN_LABELS[evidence.given], "batch size")
-    grid = Table(titles[0], f"best {titles[1]}", "", box=None)
+        rows, given = found[f"per_{evidence.given}"], evidence.given
+        optimum = f"{tuned_at(given)}_opt"
+    grid = Table(side.given_name, f"best {side.tuned_name}", "", box=None)
     for row in rows:
         told = "" if row["status"] in ("diverged", "missing") else row["status"].replace("_", " ")
         grid.add_row(f"{row[given]:.4g}", _set(row, optimum), told)
@@ -209,7 +209,8 @@ def _slope(slope: "Slope") -> str:
 def _asides(evidence: "Evidence") -> str:
     """What a reader needs to weigh the verdict."""
     parts = []
-    sides = {f"B_opt({evidence.given})": evidence.forward, "lr_opt(B)": evidence.reverse}
+    forward = "weight_decay_opt(B)" if evidence.given == "batch_size" else f"B_opt({evidence.given})"
+    sides = {forward: evidence.forward, "lr_opt(B)": evidence.reverse}
     for label, side in sides.items():
         if side and side.slope:
             parts.append(f"slope of {label} {_slope(side.slope)}")

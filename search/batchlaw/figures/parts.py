@@ -3,7 +3,7 @@
 from typing import Any
 
 from batchlaw.claims.designed import Block
-from batchlaw.claims.hypotheses import GIVEN_LABELS
+from batchlaw.claims.hypotheses import tuned_at
 from batchlaw.claims.pooled import PooledFinding, pool_findings
 from batchlaw.claims.verdict import Finding
 from batchlaw.results.plain import name_of
@@ -33,7 +33,11 @@ def part_of(stratum: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
         record = evidence.as_dict()
         part |= {
             "evidence": {"reverse": None, "rho_squared": None, **record},
-            "given": GIVEN_LABELS[evidence.given],
-            "levels": [{**row, "given": row[evidence.given]} for row in record[f"per_{evidence.given}"]],
+            "given": evidence.forward.given_name,
+            "tuned": evidence.forward.tuned_name,
+            "levels": [
+                {**row, "given": row[evidence.given], "best": row[f"{tuned_at(evidence.given)}_opt"]}
+                for row in record[f"per_{evidence.given}"]
+            ],
         }
     return part

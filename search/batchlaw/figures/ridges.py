@@ -1,13 +1,12 @@
 """Figures of one surface: the map with the ridge of its optima, the slope, the score curves and the collapse."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
-from batchlaw.claims.hypotheses import GIVEN_LABELS
 from batchlaw.figures.axes import batch_axis, color_axis, is_wide, log_axis, score_axis
 from batchlaw.figures.ends import tuned_range
 from batchlaw.figures.labels import Labels
@@ -46,12 +45,13 @@ def _shown(evidence: "Evidence", labels: Labels) -> Floats:
 
 
 def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
-    """Mean scores over the given factor and batch size, with the best batch size of each level.
+    """Mean scores over the given and the tuned factor, with the best tuned level of each given one.
 
     A cell without a score is left blank and marked by a cross. On a staggered grid the cells of a learning rate reach
     half of their spacing up and down, over the batch sizes of other learning rates.
     """
-    surface, shown, given = evidence.forward.surface, _shown(evidence, labels), GIVEN_LABELS[evidence.given]
+    side, shown = evidence.forward, _shown(evidence, labels)
+    surface, given, tuned = side.surface, side.given_name, side.tuned_name
     sizes = np.tile(surface.tuned, (len(surface.given), 1))
     if _is_staggered(evidence):
         nearest = _nearest_cells(surface)
@@ -64,7 +64,7 @@ def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
         go.Heatmap(
             x=x, y=y, z=(np.log10(shown) if wide else shown).T, customdata=np.dstack([shown.T, sizes.T]),
             coloraxis="coloraxis",
-            hovertemplate="batch size %{customdata[1]:g}: %{customdata[0]:.4f}<extra></extra>",
+            hovertemplate=f"{tuned} %{{customdata[1]:g}}: %{{customdata[0]:.4f}}<extra></extra>",
         )
     )  # fmt: skip
     lost, empty = diverged_cells(surface), surface.counts == 0
@@ -94,14 +94,18 @@ def score_map(evidence: "Evidence", labels: Labels) -> go.Figure:
             )  # fmt: skip
     return finish(
         figure,
-        f"Each {given}'s best batch size",
+        f"Each {given}'s best {tuned}",
         f"the colour is {words(labels.score)}; marks and bars are the best tried and 95 % sets of the best",
         xaxis={"title": {"text": given}, "tickvals": x, "ticktext": [f"{level:.3g}" for level in surface.given]},
-        yaxis={"title": {"text": "batch size"}, "tickvals": y, "ticktext": [f"{level:g}" for level in surface.tuned]},
+        yaxis={"title": {"text": tuned}, "tickvals": y, "ticktext": [f"{level:.4g}" for level in surface.tuned]},
         coloraxis=color_axis(ends, labels.direction, wide=wide),
         margin={"t": 30},
         height=_HEIGHT + 10,
     )
+
+
+def _axis(name: str, levels: Floats) -> dict[str, Any]:
+    return batch_axis(levels) if name == "batch size" else log_axis(name)
 
 
 def _is_staggered(evidence: "Evidence") -> bool:
@@ -126,8 +130,8 @@ def _nearest_cells(surface: Surface) -> NDArray[np.intp]:
 
 
 def ridge_figure(evidence: "Evidence") -> go.Figure:
-    """The set of the best batch size at each given level on log axes, with the slopes that they allow."""
-    side, given = evidence.forward, GIVEN_LABELS[evidence.given]
+    """The set of the best tuned level at each given one on log axes, with the slopes that they allow."""
+    side, best = evidence.forward, f"best {evidence.forward.tuned_name}"
     ridge, figure = side.ridge, go.Figure()
     draw_empty(figure, ridge)
     draw_slope(figure, ridge, side.alpha, BLUE)
@@ -140,7 +144,7 @@ def ridge_figure(evidence: "Evidence") -> go.Figure:
         )  # fmt: skip
     if side.grid is not None:
         draw_cells(figure, side.grid)
-    draw_sets(figure, ridge, color=VERMILLION, name="best batch size", what="best batch size")
+    draw_sets(figure, ridge, color=VERMILLION, name=best, what=best)
     bounds = [float(np.log10(end)) for end in tuned_range(ridge)]
     subtitle = "bars: 95 % sets of the best, arrows: sets that are open; points: the best of those tried"
     if side.slope is None:
@@ -150,17 +154,17 @@ def ridge_figure(evidence: "Evidence") -> go.Figure:
         subtitle += f". No line, since {why}: the fan holds all lines that meet every set"
     return finish(
         figure,
-        f"Best batch size against {given}",
+        f"{best.capitalize()} against {side.given_name}",
         subtitle,
-        xaxis=log_axis(given),
-        yaxis=batch_axis(ridge.tuned) | {"title": {"text": "best batch size"}, "range": bounds},
+        xaxis=_axis(side.given_name, ridge.given),
+        yaxis=_axis(side.tuned_name, ridge.tuned) | {"title": {"text": best}, "range": bounds},
         height=_HEIGHT,
     )
 
 
 def curves(evidence: "Evidence", labels: Labels) -> go.Figure:
-    """The score against the batch size, with a curve for each given level and bars of one standard error."""
-    surface = evidence.forward.surface
+    """The score against the tuned factor, with a curve for each given level and bars of one standard error."""
+    surface, given, tuned = evidence.forward.surface, evidence.forward.given_name, evidence.forward.tuned_name
     shown, figure = _shown(evidence, labels), go.Figure()
     squares = np.nansum((surface.scores - surface.means[:, :, None]) ** 2, axis=2)
     counts = np.maximum(surface.counts, 1)
@@ -173,11 +177,11 @@ def curves(evidence: "Evidence", labels: Labels) -> go.Figure:
         )  # fmt: skip
     return finish(
         figure,
-        "Score against batch size",
-        f"a curve for each {GIVEN_LABELS[evidence.given]}, ± one standard error",
-        xaxis=batch_axis(surface.tuned),
+        f"Score against {tuned}",
+        f"a curve for each {given}, ± one standard error",
+        xaxis=_axis(tuned, surface.tuned),
         yaxis=score_axis(labels.score, shown[surface.counts > 0].tolist(), labels.direction),
-        legend={"title": {"text": GIVEN_LABELS[evidence.given]}},
+        legend={"title": {"text": given}},
         height=_HEIGHT,
     )
 

@@ -60,9 +60,9 @@ def laws_of(
             f"study {spec.name!r} has a staggered grid; a law compares learning rates at one batch size, which needs "
             'grid = "crossed"'
         )
-    from batchlaw.claims.designed import surfaces_of  # pandas, which a search does without
     from batchlaw.claims.planned import varied_factors
     from batchlaw.claims.runs import runs_of
+    from batchlaw.claims.surfaces import surfaces_of  # pandas, which a search does without
 
     laws = []
     parts = _strata(records, spec, [name for name in varied_factors(spec) if name not in ("batch_size", "base_lr")])

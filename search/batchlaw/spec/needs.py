@@ -6,12 +6,14 @@ from math import log2
 from typing import Literal
 
 from batchlaw.spec.base import refuse
-from batchlaw.spec.dimensions import levels_of
+from batchlaw.spec.budget import Budget
+from batchlaw.spec.dimensions import extremes, levels_of
+from batchlaw.spec.families import DECOUPLED, OWN, family_of
 from batchlaw.spec.space import Space
 
 HypothesisName = Literal[
     "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H12", "H13", "H14", "H15", "H16", "H17",
-    "H18", "H19", "H20", "H21", "H24", "H27",
+    "H18", "H19", "H20", "H21", "H22", "H24", "H25", "H27",
 ]  # fmt: skip
 # What a run can measure beside its scores: at every report the losses of each replicate, the sharpness of the loss,
 # that of batches along their gradients, or the noise of the gradient; and the number of steps on the first plateau of
@@ -63,6 +65,8 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("optimizer", values=("sgd",)),
         Need("decay", values=("constant",)),
     ),
+    "H22": (Need("batch_size", 5, 4.0), Need("weight_decay", 6, 5.0)),
+    "H25": (Need("batch_size", 5, 4.0), Need("base_lr", 8, 6.0)),
 }
 NEAR_SADDLE = 0.1  # largest init_scale for H18: training then starts on a plateau of the loss (assumption)
 MEASURES: dict[str, tuple[Measure, ...]] = {
@@ -90,6 +94,20 @@ def check_needs(space: Space, hypotheses: Sequence[HypothesisName]) -> None:
             _check_need(space, hypothesis, need)
 
 
+def check_timescale(space: Space, budget: Budget | None) -> None:
+    """Check that H22 is about a timescale B/(ελD): of a decay that is decoupled, at one horizon D.
+
+    Raises:
+        PydanticCustomError: it is not.
+    """
+    if budget is not None and budget.counts_steps:
+        got = budget.model_dump(exclude_none=True)
+        raise refuse("H22 needs one horizon for all batch sizes, in epochs, examples or tokens", got, "budget")
+    for name in extremes(space.optimizer):
+        if family_of(name) not in (*DECOUPLED, OWN):
+            raise refuse(f"H22 is about {', '.join(DECOUPLED)}", name, "space.optimizer")
+
+
 def _check_need(space: Space, hypothesis: HypothesisName, need: Need) -> None:
     field, dimension = f"space.{need.factor}", getattr(space, need.factor)
     levels = levels_of(dimension) if dimension is not None else ()
@@ -97,6 +115,8 @@ def _check_need(space: Space, hypothesis: HypothesisName, need: Need) -> None:
     if missing:
         raise refuse(f"{hypothesis} needs {', '.join(map(str, missing))} as well", list(levels), field)
     scale = [1 / (1 - level) for level in levels] if need.factor == "momentum" else levels
+    if need.octaves and 0 in scale:
+        raise refuse(f"{hypothesis} needs levels above 0, which it compares on a log scale", list(levels), field)
     span = log2(max(scale) / min(scale)) if need.octaves and levels else 0.0
     if len(levels) < need.levels or span < need.octaves - 0.01:
         octaves = f" over {need.octaves:g} octaves" if need.octaves else ""

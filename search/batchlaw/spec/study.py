@@ -15,7 +15,7 @@ from batchlaw.spec.families import DECOUPLED, FAMILIES, family_of
 from batchlaw.spec.grid import staggered
 from batchlaw.spec.knobs import AT_MILESTONES, KNOBS, Count
 from batchlaw.spec.log import Log
-from batchlaw.spec.needs import NEAR_SADDLE, check_needs
+from batchlaw.spec.needs import NEAR_SADDLE, check_needs, check_timescale
 from batchlaw.spec.parameters import Parameter, check_parameters
 from batchlaw.spec.program import DEFAULTS, ProgramKeys, check_program
 from batchlaw.spec.requirements import SOURCES, check_requirements
@@ -316,6 +316,8 @@ class StudySpec(ProgramKeys):
             # At one batch size a rule only relabels the base rate. Rules are judged by the slope of the best rate.
             raise refuse('must be "constant" in a claim', self.space.scaling_rule, "space.scaling_rule")
         check_needs(self.space, claim.hypotheses)
+        if "H22" in claim.hypotheses:
+            check_timescale(self.space, self.budget)
         if "H20" in claim.hypotheses and extremes(self.space.decay) != ("constant",):
             # Only at a constant rate is a point of a curve the end of a shorter run.
             raise refuse('H20 needs "constant"', list(extremes(self.space.decay)), "space.decay")

@@ -194,7 +194,7 @@ class _Profile:
             mean = level[:, None] + self._shape
             off = (run - mean[:, ~self._reached]) / deviation
             expected = np.tile(self._y, (len(level), 1))
-            expected[:, ~self._reached] = mean[:, ~self._reached] + deviation * _mills(off)
+            expected[:, ~self._reached] = mean[:, ~self._reached] + deviation * mean_above(off)
             level = (expected - self._shape).mean(axis=1)
         return level
 
@@ -206,6 +206,6 @@ class _Profile:
         return np.asarray(squares / variance - 2 * special.log_ndtr(beyond).sum(axis=1))
 
 
-def _mills(z: Floats) -> Floats:
+def mean_above(z: Floats) -> Floats:
     """The mean of a standard normal variable above z, (…)."""
     return np.asarray(np.exp(-0.5 * z**2 - 0.5 * np.log(2 * np.pi) - special.log_ndtr(-z)))

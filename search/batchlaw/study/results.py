@@ -137,7 +137,7 @@ class StudyResults:
 
         Args:
             hypothesis: one to judge in place of the study's own, such as "H6".
-            bootstrap_seed: of the bootstraps over seeds that H5, H13 and H17 are judged by.
+            bootstrap_seed: of the bootstraps over seeds that H5, H13, H17 and H25 are judged by.
             horizon: the share of the budget at which the runs are judged, one of `schedule.horizons`; None: the whole.
 
         Raises:

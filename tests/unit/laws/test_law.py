@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from batchlaw.claims.designed import surfaces_of
 from batchlaw.claims.evidence import gather
 from batchlaw.claims.runs import runs_of
+from batchlaw.claims.surfaces import surfaces_of
 from batchlaw.errors import StudyError
 from batchlaw.laws import laws_of
 from batchlaw.recipe.derive import derive
