@@ -49,6 +49,7 @@ def replay(record: TrialRecord, spec: StudySpec, runtime: Runtime) -> Comparison
     result, metric = record.result, spec.arm.metric
     if record.outcome not in (Outcome.COMPLETE, Outcome.PRUNED, Outcome.DIVERGED) or record.config is None:
         raise StudyError(f"trial {record.number} is {record.outcome}: only complete, pruned and diverged trials replay")
+    spec = spec.on_fold(record.confirms.fold if record.confirms else 0)
     point = point_of(record.params, spec)
     seeds = record.config.seeds
     config = derive(spec, point, seeds)

@@ -2,7 +2,9 @@
 
 A search chooses the luckiest of many noisy scores. So the last part of its budget trains the likeliest configurations
 again. Seeds of the race choose among them; further seeds of the one that was chosen score it, and since these had no
-part in the choice, its score is not flattered.
+part in the choice, its score is not flattered. A built-in task has other validation examples for each seed, too, since
+those of the search favour the configurations that it found with them: the same examples are divided anew into training
+and validation (a fold), alike for all contenders.
 
 Everything here follows from the trials of the study, so that any number of workers can take part and a race goes on
 after an interruption. What a worker has asked for and not finished counts as asked for.
@@ -11,10 +13,13 @@ after an interruption. What a worker has asked for and not finished counts as as
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import sqrt
+from functools import cached_property
+
+import numpy as np
 
 from batchlaw.recipe.result import ENDED, Outcome
 from batchlaw.results.search_run import Confirms, SearchRun
+from batchlaw.stats.surface import Floats
 
 ALPHA = 0.05  # the chance that the best contender is dropped
 SEARCH, RACE = 0.8, 0.95  # shares of the budget: until here the search, until here the race, then the score
@@ -34,14 +39,10 @@ class Contender:
     searched: Sequence[float]  # its scores in the search, one a seed
     seconds: float | None  # of one seed
     raced: list[float] = field(default_factory=list)  # scores on the seeds of the race
+    folds: list[int] = field(default_factory=list)  # of each of these
     scored: list[float] = field(default_factory=list)  # scores on the seeds that had no part in the choice
     asked: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # trials of each purpose, running ones too
     failed: bool = False  # it diverged, or was not trained to its end, on a fresh seed
-
-    @property
-    def mean(self) -> float:
-        """On the seeds of the race."""
-        return sum(self.raced) / len(self.raced)
 
     @property
     def fresh(self) -> list[float]:
@@ -64,12 +65,14 @@ class Race:
         for run in runs:
             if run.confirms is None or run.outcome == Outcome.LOST:
                 continue
-            number, purpose = run.confirms
+            number, purpose, fold = run.confirms
             found = by_number[number]
             contender = contenders.setdefault(number, Contender(number, found.scores, found.seconds))
             contender.asked[purpose] += 1
             if run.outcome == Outcome.COMPLETE and run.value is not None:
-                (contender.raced if purpose == "race" else contender.scored).extend(run.scores or [run.value])
+                scores = run.scores or [run.value]
+                (contender.raced if purpose == "race" else contender.scored).extend(scores)
+                contender.folds += [fold] * len(scores) if purpose == "race" else []
             elif run.outcome in ENDED:
                 contender.failed = True
         return cls(contenders, 1 if maximize else -1)
@@ -90,7 +93,7 @@ class Race:
     @property
     def leader(self) -> Contender | None:
         """The contender with the best mean; None before there is one with two scores."""
-        return max(self.timed, key=lambda each: (self.sign * each.mean, -each.number), default=None)
+        return max(self.timed, key=lambda each: (self.sign * self.means[each.number], -each.number), default=None)
 
     @property
     def chosen(self) -> Contender | None:
@@ -101,7 +104,7 @@ class Race:
         close = [
             each
             for each in self.timed
-            if self.sign * (leader.mean - each.mean) <= _CLOSE * self._error(leader, each) or each is leader
+            if self.sign * self._ahead(leader, each) <= _CLOSE * self._error(leader, each) or each is leader
         ]
         return min(close, key=lambda each: (float("inf") if each.seconds is None else each.seconds, each.number))
 
@@ -117,20 +120,31 @@ class Race:
 
         worse = {each.number for each in self.contenders.values() if each.failed}
         timed = self.timed
-        freedom = sum(len(each.raced) - 1 for each in timed)
         for one in timed:
             for other in timed:
                 n, error = min(len(one.raced), len(other.raced)), self._error(one, other)
-                ahead = self.sign * (other.mean - one.mean)
+                ahead = self.sign * self._ahead(other, one)
                 level = ALPHA / max(len(timed) - 1, 1) / (n * (n - 1))
-                if ahead > 0 and (error == 0 or special.stdtr(freedom, -ahead / error) < level):
+                if ahead > 0 and (error == 0 or special.stdtr(self._fit.freedom, -ahead / error) < level):
                     worse.add(one.number)
         return worse
 
+    @property
+    def means(self) -> dict[int, float]:
+        """Of those that can be compared, by number: on the seeds of the race, as if each had been on every fold."""
+        return {each.number: mean for each, mean in zip(self.timed, self._fit.means, strict=True)}
+
+    @cached_property
+    def _fit(self) -> "_Fit":
+        return _Fit.of(self.timed)
+
+    def _ahead(self, one: Contender, other: Contender) -> float:
+        return self.means[one.number] - self.means[other.number]
+
     def _error(self, one: Contender, other: Contender) -> float:
         """Of the difference of two means: by the variance over the seeds of all, or of these two where it is larger."""
-        pooled = max(_variance(self.timed), _variance([one, other]))
-        return sqrt(pooled * (1 / len(one.raced) + 1 / len(other.raced)))
+        places = [self.timed.index(each) for each in (one, other)]
+        return self._fit.error(*places)
 
     def next(self, expected: Sequence[int], used: float) -> Confirms | None:
         """What to train next on a fresh seed; None if the search goes on.
@@ -142,9 +156,9 @@ class Race:
         if used < SEARCH or self.ignores_seeds or not expected:
             return None
         if used < RACE and (racing := self._next_racer(expected)) is not None:
-            return Confirms(racing, "race")
+            return Confirms(racing, "race", 1 + self._asked(racing))
         if (chosen := self.chosen) is not None and chosen.asked["score"] < SCORED:
-            return Confirms(chosen.number, "score")
+            return Confirms(chosen.number, "score", 1 + _MOST_SEEDS + chosen.asked["score"])  # no fold of the race
         return None
 
     def _next_racer(self, expected: Sequence[int]) -> int | None:
@@ -162,7 +176,34 @@ class Race:
         return self.contenders[number].asked["race"] if number in self.contenders else 0
 
 
-def _variance(contenders: Sequence[Contender]) -> float:
-    """Over the seeds of a contender, pooled."""
-    squares = sum((score - each.mean) ** 2 for each in contenders for score in each.raced)
-    return squares / max(sum(len(each.raced) - 1 for each in contenders), 1)
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Scores of a race as a mean of the contender, an effect of the fold and an error, by least squares."""
+
+    means: tuple[float, ...]  # of n contenders, over all folds; where there is one fold, those of the scores
+    spread: Floats  # (n, n) covariance of the means for errors of variance 1, but for what all have in common
+    squares: Floats  # (n,) squared errors of each
+    n_scores: Floats  # (n,) of each
+    freedom: int
+
+    @classmethod
+    def of(cls, contenders: Sequence[Contender]) -> "_Fit":
+        n, scores = len(contenders), np.array([score for each in contenders for score in each.raced])
+        folds, where = np.unique([fold for each in contenders for fold in each.folds], return_inverse=True)
+        belongs = np.repeat(np.eye(n), [len(each.raced) for each in contenders], axis=0)
+        design = np.concatenate([belongs, np.eye(len(folds))[where][:, 1:]], axis=1)
+        spread = np.linalg.pinv(design.T @ design)
+        effects = spread @ design.T @ scores
+        # Rounded, so that equal scores have equal means.
+        means = tuple(float(f"{mean:.12g}") for mean in effects[:n] + effects[n:].sum() / max(len(folds), 1))
+        squares = (scores - design @ effects) ** 2 @ belongs
+        freedom = len(scores) - int(np.linalg.matrix_rank(design)) if n else 0
+        return cls(means, spread[:n, :n], squares, belongs.sum(axis=0), freedom)
+
+    def error(self, one: int, other: int) -> float:
+        """Of the difference of two means."""
+        pair = [one, other]
+        of_all = self.squares.sum() / max(self.freedom, 1)
+        of_both = self.squares[pair].sum() / max(self.n_scores[pair].sum() - 2, 1)
+        weights = self.spread[one, one] + self.spread[other, other] - 2 * self.spread[one, other]
+        return float(np.sqrt(max(of_all, of_both) * weights))

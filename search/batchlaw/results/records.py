@@ -166,7 +166,7 @@ def _record(stored: StoredStudy, trial: FrozenTrial) -> TrialRecord:
 def confirms_of(attributes: Mapping[str, Any]) -> Confirms | None:
     """What a trial with these attributes is for, if it trains a configuration on fresh seeds."""
     stored = attributes.get(CONFIRMS)
-    return None if stored is None else Confirms(stored["trial"], stored["purpose"])
+    return None if stored is None else Confirms(stored["trial"], stored["purpose"], stored.get("fold", 0))
 
 
 def _result(attributes: dict[str, Any]) -> TrialResult:

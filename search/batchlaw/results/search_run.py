@@ -14,6 +14,7 @@ class Confirms(NamedTuple):
 
     trial: int  # whose configuration it trains
     purpose: Purpose  # to choose among contenders, or to score the chosen one
+    fold: int = 0  # of the examples of a built-in task; contenders with the same fold are compared on the same examples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,7 @@ class Standings:
         by_number = {record.number: record for record in scored}
         race, worse = self.race, self._told_apart
         first = [] if race.chosen is None else [race.chosen.number]
-        tied = sorted(race.timed, key=lambda each: -race.sign * each.mean)
+        tied = sorted(race.timed, key=lambda each: -race.sign * race.means[each.number])
         first += [each.number for each in tied if each.number not in (*first, *worse)]
         return [by_number[number] for number in dict.fromkeys([*first, *by_number]) if number in by_number]
 

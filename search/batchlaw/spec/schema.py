@@ -115,6 +115,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "validation_fraction": "The share of the training data that is kept for validation.",
         "label_noise": "The share of training labels that are replaced by another class.",
         "split_seed": "From which the split into training and validation is drawn.",
+        "fold": "Above 0 another division of the same examples into training and validation.",
         "augment": "Random crop and flip, for CIFAR.",
         "precision": "bfloat16 is by autocast.",
         "micro_batch_size": "The most examples that are computed at once.",

@@ -82,6 +82,17 @@ class StudySpec(ProgramKeys):
         return f"Which {', '.join(self.searched).replace('_', ' ') or 'configuration'} is best?"
 
     @property
+    def has_folds(self) -> bool:
+        """Whether its examples can be divided otherwise into training and validation."""
+        return self.task is not None and self.task.context is None
+
+    def on_fold(self, fold: int) -> "StudySpec":
+        """The study on another division of its examples; itself for 0."""
+        if not fold or self.task is None:
+            return self
+        return self.model_copy(update={"task": self.task.model_copy(update={"fold": fold})})
+
+    @property
     def searched(self) -> tuple[str, ...]:
         """The hyperparameters and parameters that have several values."""
         return tuple(name for name, dimension in self.dimensions.items() if len(extremes(dimension)) > 1)

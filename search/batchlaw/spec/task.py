@@ -44,7 +44,7 @@ TAKES = {"mlp": ("images", "features"), "gpt": ("text",)}  # other networks take
 class Task(Extended):
     """A built-in network, and a data set: a built-in one, arrays of the user's own, or a text."""
 
-    later = frozenset(("file", "data", "evaluation_tokens"))
+    later = frozenset(("file", "data", "evaluation_tokens", "fold"))
 
     dataset: DatasetName
     file: Annotated[str, Field(min_length=1)] | None = None  # of the data set "text", from the study file's folder
@@ -56,6 +56,7 @@ class Task(Extended):
     evaluation_tokens: Positive | None = None
     label_noise: Annotated[float, Field(ge=0, lt=1)] = 0.0  # fraction of training labels replaced by another class
     split_seed: Annotated[int, Field(ge=0)] = 0
+    fold: Annotated[int, Field(ge=0)] = 0  # another division of the same examples into training and validation
     augment: bool = False  # random crop (padding 4) and horizontal flip, for CIFAR
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 by autocast
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None  # examples at once; None: the batch, if it fits
@@ -171,8 +172,9 @@ class Task(Extended):
         if facts.kind == "text":
             if self.label_noise:
                 raise refuse("is of labels, and a text has none", self.label_noise, "label_noise")
-            if self.split_seed:
-                raise refuse("must be 0: the parts of a text are fixed", self.split_seed, "split_seed")
+            for name in ("split_seed", "fold"):
+                if given := getattr(self, name):
+                    raise refuse("must be 0: the parts of a text are fixed", given, name)
             if not self.windows(facts.n_test):
                 message = f"must be below {facts.n_test}, the bytes of the test part"
                 raise refuse(message, self.gpt("context"), "model_options.context")

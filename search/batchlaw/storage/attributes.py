@@ -50,6 +50,7 @@ def _check_confirms(value: object, name: str) -> None:
     assert isinstance(value, dict)
     check_whole(value.get("trial"), f"{name}.trial")
     check_word(value.get("purpose"), f"{name}.purpose", PURPOSES)
+    check_whole(value.get("fold", 0), f"{name}.fold")
 
 
 def check_attribute(name: str, value: object) -> None:

@@ -43,22 +43,28 @@ def load_test(task: Task, device: torch.device, data_dir: Path) -> Examples:
         return load_text_test(task, device, data_dir)
     inputs, labels = _read(task, False, data_dir)
     pool, _ = _read(task, True, data_dir)
-    order = split_order(len(pool), task.split_seed)
-    train = pool[order[task.n_validation : task.n_validation + task.n_train]]
-    return Examples(standardize(inputs, train).to(device), labels.to(device))
+    _, train = _split(task, len(pool))
+    return Examples(standardize(inputs, pool[train]).to(device), labels.to(device))
 
 
 @lru_cache(maxsize=2)
 def _parts(task: Task, device: torch.device, data_dir: Path) -> Parts:
     if task.context is not None:
         return load_text_parts(task, device, data_dir)
-    inputs, labels = _read(task, True, data_dir)
-    order = split_order(len(labels), task.split_seed)
-    validation, train = order[: task.n_validation], order[task.n_validation : task.n_validation + task.n_train]
+    inputs, labels = _kept(task.model_copy(update={"fold": 0}), data_dir) if task.fold else _read(task, True, data_dir)
+    validation, train = _split(task, len(labels))
     noisy = with_label_noise(labels[train], task.label_noise, task.facts.n_classes, task.split_seed)
     training = Examples(standardize(inputs[train], inputs[train]).to(device), noisy.to(device))
     validating = standardize(inputs[validation], inputs[train]).to(device)
     return Parts(training, Examples(validating, labels[validation].to(device)), training)
+
+
+def _split(task: Task, n: int) -> tuple[Tensor, Tensor]:
+    """The indices of the validation and of the training examples in a pool of n, which all folds share."""
+    used = split_order(n, task.split_seed)[: task.n_validation + task.n_train]
+    if task.fold:
+        used = used[split_order(len(used), derive_seed(task.split_seed, "fold", task.fold))]
+    return used[: task.n_validation], used[task.n_validation :]
 
 
 def split_order(n: int, split_seed: int) -> Tensor:
@@ -86,6 +92,11 @@ def with_label_noise(labels: Tensor, fraction: float, n_classes: int, split_seed
     noisy = labels.clone()
     noisy[chosen] = (labels[chosen] + shift) % n_classes
     return noisy
+
+
+@lru_cache(maxsize=1)  # read once for all folds; without any it is not kept, for its memory
+def _kept(task: Task, data_dir: Path) -> tuple[Tensor, Tensor]:
+    return _read(task, True, data_dir)
 
 
 def _read(task: Task, train: bool, data_dir: Path) -> tuple[Tensor, Tensor]:

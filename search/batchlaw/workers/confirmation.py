@@ -49,7 +49,8 @@ class Confirmation:
         known = sum(run.outcome == Outcome.COMPLETE for run in searched)
         if known != self._known:
             self._expected, self._known = expected_first(searched, self.spec) or [], known
-        return Race.of(self._runs, maximize=self.spec.direction == "maximize").next(self._expected, used)
+        found = Race.of(self._runs, maximize=self.spec.direction == "maximize").next(self._expected, used)
+        return found if found is None or self.spec.has_folds else found._replace(fold=0)
 
     def params(self, number: int) -> Mapping[str, Any]:
         """The parameters of a trial, after `next` has named it."""

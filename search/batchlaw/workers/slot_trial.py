@@ -91,6 +91,11 @@ class SlotTrial:
             lambda: trial.storage.get_trial_id_from_study_id_trial_number(self.stored.study_id, trial.number)
         )
 
+    @property
+    def fold(self) -> int:
+        """The division of the examples into training and validation that the trial has."""
+        return int(self.trial.user_attrs.get(CONFIRMS, {}).get("fold", 0))
+
     def seeds(self, study_seed: int) -> tuple[int, ...]:
         """One for each replicate: those of the slot, or fresh ones of a trial that confirms another."""
         spec = self.stored.spec

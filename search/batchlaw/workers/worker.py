@@ -154,7 +154,7 @@ class Worker:
             with self._heartbeat.during(running):
                 seeds = trials[0].seeds(self.study_seed)
                 outcomes = run_trials(
-                    [trial.trial for trial in trials], spec, seeds, self.runtime, folder,
+                    [trial.trial for trial in trials], spec.on_fold(trials[0].fold), seeds, self.runtime, folder,
                     note_fit=partial(note_fit, self.stored, device),
                 )  # fmt: skip
         except Interrupted:

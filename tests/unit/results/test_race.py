@@ -1,7 +1,9 @@
 """The race on fresh seeds, on scores drawn with known means."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from batchlaw.recipe.result import Outcome
 from batchlaw.results.race import SCORED, Race
 from batchlaw.results.search_run import Confirms, SearchRun
@@ -23,24 +25,28 @@ def raced(contenders, seconds=None):
     return runs
 
 
-def played(means, deviations, generator, budget):
-    """A race to its end among contenders with these means: every ask is answered at once."""
-    runs = [run(number, [0.0]) for number in range(len(means))]
+def played(means, deviations, generator, budget, of_folds=0.0):
+    """A race to its end among contenders with these means: every ask is answered at once.
+
+    The folds have effects of a deviation of `of_folds`, alike for all contenders.
+    """
+    runs, folds = [run(number, [0.0]) for number in range(len(means))], of_folds * generator.normal(size=100)
     for _ in range(budget):
         found = Race.of(runs, maximize=True).next(range(len(means)), 0.9)
         if found is None or found.purpose != "race":
             break
-        score = means[found.trial] + deviations[found.trial] * generator.normal()
+        score = means[found.trial] + folds[found.fold] + deviations[found.trial] * generator.normal()
         runs.append(run(len(runs), [score], found))
     return Race.of(runs, maximize=True)
 
 
+@pytest.mark.parametrize("of_folds", [0.0, 10.0])
 @pytest.mark.parametrize("deviations", [np.ones(20), np.linspace(0.2, 2.0, 20)], ids=["equal", "unequal"])
-def test_the_best_contender_is_dropped_no_more_often_than_stated(deviations):
+def test_the_best_contender_is_dropped_no_more_often_than_stated(deviations, of_folds):
     dropped, n = 0, 120
     for seed in range(n):
         means = np.zeros(20)  # two contenders of 20 trials: none is better, so that a drop of the first is an error
-        race = played(means, deviations, np.random.default_rng(seed), 24)
+        race = played(means, deviations, np.random.default_rng(seed), 24, of_folds)
         dropped += 0 in race.told_apart
     assert stats.binomtest(dropped, n, 0.05, alternative="greater").pvalue > 0.01, dropped
 
@@ -50,11 +56,31 @@ def test_a_clear_best_ends_the_race_and_is_scored_on_seeds_of_its_own():
     race = played(means, np.ones(20), np.random.default_rng(0), 40)
     assert race.told_apart == {0, 2} and race.chosen.number == 1
     assert max(each.asked["race"] for each in race.contenders.values()) < 20
-    assert race.next(range(20), 0.9) == Confirms(1, "score")
+    assert race.next(range(20), 0.9) == Confirms(1, "score", 21)
     runs = raced([[0.1, 0.2], [5.1, 5.0]]) + [run(90 + n, [4.0 + n], Confirms(1, "score")) for n in range(SCORED)]
     ended = Race.of(runs, maximize=True)
     assert ended.chosen.fresh == [4.0, 5.0, 6.0, 7.0, 8.0]
     assert ended.next([1], 0.99) is None
+
+
+def test_contenders_are_compared_on_the_folds_that_they_share():
+    """Statsmodels' least squares on contenders and folds, of which one contender has a further, easy one."""
+    scores = {0: [1.0, 5.2, 3.1, 9.0], 1: [1.4, 5.4, 3.8], 2: [0.2, 4.1, 2.3]}
+    runs = [run(number, [0.9]) for number in scores]
+    for number, of in scores.items():
+        runs += [run(len(runs) + k, [score], Confirms(number, "race", k + 1)) for k, score in enumerate(of)]
+    race = Race.of(runs, maximize=True)
+    rows = pd.DataFrame([(n, k, score) for n, of in scores.items() for k, score in enumerate(of)], columns=list("nks"))
+    fit = smf.ols("s ~ C(n) + C(k)", rows).fit()
+    for other in (1, 2):
+        assert race.means[other] - race.means[0] == pytest.approx(fit.params[f"C(n)[T.{other}]"])
+    assert race.leader.number == 1 and np.mean(scores[0]) > np.mean(scores[1])
+    assert race._error(race.contenders[0], race.contenders[2]) == pytest.approx(fit.bse["C(n)[T.2]"])
+
+
+def test_a_clear_best_is_told_apart_on_folds_that_differ_more():
+    race = played(np.array([0.0, 5.0] + [0.0] * 18), np.ones(20), np.random.default_rng(0), 40, of_folds=20.0)
+    assert race.told_apart == {0, 2} and race.chosen.number == 1
 
 
 def test_of_those_that_are_equal_the_fastest_is_chosen_and_never_one_that_is_behind():
@@ -81,5 +107,5 @@ def test_scores_that_do_not_move_with_the_seed_end_the_race():
 
 def test_what_other_workers_have_asked_for_counts_as_asked_for():
     runs = [run(0, [0.9]), run(1, [0.8]), run(2, [], Confirms(0, "race"), Outcome.RUNNING)]
-    assert Race.of(runs, maximize=True).next([0, 1], 0.85) == Confirms(1, "race")
+    assert Race.of(runs, maximize=True).next([0, 1], 0.85) == Confirms(1, "race", 1)
     assert Race.of(runs, maximize=True).next([0, 1], 0.5) is None  # the search goes on

@@ -49,6 +49,23 @@ def test_splits_follow_their_seed():
     assert not torch.equal(parts_of().validation.targets, parts_of(split_seed=1).validation.targets)
 
 
+@pytest.mark.parametrize("train_size", [None, 100])
+def test_a_fold_divides_the_same_examples_anew_and_leaves_the_test_data(train_size):
+    def rows(part):
+        return sorted(zip(part.targets.tolist(), part.inputs.flatten(1).argsort().tolist(), strict=True))
+
+    plain, folds = parts_of(train_size=train_size), [parts_of(train_size=train_size, fold=k) for k in (1, 2)]
+    everything = rows(plain.train) + rows(plain.validation)
+    for fold in folds:
+        assert (len(fold.train), len(fold.validation)) == (len(plain.train), len(plain.validation))
+        assert sorted(rows(fold.train) + rows(fold.validation)) == sorted(everything)
+    assert len({str(rows(part.validation)) for part in (plain, *folds)}) == 3
+    tests = [load_test(Task(**DIGITS, train_size=train_size, fold=fold), CPU, NOWHERE) for fold in (0, 1)]
+    assert torch.equal(tests[0].targets, tests[1].targets)
+    again = parts_of(train_size=train_size, fold=1)
+    assert torch.equal(again.train.inputs, folds[0].train.inputs)
+
+
 def test_a_smaller_training_set_is_the_beginning_of_a_larger():
     small, large = parts_of(train_size=100), parts_of(train_size=200)
     assert torch.equal(small.train.targets, large.train.targets[:100])
