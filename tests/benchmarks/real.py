@@ -10,8 +10,8 @@ thread a trial. The clock starts with the first process and counts start-up; the
 after the time does not count. Finished are trials that were complete, pruned or diverged; the best accuracy is that of
 complete ones. Who tries more configurations on 1,280 images is flattered more, so the configuration that each names at
 its end (ours by its race, the others by their best accuracy) is trained again by one trainer, on twenty fresh seeds,
-and scored on the test data. Beside them stands the best cell of a dense grid of that task, which no search can expect to
-beat. Differences are paired by repeat, with Student's 95 % intervals.
+and scored on the test data. Beside them stands the best cell of a dense grid of that task, which no search can expect
+to beat. Differences are paired by repeat, with Student's 95 % intervals.
 
 Ray Tune and Syne Tune may need an environment of their own, which can borrow the torch of this one:
     python3 -m venv /tmp/venv-ray && /tmp/venv-ray/bin/pip install pyarrow tensorboardX     (and 'syne-tune' likewise)
