@@ -404,3 +404,15 @@ def test_the_cost_counts_cells_and_measures(storage):
     assert search.trials == 6 and search.seconds > 0
     twice = cost_of(parse_spec(tiny_study(search={"trials": 4000}), "test"), Runtime(CPU, None), workers=2)
     assert twice.seconds > search.seconds  # most of six tiny trials is the start of the processes
+
+
+def test_batch_sharpness_is_recorded_and_judged(storage):
+    spec = claim_spec(
+        space={"batch_size": [8, 16, 64], "base_lr": 0.3, "optimizer": "sgd", "decay": "constant"},
+        claim={"hypotheses": ["H27"], "reports": 8},
+        budget={"epochs": 20},
+    )
+    (((_, (finding,)),),) = findings_of(work(storage, spec), None, seed=0)
+    for cell in finding.details["cells"]:
+        assert cell["peak_lr"] == 0.3 and 0 < cell["ratio"]["ci_low"] <= cell["ratio"]["ci_high"] < 5
+    assert [cell["batch_size"] for cell in finding.details["cells"]] == [8, 16, 64]

@@ -35,12 +35,14 @@ def moves_the_edge(
     high = float(np.quantile(np.median(most[draws], axis=1), 1 - alpha / 2, method="higher"))
     bounded = np.isfinite([low, high]).all()
     shift = float(np.median(least) + np.median(most)) / 2 if bounded else None
-    shown = f"[{low:.2f}, {high:.2f}]" if shift is None else f"{shift:.2f} [{low:.2f}, {high:.2f}]"
+    n_beyond = int(np.isinf([warm, cold]).any(axis=(0, 1)).sum())
+    shown = f"[{low:.2f}, {high:.2f}] octaves"
+    shown = f"{shown}, as it lies beyond the rates in {n_beyond} seeds" if shift is None else f"{shift:.2f} {shown}"
     best = [[tuned(cells_of(part, "score")) for part in arm] for arm in arms]
     gain = paired(np.mean(best[0], axis=0), np.mean(best[1], axis=0), alpha)
     margin = seed_deviation(np.concatenate(best))
     reason = (
-        f"warmup over {longest:g} of the steps moves the largest ε that trains by {shown} octaves; "
+        f"warmup over {longest:g} of the steps moves the largest ε that trains by {shown}; "
         f"with ε tuned it gains {gain}, with one seed's standard deviation at {margin:.4f}"
     )
     outside = gain.ci_low > margin or gain.ci_high < -margin
