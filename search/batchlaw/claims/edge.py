@@ -18,6 +18,7 @@ _NO_SHIFT = 0.5  # octaves; a smaller shift of the edge is none (assumption)
 _BOOTSTRAPS = 2000
 _LOW, _HIGH = 0.8, 1.25  # of batch sharpness × ε/2 at the edge
 _MIDDLE, _HALF = (_LOW + _HIGH) / 2, (_HIGH - _LOW) / 2
+_FLAT = 0.1  # of the ratio: what has settled outside changes by less from one quarter to the next (assumption)
 
 
 def moves_the_edge(
@@ -76,62 +77,74 @@ def settles_at_the_edge(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudyS
     plain = runs[(runs["optimizer"] == "sgd") & (runs["decay"] == "constant")]
     lr, batch_size = (-cells_of(plain, column)[:, 0] for column in ("peak_lr", "batch_size"))
     ratios = curves_of(plain, "batch_sharpness", reports) * lr[:, None, None] / 2
-    quarter = reports // 4
-    last, before = ratios[..., -quarter:].mean(axis=2), ratios[..., -2 * quarter : -quarter].mean(axis=2)
     losses = curves_of(plain, "train_loss", reports)[..., -1]
     trained: Bools = np.all(losses < spec.task.facts.chance("train_loss") / 2, axis=1)  # half that of guessing
-    cells = [_Cell(last[k], before[k], reports / quarter, alpha) for k in np.flatnonzero(trained)]
+    cells = [_Cell(each, alpha) for each in ratios[trained]]
     if not cells:
         return Finding(hypothesis, "inconclusive", "in no cell all runs train", "lower learning rates, longer training")
     p_values = holm(np.array([cell.p_value for cell in cells]))
-    states = [cell.state if p > alpha else "outside" for cell, p in zip(cells, p_values, strict=True)]
-    sizes, of_cells = np.unique(batch_size), batch_size[trained]
-    settled = {size: "within" in np.array(states)[of_cells == size] for size in sizes}
-    medians = {size: np.median([c.at.difference for c, s in zip(cells, of_cells, strict=True) if s == size] or np.nan)
-               for size in sizes}  # fmt: skip
-    listed = ", ".join(f"{ratio:.2f} at B = {size:g}" for size, ratio in medians.items())
+    states = [cell.state(p <= alpha) for cell, p in zip(cells, p_values, strict=True)]
+    rows = [
+        {"batch_size": size, "peak_lr": rate, "state": state, "ratio": asdict(cell.at), "change": asdict(cell.change),
+         "highest": cell.highest, "p_adjusted": p}
+        for size, rate, state, cell, p in zip(batch_size[trained], lr[trained], states, cells, p_values, strict=True)
+    ]  # fmt: skip
+    of_size = {size: [row for row in rows if row["batch_size"] == size] for size in np.unique(batch_size)}
+    settled = all(any(row["state"] == "within" for row in of_one) for of_one in of_size.values())
+    medians = [
+        f"{np.median([row['ratio']['difference'] for row in of_one]):.2f} at B = {size:g}"
+        for size, of_one in of_size.items()
+        if of_one
+    ]
     reason = (
         f"of {len(trained)} cells batch sharpness × ε/2 has settled within [{_LOW}, {_HIGH}] in "
-        f"{states.count('within')}, still rises from below in {states.count('rising')} and stays outside in "
-        f"{states.count('outside')}; {len(trained) - len(cells)} do not train; the median is {listed}"
+        f"{states.count('within')}, has settled outside or left the edge in {states.count('outside')}, and has not "
+        f"come to it in {states.count('unreached')}; {len(trained) - len(cells)} do not train; the median is "
+        f"{', '.join(medians)}"
     )
     verdict: Verdict = "inconclusive"
     if "outside" in states:
         verdict = "refuted"
-    elif all(settled.values()) and "open" not in states:
+    elif settled and "open" not in states:
         verdict = "supported"
-    settle = "more replicates" if all(settled.values()) else "longer training, or higher learning rates that train"
-    rows = [
-        {"batch_size": size, "peak_lr": rate, "state": state, "ratio": asdict(cell.at), "change": asdict(cell.change),
-         "p_adjusted": p}
-        for size, rate, state, cell, p in zip(of_cells, lr[trained], states, cells, p_values, strict=True)
-    ]  # fmt: skip
-    return Finding(
-        hypothesis, verdict, reason, settle if verdict == "inconclusive" else None, details={"cells": rows}
-    )  # fmt: skip
+    settle = None
+    if verdict == "inconclusive":
+        settle = "more replicates" if settled else "longer training, or higher learning rates that train"
+    return Finding(hypothesis, verdict, reason, settle, details={"cells": rows})
 
 
 class _Cell:
     """The ratio of batch sharpness to 2/ε in the runs of one cell, in its last quarter and in the one before.
 
     Args:
-        last: its mean over the last quarter, (n_seeds,).
-        before: over the quarter before.
-        quarters: in the whole training.
+        ratios: at the reports, (n_seeds, n_reports).
         alpha: of the intervals.
     """
 
-    def __init__(self, last: Floats, before: Floats, quarters: float, alpha: float) -> None:
+    def __init__(self, ratios: Floats, alpha: float) -> None:
+        n = ratios.shape[1]
+        quarter = n // 4
+        last, before = ratios[:, -quarter:].mean(axis=1), ratios[:, -2 * quarter : -quarter].mean(axis=1)
         self.at, self.change = paired(last, np.zeros_like(last), alpha), paired(last, before, alpha)
-        later = last + quarters * (last - before)  # after as much training again
+        self.highest = float(ratios.mean(axis=0).max())
+        later = last + n / quarter * (last - before)  # after as much training again
         same = (last.mean() > _MIDDLE) == (later.mean() > _MIDDLE)
         middle = np.full_like(last, _MIDDLE)
         self.p_value = max(beyond(last, middle, _HALF), beyond(later, middle, _HALF)) if same else 1.0
 
-    @property
-    def state(self) -> str:
-        """Where it stands if it is not shown to stay outside: "within" and settled, "rising" from below, or "open"."""
-        settled = max(-self.change.ci_low, self.change.ci_high) <= _HALF
-        if settled and self.at.ci_low >= _LOW and self.at.ci_high <= _HIGH:
+    def state(self, stays_outside: bool) -> str:
+        """Where it stands.
+
+        "within" and settled; "outside", where it settled or to where it went from the edge; "unreached", on its way up
+        or fallen before it came there, of which the hypothesis says nothing; or "open".
+
+        Args:
+            stays_outside: whether it is outside, and would be after as much training again.
+        """
+        change = max(-self.change.ci_low, self.change.ci_high)
+        moving, reached = change > _FLAT * abs(self.at.difference), self.highest >= _LOW
+        if stays_outside and (reached or not moving):
+            return "outside"
+        if change <= _HALF and self.at.ci_low >= _LOW and self.at.ci_high <= _HIGH:
             return "within"
-        return "rising" if self.change.ci_low > 0 and self.at.ci_high < 1 else "open"
+        return "unreached" if moving and not reached else "open"

@@ -283,10 +283,10 @@ _ALL = (
         statement="batch sharpness settles at 2/ε at every B",
         statistic="batch sharpness, the mean over batches of gᵀHg/|g|² with a batch's own gradient and Hessian, times "
         "ε/2: its mean over the last quarter of training by plain SGD, and its change from the quarter before",
-        support="at every B the ratio's interval lies within [0.8, 1.25] and its change within ± 0.225, and it lies "
-        "elsewhere only where it still rises from below",
-        contradiction="in one cell or more the ratio lies outside, and would after as much training again at the rate "
-        "of its change (Holm)",
+        support="at every B the ratio's interval lies within [0.8, 1.25] and its change within ± 0.225 in one cell or "
+        "more, and it lies elsewhere only where it moves and has not come so far",
+        contradiction="in one cell or more it lies outside, and would after as much training again at the rate of its "
+        "change (Holm), and has come to 0.8 before or changes by less than a tenth",
     ),
 )
 _STAGGERED = "staggered: each learning rate has batch sizes of its own, shifted by 0, 1/3 or 2/3 of their spacing"

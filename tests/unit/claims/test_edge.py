@@ -116,6 +116,7 @@ def rising(to):
         (lambda cell, progress: 1.0 if cell["batch_size"] > 8 else 0.5, "refuted"),  # one batch size is enough
         (lambda cell, progress: 0.5 * progress, "inconclusive"),  # would come to 1 with as much training again
         (lambda cell, progress: 1 - 0.9 * progress, "refuted"),  # falls from the edge
+        (lambda cell, progress: 0.7 - 0.6 * progress, "inconclusive"),  # falls before it came there
         (lambda cell, progress: 0.4 + 0.66 * progress, "supported"),  # passes through the band slowly
         (lambda cell, progress: 2.1 * progress**2 - 0.8, "inconclusive"),  # … or too fast to have settled
         (lambda cell, progress: 1.0 if cell["base_lr"] > 0.1 else 0.6 * progress, "supported"),  # others rise still
