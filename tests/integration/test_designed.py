@@ -412,7 +412,12 @@ def test_batch_sharpness_is_recorded_and_judged(storage):
         claim={"hypotheses": ["H27"], "reports": 8},
         budget={"epochs": 20},
     )
-    (((_, (finding,)),),) = findings_of(work(storage, spec), None, seed=0)
-    for cell in finding.details["cells"]:
-        assert cell["peak_lr"] == 0.3 and 0 < cell["ratio"]["ci_low"] <= cell["ratio"]["ci_high"] < 5
+    stored = work(storage, spec)
+    (((_, (finding,)),),) = findings_of(stored, None, seed=0)
+    results = {record.config.batch_size: record.result for record in records_of(stored)}
     assert [cell["batch_size"] for cell in finding.details["cells"]] == [8, 16, 64]
+    for cell in finding.details["cells"]:
+        points = [point.metrics["batch_sharpness"] for point in results[cell["batch_size"]].curves]
+        assert len(points) == 8 and {len(seeds) for seeds in points} == {5}
+        last = [sum(seeds) / 5 for seeds in points[-2:]]
+        assert cell["ratio"]["difference"] == pytest.approx(sum(last) / 2 * 0.3 / 2)
