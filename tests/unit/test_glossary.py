@@ -9,13 +9,13 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 # Terms of statistics, of training and of this program that a newcomer may not know. One that a page uses needs an
 # entry; those that no page uses are here for the page that will.
 TERMS = """
-adaptive design, ANOVA, B, B_opt, base rate, bootstrap, budget, cell, censored, claim, confidence set, contender,
-critical batch size, decay, designed, diverged, ε, ε_opt, exponent, factor, factorial, family, fingerprint, fitted,
-fold, fresh seeds, Gaussian process, grade, half-life, held out, heteroscedastic, horizon, identified, inconclusive,
-knob, law, lease, level, lost, missing, noise scale, no relation, observed, octave, optimism, peak rate, posterior,
-pruned, pruner, race, refuted, regret, replicate, replicated, ridge, rung, sampler, scaling rule, seed, slope, slot,
-stacked, staggered, stratum, study, supported, surface, target, tied, transfer, trial, trunk, undecided, verdict,
-warmup, worker
+adaptive design, ANOVA, B, B_opt, base rate, batch sharpness, bootstrap, budget, cell, censored, claim, confidence
+set, contender, critical batch size, decay, designed, diverged, ε, ε_opt, exponent, factor, factorial, family,
+fingerprint, fitted, fold, fresh seeds, Gaussian process, grade, half-life, held out, heteroscedastic, horizon,
+identified, inconclusive, knob, law, lease, level, lost, missing, noise scale, no relation, observed, octave,
+optimism, peak rate, posterior, pruned, pruner, race, refuted, regret, replicate, replicated, ridge, rung, sampler,
+scaling rule, seed, slope, slot, stacked, staggered, stratum, study, supported, surface, target, tied, transfer,
+trial, trunk, undecided, verdict, warmup, worker
 """
 
 
