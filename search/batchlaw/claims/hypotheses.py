@@ -255,6 +255,14 @@ _ALL = (
         target=1.0,
     ),
     Hypothesis(
+        name="H23",
+        statement="Muon's critical batch size is larger than AdamW's",
+        statistic="ratio of B_crit with Muon to that with AdamW, of the hyperbolas of H20, at the hardest target that "
+        "both reach at three batch sizes; the wider interval of that from the two fits and that over seeds, paired",
+        support="the ratio's interval lies above 1",
+        contradiction="the ratio's interval lies below 1",
+    ),
+    Hypothesis(
         name="H24",
         statement="warmup's gain is tolerance of larger ε: it moves the largest stable ε, not the best loss",
         statistic="median over seeds of the octaves by which the largest ε that trains lies higher with the longest "

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
+from batchlaw.claims.critical_ratio import muon_scales_further
 from batchlaw.claims.edge import moves_the_edge, settles_at_the_edge
 from batchlaw.claims.hypotheses import Hypothesis
 from batchlaw.claims.planned import varied_factors
@@ -288,6 +289,7 @@ JUDGES: dict[str, Judge] = {
     "H18": leaves_the_plateau,
     "H20": obeys_the_hyperbola,
     "H21": growth_equals_decay,
+    "H23": muon_scales_further,
     "H24": moves_the_edge,
     "H27": settles_at_the_edge,
     "H25": tolerance_shrinks,

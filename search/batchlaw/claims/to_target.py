@@ -68,18 +68,27 @@ def to_targets(spec: StudySpec, runs: pd.DataFrame, name: str = "H20") -> list[T
     Raises:
         StudyError: the losses were not recorded at the reports.
     """
-    known_curves(name, runs, _METRIC)
+    return to_common_targets(spec, [runs], name)[0]
+
+
+def to_common_targets(spec: StudySpec, parts: Sequence[pd.DataFrame], name: str) -> list[list[ToTarget]]:
+    """As `to_targets` of each part of the runs, with targets that suit all of them."""
     assert spec.claim is not None
-    ordered = in_order(runs)
-    reports = spec.arm.reports
-    cells = ordered[ordered["replicate"] == ordered["replicate"].min()].reset_index(drop=True)
-    curves = curves_of(runs, _METRIC, reports)  # (n_cells, n_seeds, n_reports)
-    targets = sorted(spec.claim.targets, reverse=True) or _chosen(spec, cells, curves)
-    return [_to_target(target, cells, curves) for target in targets]
+    found = []
+    for runs in parts:
+        known_curves(name, runs, _METRIC)
+        ordered = in_order(runs)
+        cells = ordered[ordered["replicate"] == ordered["replicate"].min()].reset_index(drop=True)
+        found.append((cells, curves_of(runs, _METRIC, spec.arm.reports)))  # (n_cells, n_seeds, n_reports)
+    targets = sorted(spec.claim.targets, reverse=True)
+    if not targets:
+        easiest, hardest = zip(*(_reach(spec, cells, curves) for cells, curves in found), strict=True)
+        targets = _between(min(easiest), max(hardest))
+    return [[_to_target(target, cells, curves) for target in targets] for cells, curves in found]
 
 
-def _chosen(spec: StudySpec, cells: pd.DataFrame, curves: Floats) -> list[float]:
-    """Targets between what is seen at the first report and what most batch sizes reach in half of the budget."""
+def _reach(spec: StudySpec, cells: pd.DataFrame, curves: Floats) -> tuple[float, float]:
+    """The targets below what is seen at the first report and at what most batch sizes reach in half of the budget."""
     assert spec.task is not None
     sizes = np.unique(cells["batch_size"])
     means = np.where(np.isfinite(curves).all(axis=1), curves.mean(axis=1), np.inf)  # (n_cells, n_reports)
@@ -87,6 +96,11 @@ def _chosen(spec: StudySpec, cells: pd.DataFrame, curves: Floats) -> list[float]
     halfway = np.sort(best[:, : max(best.shape[1] // 2, 1)].min(axis=1))
     hardest = float(halfway[int(np.ceil(_SHARE * len(halfway))) - 1])
     easiest = min(float(np.nanmin(curves[:, :, 0])) * 0.99, spec.task.facts.chance("validation_loss") / 2)
+    return easiest, hardest
+
+
+def _between(easiest: float, hardest: float) -> list[float]:
+    """Targets from the easiest to the hardest."""
     if not np.isfinite(hardest):
         return []
     several = np.geomspace(easiest, hardest, _CHOSEN) if hardest < easiest else [hardest]
@@ -133,7 +147,7 @@ def obeys_the_hyperbola(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudyS
     more = "a longer budget, and more reports, so that each target is reached between them at more batch sizes"
     if not fitted:
         return Finding(hypothesis, "inconclusive", "no target is reached at three batch sizes", more)
-    misses = [_miss(each, curve) for each, curve in fitted]
+    misses = [miss_of(each, curve) for each, curve in fitted]
     p_values = [curve.lack_of_fit or 1.0 for _, curve in fitted]
     closed = [each for each, curve in fitted if curve.critical.value is not None]
     growth = _growth(closed[0], closed[-1]) if len(closed) > 1 else None
@@ -168,7 +182,7 @@ def obeys_the_hyperbola(hypothesis: Hypothesis, runs: pd.DataFrame, spec: StudyS
     return Finding(hypothesis, verdict, reason, settle, details=details)
 
 
-def _miss(each: ToTarget, curve: Hyperbola) -> float:
+def miss_of(each: ToTarget, curve: Hyperbola) -> float:
     """Root mean square of the share by which the hyperbola misses the steps."""
     told = curve.steps(each.batch_size)
     if told is None:
@@ -178,12 +192,20 @@ def _miss(each: ToTarget, curve: Hyperbola) -> float:
 
 def _growth(easy: ToTarget, hard: ToTarget) -> Contrast | None:
     """The log ratio of the critical batch sizes over seeds, of the batch sizes that reach both; None where open."""
-    both = np.intersect1d(easy.batch_size[easy.reached], hard.batch_size[hard.reached])
-    if len(both) < FEWEST:
+    logs = logs_of_seeds(hard, easy)
+    if logs is None:
         return None
-    logs = [_of_seeds(each, both) for each in (hard, easy)]
     known = np.isfinite(logs).all(axis=0)
     return paired(logs[0][known], logs[1][known]) if known.sum() > 1 else None
+
+
+def logs_of_seeds(one: ToTarget, other: ToTarget) -> Floats | None:
+    """The log critical batch sizes of each seed, of the batch sizes that reach both targets, (2, n_seeds).
+
+    NaN where one is open; None of fewer than three batch sizes.
+    """
+    both = np.intersect1d(one.batch_size[one.reached], other.batch_size[other.reached])
+    return None if len(both) < FEWEST else np.array([_of_seeds(each, both) for each in (one, other)])
 
 
 def _of_seeds(each: ToTarget, sizes: Sequence[float] | Floats) -> Floats:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from batchlaw.spec.base import Extended, Frozen, refuse
-from batchlaw.spec.needs import FEWEST_REPORTS, MEASURES, HypothesisName, Measure
+from batchlaw.spec.needs import FEWEST_REPORTS, MEASURES, TO_TARGET, HypothesisName, Measure
 from batchlaw.spec.start import Start
 
 Direction = Literal["maximize", "minimize"]
@@ -77,7 +77,7 @@ class Claim(Arm):
     reports: Annotated[int, Field(ge=1, le=20)] = 4
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
     margin: Annotated[float, Field(gt=0, le=0.5)] = 0.25  # by which a slope may miss its predicted value
-    targets: tuple[Annotated[float, Field(gt=0)], ...] = ()  # training losses of H20; if empty, chosen from the curves
+    targets: tuple[Annotated[float, Field(gt=0)], ...] = ()  # training losses of H20, H23; if empty, chosen from curves
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -97,8 +97,8 @@ class Claim(Arm):
 
     @model_validator(mode="after")
     def _fits_reports(self) -> "Claim":
-        if self.targets and "H20" not in self.hypotheses:
-            raise refuse("belongs to H20", list(self.targets), "targets")
+        if self.targets and not set(TO_TARGET) & set(self.hypotheses):
+            raise refuse(f"belongs to {' and '.join(TO_TARGET)}", list(self.targets), "targets")
         for name in self.hypotheses:
             if self.reports < FEWEST_REPORTS.get(name, 1):
                 raise refuse(f"{name} needs {FEWEST_REPORTS[name]} or more", self.reports, "reports")

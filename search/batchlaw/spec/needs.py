@@ -13,7 +13,7 @@ from batchlaw.spec.space import Space
 
 HypothesisName = Literal[
     "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H9m", "H10", "H11", "H12", "H13", "H14", "H15", "H16", "H17",
-    "H18", "H19", "H20", "H21", "H22", "H24", "H25", "H27",
+    "H18", "H19", "H20", "H21", "H22", "H23", "H24", "H25", "H27",
 ]  # fmt: skip
 # What a run can measure beside its scores: at every report the losses of each replicate, the sharpness of the loss,
 # that of batches along their gradients, or the noise of the gradient; and the number of steps on the first plateau of
@@ -59,14 +59,15 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     ),
     "H18": (Need("batch_size", 5, 4.0),),
     "H20": (Need("batch_size", 6, 5.0), Need("base_lr", 4, 3.0)),
+    "H22": (Need("batch_size", 5, 4.0), Need("weight_decay", 6, 5.0)),
+    "H23": (Need("batch_size", 6, 5.0), Need("base_lr", 4, 3.0), Need("optimizer", 2, values=("muon", "adamw"))),
     "H24": (Need("base_lr", 8, 4.0), Need("warmup_fraction", 2, values=(0.0,))),
+    "H25": (Need("batch_size", 5, 4.0), Need("base_lr", 8, 6.0)),
     "H27": (
         Need("batch_size", 3, 3.0),
         Need("optimizer", values=("sgd",)),
         Need("decay", values=("constant",)),
     ),
-    "H22": (Need("batch_size", 5, 4.0), Need("weight_decay", 6, 5.0)),
-    "H25": (Need("batch_size", 5, 4.0), Need("base_lr", 8, 6.0)),
 }
 NEAR_SADDLE = 0.1  # largest init_scale for H18: training then starts on a plateau of the loss (assumption)
 MEASURES: dict[str, tuple[Measure, ...]] = {
@@ -77,10 +78,12 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
     "H18": ("plateau",),
     "H20": ("curves",),
     "H21": ("curves",),
+    "H23": ("curves",),
     "H27": ("curves", "batch-sharpness"),
 }
-# At least. H20 interpolates the steps to a target between reports; H27 has two in each quarter (assumptions).
-FEWEST_REPORTS: dict[HypothesisName, int] = {"H20": 10, "H27": 8}
+TO_TARGET: tuple[HypothesisName, ...] = ("H20", "H23")  # which count the steps to a training loss
+# At least. H20 and H23 interpolate the steps to a target between reports; H27 has two in each quarter (assumptions).
+FEWEST_REPORTS: dict[HypothesisName, int] = {**dict.fromkeys(TO_TARGET, 10), "H27": 8}
 
 
 def check_needs(space: Space, hypotheses: Sequence[HypothesisName]) -> None:

@@ -83,7 +83,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "runs": "The number of trials of an adaptive design.",
         "alpha": "The rate of wrong decisions that is accepted.",
         "margin": "By how much a slope may differ from the one that is claimed.",
-        "targets": "The training losses to which steps are counted, for H20; chosen from the curves if there are none.",
+        "targets": "The training losses to which H20 and H23 count steps; chosen from the curves if there are none.",
     },
     "Space": {
         "reference_batch_size": "The batch size for which base_lr is meant.",

@@ -15,7 +15,7 @@ from batchlaw.spec.families import DECOUPLED, FAMILIES, family_of
 from batchlaw.spec.grid import staggered
 from batchlaw.spec.knobs import AT_MILESTONES, KNOBS, Count
 from batchlaw.spec.log import Log
-from batchlaw.spec.needs import NEAR_SADDLE, check_needs, check_timescale
+from batchlaw.spec.needs import NEAR_SADDLE, TO_TARGET, check_needs, check_timescale
 from batchlaw.spec.parameters import Parameter, check_parameters
 from batchlaw.spec.program import DEFAULTS, ProgramKeys, check_program
 from batchlaw.spec.requirements import SOURCES, check_requirements
@@ -329,11 +329,11 @@ class StudySpec(ProgramKeys):
         check_needs(self.space, claim.hypotheses)
         if "H22" in claim.hypotheses:
             check_timescale(self.space, self.budget)
-        if "H20" in claim.hypotheses and extremes(self.space.decay) != ("constant",):
-            # Only at a constant rate is a point of a curve the end of a shorter run.
-            raise refuse('H20 needs "constant"', list(extremes(self.space.decay)), "space.decay")
-        for name in ("H20", "H27"):
-            if name in claim.hypotheses and self.task is None:
+        for name in claim.hypotheses:
+            if name in TO_TARGET and extremes(self.space.decay) != ("constant",):
+                # Only at a constant rate is a point of a curve the end of a shorter run.
+                raise refuse(f'{name} needs "constant"', list(extremes(self.space.decay)), "space.decay")
+            if name in (*TO_TARGET, "H27") and self.task is None:
                 raise refuse(f"{name} needs a [task], whose losses are recorded at every report", None, "task")
         if claim.design == "adaptive":
             self._check_adaptive(claim)

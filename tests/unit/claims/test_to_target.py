@@ -95,7 +95,7 @@ def test_curves_that_were_not_recorded_are_named():
     ("claim", "space", "message"),
     [
         ({"reports": 4}, {}, "claim.reports: H20 needs 10 or more; got 4"),
-        ({"hypotheses": ["H3"], "targets": [0.5]}, {}, "belongs to H20"),
+        ({"hypotheses": ["H3"], "targets": [0.5]}, {}, "belongs to H20 and H23"),
         ({"targets": [-1.0]}, {}, "claim.targets"),
         ({}, {"decay": ["constant", "cosine"]}, 'space.decay: .*H20 needs "constant"'),
         ({}, {"batch_size": [4, 8, 16]}, "H20 needs 6 levels"),
