@@ -13,7 +13,7 @@ from batchlaw.results.details import TrialDetails, examples_of
 from batchlaw.results.gain import Gain
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.order import best_first
-from batchlaw.results.pace import Pace, pace_of
+from batchlaw.results.pace import Pace, batch_sizes_of, pace_of
 from batchlaw.results.records import TrialBrief, TrialRecord, briefs_of, outcome_counts, record_at, records_of
 from batchlaw.results.standings import Standings
 from batchlaw.results.told_gain import told_gain
@@ -137,7 +137,7 @@ def status_of(
     briefs = with_retries(lambda: briefs_of(stored))
     ended = [b for b in briefs if b.outcome in ENDED and b.ended and b.started and (since is None or b.ended > since)]
     counts = with_retries(stored.slots.counts)
-    pace = pace_of(ended, counts.total - counts.done, since)
+    pace = pace_of(ended, counts.total - counts.done, since, batch_sizes_of(stored.spec))
     best, named = _best(stored, briefs), None
     if best is not None and counts.ended and stored.spec.search is not None:
         standings = Standings(stored.spec, [best, *_racers(stored, briefs, best)])
