@@ -46,9 +46,10 @@ def test_trials_that_are_alike_take_what_the_latest_took():
 
 
 def test_a_factorial_design_of_epochs_has_the_batch_sizes_of_its_cells():
-    claim = {"hypotheses": ["H9"]}
-    space = {"batch_size": [1, 2, 4, 8, 16, 32, 64], "base_lr": [0.01 * 2**n for n in range(8)]}
-    spec = tiny_spec(search=None, claim=claim, space=space)
-    assert batch_sizes_of(spec) == [cell["batch_size"] for cell in cells(spec)] == sorted(space["batch_size"] * 8)
-    assert batch_sizes_of(tiny_spec(search=None, claim=claim, space=space, budget={"steps": 50})) == []
-    assert batch_sizes_of(tiny_spec()) == []
+    space = {"batch_size": [2**n for n in range(8)], "base_lr": [0.01 * 2**n for n in range(8)], "momentum": 0.9}
+    design = {"search": None, "claim": {"hypotheses": ["H9"]}, "space": space}
+    task = {"dataset": "digits", "model": "mlp", "train_size": 256}
+    spec = tiny_spec(**design, task=task)
+    assert batch_sizes_of(spec) == [cell["batch_size"] for cell in cells(spec)] == sorted(batch_sizes_of(spec))
+    assert set(batch_sizes_of(spec)) == set(space["batch_size"])
+    assert batch_sizes_of(tiny_spec(**design, task=task, budget={"steps": 50})) == batch_sizes_of(tiny_spec()) == []
