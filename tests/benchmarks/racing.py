@@ -91,7 +91,9 @@ def searched(name: str, seed: int, trials: int) -> tuple[dict[str, Named], float
         done = race.contenders[asked.trial].asked["race"] if asked.trial in race.contenders else 0
         if done == RACED:
             break
-        runs.append(_run(len(runs), grid, cells[asked.trial], order[1 + done], confirms=asked))
+        runs.append(
+            _run(len(runs), grid, cells[asked.trial], order[1 + done], confirms=asked._replace(fold=0))
+        )  # a grid has none
         cost += grid.seconds[cells[asked.trial]]
         race = Race.of(runs, maximize=True)
     assert race.chosen is not None
