@@ -1,6 +1,7 @@
 """The commands law and transfer. Only `transfer --train` trains."""
 
 import json
+from math import isnan
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -173,11 +174,11 @@ def _show_law(found: "Law") -> None:
     for row in found.levels.itertuples():
         bounds = [None if end != end else f"{end:.3g}" for end in (row.low, row.high)]
         sign = {"left_censored": "≤ ", "right_censored": "≥ "}.get(row.status, "")
-        known = row.status == "identified"
+        known, by_law = row.status == "identified", f"[{row.predicted_low:.3g}, {row.predicted_high:.3g}]"
         grid.add_row(
             f"{row.batch_size:g}", f"{row.best:.3g}" if known else "",
             f"[{bounds[0]}, {bounds[1]}]" if all(bounds) else f"{sign}{bounds[0] or bounds[1] or '?'}",
-            f"{row.predicted:.3g}", f"[{row.predicted_low:.3g}, {row.predicted_high:.3g}]",
+            *([] if isnan(row.predicted) else [f"{row.predicted:.3g}", by_law]),
         )  # fmt: skip
     title = "[bold]{}[/] ({}): the best peak learning rate at each batch size"
     output.print(marked(title, name, found.grade), soft_wrap=True)

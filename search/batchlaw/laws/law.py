@@ -128,8 +128,8 @@ class Law:
         """The best learning rate at each batch size, a row each.
 
         Columns: batch_size; best, low and high (NaN where the runs do not tell), and status, as in
-        `batchlaw.Claim.levels`; predicted, predicted_low and predicted_high, as by `predict`. Where no rate trains, or
-        no run has a score, these are NaN as well.
+        `batchlaw.Claim.levels`; predicted, predicted_low and predicted_high, as by `predict`. They are NaN
+        where no rate trains, where no run has a score, and beyond what was seen if the exponent is not determined.
         """
         import pandas as pd  # which a search does without
 
@@ -138,7 +138,8 @@ class Law:
             best = row["best"] if row["status"] == "identified" else None
             told = {"batch_size": row["batch_size"], "best": best, "low": row["ci_low"], "high": row["ci_high"]}
             predicted: tuple[float | None, ...] = (None, None, None)
-            if self.fitted and row["status"] not in ("diverged", "missing"):
+            trains = row["status"] not in ("diverged", "missing")
+            if self.fitted and trains and self.fitted.reaches(row["batch_size"]):
                 predicted = self.fitted.predict(row["batch_size"])
             rows.append(told | {"status": row["status"]} | dict(zip(_PREDICTED, predicted, strict=True)))
         frame = pd.DataFrame(rows, columns=["batch_size", "best", "low", "high", "status", *_PREDICTED])
@@ -155,7 +156,7 @@ class Law:
             extrapolate: allow batch sizes outside of those whose optima are bounded on both sides.
 
         Raises:
-            BatchlawError: there is no law, or the batch size lies outside.
+            BatchlawError: there is no law, or the batch size lies outside, to where no exponent leads.
         """
         if self.fitted is None:
             raise BatchlawError(f"there is no law to predict by: {self.lack}")
@@ -167,6 +168,12 @@ class Law:
                 f"must be from {low:g} to {high:g}, where the law was seen",
                 argument="batch_size", got=batch_size, remedy="extrapolate",
             )  # fmt: skip
+        if not self.fitted.reaches(batch_size):
+            raise BatchlawError(
+                f"must be from {low:g} to {high:g}: the exponent is not determined",
+                argument="batch_size",
+                got=batch_size,
+            )
         return Interval(*self.fitted.predict(batch_size))
 
     def lines(self) -> list[str]:

@@ -58,12 +58,15 @@ def predict(
         if not extrapolate:
             what = "the law was seen" if rule == "law" else "trials ran"
             raise refused(f"must be from {low:g} to {high:g}, where {what}{_of(law)}", remedy="extrapolate")
+        if rule == "law" and fitted and not fitted.reaches(for_batch_size):
+            raise refused(f"must be from {low:g} to {high:g}{_of(law)}: the exponent is not determined", remedy="rule")
         warnings.append(f"batch size {for_batch_size} lies outside {low:g} to {high:g}, where it was seen")
     if law.grade == "fitted":
         warnings.append("searched trials are a guide to the law and do not test it")
     if rule != "law" and fitted and (refuted := _refuted(fitted.exponent, rule, spec)):
         warnings.append(refuted)
-    lr, lr_low, lr_high = fitted.predict(for_batch_size) if fitted else (None, None, None)
+    told = fitted.predict(for_batch_size) if fitted and fitted.reaches(for_batch_size) else (None, None, None)
+    lr, lr_low, lr_high = told
     try:
         config = _moved(spec, source, for_batch_size, rule, lr)
     except ConfigError as error:

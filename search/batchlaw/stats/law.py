@@ -104,6 +104,11 @@ class FittedLaw:
         above = np.log2(ridge.given[rows]) > self.fit.parameters[1]
         return any(at_edge[side].mean() > 0.5 for side in (above, ~above) if side.any())
 
+    def reaches(self, batch_size: float) -> bool:
+        """Whether it says something of a batch size: of one beyond those that were seen only with an exponent."""
+        low, high = self.seen
+        return low <= batch_size <= high or not self.exponent.undetermined
+
     def predict(self, batch_size: float) -> tuple[float, float, float]:
         """The best learning rate at a batch size, with the ends of the prediction interval of a single optimum.
 

@@ -85,6 +85,12 @@ def test_an_exponent_that_sets_alone_bound_says_so():
     assert found.low < 0.4 and found.high > 0.6 and found.critical_batch_size is None  # the reference is 0.6
     assert repr(found).startswith("Law of credit_g.csv.gz: exponent in [") and found.as_dict()["bounded"]
     assert found.exponent is None and "not determined: the sets in which the best rates lie allow" in repr(found)
+    low, high = found.fitted.seen
+    levels = found.levels.set_index("batch_size").predicted
+    assert found.predict(high).value > 0 and levels.loc[low:high].notna().all()
+    assert levels[(levels.index < low) | (levels.index > high)].isna().all()
+    with pytest.raises(BatchlawError, match="the exponent is not determined"):
+        found.predict(2 * high, extrapolate=True)
     json.dumps(found.as_dict(), allow_nan=False)
 
 
