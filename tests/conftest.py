@@ -1,6 +1,7 @@
 """Databases and studies that several suites use."""
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -30,6 +31,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def nothing_left() -> Iterator[None]:
     """Fail if a process or a database outlives the tests of this process, and end it."""
     yield
+    gc.collect()  # what ends with an object, such as the watchdog of a program, may be held by a cycle
     with contextlib.suppress(AssertionError):
         wait_for(lambda: not leftovers.processes(), seconds=30)  # for what has been asked to end
     running, databases = leftovers.processes(), leftovers.drop_databases()
