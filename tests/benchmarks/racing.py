@@ -88,7 +88,7 @@ def searched(name: str, seed: int, trials: int) -> tuple[dict[str, Named], float
         asked = race.next(expected, SEARCH)
         if asked is None or asked.purpose != "race":
             break
-        done = race.contenders[asked.trial].asked["race"] if asked.trial in race.contenders else 0
+        done = len(race.contenders[asked.trial].asked["race"]) if asked.trial in race.contenders else 0
         if done == RACED:
             break
         runs.append(

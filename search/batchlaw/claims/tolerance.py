@@ -17,6 +17,7 @@ from batchlaw.stats.surface import Bools, Surface
 from batchlaw.stats.tolerance import FEWEST, TOLD_APART, Width, slope_of_widths, width_of
 
 _DRAWS = 200  # of seeds
+_ROUNDING = 1e-12
 Place = tuple[int, float]  # the number of a surface, and a batch size
 
 
@@ -29,6 +30,10 @@ def tolerance_shrinks(
     """
     alpha, surfaces = alpha_of(spec), [surface for _, surface in surfaces_of(spec, runs, "lr")]
     threshold = _threshold(surfaces)
+    spread = max(float(np.nanmax(surface.means) - np.nanmin(surface.means)) for surface in surfaces)
+    if threshold <= _ROUNDING * spread:
+        reason = "the seeds do not differ at the best rates, so that nothing says how much worse is still as good"
+        return Finding(hypothesis, "inconclusive", reason, "a metric that seeds move", details={"threshold": threshold})
     widths = _widths(surfaces, threshold)
     known = {place: width for place, width in widths.items() if width is not None}
     n_open = sum(width.is_open for width in known.values())

@@ -71,7 +71,7 @@ def predict(
         config = _moved(spec, source, for_batch_size, rule, lr)
     except ConfigError as error:
         raise refused(str(error)) from None
-    last = fitted.last_stable(for_batch_size) if fitted else inf
+    last = fitted.last_stable(for_batch_size) if fitted and fitted.reaches(for_batch_size) else inf
     if max(config.peak_lr, lr_high or 0.0) > last * 1.001:
         which = "this rate" if config.peak_lr > last * 1.001 else "the upper end of the interval"
         warnings.append(f"{which} may diverge: {last:.3g} is the last that trains at the nearest batch sizes")

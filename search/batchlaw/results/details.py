@@ -44,6 +44,8 @@ class TrialDetails:
             lines.append(f"  why        {record.reason}")
         if self.repeats is not None:
             lines.append(f"  repeats    trial {self.repeats}")
+        if record.confirms is not None:
+            lines.append(f"  confirms   {record.confirms}")
         if record.config is not None:
             lines.append(f"  trained    {sentence_of(record.config, columns_of(self.spec))}")
         if result.micro_batch_size is not None and result.grad_accum_steps is not None:
@@ -70,7 +72,8 @@ class TrialDetails:
         record = self.record
         return {
             "study": self.spec.name, "trial": record.number, "outcome": record.outcome, "reason": record.reason,
-            "repeats": self.repeats, "metric": self.spec.arm.metric, "value": record.value, "params": record.params,
+            "repeats": self.repeats, "confirms": record.confirms and record.confirms._asdict(),
+            "metric": self.spec.arm.metric, "value": record.value, "params": record.params,
             "config": record.config and record.config.model_dump(mode="json"), "seconds": record.result.seconds,
             "micro_batch_size": record.result.micro_batch_size, "grad_accum_steps": record.result.grad_accum_steps,
             "started": record.started and record.started.isoformat(),

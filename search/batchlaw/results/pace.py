@@ -66,8 +66,9 @@ def pace_of(
         return Pace(rate, 0.0, 0.0, 0.0)
     if len(latest) < _FEWEST:
         return Pace(rate)
-    sizes = [1] * (len(timed) + left) if len(batch_sizes) < left else batch_sizes
-    ran = np.array([sizes[min(each.number, len(sizes) - 1)] for each in timed[-len(latest) :]], float)
+    sizes = batch_sizes if len(batch_sizes) >= len(latest) + left else [1] * (len(latest) + left)
+    done = len(sizes) - left  # in the order of the slots, about: the number of a trial counts those that were lost, too
+    ran = np.array(sizes[done - len(latest) : done], float)
     to_come = np.array(sizes[-left:], float)
     lengths = np.maximum([(end - start).total_seconds() for end, start in latest], 1e-3)
     powers = _POWERS

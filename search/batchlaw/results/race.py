@@ -14,11 +14,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, count
 
 import numpy as np
 
 from batchlaw.recipe.result import ENDED, Outcome
-from batchlaw.results.search_run import Confirms, SearchRun
+from batchlaw.results.search_run import Confirms, Purpose, SearchRun
 from batchlaw.stats.surface import Floats
 
 ALPHA = 0.05  # the chance that the best contender is dropped
@@ -28,6 +29,7 @@ _MOST_CONTENDERS, _TRIALS_A_CONTENDER = 8, 6  # one contender for so many comple
 _MOST_SEEDS = 20  # fresh ones of a contender in the race
 _SAME = 6  # fresh scores, of three values or more, that equal the search's: no chance
 SCORED = 5  # fresh trials that score the chosen one
+_FEWEST_FREE = 2  # degrees of freedom with which contenders are told apart
 _CLOSE = 0.25  # standard errors of the difference by which a faster contender may be behind (measured: racing.py)
 
 
@@ -38,16 +40,35 @@ class Contender:
     number: int
     searched: Sequence[float]  # its scores in the search, one a seed
     seconds: float | None  # of one seed
-    raced: list[float] = field(default_factory=list)  # scores on the seeds of the race
-    folds: list[int] = field(default_factory=list)  # of each of these
-    scored: list[float] = field(default_factory=list)  # scores on the seeds that had no part in the choice
-    asked: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # trials of each purpose, running ones too
+    # By purpose: the folds of its trials, running ones too, and the scores that are known on each fold.
+    asked: dict[Purpose, list[int]] = field(default_factory=lambda: defaultdict(list))
+    found: dict[Purpose, dict[int, list[float]]] = field(default_factory=lambda: defaultdict(dict))
     failed: bool = False  # it diverged, or was not trained to its end, on a fresh seed
+
+    @property
+    def raced(self) -> list[float]:
+        """The scores that choose among contenders."""
+        return [score for _, score in self.scores("race")]
 
     @property
     def fresh(self) -> list[float]:
         """The scores to report: those that had no part in the choice, if there are two or more."""
-        return self.scored if len(self.scored) > 1 else self.raced
+        scored = [score for _, score in self.scores("score")]
+        return scored if len(scored) > 1 else self.raced
+
+    def scores(self, purpose: Purpose) -> list[tuple[int, float]]:
+        """Folds and scores: one a fold, whose seeds have its examples in common; without folds (0) one a seed."""
+        found = self.found[purpose]
+        return [
+            (fold, score)
+            for fold, scores in found.items()
+            for score in (scores if fold == 0 else [sum(scores) / len(scores)])
+        ]
+
+    def next_fold(self, purpose: Purpose) -> int:
+        """The first fold that it was not asked for; those that score it have no part in the race."""
+        first = 1 if purpose == "race" else 1 + _MOST_SEEDS
+        return next(fold for fold in count(first) if fold not in self.asked[purpose])
 
 
 @dataclass(frozen=True)
@@ -66,21 +87,26 @@ class Race:
             if run.confirms is None or run.outcome == Outcome.LOST:
                 continue
             number, purpose, fold = run.confirms
-            found = by_number[number]
-            contender = contenders.setdefault(number, Contender(number, found.scores, found.seconds))
-            contender.asked[purpose] += 1
+            searched = by_number[number]
+            contender = contenders.setdefault(number, Contender(number, searched.scores, searched.seconds))
+            contender.asked[purpose].append(fold)
             if run.outcome == Outcome.COMPLETE and run.value is not None:
-                scores = run.scores or [run.value]
-                (contender.raced if purpose == "race" else contender.scored).extend(scores)
-                contender.folds += [fold] * len(scores) if purpose == "race" else []
+                contender.found[purpose].setdefault(fold, []).extend(run.scores or [run.value])
             elif run.outcome in ENDED:
                 contender.failed = True
         return cls(contenders, 1 if maximize else -1)
 
-    @property
+    @cached_property
     def timed(self) -> list[Contender]:
-        """The contenders with two fresh scores or more, which can be compared."""
-        return [each for each in self.contenders.values() if len(each.raced) > 1 and not each.failed]
+        """The contenders that can be compared: with two fresh scores or more, on folds that connect them."""
+        several = [each for each in self.contenders.values() if len(each.raced) > 1 and not each.failed]
+        groups: list[tuple[set[int], list[Contender]]] = []  # folds, and the contenders that were on them
+        for each in several:
+            folds = {fold for fold, _ in each.scores("race")}
+            touched = [group for group in groups if group[0] & folds]
+            groups = [group for group in groups if not group[0] & folds]
+            groups.append((folds.union(*(group[0] for group in touched)), [*chain(*(g[1] for g in touched)), each]))
+        return max((members for _, members in groups), key=len, default=[])
 
     @property
     def ignores_seeds(self) -> bool:
@@ -98,13 +124,14 @@ class Race:
     @property
     def chosen(self) -> Contender | None:
         """The fastest contender that is not behind the leader by more than a quarter of a standard error."""
-        leader = self.leader
+        leader, fit = self.leader, self._fit
         if leader is None or self.ignores_seeds:
             return None
+        first = self.timed.index(leader)
         close = [
             each
-            for each in self.timed
-            if self.sign * self._ahead(leader, each) <= _CLOSE * self._error(leader, each) or each is leader
+            for place, each in enumerate(self.timed)
+            if self.sign * (fit.means[first] - fit.means[place]) <= _CLOSE * fit.error(first, place) or each is leader
         ]
         return min(close, key=lambda each: (float("inf") if each.seconds is None else each.seconds, each.number))
 
@@ -112,39 +139,34 @@ class Race:
     def told_apart(self) -> set[int]:
         """The contenders that are worse than another one.
 
-        The differences of all pairs are tested by Student's t at every number of seeds n, at the level
+        The differences of all pairs are tested by Student's t at every number of scores n, at the level
         alpha / (k - 1) / (n (n - 1)) for k contenders. These levels add up to at most alpha over all looks and over
-        the pairs of the best contender, which is therefore dropped with a chance of at most alpha.
+        the pairs of the best contender, which is therefore dropped with a chance of at most alpha. With one degree of
+        freedom two equal differences are chance, where scores have few values.
         """
         from scipy import special
 
         worse = {each.number for each in self.contenders.values() if each.failed}
-        timed = self.timed
-        for one in timed:
-            for other in timed:
-                n, error = min(len(one.raced), len(other.raced)), self._error(one, other)
-                ahead = self.sign * self._ahead(other, one)
+        timed, fit = self.timed, self._fit
+        if fit.freedom < _FEWEST_FREE:
+            return worse
+        for i, one in enumerate(timed):
+            for j, other in enumerate(timed):
+                n, error = min(len(one.raced), len(other.raced)), fit.error(i, j)
+                ahead = self.sign * (fit.means[j] - fit.means[i])
                 level = ALPHA / max(len(timed) - 1, 1) / (n * (n - 1))
-                if ahead > 0 and (error == 0 or special.stdtr(self._fit.freedom, -ahead / error) < level):
+                if ahead > 0 and (error == 0 or special.stdtr(fit.freedom, -ahead / error) < level):
                     worse.add(one.number)
         return worse
 
-    @property
+    @cached_property
     def means(self) -> dict[int, float]:
-        """Of those that can be compared, by number: on the seeds of the race, as if each had been on every fold."""
+        """Of those that can be compared, by number: as if each had been on every fold of the race."""
         return {each.number: mean for each, mean in zip(self.timed, self._fit.means, strict=True)}
 
     @cached_property
     def _fit(self) -> "_Fit":
         return _Fit.of(self.timed)
-
-    def _ahead(self, one: Contender, other: Contender) -> float:
-        return self.means[one.number] - self.means[other.number]
-
-    def _error(self, one: Contender, other: Contender) -> float:
-        """Of the difference of two means: by the variance over the seeds of all, or of these two where it is larger."""
-        places = [self.timed.index(each) for each in (one, other)]
-        return self._fit.error(*places)
 
     def next(self, expected: Sequence[int], used: float) -> Confirms | None:
         """What to train next on a fresh seed; None if the search goes on.
@@ -156,9 +178,10 @@ class Race:
         if used < SEARCH or self.ignores_seeds or not expected:
             return None
         if used < RACE and (racing := self._next_racer(expected)) is not None:
-            return Confirms(racing, "race", 1 + self._asked(racing))
-        if (chosen := self.chosen) is not None and chosen.asked["score"] < SCORED:
-            return Confirms(chosen.number, "score", 1 + _MOST_SEEDS + chosen.asked["score"])  # no fold of the race
+            known = self.contenders.get(racing)
+            return Confirms(racing, "race", known.next_fold("race") if known else 1)
+        if (chosen := self.chosen) is not None and len(chosen.asked["score"]) < SCORED:
+            return Confirms(chosen.number, "score", chosen.next_fold("score"))
         return None
 
     def _next_racer(self, expected: Sequence[int]) -> int | None:
@@ -173,7 +196,7 @@ class Race:
         return min(left, key=lambda number: asked[number])
 
     def _asked(self, number: int) -> int:
-        return self.contenders[number].asked["race"] if number in self.contenders else 0
+        return len(self.contenders[number].asked["race"]) if number in self.contenders else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,9 +211,10 @@ class _Fit:
 
     @classmethod
     def of(cls, contenders: Sequence[Contender]) -> "_Fit":
-        n, scores = len(contenders), np.array([score for each in contenders for score in each.raced])
-        folds, where = np.unique([fold for each in contenders for fold in each.folds], return_inverse=True)
-        belongs = np.repeat(np.eye(n), [len(each.raced) for each in contenders], axis=0)
+        raced = [each.scores("race") for each in contenders]
+        n, scores = len(contenders), np.array([score for each in raced for _, score in each])
+        folds, where = np.unique([fold for each in raced for fold, _ in each], return_inverse=True)
+        belongs = np.repeat(np.eye(n), [len(each) for each in raced], axis=0)
         design = np.concatenate([belongs, np.eye(len(folds))[where][:, 1:]], axis=1)
         spread = np.linalg.pinv(design.T @ design)
         effects = spread @ design.T @ scores

@@ -16,6 +16,10 @@ class Confirms(NamedTuple):
     purpose: Purpose  # to choose among contenders, or to score the chosen one
     fold: int = 0  # of the examples of a built-in task; contenders with the same fold are compared on the same examples
 
+    def __str__(self) -> str:
+        purpose = "in the race" if self.purpose == "race" else "to score it"
+        return f"trial {self.trial}, {purpose}" + (f", on fold {self.fold}" if self.fold else "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRun:

@@ -87,10 +87,10 @@ class StudySpec(ProgramKeys):
         return self.task is not None and self.task.context is None
 
     def on_fold(self, fold: int) -> "StudySpec":
-        """The study on another division of its examples; itself for 0."""
+        """The study on another division of its examples than its own; itself for 0."""
         if not fold or self.task is None:
             return self
-        return self.model_copy(update={"task": self.task.model_copy(update={"fold": fold})})
+        return self.model_copy(update={"task": self.task.model_copy(update={"fold": self.task.fold + fold})})
 
     @property
     def searched(self) -> tuple[str, ...]:

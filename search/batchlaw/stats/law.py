@@ -107,7 +107,7 @@ class FittedLaw:
     def reaches(self, batch_size: float) -> bool:
         """Whether it says something of a batch size: of one beyond those that were seen only with an exponent."""
         low, high = self.seen
-        return low <= batch_size <= high or not self.exponent.undetermined
+        return low <= batch_size <= high or self.fit.curve.bends or not self.exponent.undetermined
 
     def predict(self, batch_size: float) -> tuple[float, float, float]:
         """The best learning rate at a batch size, with the ends of the prediction interval of a single optimum.

@@ -17,7 +17,7 @@ START = "start"  # of a trial that was queued when the study was made: the param
 RETRIES, LOSSES = "retries", "losses"  # how many failures and how many dead workers of its parameters came before
 ARGUMENTS = "arguments"  # of a program, as it was run: a list of texts
 CODE = "code"  # a hash of the user's code that it ran
-CONFIRMS = "confirms"  # of a trial on fresh seeds: whose configuration it trains ("trial"), and its "purpose"
+CONFIRMS = "confirms"  # of a trial on fresh seeds: whose configuration it trains ("trial"), "purpose" and "fold"
 OUTPUT = "output"  # of a program: its last lines, at most 200 of both outputs together
 
 PURPOSES = ("race", "score")  # of a trial on fresh seeds: to choose among contenders, or to score the chosen one

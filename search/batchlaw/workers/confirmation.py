@@ -28,7 +28,7 @@ class Confirmation:
     """The race of a search as one worker sees it.
 
     Every worker decides by the trials in the database, so none has to agree with another. Two that decide at once may
-    train one contender twice, on different seeds.
+    train one contender twice, on different seeds of one fold.
     """
 
     spec: StudySpec

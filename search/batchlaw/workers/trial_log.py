@@ -140,7 +140,7 @@ def logged_trial(record: TrialRecord, spec: StudySpec, folder: str) -> LoggedTri
     tags = {
         "study": spec.name, "trial": str(record.number), "outcome": str(record.outcome), "reason": record.reason,
         "seeds": ", ".join(map(str, config.seeds)) if config else None, "device": result.device,
-        "confirms": f"trial {record.confirms.trial} ({record.confirms.purpose})" if record.confirms else None,
+        "confirms": str(record.confirms) if record.confirms else None,
         "batchlaw": __version__,
     }  # fmt: skip
     ended = record.ended or datetime.now()  # local, as the record's

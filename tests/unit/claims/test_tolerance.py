@@ -22,7 +22,7 @@ def spec(**space):
     return parse_spec(study, "test")
 
 
-def judged(shrink, *, ridge=0.5, width=3.0, center=0.0, wall=512, seed=0, momenta=(0.9,)):
+def judged(shrink, *, ridge=0.5, width=3.0, center=0.0, wall=512, seed=0, momenta=(0.9,), noise=NOISE):
     """Valleys `width` + `shrink` × (log₂ B - 4.5) octaves wide, whose bottom moves; from `wall` on a rate diverges."""
 
     def value(cell):
@@ -33,10 +33,15 @@ def judged(shrink, *, ridge=0.5, width=3.0, center=0.0, wall=512, seed=0, moment
         return {"score": -2.3 if diverges else -2.77 * NOISE * (off / half) ** 2, "unstable": bool(diverges)}
 
     frame = table(
-        value, noise=NOISE, seed=seed, batch_size=SIZES, base_lr=RATES, optimizer=["sgd"], momentum=list(momenta)
+        value, noise=noise, seed=seed, batch_size=SIZES, base_lr=RATES, optimizer=["sgd"], momentum=list(momenta)
     )
     space = {"momentum": list(momenta)} if len(momenta) > 1 else {}
     return JUDGES["H25"](CATALOGUE["H25"], frame, spec(**space), np.random.default_rng(0))
+
+
+def test_seeds_that_do_not_differ_say_nothing():
+    finding = judged(-0.4, noise=0.0)
+    assert finding.verdict == "inconclusive" and "seeds do not differ" in finding.reason
 
 
 @pytest.mark.parametrize(("shrink", "verdict"), [(-0.4, "supported"), (0.4, "refuted"), (0.0, "inconclusive")])

@@ -1,5 +1,6 @@
 """When a study will end, where its trials are alike and where later ones have larger batches and take less time."""
 
+import dataclasses
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -43,6 +44,13 @@ def test_trials_that_are_alike_take_what_the_latest_took():
     found = pace_of(ended([2.0] * 10), 5)
     assert found.trials_a_minute == pytest.approx(30) and found.seconds_left == pytest.approx(10)
     assert str(pace_of(ended([2.0] * 10), 5, None, [8] * 15)) == str(found)
+
+
+def test_numbers_of_lost_trials_do_not_shift_the_batch_sizes():
+    briefs = ended([10.0] * 10)
+    later = [dataclasses.replace(each, number=each.number + 10) for each in briefs]
+    sizes = [4] * 10 + [256] * 10
+    assert str(pace_of(later, 10, None, sizes)) == str(pace_of(briefs, 10, None, sizes))
 
 
 def test_a_factorial_design_of_epochs_has_the_batch_sizes_of_its_cells():

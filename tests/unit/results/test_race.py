@@ -55,7 +55,7 @@ def test_a_clear_best_ends_the_race_and_is_scored_on_seeds_of_its_own():
     means = np.array([0.0, 5.0] + [0.0] * 18)
     race = played(means, np.ones(20), np.random.default_rng(0), 40)
     assert race.told_apart == {0, 2} and race.chosen.number == 1
-    assert max(each.asked["race"] for each in race.contenders.values()) < 20
+    assert max(len(each.asked["race"]) for each in race.contenders.values()) < 20
     assert race.next(range(20), 0.9) == Confirms(1, "score", 21)
     runs = raced([[0.1, 0.2], [5.1, 5.0]]) + [run(90 + n, [4.0 + n], Confirms(1, "score")) for n in range(SCORED)]
     ended = Race.of(runs, maximize=True)
@@ -75,7 +75,45 @@ def test_contenders_are_compared_on_the_folds_that_they_share():
     for other in (1, 2):
         assert race.means[other] - race.means[0] == pytest.approx(fit.params[f"C(n)[T.{other}]"])
     assert race.leader.number == 1 and np.mean(scores[0]) > np.mean(scores[1])
-    assert race._error(race.contenders[0], race.contenders[2]) == pytest.approx(fit.bse["C(n)[T.2]"])
+    assert race._fit.error(0, 2) == pytest.approx(fit.bse["C(n)[T.2]"])
+
+
+def test_replicates_of_a_fold_are_one_score_and_so_are_two_trials_of_a_contender_on_it():
+    """They share their examples, so that their agreement says little of other examples."""
+    runs = [run(n, [0.9]) for n in range(2)]
+    for fold, scores in ((1, [0.5, 0.7]), (2, [0.9, 0.9]), (2, [0.7, 0.7])):
+        runs += [run(len(runs) + k, [x + k for x in scores], Confirms(k, "race", fold)) for k in range(2)]
+    race = Race.of(runs, maximize=True)
+    assert race.contenders[0].raced == pytest.approx([0.6, 0.8]) and race.contenders[1].raced == pytest.approx(
+        [1.6, 1.8]
+    )
+    assert race.contenders[0].next_fold("race") == 3
+
+
+@pytest.mark.parametrize("interaction", [0.0, 2.0])
+def test_replicates_drop_the_best_no_more_often_than_stated(interaction):
+    dropped, n = 0, 150
+    for seed in range(n):
+        generator = np.random.default_rng(seed)
+        runs, on_fold = [run(number, [0.0]) for number in range(12)], interaction * generator.normal(size=(12, 30))
+        for _ in range(24):
+            found = Race.of(runs, maximize=True).next(range(12), 0.9)
+            if found is None or found.purpose != "race":
+                break
+            scores = on_fold[found.trial, found.fold] + generator.normal(size=3)
+            runs.append(run(len(runs), scores.tolist(), found))
+        dropped += 0 in Race.of(runs, maximize=True).told_apart
+    assert stats.binomtest(dropped, n, 0.05, alternative="greater").pvalue > 0.01, dropped
+
+
+def test_contenders_that_share_no_fold_are_not_compared():
+    """As in a race that an earlier version began, without folds."""
+    runs = raced([[0.8, 0.81], [0.79, 0.8]])
+    runs += [run(20, [0.9]), *(run(21 + k, [0.5], Confirms(20, "race", 1 + k)) for k in range(2))]
+    race = Race.of(runs, maximize=True)
+    assert [each.number for each in race.timed] == [0, 1] and not race.told_apart
+    runs += [run(30, [0.3], Confirms(0, "race", 1))]
+    assert [each.number for each in Race.of(runs, maximize=True).timed] == [0, 1, 20]
 
 
 def test_a_clear_best_is_told_apart_on_folds_that_differ_more():
@@ -106,6 +144,8 @@ def test_scores_that_do_not_move_with_the_seed_end_the_race():
 
 
 def test_what_other_workers_have_asked_for_counts_as_asked_for():
-    runs = [run(0, [0.9]), run(1, [0.8]), run(2, [], Confirms(0, "race"), Outcome.RUNNING)]
+    runs = [run(0, [0.9]), run(1, [0.8]), run(2, [], Confirms(0, "race", 1), Outcome.RUNNING)]
     assert Race.of(runs, maximize=True).next([0, 1], 0.85) == Confirms(1, "race", 1)
     assert Race.of(runs, maximize=True).next([0, 1], 0.5) is None  # the search goes on
+    of_another = [run(3 + k, [0.5], Confirms(1, "race", 1 + k)) for k in range(2)]
+    assert Race.of([*runs, *of_another], maximize=True).next([0, 1], 0.85) == Confirms(0, "race", 2)
