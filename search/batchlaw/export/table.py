@@ -80,7 +80,10 @@ def footnote(spec: StudySpec, configurations: list[Configuration], *, verified: 
         return predicted.line()
     told = "= marks what cannot be told from the best at the 5 % level."
     if configurations[0].fresh:
-        return f"± is over fresh seeds, where there are any; without them a score is flattered by its selection. {told}"
+        return (
+            "± is over fresh seeds, where there are any; without them a score is flattered by its selection. The first is "
+            f"scored on seeds of its own, the others on those of the race. {told}"
+        )
     source = {
         "seeds": f"± is the standard error over the seeds of a trial; {told}",
         "validation sample": f"± is the sampling error of the validation set for one seed; {told}",
