@@ -81,8 +81,8 @@ def footnote(spec: StudySpec, configurations: list[Configuration], *, verified: 
     told = "= marks what cannot be told from the best at the 5 % level."
     if configurations[0].fresh:
         return (
-            "± is over fresh seeds, where there are any; without them a score is flattered by its selection. The first is "
-            f"scored on seeds of its own, the others on those of the race. {told}"
+            "± is over fresh seeds, where there are any; without them a score is flattered by its selection. The first "
+            f"is scored on seeds of its own, the others on those of the race. {told}"
         )
     source = {
         "seeds": f"± is the standard error over the seeds of a trial; {told}",
