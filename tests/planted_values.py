@@ -1,10 +1,10 @@
 """Values that others may have planted in a database, one at a time: every column and key × kinds of wrong values.
 
-    python -m tests.planted_values DATABASE.db STUDY [--every 7]
+    python -m tests.planted_values DATABASE.db STUDY [--sample 500 --seed 1]
 
 copies a database with a finished study again and again, plants one value in the copy, and asks every reading command of
-it. It prints what is wrong with the answers: an exception that is no error of batchlaw's, or a trial that took others
-with it.
+it. It prints what is wrong with the answers: an exception that is no error of batchlaw's, a trial that took others with
+it, a command of more than 10 s, or a file that is written beside the report.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import logging
+import random
 import shutil
 import sqlite3
 import sys
@@ -27,15 +28,16 @@ from batchlaw.dashboard.pages import pages
 from batchlaw.storage import open_storage, stored_values
 
 OTHERS = ("alembic_version", "version_info", "batchlaw_schema")  # tables of versions
+CODE = "__import__('os').mkdir('executed')"
 RAW = (
     None, "", "abc", -1, 0, 1.5, 1e308, 2**63 - 1, b"\xff\xfe\x00", "\x1b[2J\x07", "[bold]x[/]", "9999-99-99", "NaN",
     "['", "null", "0001-01-01 00:00:00", "\u202e", "x" * 5000,
 )  # fmt: skip
 TEXTS = (
     "", "null", "true", '"[red]\\u001b[2J"', "-1", "1e999", "NaN", "[]", "{}", "[1, 2]", '{"a": 1}', "{", "[" * 50_000,
-    "9" * 5000, '"\\ud800"', '"../../x"',
+    "9" * 5000, '"\\ud800"', '"../../x"', f'"{CODE}"',
 )  # fmt: skip
-FIELDS = (None, "x", -1, 0, 1e308, float("nan"), float("inf"), [], {}, [None], 10**400, "\x1b[2J", True)
+FIELDS = (None, "x", -1, 0, 1e308, float("nan"), float("inf"), [], {}, [None], 10**400, "\x1b[2J", True, CODE)
 SECONDS = 10.0  # of processor time, which a busy machine does not lengthen
 
 
@@ -132,7 +134,7 @@ def page(url: str, path: str) -> str:
 
 def faults(database: Path, study: str, planted: Planted, folder: Path, commands: tuple[str, ...]) -> list[str]:
     """What is wrong with the answers after one planted value."""
-    copy = folder / "planted.db"
+    copy = folder.resolve() / "planted.db"
     for file in folder.glob("planted.db*"):
         file.unlink()
     shutil.copy(database, copy)
@@ -143,7 +145,8 @@ def faults(database: Path, study: str, planted: Planted, folder: Path, commands:
     for command in commands:
         words = command.replace("STUDY", study).replace("FOLDER", str(folder)).split()
         began = time.process_time()
-        code, said, complained = ask([*words, "--storage", url])
+        with contextlib.chdir(folder):
+            code, said, complained = ask([*words, "--storage", url])
         lines = [line for line in complained.splitlines() if line.strip()]
         if code not in (0, 1, 2) or "Traceback" in complained:
             wrong.append(f"{command}: {complained[-1500:]}")
@@ -156,6 +159,9 @@ def faults(database: Path, study: str, planted: Planted, folder: Path, commands:
     for path in ("/api/studies", "/api/studies/1"):
         if not (answer := page(url, path)).startswith(("200", "404")):
             wrong.append(f"{path}: {answer[-1500:]}")
+    strange = {file.name for file in folder.iterdir()} - {"report.html"}
+    if strange := sorted(name for name in strange if not name.startswith("planted.db")):
+        wrong.append(f"written: {strange}")
     return [f"{planted.what}\n  {line}" for line in wrong]
 
 
@@ -171,13 +177,13 @@ def _main() -> None:
     parser.add_argument("database", type=Path)
     parser.add_argument("study")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/planted"))
-    parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--start", type=int, default=0)
+    parser.add_argument("--sample", type=int, help="so many at random; all without")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--claim", action="store_true")
     options = parser.parse_args()
     options.folder.mkdir(exist_ok=True)
     every = list(corpus(options.database))
-    chosen = every[options.start :: options.every]
+    chosen = random.Random(options.seed).sample(every, options.sample or len(every))
     n_wrong, commands = 0, CLAIM if options.claim else SEARCH
     for planted in chosen:
         for line in faults(options.database, options.study, planted, options.folder, commands):

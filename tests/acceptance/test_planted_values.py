@@ -41,6 +41,8 @@ def attribute(key, value):
         "UPDATE trial_params SET param_value = 0 WHERE trial_id = 4 AND param_name = 'base_lr'",
         attribute("config", "json_set(value_json, '$.examples', 0)"),
         attribute("config", "json_set(value_json, '$.peak_lr', 9e999)"),
+        attribute("result", "json_set(value_json, '$.seconds', 0)").replace("= 4", "= 10"),
+        attribute("result", "json_set(value_json, '$.seconds', 9e999)").replace("= 4", "= 10"),
         """UPDATE trial_user_attributes SET value_json = replace(value_json, '"examples": ', '"examples": 1'
            || printf('%0400d', 0)) WHERE key = 'config' AND trial_id = 4""",
     ],

@@ -7,7 +7,7 @@ from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, point_of
 from batchlaw.results.records import TrialRecord
 from batchlaw.spec import StudySpec
-from batchlaw.spec.knobs import KNOBS
+from batchlaw.spec.knobs import KNOBS, Point
 
 FACTORS = tuple(knob.name for knob in KNOBS if knob.factor)
 Cell = tuple[Any, ...]  # a level for each factor
@@ -25,13 +25,12 @@ def varied_factors(spec: StudySpec) -> list[str]:
 
 def planned_cells(spec: StudySpec) -> dict[Cell, dict[str, Any]]:
     """The cells of a factorial design, in the order of their levels, with the parameters of their trials."""
-    found = {cell_of(spec, params): params for params in cells(spec)}
+    found = {cell_of(spec, point_of(params, spec)): params for params in cells(spec)}
     return {cell: found[cell] for cell in sorted(found)}
 
 
-def cell_of(spec: StudySpec, params: dict[str, Any]) -> Cell:
+def cell_of(spec: StudySpec, point: Point) -> Cell:
     """The levels of a trial as suggested; derived values may differ: a family without momentum has 0."""
-    point = point_of(params, spec)
     return tuple(spec.n_train if name == "train_size" and point.train_size is None else point.value_of(name)
                  for name in factors_of(spec))  # fmt: skip
 
@@ -59,7 +58,7 @@ def last_trials(spec: StudySpec, records: Sequence[TrialRecord]) -> dict[Cell, T
     for record in records:
         if record.config is None:
             continue
-        cell = cell_of(spec, record.params)
+        cell = cell_of(spec, record.point_in(spec))
         if is_scored(record) or cell not in found or not is_scored(found[cell]):
             found[cell] = record
     return found

@@ -9,7 +9,6 @@ import numpy as np
 from batchlaw.errors import StudyError
 from batchlaw.laws.law import Law, bending, with_strata
 from batchlaw.recipe.result import Outcome
-from batchlaw.recipe.space import point_of
 from batchlaw.results.configuration import BestRate
 from batchlaw.results.horizons import at_horizon
 from batchlaw.results.order import best_first, best_per
@@ -141,7 +140,7 @@ def _strata(
     parts: dict[tuple[tuple[str, Any], ...], list[TrialRecord]] = {}
     for record in records:
         if record.config:
-            point = point_of(record.params, spec)
+            point = record.point_in(spec)
             parts.setdefault(tuple((name, point.value_of(name)) for name in names), []).append(record)
     return parts
 

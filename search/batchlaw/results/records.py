@@ -19,6 +19,7 @@ from batchlaw.results.result import TrialResult
 from batchlaw.results.search_run import Confirms
 from batchlaw.spec import StudySpec, TrainConfig
 from batchlaw.spec.families import FAMILIES
+from batchlaw.spec.knobs import Point
 from batchlaw.storage import StoredStudy, heads_of, trials_of, with_retries
 from batchlaw.storage.attributes import CONFIG, CONFIRMS, OUTCOME, OUTPUT, REASON, RESULT, THREADS, TRACEBACK
 from batchlaw.storage.stored_values import Unreadable, check_whole, shown
@@ -60,6 +61,7 @@ class TrialRecord(TrialBrief):
     result: TrialResult
     reason: str | None
     intermediate_values: dict[int, float]
+    point: Point | None = None  # of the parameters, where it is known; see `point_in`
 
     @property
     def known_config(self) -> TrainConfig:
@@ -71,6 +73,10 @@ class TrialRecord(TrialBrief):
         if self.config is None:
             raise StudyError(f"trial {self.number} is {self.outcome} and has no configuration")
         return self.config
+
+    def point_in(self, spec: StudySpec) -> Point:
+        """The point of the trial's parameters in its study."""
+        return self.point or point_of(self.params, spec)
 
 
 def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
@@ -145,7 +151,7 @@ def _record(stored: StoredStudy, trial: FrozenTrial) -> TrialRecord:
     attributes = trial.user_attrs
     outcome, reason = _outcome(stored, trial.number, trial.state, attributes.get(OUTCOME)), attributes.get(REASON)
     try:
-        params, config, result = trial.params, _config(trial, stored.spec), _result(attributes)
+        params, (config, point), result = trial.params, _config(trial, stored.spec), _result(attributes)
         value, reports = trial.value if trial.state == TrialState.COMPLETE else None, trial.intermediate_values
         if config is None and outcome in ENDED:
             raise Unreadable(f"a trial that is {outcome} as stored has no configuration")
@@ -153,13 +159,13 @@ def _record(stored: StoredStudy, trial: FrozenTrial) -> TrialRecord:
             raise Unreadable(f"{len(result.replicate_values)} scores are stored of {len(config.seeds)} seeds")
     except Unreadable as error:
         stored.tell(f"trial {trial.number}: {error}")
-        params, config, result, value, reports = {}, None, _NO_RESULT, None, {}
+        params, config, point, result, value, reports = {}, None, None, _NO_RESULT, None, {}
         outcome = Outcome.FAILED if trial.state.is_finished() else outcome
         reason = f"cannot be read: {error}"
     return TrialRecord(
         number=trial.number, outcome=outcome, value=value, params=params, config=config, result=result, reason=reason,
         intermediate_values=reports, started=trial.datetime_start, ended=trial.datetime_complete,
-        confirms=confirms_of(attributes),
+        confirms=confirms_of(attributes), point=point,
     )  # fmt: skip
 
 
@@ -177,14 +183,14 @@ def _result(attributes: dict[str, Any]) -> TrialResult:
     return _NO_RESULT if threads is None else TrialResult(threads=threads)
 
 
-def _config(trial: FrozenTrial, spec: StudySpec) -> TrainConfig | None:
-    """The configuration of a trial that has drawn one.
+def _config(trial: FrozenTrial, spec: StudySpec) -> tuple[TrainConfig, Point] | tuple[None, None]:
+    """The configuration of a trial that has drawn one, and its point of the space.
 
     Raises:
         Unreadable: it is none, or not that of the study and of the trial's parameters.
     """
     if CONFIG not in trial.user_attrs:
-        return None
+        return None, None
     try:
         config = TrainConfig.model_validate_json(trial.user_attrs[CONFIG])
     except ValidationError as error:
@@ -213,7 +219,7 @@ def _config(trial: FrozenTrial, spec: StudySpec) -> TrainConfig | None:
             raise Unreadable(
                 f"config.{name} as stored is {shown(written)}, and the trial's parameters give {shown(given)}"
             )
-    return config
+    return config, point
 
 
 def _outcome(stored: StoredStudy, number: int, state: TrialState, named: str | None) -> Outcome:

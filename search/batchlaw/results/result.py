@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from batchlaw.storage.stored_values import Unreadable
 
 _Count = Annotated[int, Field(ge=0)]
-_Amount = Annotated[float, Field(ge=0)] | None  # of a time, or a number in a time
+_Amount = Annotated[float, Field(ge=0, le=1e15)] | None  # of a time, or a number in a time
 
 
 class CurvePoint(NamedTuple):
@@ -106,7 +106,7 @@ class _Stored(TypedDict, total=False):
     curve: list[dict[str, float]]
     curves: list[dict[str, Any]]
     plateau_steps: list[float | None]
-    seconds: _Amount
+    seconds: Annotated[float, Field(gt=0, le=1e15)] | None
     train_seconds: _Amount
     examples_per_second: _Amount
     device: str | None

@@ -173,12 +173,18 @@ class _Unimodal:
     """The rows as copies of a curve of which nothing is assumed but that it falls and then rises."""
 
     rows: Rows
+    found: dict[bytes, _Fit] = field(default_factory=dict)  # by the order of the cells
 
     def fit(self, slope: float) -> _Fit:
-        """The closest curve, and the offsets with which it is closest."""
-        u = self.rows.y - slope * self.rows.x
-        order = np.argsort(u, kind="stable")
-        return self._fit(order, np.zeros(self.rows.row.max() + 1), None)
+        """The closest curve, and the offsets with which it is closest.
+
+        They follow from the order of the cells alone, which many slopes have in common.
+        """
+        order = np.argsort(self.rows.y - slope * self.rows.x, kind="stable")
+        key = order.tobytes()
+        if key not in self.found:
+            self.found[key] = self._fit(order, np.zeros(self.rows.row.max() + 1), None)
+        return self.found[key]
 
     def turns(self, slope: float, limit: float) -> tuple[float, float]:
         """The lowest and the highest place of the turn with which a curve misses the cells by `limit` at most."""
@@ -204,10 +210,12 @@ class _Unimodal:
         curve, at = np.empty(len(order)), len(order) // 2 if turn is None else turn
         for _ in range(_SWEEPS):
             values = (rows.heights - offsets[rows.row])[order]
+            closest = fitted(values, weights, at)
             if turn is None:  # the closest turn misses by no more than the last one does
-                most = float(weights @ (values - fitted(values, weights, at)) ** 2) * _MARGIN
-                at = int(np.add(*misfits(values.tolist(), weights.tolist(), most)).argmin())
-            curve[order] = fitted(values, weights, at)
+                most = float(weights @ (values - closest) ** 2) * _MARGIN
+                last, at = at, int(np.add(*misfits(values.tolist(), weights.tolist(), most)).argmin())
+                closest = closest if at == last else fitted(values, weights, at)
+            curve[order] = closest
             before, offsets = offsets, np.bincount(rows.row, rows.weights * (rows.heights - curve)) / total
             if np.abs(offsets - before).max() < _SETTLED:
                 break
