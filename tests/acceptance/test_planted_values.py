@@ -31,6 +31,11 @@ def attribute(key, value):
     return f"UPDATE trial_user_attributes SET value_json = {value} WHERE trial_id = 4 AND key = '{key}'"
 
 
+def seconds_of_8(number):
+    """A statement that gives trial 8, which is among the best, this time; `number` is JSON."""
+    return attribute("result", f"json_set(value_json, '$.seconds', json('{number}'))").replace("= 4", "= 9")
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -41,8 +46,8 @@ def attribute(key, value):
         "UPDATE trial_params SET param_value = 0 WHERE trial_id = 4 AND param_name = 'base_lr'",
         attribute("config", "json_set(value_json, '$.examples', 0)"),
         attribute("config", "json_set(value_json, '$.peak_lr', 9e999)"),
-        attribute("result", "json_set(value_json, '$.seconds', 0)").replace("= 4", "= 10"),
-        attribute("result", "json_set(value_json, '$.seconds', 9e999)").replace("= 4", "= 10"),
+        seconds_of_8("0"),
+        seconds_of_8("1" + "0" * 400),
         """UPDATE trial_user_attributes SET value_json = replace(value_json, '"examples": ', '"examples": 1'
            || printf('%0400d', 0)) WHERE key = 'config' AND trial_id = 4""",
     ],

@@ -106,7 +106,7 @@ class _Stored(TypedDict, total=False):
     curve: list[dict[str, float]]
     curves: list[dict[str, Any]]
     plateau_steps: list[float | None]
-    seconds: Annotated[float, Field(gt=0, le=1e15)] | None
+    seconds: Annotated[float, Field(ge=1e-9, le=1e15)] | None  # figures have it on a log scale
     train_seconds: _Amount
     examples_per_second: _Amount
     device: str | None
