@@ -120,7 +120,7 @@ print(type(optimizers.build(config, torch.nn.Linear(2, 2))).__name__, config.pea
 
 @pytest.mark.release
 def test_an_optimizer(tmp_path, batchlaw):
-    package = with_entry(tmp_path, "spec/families.py", "}  # fmt: skip\n", OPTIMIZER)
+    package = with_entry(tmp_path, "spec/families.py", "})  # fmt: skip\n", OPTIMIZER)
     (tmp_path / "study.toml").write_text(STUDY.format(space='optimizer = "nadam"'))
     batchlaw(package, "run", "study.toml", "--workers", "1", "--plain")
     built, factor = ran(package, tmp_path, "-P", "-c", TRAIN).split()
