@@ -8,7 +8,8 @@ study has by default, beside so many finished trials. A trial sleeps, as a proce
 ten times; its scores rise from trial to trial, so that the pruner is asked and ends none, and a trial of one second
 lasts one second (`--prune` draws the scores at random, and trials end early). Overhead is 1 - the seconds asleep / the
 seconds between the ends of a worker's first and last trial, over all workers. Sleeping workers compete for the
-processor only with their overhead, and with whatever else runs: `processor` is a trial's own milliseconds on it alone.
+processor only with their overhead, and with whatever else runs: `processor` is a trial's own milliseconds on it alone,
+and `trips` are its messages to a server and back: statements, and two more for each transaction of several statements.
 
 The parts are milliseconds a trial: claim of a slot, ask, suggest, reports, should_prune, tell; `rest` is what these
 leave. What is paid once a worker, such as reading the stored trials and loading the sampler, is before the clock: it is
@@ -33,6 +34,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 from servers import SERVERS, fresh_database
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 ROOT = Path(__file__).parents[2]
 REPORTS = 10
@@ -144,10 +146,15 @@ class Stopwatch:
 
     def __init__(self, begin: Callable[[], None]) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.trips = 0
         self.began: tuple[float, float] | None = None  # the end of the first trial, by the clock and the processor's
         self.ended = (0.0, 0.0)  # of the last trial
         self._begin = begin  # called with the first trial's end
         self._inside = False
+
+    def count(self, trips: int, *_: Any) -> None:
+        """Count what an event of an engine takes."""
+        self.trips += trips
 
     def watch(self, owner: Any, name: str, part: str) -> None:
         """Time a method of a class."""
@@ -167,6 +174,7 @@ class Stopwatch:
                     if self.began is None:
                         self.began = self.ended
                         self.seconds.clear()
+                        self.trips = 0
                         self._begin()
 
         setattr(owner, name, timed)
@@ -210,6 +218,8 @@ def work(url: str, trial_seconds: float, wall: float, prune: bool, ready: Any, r
     stored.study.get_trials(deepcopy=False)
     reading = time.perf_counter() - began
     worker = Worker(stored, Runtime(torch.device("cpu"), Path("unused"), sleeper), study_seed=os.getpid())
+    for name, trips in (("before_cursor_execute", 1), ("commit", 2)):
+        event.listen(stored.storage.engine, name, partial(watch.count, trips))
     for owner, name, part in (
         (Slots, "lease", "claim"), (optuna.Study, "ask", "ask"), (optuna.Trial, "report", "reports"),
         (optuna.Trial, "should_prune", "should_prune"), (SlotTrial, "tell", "tell"),
@@ -224,7 +234,7 @@ def work(url: str, trial_seconds: float, wall: float, prune: bool, ready: Any, r
     results.put(
         {
             "trials": sleeper.trials, "whole": sleeper.whole, "asleep": sleeper.asleep, "span": span, "cpu": processor,
-            "reading": reading, "parts": dict(watch.seconds),
+            "trips": watch.trips, "reading": reading, "parts": dict(watch.seconds),
         }
     )  # fmt: skip
 
@@ -240,14 +250,14 @@ def cell(url: str, workers: int, trial_seconds: float, wall: float, prune: bool)
     found = [results.get(timeout=600) for _ in processes]
     for process in processes:
         process.join()
-    trials, whole, span, asleep, cpu = (
-        sum(each[key] for each in found) for key in ("trials", "whole", "span", "asleep", "cpu")
+    trials, whole, span, asleep, cpu, trips = (
+        sum(each[key] for each in found) for key in ("trials", "whole", "span", "asleep", "cpu", "trips")
     )
     parts = {name: sum(each["parts"].get(name, 0.0) for each in found) for name in PARTS[:-1]}
     parts["rest"] = span - asleep - sum(parts.values())
     return {
         "trials": trials, "not_pruned": whole, "overhead": 1 - asleep / span,
-        "beside_ms": 1e3 * (span - asleep) / trials, "processor_ms": 1e3 * cpu / trials,
+        "beside_ms": 1e3 * (span - asleep) / trials, "processor_ms": 1e3 * cpu / trials, "trips": trips / trials,
         "parts_ms": {name: 1e3 * seconds / trials for name, seconds in parts.items()},
         "reading_seconds": statistics.median(each["reading"] for each in found),
     }  # fmt: skip
@@ -314,6 +324,7 @@ def main() -> None:
                         last = rows[-1]
                         print(
                             backend, n, workers, seconds, f"{last['overhead']:.1%}", f"{last['beside_ms']:.0f} ms",
+                            f"{last['processor_ms']:.1f} ms of the processor, {last['trips']:.1f} trips",
                             {name: round(ms, 1) for name, ms in last["parts_ms"].items()}, flush=True,
                         )  # fmt: skip
                 if options.starts:
@@ -334,11 +345,14 @@ def main() -> None:
 
 
 def cells_table(rows: Sequence[dict[str, Any]]) -> Table:
-    grid = Table("database", "stored", "workers", "trial, s", "trials", "overhead", "beside, ms", "processor", *PARTS)
+    grid = Table(
+        "database", "stored", "workers", "trial, s", "trials", "overhead", "beside, ms", "processor", "trips", *PARTS
+    )
     for row in rows:
         grid.add_row(
             row["database"], f"{row['stored']:,}", str(row["workers"]), f"{row['trial_seconds']:g}",
             str(row["trials"]), f"{row['overhead']:.1%}", f"{row['beside_ms']:.0f}", f"{row['processor_ms']:.0f}",
+            f"{row['trips']:.0f}",
             *(f"{row['parts_ms'][name]:.1f}" for name in PARTS),
         )  # fmt: skip
     return grid

@@ -4,11 +4,13 @@ import optuna
 import pytest
 from batchlaw.storage import connections, open_storage
 from batchlaw.storage.optuna_internals.cache import IncrementalFilter, TrialCache, cached_reads
+from batchlaw.storage.optuna_internals.needs import mismatch
 from batchlaw.workers.confirmation import run_of
+from optuna.distributions import FloatDistribution
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 
 from tests.conftest import EVERY_DATABASE
 
@@ -67,6 +69,41 @@ def test_cached_reads_show_the_trials_of_the_first_read(storage, elsewhere, stud
     assert len(cache.get_all_trials(study_id)) == 2
     with cached_reads():
         assert cache.get_trial_system_attrs(first) == {"rung": 1}
+
+
+def test_two_contexts_of_one_reading_read_once(storage, elsewhere, study_id):
+    cache, read = TrialCache(storage), set()
+    for _ in range(2):
+        with cached_reads(read):
+            assert cache.get_all_trials(study_id) == []
+            elsewhere.create_new_trial(study_id)
+    assert len(cache.get_all_trials(study_id)) == 2
+
+
+def test_of_trials_under_way_that_are_known_reports_and_states_alone_are_read(storage, elsewhere, study_id):
+    cache, theirs, asked = TrialCache(storage), _CachedStorage(storage), []
+    begun = create_trial(
+        state=TrialState.RUNNING, params={"rate": 0.5}, distributions={"rate": FloatDistribution(0.0, 1.0)},
+        user_attrs={"config": {"rate": 0.5}}, system_attrs={"place": 1},
+    )  # fmt: skip
+    ids = [elsewhere.create_new_trial(study_id, begun) for _ in range(14)]
+    late = elsewhere.create_new_trial(study_id)  # its configuration is not there yet
+    assert cache.get_all_trials(study_id) == theirs.get_all_trials(study_id)
+    event.listen(storage.engine, "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
+    for number, trial_id in enumerate(ids[3:]):
+        elsewhere.set_trial_intermediate_value(trial_id, 1, number / 10)
+    elsewhere.set_trial_user_attr(late, "config", {"rate": 0.25})
+    elsewhere.set_trial_state_values(ids[0], TrialState.COMPLETE, [0.1])
+    elsewhere.set_trial_state_values(ids[1], TrialState.WAITING)
+    for _ in range(2):
+        found = cache.get_all_trials(study_id)
+        found[0].user_attrs = begun.user_attrs  # of an ended trial the cache keeps less
+        assert found == elsewhere.get_all_trials(study_id)
+    assert any("trial_params" in statement for statement in asked)
+    asked.clear()
+    cache.get_all_trials(study_id)
+    if mismatch("storage") is None:
+        assert len(asked) == 2 and not any("trial_params" in statement for statement in asked)
 
 
 def test_a_trial_created_within_cached_reads_is_a_copy_and_is_read_again_afterwards(storage, elsewhere, study_id):

@@ -31,6 +31,7 @@ def surroundings():
         "random": hash(random.getstate()), "numpy": np.random.get_state()[1].sum().item(),
         "torch": torch.get_rng_state().sum().item(), "device": str(torch.get_default_device()),
         "error": np.geterr()["over"], "limit": sys.getrecursionlimit(),
+        "deterministic": torch.get_deterministic_debug_mode(),
     }
 
 class Unspeakable(Exception):
@@ -55,7 +56,7 @@ def warn():
 def defaults():
     torch.set_default_dtype(torch.float64); torch.set_num_threads(2); torch.set_grad_enabled(False)
     torch.set_default_device("meta"); torch.manual_seed(1); np.random.seed(1); random.seed(1); np.seterr(all="raise")
-    sys.setrecursionlimit(5000)
+    sys.setrecursionlimit(5000); torch.use_deterministic_algorithms(True, warn_only=True)
 
 def close_all():
     os.closerange(3, 1000)
@@ -158,6 +159,7 @@ assert torch.get_default_dtype() == torch.float32 and torch.get_num_threads() ==
 drawn = torch.rand(3)
 torch.default_generator.set_state(torch.Generator().get_state())
 assert torch.equal(torch.rand(3), drawn) and "OMP_NUM_THREADS" not in os.environ
+assert "torch._dynamo" not in sys.modules  # PyTorch's compiler, which takes 1.6 s to import
 """
 
 

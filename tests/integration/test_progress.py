@@ -40,8 +40,9 @@ def test_elsewhere_a_line_now_and_then(shown, monkeypatch):
     assert [line.partition(" · ")[0] for line in lines] == ["1 of 3 trials", "2 of 3 trials", "3 of 3 trials"]
 
 
-def test_a_short_run_needs_no_line(shown):
-    assert shown(True, terminal=False) == ""
+def test_a_short_run_has_a_line_once_its_first_trial_has_ended(shown):
+    [line] = shown(True, terminal=False).splitlines()
+    assert line.startswith("1 of 3 trials · 1 complete")
 
 
 def test_lines_on_a_terminal_if_asked_for(shown, monkeypatch):

@@ -3,13 +3,14 @@
 import gc
 import math
 import warnings
+from contextlib import suppress
 from datetime import timedelta
 
 import optuna
 import pytest
 import sqlalchemy
 from batchlaw.errors import WorkFailed
-from batchlaw.storage import batched_writes, open_storage
+from batchlaw.storage import Along, SlotCounts, Slots, batched_writes, open_storage
 from batchlaw.storage.optuna_internals import study_storage
 from batchlaw.storage.optuna_internals.needs import mismatch
 from batchlaw.storage.optuna_internals.row_storage import OPTUNA_SCHEMA
@@ -258,6 +259,22 @@ def test_batched_writes_do_not_end_a_trial_that_another_process_ended(storage, p
         storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
     after = plain.get_trial(trial._trial_id)
     assert after.state == TrialState.FAIL and after.values is None and not after.intermediate_values
+
+
+@batched
+def test_a_slot_is_done_with_the_end_of_its_trial_or_not_at_all(storage, plain, study_id):
+    slots = Slots(storage.engine, study_id)
+    with storage.engine.begin() as connection:
+        slots.create(connection, 2)
+    for ended_elsewhere in (False, True):
+        lease, trial = slots.lease(), running_trial(storage)
+        finishing = Along(slots.finishing(lease))
+        if ended_elsewhere:
+            plain.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        with suppress(UpdateFinishedTrialError), batched_writes(trial, along=finishing):
+            storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
+        assert finishing.done is not ended_elsewhere
+    assert slots.counts() == SlotCounts(open=0, held=1, done=1)
 
 
 def test_an_existing_report_does_not_prevent_the_end_of_a_trial(storage, plain, study_id):

@@ -128,7 +128,7 @@ def _numbers() -> Iterator[None]:
     of_numpy: Any = (numpy.random.get_state(), numpy.geterr()) if numpy else None
     of_torch: Any = torch and (
         torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled(),
-        torch.are_deterministic_algorithms_enabled(), torch.get_default_device(),
+        torch.get_deterministic_debug_mode(), torch.get_default_device(),
     )  # fmt: skip
     try:
         yield
@@ -147,9 +147,10 @@ def _numbers() -> Iterator[None]:
             torch.set_default_dtype(of_torch[1])
             torch.set_num_threads(of_torch[2])
             torch.set_grad_enabled(of_torch[3])
-            torch.use_deterministic_algorithms(of_torch[4])
+            if torch.get_deterministic_debug_mode() != of_torch[4]:  # setting it imports PyTorch's compiler, for 1.6 s
+                torch.use_deterministic_algorithms(of_torch[4] > 0, warn_only=of_torch[4] == 1)
 
 
 def _fresh(torch: Any, threads: int) -> tuple[Any, ...]:
     """The defaults of a PyTorch that was just loaded."""
-    return (torch.Generator().get_state(), torch.float32, threads, True, False, torch.device("cpu"))
+    return (torch.Generator().get_state(), torch.float32, threads, True, 0, torch.device("cpu"))

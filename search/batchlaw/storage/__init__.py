@@ -19,6 +19,7 @@ from batchlaw.storage.notes import (
     stop_of,
 )
 from batchlaw.storage.optuna_internals import (
+    Along,
     TrialHead,
     batched_writes,
     bounded_history,
@@ -57,6 +58,7 @@ from batchlaw.storage.workers import (
 
 __all__ = [
     "BEAT_SECONDS",
+    "Along",
     "EmptyDatabase",
     "Fit",
     "Health",

@@ -43,6 +43,11 @@ def watch(engine: Engine) -> None:
         event.listen(engine, "connect", _tune_sqlite)
 
 
+def autocommit(engine: Engine) -> Connection:
+    """A connection on which each statement is a transaction; this saves two round trips to the server."""
+    return connected(engine, "AUTOCOMMIT")
+
+
 def connected(engine: Engine, isolation_level: Any) -> Connection:
     """A connection with an isolation level, whose statement SQLAlchemy leaves outside of its own errors.
 

@@ -18,8 +18,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Update, and_, delete, func, insert, or_, select, update
 
+from batchlaw.storage.connections import autocommit
 from batchlaw.storage.retries import RETRY_SECONDS, with_retries
 from batchlaw.storage.stored_values import is_whole
 from batchlaw.storage.tables import asynchronous_commit, is_alive, now, process_space
@@ -54,6 +55,9 @@ class SlotCounts:
     def ended(self) -> bool:
         """Whether no trial is left to run."""
         return self.done == self.total
+
+
+_DONE: dict[str, Any] = {"state": "done", "holder": None}
 
 
 class Slots:
@@ -104,14 +108,14 @@ class Slots:
     def counts(self) -> SlotCounts:
         """The number of open, held and done slots."""
         query = select(_slots.c.state, func.count()).where(self._mine).group_by(_slots.c.state)
-        with self._engine.connect() as connection:
+        with autocommit(self._engine) as connection:
             found: dict[str, int] = {row.state: row[1] for row in connection.execute(query)}
         return SlotCounts(open=found.get("open", 0), held=found.get("held", 0), done=found.get("done", 0))
 
     def n_open(self, among: Sequence[int]) -> int:
         """The number of these slots that are open."""
         query = select(func.count()).where(self._mine, _slots.c.state == "open", _slots.c.slot.in_(among))
-        with self._engine.connect() as connection:
+        with autocommit(self._engine) as connection:
             return int(connection.scalar(query) or 0)
 
     def lease(self, last: Collection[int] = ()) -> Lease | None:
@@ -242,7 +246,11 @@ class Slots:
 
     def finish(self, lease: Lease) -> bool:
         """Mark a slot as done after its trial has ended; False if another worker has the slot."""
-        return self._write(lease, state="done", holder=None)
+        return self._write(lease, **_DONE)
+
+    def finishing(self, lease: Lease) -> Update:
+        """The statement of `finish`, for the transaction that ends the trial."""
+        return update(_slots).where(self._mine, *_held(lease)).values(**_DONE)
 
     def release(self, lease: Lease, *, attempts: int) -> bool:
         """Open a slot again; False if another worker has it.
@@ -279,8 +287,12 @@ class Slots:
 
     def _write(self, lease: Lease, seconds: float = RETRY_SECONDS, /, **values: object) -> bool:
         def work() -> bool:
-            with self._engine.begin() as connection:
-                held = (self._mine, self._async_commit, _slots.c.slot == lease.slot, _slots.c.holder == lease.holder)
+            with autocommit(self._engine) as connection:
+                held = (self._mine, self._async_commit, *_held(lease))
                 return connection.execute(update(_slots).where(*held).values(**values)).rowcount == 1
 
         return with_retries(work, seconds=seconds)
+
+
+def _held(lease: Lease) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return _slots.c.slot == lease.slot, _slots.c.holder == lease.holder

@@ -17,7 +17,8 @@ from batchlaw.results.status import StudyStatus, best_line, counts_line, status_
 from batchlaw.storage import StoredStudy
 from batchlaw.workers.fleet import Fleet
 
-_LOOK_SECONDS = 1.0  # between looks at the database
+_LOOK_SECONDS = 1.0  # between looks at the database …
+_FIRST_SECONDS = 0.25  # … and until the first trial has ended
 _PLAIN_SECONDS = 10.0  # between plain lines
 Shown = bool | Literal["plain"]  # "plain": lines even on a terminal or in a notebook
 
@@ -64,13 +65,18 @@ class _Cell:
 
 
 class _Lines:
-    """Elsewhere: a line now and then. The last is left out: whoever started the run says how it ended."""
+    """Elsewhere: a line once a trial has ended, and now and then.
+
+    The last is left out: whoever started the run says how it ended.
+    """
 
     def __init__(self, console: Console) -> None:
-        self._console, self._next = console, time.monotonic() + _PLAIN_SECONDS
+        self._console, self._next, self._begun = console, time.monotonic() + _PLAIN_SECONDS, False
 
     def show(self, status: StudyStatus, *, last: bool = False) -> None:
-        if time.monotonic() >= self._next and not last:
+        begins = not self._begun and status.slots.done > 0
+        if (begins or time.monotonic() >= self._next) and not last:
+            self._begun = self._begun or begins
             self._next = time.monotonic() + _PLAIN_SECONDS
             self._console.print(f"{counts_line(status)} · {_pace(status)} · {best_line(status)}", soft_wrap=True)
 
@@ -109,8 +115,9 @@ class RunProgress:
     def look(self) -> None:
         """Show the state of the study, unless it was shown a moment ago."""
         if self._display and time.monotonic() >= self._next_look:
-            self._display.show(status_of(self._stored, self._since))
-            self._next_look = time.monotonic() + _LOOK_SECONDS
+            status = status_of(self._stored, self._since)
+            self._display.show(status)
+            self._next_look = time.monotonic() + (_LOOK_SECONDS if status.slots.done else _FIRST_SECONDS)
 
     def say(self, line: str) -> None:
         """Print a line above the display."""

@@ -146,7 +146,7 @@ class Asking:
             spec = spec.model_copy(update={"micro_batch_size": self._tried.most})
         reporter = Reporter(found.trial, spec, Interrupts())
         seeds = found.seeds(spec.arm.seed)
-        with batched_writes(found.trial):
+        with batched_writes(found.trial, read=found.read):
             config = derive(spec, with_retries(lambda: suggest(found.trial, spec)), seeds)
             threads = found.trial.user_attrs.get(THREADS) or self._runtime.choose_threads([config])
             found.trial.set_user_attr(CONFIG, config.model_dump(mode="json"))

@@ -4,7 +4,7 @@ import math
 import traceback
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from batchlaw import sampling
 from batchlaw.recipe.derive import fresh_seeds, slot_seeds
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
-from batchlaw.storage import Lease, StoredStudy, batched_writes, cached_reads, with_retries
+from batchlaw.storage import Along, Lease, StoredStudy, batched_writes, cached_reads, with_retries
 from batchlaw.storage.attributes import CONFIRMS, OUTCOME, REASON, RESULT, RETRY_OF, THREADS, TRACEBACK
 from batchlaw.workers.confirmation import Confirmation
 from batchlaw.workers.recovery import clear_up, first_attempt, is_queued, try_again
@@ -32,6 +32,7 @@ class SlotTrial:
     stored: StoredStudy
     lease: Lease
     trial: optuna.Trial
+    read: set[int] = field(default_factory=set, compare=False)  # as in `cached_reads`, when it was asked for
 
     @classmethod
     def ask(
@@ -53,7 +54,7 @@ class SlotTrial:
         """
         if clear_up(stored, lease):
             return None
-        with cached_reads():
+        with cached_reads(read := set[int]()):
             confirms = confirmation.next(stored) if confirmation is not None else None
             if confirmation is not None and confirms is not None:
                 stored.study.sampler = sampling.repeating(confirmation.params(confirms.trial))
@@ -62,7 +63,7 @@ class SlotTrial:
             trial = with_retries(stored.study.ask)
         if RETRY_OF in trial.user_attrs and postponed and first_attempt(stored, trial) in postponed:
             trial = _another(stored, trial)
-        asked = cls(stored, lease, trial)
+        asked = cls(stored, lease, trial, read)
         if not stored.slots.started(lease, asked.trial_id):
             with suppress(UpdateFinishedTrialError):  # whoever took the slot may have named it lost
                 if is_queued(trial):
@@ -116,11 +117,13 @@ class SlotTrial:
         """Record an outcome; False if the slot was lost to another worker, or the trial was ended by one."""
         if not self.stored.slots.holds(self.lease):
             return False
+        finishing = Along(self.stored.slots.finishing(self.lease))
         try:
-            self._end(outcome)
+            self._end(outcome, finishing)
         except UpdateFinishedTrialError:
             return False
-        self.stored.slots.finish(self.lease)
+        if not finishing.done:
+            self.stored.slots.finish(self.lease)
         return True
 
     def hand_back(self, reason: str = "its worker was asked to stop") -> None:
@@ -158,14 +161,14 @@ class SlotTrial:
             self.stored.slots.finish(self.lease)
         return True
 
-    def _end(self, ended: TrialOutcome) -> None:
-        """Write the remaining reports, name the outcome and end the trial, in one transaction.
+    def _end(self, ended: TrialOutcome, along: Along | None = None) -> None:
+        """Write the remaining reports, name the outcome and end the trial, in one transaction with what goes `along`.
 
         A diverged or out-of-memory trial is COMPLETE with the untrained score, because samplers do not see FAIL and
         would draw the same region again. Without a score it is PRUNED, which samplers see as well.
         """
         trial, storage = self.trial, self.stored.storage
-        with batched_writes(trial):
+        with batched_writes(trial, along=along):
             for report in ended.unwritten:
                 trial.report(*report)
             for name, value in ended.attributes.items():

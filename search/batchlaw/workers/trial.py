@@ -142,6 +142,7 @@ def run_trials(
     runtime: Runtime,
     folder: Path | None = None,
     note_fit: Callable[[Fit], None] = lambda fit: None,
+    read: set[int] | None = None,
 ) -> list[TrialOutcome]:
     """Suggest, derive and train one trial, or several trials of a built-in task that differ in the learning rate alone.
 
@@ -154,12 +155,13 @@ def run_trials(
         runtime: where they train.
         folder: of the trial of a user's function; see `Trial.run_dir`.
         note_fit: called with what fits the memory of the device, where more did not.
+        read: as in `storage.cached_reads`, where the trials were asked for just now.
     """
     reporters, configs = [], []
     threads = next((each.user_attrs[THREADS] for each in trials if THREADS in each.user_attrs), None)
     for trial in trials:
         reporters.append(Reporter(trial, spec, runtime.interrupts))
-        with batched_writes(trial):
+        with batched_writes(trial, read=read):
             config = derive(spec, with_retries(partial(suggest, trial, spec)), seeds)
             if threads is None:
                 with runtime.interrupts.armed(None):

@@ -155,7 +155,7 @@ class Worker:
                 seeds = trials[0].seeds(self.study_seed)
                 outcomes = run_trials(
                     [trial.trial for trial in trials], spec.on_fold(trials[0].fold), seeds, self.runtime, folder,
-                    note_fit=partial(note_fit, self.stored, device),
+                    note_fit=partial(note_fit, self.stored, device), read=trials[0].read,
                 )  # fmt: skip
         except Interrupted:
             self._hand_back(trials)

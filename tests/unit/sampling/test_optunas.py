@@ -73,7 +73,8 @@ def test_of_thousands_tpe_sees_the_best_and_the_latest_and_draws_by_them():
     assert suggest(study.ask(), spec) == suggest(told.ask(), spec)
 
 
-def test_hyperband_that_remembers_decides_as_hyperband(tmp_path):
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_hyperband_that_remembers_decides_as_hyperband(tmp_path, direction):
     cache = TrialCache(open_storage(f"sqlite:///{tmp_path / 'study.db'}", create=True))
     decisions = []
     for kind, storage in (
@@ -82,7 +83,7 @@ def test_hyperband_that_remembers_decides_as_hyperband(tmp_path):
         (RememberingHyperbandPruner(9, 3, Halving), cache),
     ):
         generator, decided = np.random.default_rng(5), []
-        study = optuna.create_study(study_name="s", storage=storage, pruner=kind)
+        study = optuna.create_study(study_name="s", storage=storage, pruner=kind, direction=direction)
         for _ in range(30):
             trials = [study.ask() for _ in range(3)]  # the second goes on while the others end
             for step in range(1, 10):

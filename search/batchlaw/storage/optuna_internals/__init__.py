@@ -13,6 +13,7 @@ from optuna.study import Study
 from sqlalchemy import Engine
 
 from batchlaw.storage.optuna_internals.needs import mismatch
+from batchlaw.storage.optuna_internals.plain import Along as Along
 from batchlaw.storage.optuna_internals.plain import TrialHead as TrialHead
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ else:
     from batchlaw.storage.optuna_internals.plain import change_name
 
 __all__ = [
+    "Along",
     "TrialHead",
     "announce",
     "batched_writes",

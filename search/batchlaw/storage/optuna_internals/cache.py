@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from batchlaw.storage.attributes import shortened
+from batchlaw.storage.attributes import CONFIG, shortened
 
 # Ids of the studies that were read within `cached_reads`; None outside of it.
 _studies_read: ContextVar[set[int] | None] = ContextVar("_studies_read", default=None)
@@ -57,6 +57,7 @@ class TrialCache(_CachedStorage):
         super().__init__(backend)
         self._ordered: defaultdict[int, list[FrozenTrial | None]] = defaultdict(list)  # by study, then by number
         self._filters: dict[tuple[int, tuple[TrialState, ...]], IncrementalFilter] = {}  # by study and states
+        self._under_way: dict[int, FrozenTrial] = getattr(backend, "under_way", {})
         self._created: FrozenTrial | None = None  # the latest, within `cached_reads`
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -118,6 +119,10 @@ class TrialCache(_CachedStorage):
         super()._add_trials_to_cache(study_id, trials)
         ordered = self._ordered[study_id]
         for trial in trials:
+            if trial.state.is_finished() or CONFIG not in trial.user_attrs:
+                self._under_way.pop(trial._trial_id, None)
+            else:  # the rest of it is written with its configuration or earlier
+                self._under_way[trial._trial_id] = trial
             if trial.state.is_finished():
                 trial.user_attrs = shortened(trial.user_attrs)
             ordered.extend([None] * (trial.number + 1 - len(ordered)))
@@ -134,9 +139,13 @@ def _is_in(states: tuple[TrialState, ...], trial: FrozenTrial) -> bool:
 
 
 @contextmanager
-def cached_reads() -> Iterator[None]:
-    """In this context this thread reads the trials of a study once; later reads see the same trials."""
-    before = _studies_read.set(set())
+def cached_reads(read: set[int] | None = None) -> Iterator[None]:
+    """In this context this thread reads the trials of a study once; later reads see the same trials.
+
+    Args:
+        read: the studies that were read, which are added to. A later context with the same set reads nothing anew.
+    """
+    before = _studies_read.set(set() if read is None else read)
     try:
         yield
     finally:

@@ -1,7 +1,9 @@
 """The trials that a sampler sees, by Optuna's inner way to read them."""
 
+from bisect import bisect_left
 from collections.abc import Container
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, cast
 
 import numpy as np
@@ -41,7 +43,9 @@ class _BoundedHistory:
         trials = self._study._get_trials(deepcopy=False, states=_SEEN)
         if len(trials) <= _BEST + _LATEST:
             return trials
-        older = [trial for trial in trials[:-_LATEST] if trial.state == TrialState.COMPLETE]
-        values = np.array([cast(float, trial.value) for trial in older])
+        # A storage knows its complete trials, of which there are fewer to look at.
+        complete = self._study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        older = complete[: bisect_left(complete, trials[-_LATEST].number, key=attrgetter("number"))]
+        values = np.array([cast(list[float], trial.values)[0] for trial in older])
         best = np.argsort(-values if self.direction == StudyDirection.MAXIMIZE else values, kind="stable")[:_BEST]
         return [*(older[index] for index in np.sort(best)), *trials[-_LATEST:]]

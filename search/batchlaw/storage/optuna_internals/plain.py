@@ -12,7 +12,7 @@ from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, Executable, inspect
 
 from batchlaw.errors import StudyError
 from batchlaw.storage.retries import with_retries
@@ -28,6 +28,14 @@ class TrialHead:
     attributes: dict[str, Any]  # those that were asked for, where the trial has them
     started: datetime | None  # naive local time, as in Optuna
     ended: datetime | None
+
+
+@dataclass
+class Along:
+    """A statement for the transaction in which a trial ends, and whether it was executed in it."""
+
+    statement: Executable
+    done: bool = False
 
 
 class PlainStorage(RDBStorage):
@@ -65,13 +73,13 @@ def study_storage(storage: RDBStorage) -> BaseStorage:
 
 
 @contextmanager
-def cached_reads() -> Iterator[None]:
+def cached_reads(read: set[int] | None = None) -> Iterator[None]:
     """Every read asks the database for new trials."""
     yield
 
 
 @contextmanager
-def batched_writes(trial: optuna.Trial) -> Iterator[None]:
+def batched_writes(trial: optuna.Trial, *, read: set[int] | None = None, along: Along | None = None) -> Iterator[None]:
     """Every write is a transaction of its own. An exception in the context does not undo earlier ones."""
     yield
 

@@ -25,12 +25,13 @@ from optuna.storages._rdb.storage import _VersionManager
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Engine, bindparam, column, create_engine, insert, inspect, or_, select, table, update
+from sqlalchemy import Engine, bindparam, column, create_engine, func, insert, inspect, or_, select, table, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from batchlaw.storage.connections import connected
+from batchlaw.storage.connections import autocommit
 from batchlaw.storage.optuna_internals.cache import cached_reads
+from batchlaw.storage.optuna_internals.plain import Along
 from batchlaw.storage.optuna_internals.rows import UNFINISHED, NotApplied, Row, insert_rows
 from batchlaw.storage.optuna_internals.studies import all_studies, attributes_of, directions_of
 from batchlaw.storage.optuna_internals.trials import TRIALS, read_trials
@@ -38,13 +39,19 @@ from batchlaw.storage.retries import ValueRefused, with_retries
 
 _STUDY_BY_ID = select(models.StudyModel.study_id).where(models.StudyModel.study_id == bindparam("of"))
 _STUDY_BY_NAME = select(models.StudyModel.study_id).where(models.StudyModel.study_name == bindparam("name"))
-_NUMBER_BEFORE = (
+# MySQL reads the table that it inserts into from a derived table only.
+_LATEST = (
     select(TRIALS.c.number)
-    .where(TRIALS.c.study_id == bindparam("in"), TRIALS.c.trial_id < bindparam("than"))
+    .where(TRIALS.c.study_id == bindparam("in"))
     .order_by(TRIALS.c.trial_id.desc())
     .limit(1)
+    .subquery()
 )
-_SET_NUMBER = update(TRIALS).where(TRIALS.c.trial_id == bindparam("of")).values(number=bindparam("as"))
+_CREATE_TRIAL = insert(TRIALS).values(
+    study_id=bindparam("in"), state=TrialState.RUNNING, datetime_start=bindparam("at"),
+    number=select(func.coalesce(func.max(_LATEST.c.number), -1) + 1).scalar_subquery(),
+).return_defaults(TRIALS.c.number)  # fmt: skip
+_NUMBER = select(TRIALS.c.number).where(TRIALS.c.trial_id == bindparam("of"))
 _END_TRIAL = (
     update(TRIALS)
     .where(TRIALS.c.trial_id == bindparam("of"), UNFINISHED)
@@ -60,7 +67,9 @@ _START_TRIAL = (
 _HAND_BACK = update(TRIALS).where(TRIALS.c.trial_id == bindparam("of"), UNFINISHED).values(state=TrialState.WAITING)
 OPTUNA_SCHEMA = "v3.2.0.a"  # version of Optuna's tables in Optuna 5.0; Optuna itself checks databases of other versions
 _LONGEST = 15_000_000  # bytes of an attribute; `max_allowed_packet` is 16 MiB, and a longer one ends the connection
-_pending: ContextVar[list[Row] | None] = ContextVar("_pending", default=None)  # of this thread
+# Of this thread:
+_pending: ContextVar[list[Row] | None] = ContextVar("_pending", default=None)
+_along: ContextVar[Along | None] = ContextVar("_along", default=None)
 
 
 class RowStorage(RDBStorage):
@@ -77,6 +86,7 @@ class RowStorage(RDBStorage):
             known: the tables exist in the version of this Optuna. Optuna's own check, which takes 0.2 s, is skipped.
             any_schema: accept tables of any version.
         """
+        self.under_way: dict[int, FrozenTrial] = {}  # by id: what the cache has of trials that change in reports alone
         if not known:
             super().__init__(url, engine_kwargs=engine_kwargs, skip_compatibility_check=any_schema)
             return
@@ -98,23 +108,23 @@ class RowStorage(RDBStorage):
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """The id of a study; Hyperband asks for it at every report."""
-        with _as_optuna_errors(), self._autocommit() as connection:
+        with _as_optuna_errors(), autocommit(self.engine) as connection:
             study_id: int | None = connection.scalar(_STUDY_BY_NAME, {"name": study_name})
         return super().get_study_id_from_name(study_name) if study_id is None else study_id
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """The attributes of a study that can be read."""
-        with _as_optuna_errors(), self._autocommit() as connection:
+        with _as_optuna_errors(), autocommit(self.engine) as connection:
             return attributes_of(connection, models.StudyUserAttributeModel, study_id)
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Optuna's own attributes of a study, and the dashboard's, as far as they can be read."""
-        with _as_optuna_errors(), self._autocommit() as connection:
+        with _as_optuna_errors(), autocommit(self.engine) as connection:
             return attributes_of(connection, models.StudySystemAttributeModel, study_id)
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """The directions of a study."""
-        with _as_optuna_errors(), self._autocommit() as connection:
+        with _as_optuna_errors(), autocommit(self.engine) as connection:
             return directions_of(connection, study_id)
 
     def get_all_studies(self) -> list[FrozenStudy]:
@@ -124,7 +134,7 @@ class RowStorage(RDBStorage):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """One trial."""
-        with _as_optuna_errors(), self._autocommit() as connection:
+        with _as_optuna_errors(), autocommit(self.engine) as connection:
             found = read_trials(connection, TRIALS.c.trial_id == trial_id)
         return found[0] if found else super().get_trial(trial_id)
 
@@ -145,8 +155,8 @@ class RowStorage(RDBStorage):
             where.append(or_(newer, own.in_(included_trial_ids)) if included_trial_ids else newer)
             # Redundant, but a range of the index: without it SQLite reads every trial of the study.
             where.append(own >= min({trial_id_greater_than, *included_trial_ids}))
-        with _as_optuna_errors(), self._autocommit() as connection:
-            found = read_trials(connection, *where)
+        with _as_optuna_errors(), autocommit(self.engine) as connection:
+            found = read_trials(connection, *where, known=self.under_way)
         return found or super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
@@ -154,17 +164,15 @@ class RowStorage(RDBStorage):
         if template_trial is not None:
             return super()._create_new_trial(study_id, template_trial)
         started = datetime.now()
-        running = {"study_id": study_id, "state": TrialState.RUNNING, "datetime_start": _utc(started)}
         with _as_optuna_errors(), self.engine.begin() as connection:
             # Locks the study, so that two processes do not give the same number.
             if connection.scalar(_STUDY_BY_ID.with_for_update(), {"of": study_id}) is None:
                 raise KeyError(models.NOT_FOUND_MSG)
-            key = connection.execute(insert(TRIALS).values(running)).inserted_primary_key
+            made = connection.execute(_CREATE_TRIAL, {"in": study_id, "at": _utc(started)})
+            key, returned = made.inserted_primary_key, made.returned_defaults
             assert key is not None
             trial_id = key[0]
-            latest = connection.scalar(_NUMBER_BEFORE, {"in": study_id, "than": trial_id})
-            number = 0 if latest is None else latest + 1
-            connection.execute(_SET_NUMBER, {"of": trial_id, "as": number})
+            number: Any = connection.scalar(_NUMBER, {"of": trial_id}) if returned is None else returned.number  # MySQL
         return FrozenTrial(
             number=number, trial_id=trial_id, state=TrialState.RUNNING, datetime_start=started, datetime_complete=None,
             value=None, params={}, distributions={}, user_attrs={}, system_attrs={}, intermediate_values={},
@@ -231,7 +239,7 @@ class RowStorage(RDBStorage):
         statement, more = (
             (_HAND_BACK, {}) if state == TrialState.WAITING else (_START_TRIAL, {"at": _utc(datetime.now())})
         )
-        with _as_optuna_errors(), self._autocommit() as connection:
+        with _as_optuna_errors(), autocommit(self.engine) as connection:
             if connection.execute(statement, {"of": trial_id, **more}).rowcount == 1:
                 return True
         self.check_trial_is_updatable(trial_id, self.get_trial(trial_id).state)
@@ -239,7 +247,7 @@ class RowStorage(RDBStorage):
 
     def _end(self, trial_id: int, state: TrialState, values: Sequence[float], pending: Sequence[Row]) -> bool:
         """Whether the trial could be ended by plain statements."""
-        rows = []
+        rows, along = [], _along.get()
         for objective, value in enumerate(values):
             stored, kind = models.TrialValueModel.value_to_stored_repr(value)
             rows.append({"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind})
@@ -251,19 +259,27 @@ class RowStorage(RDBStorage):
                     raise NotApplied
                 if rows:
                     connection.execute(insert(models.TrialValueModel.__table__), rows)
+                if along is not None:
+                    connection.execute(along.statement)
         except (IntegrityError, NotApplied):
             return False
+        if along is not None:
+            along.done = True
         return True
 
     @contextmanager
-    def pending(self) -> Iterator[list[Row]]:
-        """In this context the rows that this thread adds to trials are collected in the list, to `write` later."""
+    def pending(self, along: Along | None = None) -> Iterator[list[Row]]:
+        """In this context the rows that this thread adds to trials are collected in the list, to `write` later.
+
+        A trial that ends in it has the statement `along` in its transaction.
+        """
         rows: list[Row] = []
-        before = _pending.set(rows)
+        before, along_before = _pending.set(rows), _along.set(along)
         try:
             yield rows
         finally:
             _pending.reset(before)
+            _along.reset(along_before)
 
     def _add(self, trial_id: int, row: Row) -> None:
         rows = _pending.get()
@@ -280,15 +296,11 @@ class RowStorage(RDBStorage):
         """
         durable = any(row.durable for row in rows)
         try:
-            with _as_optuna_errors(), self.engine.begin() if len(rows) > 1 else self._autocommit() as connection:
+            with _as_optuna_errors(), self.engine.begin() if len(rows) > 1 else autocommit(self.engine) as connection:
                 insert_rows(connection, trial_id, rows, durable=durable)
         except (IntegrityError, NotApplied):
             for row in rows:
                 row.fallback()
-
-    def _autocommit(self) -> Connection:
-        """A connection on which each statement is a transaction; this saves two round trips to the server."""
-        return connected(self.engine, "AUTOCOMMIT")
 
 
 def open_tables(url: str, engine_kwargs: dict[str, Any], *, schema: str | None, any_schema: bool) -> RDBStorage:
@@ -309,7 +321,7 @@ def stored_schema(engine: Engine) -> str | None:
 
 
 @contextmanager
-def batched_writes(trial: optuna.Trial) -> Iterator[None]:
+def batched_writes(trial: optuna.Trial, *, read: set[int] | None = None, along: Along | None = None) -> Iterator[None]:
     """Read the study's trials once, and write what is suggested, reported and set of a trial in one transaction.
 
     The transaction is at the end of the context, or where the trial ends within it. It is retried. After an exception
@@ -317,6 +329,8 @@ def batched_writes(trial: optuna.Trial) -> Iterator[None]:
 
     Args:
         trial: a running trial.
+        read: as in `cached_reads`.
+        along: a statement for this transaction, if the trial ends in it.
 
     Raises:
         WorkFailed: the database failed permanently, or for too long.
@@ -325,7 +339,7 @@ def batched_writes(trial: optuna.Trial) -> Iterator[None]:
     if not isinstance(storage, RowStorage):
         yield
         return
-    with cached_reads(), storage.pending() as rows:
+    with cached_reads(read), storage.pending(along) as rows:
         yield
     if rows:
         with_retries(lambda: storage.write(trial._trial_id, rows))
