@@ -82,9 +82,11 @@ def ours(url: str, until: float, ready, results) -> None:
         before(claim)
         span[1] = time.monotonic()
 
-    def claim(before=timed(worker.stored.slots.lease, claims)):  # noqa: B008  (bound before it is replaced)
+    lease = timed(worker.stored.slots.lease, claims)
+
+    def claim(last):
         span[0] = min(span[0], time.monotonic())
-        return before()
+        return lease(last)
 
     worker.stored.slots.lease, worker._run = claim, run
     worker._tell = timed(worker._tell, tells)
