@@ -3,7 +3,7 @@
     python tests/benchmarks/adaptive_replay.py [--tables momentum] [--studies 60] [--json FILE]
 
 A table (tests/data/digits) has the validation loss of every learning rate and batch size on the same seeds. In each
-study the adaptive design asks it for one run after another: the seed of a round is drawn from the table's, each once
+study the adaptive design asks it for one stack after another: the seed of a turn is drawn from the table's, each once
 before any is drawn again; the runs are judged after each of several budgets. The factorial is every cell on as many
 seeds, drawn as well. The truth is its slope on all seeds of the table, itself an estimate.
 
@@ -33,7 +33,7 @@ from rich.table import Table
 
 TABLES = Path(__file__).parents[1] / "data" / "digits"
 SEEDS = (3, 4, 5, 8)  # of a cell, of the factorial
-ROUNDS = (8, 10, 13, 16, 20)  # of the adaptive design
+RUNS = (90, 126, 180)  # of the adaptive design
 Judged = tuple[str, Slope | None]
 
 
@@ -44,15 +44,15 @@ def read_table(name: str) -> Surface:
 
 
 def replayed(table: Surface, generator: np.random.Generator) -> Runs:
-    """As many rounds as the largest budget has, on the scale of the service's analysis."""
+    """As many runs as the largest budget has, on the scale of the service's analysis."""
     n = table.n_replicates
-    order = np.concatenate([generator.permutation(n) for _ in range(0, max(ROUNDS), n)])
+    order = np.concatenate([generator.permutation(n) for _ in range(0, max(RUNS), n)])
 
     def run(given: int, tuned: int, seed: int) -> tuple[float, bool]:
         cell = given, tuned, order[seed]
         return float(table.scores[cell]), bool(table.unstable[cell])
 
-    runs = adaptive(table.given, table.tuned, run, generator, budget=max(ROUNDS) * len(table.given))
+    runs = adaptive(table.given, table.tuned, run, generator, max(RUNS))
     return replace(runs, scores=-np.log(-runs.scores))
 
 
@@ -60,8 +60,7 @@ def study(table: Surface, seed: int) -> dict[tuple[str, int], Judged]:
     """The verdict and slope of each design, by its name and runs."""
     generator = np.random.default_rng(seed)
     runs, found = replayed(table, generator), {}
-    for rounds in ROUNDS:
-        n = rounds * len(table.given)
+    for n in RUNS:
         so_far = Runs(*(column[:n] for column in vars(runs).values()))
         found["adaptive", n] = judged(ridge_of(Cells.of(so_far), table.given, table.tuned, generator))
     order = generator.permutation(table.n_replicates)

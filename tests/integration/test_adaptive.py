@@ -1,10 +1,12 @@
 """An adaptive claim from its file to its verdict: real database, real workers, a training function of one's own."""
 
 import math
+import signal
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import optuna
 import pytest
 import torch
 from batchlaw.claims.designed import findings_of
@@ -13,11 +15,15 @@ from batchlaw.claims.runs import adaptive_runs_of
 from batchlaw.errors import SpecError, StudyError
 from batchlaw.figures.gallery import gallery
 from batchlaw.laws import known_laws, laws_of
+from batchlaw.measure.replay import replay
 from batchlaw.objectives.runtime import Runtime
+from batchlaw.recipe.derive import run_seeds
 from batchlaw.results.records import records_of
 from batchlaw.results.result import TrialResult
+from batchlaw.sampling.adaptive import look_slots
 from batchlaw.spec import parse_spec
 from batchlaw.storage import register
+from batchlaw.workers.slot_trial import SlotTrial
 from batchlaw.workers.worker import Worker
 
 from tests.conftest import tiny_study
@@ -58,23 +64,124 @@ def work(storage, spec, trials=None):
 
 
 def test_the_planted_verdict_comes_out_of_a_fraction_of_the_runs(storage):
-    stored = work(storage, adaptive_spec())
+    stored = work(storage, adaptive_spec(runs=128))
     (((stratum, [finding]),),) = findings_of(stored, None, seed=0)
     assert stratum == {} and (finding.hypothesis.name, finding.verdict) == ("H9", "supported")
     assert finding.slope.ci_low < 1 < finding.slope.ci_high
-    assert finding.reason.endswith("adaptive design, 96 runs")
+    assert finding.reason.endswith("adaptive design, 128 runs")
     found = finding.evidence.as_dict()
     assert len(found["per_lr"]) == 8 and found["cliff_ratio"] is None and "reverse" not in found
 
 
-def test_a_round_is_every_rate_once_on_the_same_seeds_and_no_run_repeats_another(storage):
+def test_no_run_repeats_another_and_turns_share_their_seeds(storage):
     records = records_of(work(storage, adaptive_spec(replicates=2, runs=64)))
-    assert Counter(record.params["base_lr"] for record in records) == dict.fromkeys(RATES, 8)
-    rounds = {}
+    assert len({(*cell_of(record), record.config.seeds) for record in records}) == 64
+    turns = sorted({record.config.seeds for record in records}, key=[run_seeds(0, 2, turn) for turn in range(64)].index)
+    assert turns == [run_seeds(0, 2, turn) for turn in range(len(turns))] and 2 < len(turns) < 12
+    assert len([record for record in records if record.config.seeds == turns[0]]) > 3 * len(RATES)
+
+
+def cell_of(record):
+    return record.params["base_lr"], record.params["log2_batch_size"]
+
+
+@pytest.fixture
+def five_at_once(monkeypatch):
+    """As if a measurement had said so, at every batch size."""
+    monkeypatch.setattr("batchlaw.objectives.builtin.configs_together", lambda configs, train: min(5, len(configs)))
+
+
+def stackable_spec(**claim):
+    table = tiny_study(task={"train_size": 128, "validation_fraction": 0.1, "model_options": {"widths": [16]}})
+    del table["search"]
+    table["space"] = {"batch_size": {"low": 1, "high": 128, "log2": True}, "base_lr": RATES, "optimizer": "momentum"}
+    table["claim"] = {
+        "hypotheses": ["H9"], "design": "adaptive", "runs": 64, "replicates": 1, "reports": 1, "noise_scale": False,
+        **claim,
+    }  # fmt: skip
+    return parse_spec(table, "test")
+
+
+def test_rates_that_are_to_be_run_at_one_batch_size_train_as_one_network(storage, five_at_once):
+    spec = stackable_spec()
+    records = records_of(work(storage, spec))
+    assert [record.result.stack_size for record in records[:16]] == [5] * 5 + [3] * 3 + [5] * 5 + [3] * 3
+    assert [record.params["log2_batch_size"] for record in records[:16]] == [3] * 8 + [7] * 8
+    assert len(records) == len({(*cell_of(record), record.config.seeds) for record in records}) == 64
+    assert np.mean([len(record.result.stacked_base_lrs) for record in records[16:]]) > 2
     for record in records:
-        rounds.setdefault(record.config.seeds, []).append(record.params["base_lr"])
-    assert len(rounds) == 8 and all(sorted(rates) == RATES for rates in rounds.values())
-    assert len({seed for seeds in rounds for seed in seeds}) == 16
+        mates = [other for other in records if other.result.stacked_base_lrs == record.result.stacked_base_lrs]
+        assert record.params["base_lr"] in record.result.stacked_base_lrs
+        assert any(mate.config.batch_size == record.config.batch_size for mate in mates)
+    assert replay(records[-1], spec, Runtime(torch.device("cpu"), None)).largest_difference == 0.0
+
+
+def test_a_stack_whose_worker_died_is_lost_and_the_budget_is_exact(storage, five_at_once):
+    spec = stackable_spec()
+    stored = register(storage, spec, trials=None, version="test")
+    first = stored.slots.lease()
+    for lease in (first, *stored.slots.lease_more(first, look_slots(spec, first.slot), 4)):
+        SlotTrial.ask(stored, spec.arm.seed, lease)
+        stored.slots.lease_seconds = -1.0  # it died long ago
+        stored.slots.renew(lease)
+        stored.slots.lease_seconds = 120.0
+    records = records_of(work(storage, spec))
+    complete = [record for record in records if record.outcome == "complete"]
+    assert [record.outcome for record in records].count("lost") == 5 and len(complete) == 64
+    assert len({(*cell_of(record), record.config.seeds) for record in complete}) == 64
+    assert stored.slots.counts().done == 64
+    # The first look is whole, since its cells belong to their slots.
+    assert {cell_of(record) for record in complete} >= {(rate, size) for rate in RATES for size in (3, 7)}
+
+
+def test_an_interrupted_stack_is_handed_back_whole_and_run_again(storage, five_at_once, monkeypatch):
+    spec, reported = stackable_spec(), []
+    stored = register(storage, spec, trials=None, version="test")
+    runtime = Runtime(torch.device("cpu"), None)
+    report = optuna.Trial.report
+
+    def counting(self, *args):
+        reported.append(self.number)
+        if len(reported) == 30:
+            signal.raise_signal(signal.SIGTERM)
+        return report(self, *args)
+
+    monkeypatch.setattr(optuna.Trial, "report", counting)
+    monkeypatch.setattr("batchlaw.workers.trial._WRITE_SECONDS", 0.0)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    runtime.interrupts.install()
+    try:
+        Worker(stored, runtime, study_seed=spec.arm.seed).work()
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+    counts = stored.slots.counts()
+    assert counts.held == 0 and 0 < counts.done < 64
+    records = records_of(work(storage, spec))
+    complete = [record for record in records if record.outcome == "complete"]
+    assert len(complete) == len({(*cell_of(record), record.config.seeds) for record in complete}) == 64
+    findings_of(stored, None, seed=0)
+
+
+def test_what_two_workers_ran_alike_counts_once(storage):
+    spec = adaptive_spec(runs=64)
+    records = records_of(work(storage, spec))
+    once = adaptive_runs_of(spec, records)
+    twice = adaptive_runs_of(spec, [*records, replace(records[-1], number=64)])
+    assert len(once.scores) == len(twice.scores) == 64
+
+
+def test_a_cell_that_always_fails_does_not_use_up_the_budget(storage):
+    def failing(trial):
+        if (trial.batch_size, trial.config.base_lr) == (32, 0.5):
+            raise RuntimeError("a fault")
+        return bowl(trial)
+
+    spec = adaptive_spec(runs=64)
+    stored = register(storage, spec, trials=None, version="test")
+    Worker(stored, Runtime(torch.device("cpu"), None, failing), study_seed=spec.arm.seed).work()
+    outcomes = Counter(record.outcome for record in records_of(stored))
+    assert outcomes["complete"] >= 60 and 0 < outcomes["failed"] < 16
 
 
 def test_its_figures_are_those_of_its_ridge_and_it_gives_no_law(storage):

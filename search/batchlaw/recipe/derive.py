@@ -12,33 +12,24 @@ from batchlaw.errors import ConfigError, SpecError
 from batchlaw.recipe.scaling import beta2_of_half_life, family_factor, noise_scale, scale, weight_decay_of
 from batchlaw.recipe.schedule import Schedule, cooldown_steps_of, floor_examples, plan
 from batchlaw.recipe.seeds import derive_seed
-from batchlaw.spec import StudySpec, TrainConfig, extremes, levels_of
+from batchlaw.spec import StudySpec, TrainConfig, extremes
 from batchlaw.spec.families import FAMILIES, family_of
 from batchlaw.spec.knobs import KNOBS, Count, Number, Point, ScalingRule
 from batchlaw.spec.needs import Measure
 
 
-def run_seeds(study_seed: int, replicates: int) -> tuple[int, ...]:
-    """The seeds of the replicates, the same for all trials of a study, so that trials differ in their point only."""
-    return tuple(derive_seed(study_seed, "run", replicate) for replicate in range(replicates))
+def run_seeds(study_seed: int, replicates: int, turn: int = 0) -> tuple[int, ...]:
+    """The seeds of the replicates, the same for all trials of a study, so that trials differ in their point only.
+
+    In an adaptive design they are those of a trial's turn, of which no point has one twice.
+    """
+    first = turn * replicates
+    return tuple(derive_seed(study_seed, "run", replicate) for replicate in range(first, first + replicates))
 
 
 def fresh_seeds(study_seed: int, replicates: int, trial: int) -> tuple[int, ...]:
     """The seeds of a trial that trains a configuration again, by the number of its first attempt: no other has them."""
     return tuple(derive_seed(study_seed, "confirm", trial, replicate) for replicate in range(replicates))
-
-
-def slot_seeds(spec: StudySpec, study_seed: int, slot: int) -> tuple[int, ...]:
-    """The seeds of the replicates of the trial in a slot: `run_seeds`; in an adaptive design those of its round.
-
-    A round is one slot for each learning rate. Its trials share their seeds, so that the effect of the seeds can be
-    separated from that of the rates. Rounds have different seeds, so that no run repeats another.
-    """
-    replicates = spec.arm.replicates
-    if spec.claim is None or spec.claim.design == "factorial":
-        return run_seeds(study_seed, replicates)
-    first = slot // len(levels_of(spec.space.base_lr)) * replicates
-    return tuple(derive_seed(study_seed, "run", first + replicate) for replicate in range(replicates))
 
 
 def derive(spec: StudySpec, point: Point, seeds: tuple[int, ...]) -> TrainConfig:

@@ -2,10 +2,8 @@
 
 import warnings
 from collections.abc import Mapping
-from math import log2
-from typing import Any, cast
+from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, QMCSampler, RandomSampler
@@ -15,7 +13,7 @@ from batchlaw.recipe.seeds import derive_seed
 from batchlaw.recipe.space import cells, conditional, distributions_of
 from batchlaw.sampling.halving import Halving
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
-from batchlaw.spec import IntRange, StudySpec, levels_of
+from batchlaw.spec import StudySpec
 from batchlaw.storage import hyperband
 
 _REDUCTION = {"hyperband": 3, "asha": 4}  # Optuna's defaults
@@ -23,19 +21,14 @@ PRUNABLE = 2 / 3  # of its budget: after this share a trial is no longer pruned
 
 
 def sampler(spec: StudySpec, study_seed: int, slot: int, study: Study | None = None) -> BaseSampler:
-    """The sampler of one trial.
+    """The sampler of one trial of a search, or of a full factorial, whose slot is the number of the cell.
 
-    The slot sets its seed. One worker holds a slot at a time, so no two workers draw the same start-up trials. In a
-    full factorial the slot is also the number of the cell.
+    The slot sets its seed. One worker holds a slot at a time, so no two workers draw the same start-up trials.
     """
     seed = derive_seed(study_seed, "sampler", slot)
     search = spec.search
     if search is None:
-        if spec.claim is not None and spec.claim.design == "adaptive":
-            return _ridge_sampler(spec, seed, slot)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return PartialFixedSampler(cells(spec)[slot], RandomSampler(seed=seed))
+        return fixed(cells(spec)[slot])
     if search.sampler == "gp":
         return GPSampler(seed=seed, deterministic_objective=False)
     if search.sampler == "per-second":
@@ -52,24 +45,11 @@ def sampler(spec: StudySpec, study_seed: int, slot: int, study: Study | None = N
     return KnownSpaceTPESampler(distributions_of(spec), conditional(spec), seed=seed)
 
 
-def repeating(params: Mapping[str, Any]) -> BaseSampler:
-    """The sampler of a trial that trains a configuration again."""
+def fixed(params: Mapping[str, Any]) -> BaseSampler:
+    """The sampler of a trial whose parameters are known."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return PartialFixedSampler(dict(params), RandomSampler(seed=0))
-
-
-def _ridge_sampler(spec: StudySpec, seed: int, slot: int) -> BaseSampler:
-    """The sampler of an adaptive claim, with the parameter names and distributions that `suggest` asks for."""
-    from batchlaw.sampling.ridge import RidgeSampler  # it imports SciPy, too
-
-    space = spec.space
-    rates, sizes = (levels_of(dimension) for dimension in (space.base_lr, space.batch_size))
-    tuned, over = "batch_size", cast(BaseDistribution, CategoricalDistribution(sizes))
-    if isinstance(space.batch_size, IntRange):
-        tuned, over = "log2_batch_size", IntDistribution(int(log2(sizes[0])), int(log2(sizes[-1])))
-    factors = {"base_lr": CategoricalDistribution(rates), tuned: over}
-    return RidgeSampler("base_lr", tuned, factors, seed=seed, slot=slot, chance=spec.chance)
 
 
 def pruner(spec: StudySpec) -> BasePruner:

@@ -1,106 +1,130 @@
-"""An adaptive design for a ridge: it looks for the best level of one factor at each level of the other."""
+"""An adaptive design for a ridge: it runs what tells most about the best levels, for the seconds that it takes.
 
-from collections.abc import Mapping
+A *stack* is a few learning rates at one batch size that train as one network on the same seeds. Which stack is next
+follows from the runs so far.
+"""
+
 from dataclasses import dataclass
-from math import log2
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
 
-from batchlaw.recipe.result import Outcome
 from batchlaw.stats.draws import normal_draws
 from batchlaw.stats.gaussian_process import Kernel, Process, normal_scores, squared_exponential
 from batchlaw.stats.surface import Bools, Floats
-from batchlaw.storage.attributes import OUTCOME
 
-_WINDOW_OCTAVES = 2.0  # octaves from the best cell in which runs are chosen
-LOOKS = 3  # rounds of the first look: both ends, with which the gate compares the best cell, and the middle
-_UNSTABLE = (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
-_SCALES = np.array([3.0, 2.0])  # octaves of the given and of the tuned factor: length scales (assumption)
+Factor = Literal["rate", "size"]
+
+LOOKS = 2  # batch sizes of the first look
+_WINDOW_OCTAVES = 2.0  # octaves from the best level in which runs tell where it is
+_DRAWS = 64  # of the best level, from what the runs tell of it
+_SCALES = np.array([3.0, 2.0])  # octaves of the learning rate and of the batch size: length scales (assumption)
 _NOISES = (0.02, 0.06, 0.2, 0.6, 2.0)  # candidates for the variance of a run's error beside the surface's of 1
 
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """The trials of a study so far, in any order."""
+    """The runs of a study so far, in any order."""
 
-    given: NDArray[np.intp]  # (n,) index of the given level
-    tuned: NDArray[np.intp]  # (n,) index of the tuned level
-    rounds: NDArray[np.int64]  # (n,) trials of the same round share their seeds
-    scores: Floats  # (n,) higher is better; NaN while a trial runs
-    unstable: Bools  # (n,) the trial diverged, ran out of memory, was pruned, or is no better than guessing
+    rate: NDArray[np.intp]  # (n,) index of the learning rate
+    size: NDArray[np.intp]  # (n,) index of the batch size
+    turns: NDArray[np.int64]  # (n,) runs of the same turn share their seeds
+    scores: Floats  # (n,) higher is better; NaN while a run has none
+    unstable: Bools  # (n,) the run diverged, ran out of memory, was pruned, or is no better than guessing
 
 
-@dataclass(frozen=True, eq=False)
-class Posterior:
-    """The surface, given the trials so far."""
+@dataclass(frozen=True)
+class Stack:
+    """Runs that train as one network."""
 
-    mean: Floats  # (n_given, n_tuned)
-    covariance: Floats  # (n_given, n_tuned, n_tuned)
-    runs: NDArray[np.int64]  # (n_given, n_tuned) number of trials, running ones included
-    unstable: Bools  # (n_given, n_tuned) some trial was unstable
+    size: int  # index of the batch size
+    rates: tuple[int, ...]  # indices of the learning rates, the most telling first
+    turn: int  # none of these cells has been run on the seeds of this turn
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """The levels of both factors, and the rules by which cells are chosen."""
+    """The levels of both factors, what their runs cost, and what is asked."""
 
-    given: Floats  # (n_given,) log₂, ascending
-    tuned: Floats  # (n_tuned,) log₂, ascending
+    rates: Floats  # (n_rates,) log₂, ascending
+    sizes: Floats  # (n_sizes,) log₂, ascending
+    costs: Floats  # (n_sizes, 2) relative seconds of a stack beside its runs, and of each run
+    best: tuple[Factor, ...] = ("size",)  # the factors whose best level, at each level of the other, is sought
 
-    def level(self, slot: int) -> tuple[int, int]:
-        """The index of the given level of a slot, and its round; each round has one slot for each given level."""
-        return slot % len(self.given), slot // len(self.given)
+    def look(self, slot: int) -> Stack | None:
+        """The first look is bound to slots: each rate in the middle and at the cheaper end. None after it."""
+        column, rate = divmod(slot, len(self.rates))
+        if column >= LOOKS:
+            return None
+        last = len(self.sizes) - 1
+        size = last // 2 if column == 0 else last if self.costs[last].sum() <= self.costs[0].sum() else 0
+        return Stack(size, tuple(range(rate, len(self.rates))), 0)
 
-    def look(self, slot: int) -> int | None:
-        """The index of the tuned level of a slot in the first look; None after the first look."""
-        level, turn = self.level(slot)
-        last = len(self.tuned) - 1
-        return (0, last, last // 2)[(turn + level) % LOOKS] if turn < LOOKS else None
+    def choose(self, tried: Tried, generator: np.random.Generator, most: int) -> Stack:
+        """The stack that tells most for its seconds, of `most` learning rates at most.
 
-    def posterior(self, tried: Tried) -> Posterior:
-        """The surface, given trials of which one or more have a score."""
-        scored, n = np.isfinite(tried.scores), len(self.tuned)
-        points = np.stack([self.given[tried.given], self.tuned[tried.tuned]], axis=1)
-        process = process_of(points[scored], tried.scores[scored], tried.rounds[scored]).fantasized(points[~scored])
-        places = [np.stack([np.full(n, given), self.tuned], axis=1) for given in self.given]
-        unstable = np.zeros((len(self.given), n), dtype=bool)
-        unstable[tried.given[tried.unstable], tried.tuned[tried.unstable]] = True
-        runs = np.zeros(unstable.shape, dtype=int)
-        np.add.at(runs, (tried.given, tried.tuned), 1)
-        mean, covariance = (np.stack(part) for part in zip(*map(process.posterior, places), strict=True))
-        return Posterior(mean, covariance, runs, unstable)
-
-    def choose(self, slot: int, posterior: Posterior, generator: np.random.Generator) -> int:
-        """The index of the tuned level to run in a slot after the first look.
-
-        An optimum is drawn from the posterior (Thompson 1933). Of the stable levels within two octaves of it, one
-        with the fewest runs is chosen.
+        The variance of a cell's mean falls as 1/n, so one more run of a cell that has n counts as about 1/n². It counts
+        as far as the best level may lie within two octaves, inside the levels tried. The sum is divided by the root of
+        the seconds: by the seconds themselves, intervals were no narrower for the same seconds and took half as many
+        runs again (replays of a table of digits). Cells with an unstable run are not run again.
         """
-        level, _ = self.level(slot)
-        best = int(normal_draws(posterior.mean[level], posterior.covariance[level], 1, generator).argmax())
-        near = np.abs(self.tuned - self.tuned[best]) <= _WINDOW_OCTAVES + 1e-9
-        near[max(best - 1, 0) : best + 2] = True
-        near &= ~posterior.unstable[level]
-        near[best] = True
-        runs = np.where(near, posterior.runs[level], np.inf)
-        return int(generator.choice(np.flatnonzero(runs == runs.min())))
+        shape = len(self.rates), len(self.sizes)
+        runs, unstable = np.zeros(shape), np.zeros(shape, dtype=bool)
+        np.add.at(runs, (tried.rate, tried.size), 1)
+        unstable[tried.rate[tried.unstable], tried.size[tried.unstable]] = True
+        telling = np.where(unstable, 0.0, self._near_the_best(tried, generator))
+        if not telling.any():  # nothing is known, or all that is left is unstable
+            telling = np.where(unstable.all(), 1.0, ~unstable)
+        gains = telling / ((runs + 0.5) * (runs + 1.5))
+        order = np.argsort(-gains, axis=0, kind="stable")[:most]
+        seconds = self.costs[:, 0] + np.arange(1, len(order) + 1)[:, None] * self.costs[:, 1]
+        worth = np.take_along_axis(gains, order, axis=0).cumsum(axis=0) / np.sqrt(seconds)
+        last, size = (int(place) for place in np.unravel_index(int(worth.argmax()), worth.shape))
+        rates = order[: last + 1, size]
+        taken = set(tried.turns[(tried.size == size) & np.isin(tried.rate, rates)].tolist())
+        turn = next(turn for turn in range(len(taken) + 1) if turn not in taken)
+        return Stack(size, tuple(rates.tolist()), turn)
+
+    def _near_the_best(self, tried: Tried, generator: np.random.Generator) -> Floats:
+        """How probable it is that a cell is near the best one of its level, (n_rates, n_sizes)."""
+        found, scored = np.zeros((len(self.rates), len(self.sizes))), np.isfinite(tried.scores)
+        if not scored.any():
+            return found
+        points = np.stack([self.rates[tried.rate], self.sizes[tried.size]], axis=1)
+        process = process_of(points[scored], tried.scores[scored], tried.turns[scored]).fantasized(points[~scored])
+        grid = np.stack(np.meshgrid(self.rates, self.sizes, indexing="ij"), axis=2)
+        if "size" in self.best:
+            found += [_near(process, row, self.sizes, generator) for row in grid]
+        if "rate" in self.best:
+            found += np.transpose(
+                [_near(process, grid[:, size], self.rates, generator) for size in range(len(found[0]))]
+            )
+        return found
 
 
-def process_of(points: Floats, scores: Floats, rounds: NDArray[np.int64]) -> Process:
+def _near(process: Process, places: Floats, levels: Floats, generator: np.random.Generator) -> Floats:
+    """How probable it is that the best of some places (n, 2) lies inside them and near each, (n,).
+
+    Levels (n,), log₂, are near within two octaves, and beside one another. Optima are drawn from the posterior
+    (Thompson 1933).
+    """
+    best = normal_draws(*process.posterior(places), _DRAWS, generator).argmax(axis=1)
+    inside = (best > 0) & (best < len(levels) - 1)
+    beside = np.abs(best[:, None] - np.arange(len(levels))) <= 1
+    within = np.abs(levels[best][:, None] - levels) <= _WINDOW_OCTAVES + 1e-9
+    return np.asarray(((beside | within) & inside[:, None]).mean(axis=0))
+
+
+def process_of(points: Floats, scores: Floats, turns: NDArray[np.int64]) -> Process:
     """The most likely process for the ranks of scores.
 
     Args:
-        points: (n, 2) log₂ of the given and of the tuned level of each run.
+        points: (n, 2) log₂ of the learning rate and of the batch size of each run.
         scores: (n,), higher is better.
-        rounds: (n,); runs of the same round share their seeds, and with them half of the variance of their errors.
+        turns: (n,); runs of the same turn share their seeds, and with them half of the variance of their errors.
     """
-    alike = ((rounds[:, None] == rounds) + np.eye(len(points))) / 2
+    alike = ((turns[:, None] == turns) + np.eye(len(points))) / 2
     fits = [
         Process.of(
             Kernel(_SCALES, noise, np.zeros(2, dtype=bool), squared_exponential), points, normal_scores(scores),
@@ -109,114 +133,3 @@ def process_of(points: Floats, scores: Floats, rounds: NDArray[np.int64]) -> Pro
         for noise in _NOISES
     ]  # fmt: skip
     return max(fits, key=lambda fit: fit.log_likelihood)
-
-
-class RidgeSampler(BaseSampler):
-    """A sampler that spends trials where the ridge is still uncertain.
-
-    Trials are spread evenly over the given levels. The slot of a trial fixes its given level and its round. The trials
-    so far and the seed fix its tuned level, so workers need no agreement. Running trials count as runs of their cells.
-    Other parameters are drawn at random.
-
-    Args:
-        given: the name of the given parameter.
-        tuned: the name of the tuned parameter.
-        space: the distributions of both: positive numbers to choose from, or integer exponents of 2.
-        seed: of the draws.
-        slot: the slot of the trial; None takes the number of the trial.
-        chance: the value of guessing. A trial that is not better counts as unstable, like one that diverged.
-    """
-
-    def __init__(
-        self,
-        given: str,
-        tuned: str,
-        space: Mapping[str, BaseDistribution],
-        *,
-        seed: int | None = None,
-        slot: int | None = None,
-        chance: float | None = None,
-    ) -> None:
-        self._given, self._tuned, self._space, self._slot = given, tuned, dict(space), slot
-        self._chance = chance
-        self._values = {name: sorted(_octaves(space[name]).items(), key=lambda each: each[1]) for name in self._names}
-        self._design = Design(*(np.array([place for _, place in self._values[name]]) for name in self._names))
-        self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-        self._random = RandomSampler(seed=seed)
-
-    @property
-    def _names(self) -> tuple[str, str]:
-        return self._given, self._tuned
-
-    def reseed_rng(self) -> None:
-        """Draw a new seed, as Optuna asks of samplers in forked processes and in threads."""
-        self._random.reseed_rng()
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The two factors."""
-        return {name: self._space[name] for name in self._names}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Both factors of a trial. If the search space lacks one of them, all its parameters are drawn at random."""
-        if not set(self._names) <= search_space.keys():
-            return {
-                name: self.sample_independent(study, trial, name, distribution)
-                for name, distribution in search_space.items()
-            }
-        slot = trial.number if self._slot is None else self._slot
-        level, _ = self._design.level(slot)
-        chosen = self._design.look(slot)
-        if chosen is None:
-            tried = self.tried(study, trial)
-            generator = np.random.default_rng([self._seed, slot])
-            if np.isfinite(tried.scores).any():
-                chosen = self._design.choose(slot, self._design.posterior(tried), generator)
-            else:
-                chosen = int(generator.integers(len(self._design.tuned)))
-        return {self._given: self._values[self._given][level][0], self._tuned: self._values[self._tuned][chosen][0]}
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """A random value."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
-
-    def tried(self, study: Study, trial: FrozenTrial) -> Tried:
-        """The trials that have both factors. By number, the n-th trial of a given level belongs to the n-th round."""
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-        sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
-        index = {name: {value: i for i, (value, _) in enumerate(self._values[name])} for name in self._names}
-        seen = [0] * len(self._design.given)
-        rows: list[tuple[int, int, int, float, bool]] = []
-        for other in sorted(study.get_trials(deepcopy=False, states=states), key=lambda each: each.number):
-            places = [index[name].get(other.params.get(name)) for name in self._names]
-            if other.number == trial.number or places[0] is None or places[1] is None:
-                continue
-            score = sign * other.value if other.state == TrialState.COMPLETE and other.value is not None else np.nan
-            unstable = (
-                other.state == TrialState.PRUNED
-                or other.user_attrs.get(OUTCOME) in _UNSTABLE
-                or (self._chance is not None and score <= sign * self._chance)
-            )
-            rows.append((places[0], places[1], seen[places[0]], score, unstable))
-            seen[places[0]] += 1
-        table = np.array(rows, float).reshape(len(rows), 5)
-        level, tuned, turn = table[:, :3].astype(int).T
-        return Tried(level, tuned, turn, table[:, 3], table[:, 4].astype(bool))
-
-
-def _octaves(distribution: BaseDistribution) -> dict[Any, float]:
-    """The log₂ of each value of a factor.
-
-    Raises:
-        ValueError: the values are not levels of a positive factor.
-    """
-    if isinstance(distribution, IntDistribution):
-        return {value: float(value) for value in range(distribution.low, distribution.high + 1, distribution.step)}
-    if isinstance(distribution, CategoricalDistribution):
-        values = [value for value in distribution.choices if isinstance(value, int | float) and value > 0]
-        if len(values) == len(distribution.choices):
-            return {value: log2(value) for value in values}
-    raise ValueError(f"must be positive numbers to choose from, or integer exponents of 2; got {distribution}")

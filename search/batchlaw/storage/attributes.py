@@ -18,6 +18,7 @@ RETRIES, LOSSES = "retries", "losses"  # how many failures and how many dead wor
 ARGUMENTS = "arguments"  # of a program, as it was run: a list of texts
 CODE = "code"  # a hash of the user's code that it ran
 CONFIRMS = "confirms"  # of a trial on fresh seeds: whose configuration it trains ("trial"), "purpose" and "fold"
+TURN = "turn"  # of an adaptive claim: trials of the same turn share their seeds
 OUTPUT = "output"  # of a program: its last lines, at most 200 of both outputs together
 
 PURPOSES = ("race", "score")  # of a trial on fresh seeds: to choose among contenders, or to score the chosen one
@@ -25,7 +26,8 @@ PURPOSES = ("race", "score")  # of a trial on fresh seeds: to choose among conte
 _CHECKS: dict[str, Callable[[object, str], None]] = {
     CONFIG: check_mapping, RESULT: check_mapping, REASON: check_text, TRACEBACK: check_text, ARGUMENTS: check_list,
     OUTPUT: check_list, CODE: check_text, START: check_mapping, RETRY_OF: check_whole, RETRIES: check_whole,
-    LOSSES: check_whole, THREADS: check_whole, CONFIRMS: lambda value, name: _check_confirms(value, name),
+    LOSSES: check_whole, THREADS: check_whole, TURN: check_whole,
+    CONFIRMS: lambda value, name: _check_confirms(value, name),
     OUTCOME: lambda value, name: check_word(value, name, tuple(Outcome)),
 }  # fmt: skip
 

@@ -13,11 +13,12 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from batchlaw import sampling
-from batchlaw.recipe.derive import fresh_seeds, slot_seeds
+from batchlaw.recipe.derive import fresh_seeds, run_seeds
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
+from batchlaw.sampling.adaptive import Cell, next_cells
 from batchlaw.storage import Along, Lease, StoredStudy, batched_writes, cached_reads, with_retries
-from batchlaw.storage.attributes import CONFIRMS, OUTCOME, REASON, RESULT, RETRY_OF, THREADS, TRACEBACK
+from batchlaw.storage.attributes import CONFIRMS, OUTCOME, REASON, RESULT, RETRY_OF, THREADS, TRACEBACK, TURN
 from batchlaw.workers.confirmation import Confirmation
 from batchlaw.workers.recovery import clear_up, first_attempt, is_queued, try_again
 from batchlaw.workers.trial import TrialOutcome
@@ -42,6 +43,7 @@ class SlotTrial:
         lease: Lease,
         postponed: Collection[int] = (),
         confirmation: Confirmation | None = None,
+        cell: Cell | None = None,
     ) -> "SlotTrial | None":
         """Ask for the trial of a slot, after clearing up what a dead worker left in it; None if none is to run.
 
@@ -51,13 +53,18 @@ class SlotTrial:
             lease: of the slot.
             postponed: of a search, the first attempts whose repeats are left to later slots, as far as there are any.
             confirmation: of a search, what decides whether the trial trains a contender on fresh seeds.
+            cell: of an adaptive claim, what is to be run; None chooses it.
         """
         if clear_up(stored, lease):
             return None
         with cached_reads(read := set[int]()):
+            if cell is None and stored.spec.claim is not None and stored.spec.claim.design == "adaptive":
+                cell = next_cells(stored.spec, study_seed, lease.slot, stored.study)[0]
             confirms = confirmation.next(stored) if confirmation is not None else None
             if confirmation is not None and confirms is not None:
-                stored.study.sampler = sampling.repeating(confirmation.params(confirms.trial))
+                stored.study.sampler = sampling.fixed(confirmation.params(confirms.trial))
+            elif cell is not None:
+                stored.study.sampler = sampling.fixed(cell.params)
             else:
                 stored.study.sampler = sampling.sampler(stored.spec, study_seed, lease.slot, stored.study)
             trial = with_retries(stored.study.ask)
@@ -77,6 +84,8 @@ class SlotTrial:
                 with_retries(lambda: suggest(trial, stored.spec))
         if stored.spec.claim is not None:  # while the sampler is that of its cell
             with batched_writes(trial):
+                if cell is not None:
+                    trial.set_user_attr(TURN, cell.turn)
                 with_retries(lambda: suggest(trial, stored.spec))
                 if lease.last_trial_id is not None:  # the cell ran before, and may go on where it was
                     last = with_retries(partial(stored.storage.get_trial, lease.last_trial_id))
@@ -98,11 +107,11 @@ class SlotTrial:
         return int(self.trial.user_attrs.get(CONFIRMS, {}).get("fold", 0))
 
     def seeds(self, study_seed: int) -> tuple[int, ...]:
-        """One for each replicate: those of the slot, or fresh ones of a trial that confirms another."""
-        spec = self.stored.spec
-        if CONFIRMS not in self.trial.user_attrs:
-            return slot_seeds(spec, study_seed, self.lease.slot)
-        return fresh_seeds(study_seed, spec.arm.replicates, first_attempt(self.stored, self.trial))
+        """One for each replicate: those of the turn, or fresh ones of a trial that confirms another."""
+        attributes, replicates = self.trial.user_attrs, self.stored.spec.arm.replicates
+        if CONFIRMS not in attributes:
+            return run_seeds(study_seed, replicates, attributes.get(TURN, 0))
+        return fresh_seeds(study_seed, replicates, first_attempt(self.stored, self.trial))
 
     def folder(self, of_study: Path) -> Path:
         """The folder of the files of the trial, the same for each of its attempts.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from batchlaw.objectives.devices import Devices
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, companions
+from batchlaw.sampling.adaptive import Cell, look_slots, next_cells
 from batchlaw.storage import (
     BEAT_SECONDS,
     Lease,
@@ -131,10 +133,9 @@ class Worker:
         spec = spec_that_fits(self.stored, device)
         if spec.search is None and first.slot in self._failed_slots:
             self._leave_to_others([first])
-        leases = (first, *self._companions(first))
         asked = [
-            SlotTrial.ask(self.stored, self.study_seed, lease, self._failed_trials, self._confirmation)
-            for lease in leases
+            SlotTrial.ask(self.stored, self.study_seed, lease, self._failed_trials, self._confirmation, cell)
+            for lease, cell in self._together(first)
         ]
         trials = [trial for trial in asked if trial is not None]
         if not trials:
@@ -173,24 +174,32 @@ class Worker:
                 folder.rmdir()
                 self._study_folder.rmdir()
 
-    def _companions(self, lease: Lease) -> list[Lease]:
-        """Leases of further cells that train fastest as one network with this one.
+    def _together(self, lease: Lease) -> list[tuple[Lease, Cell | None]]:
+        """A lease, with those of further cells that train fastest as one network with its own.
 
-        The live workers share the open cells among them.
+        The live workers share the open slots among them. The cell is None where the slot tells it.
         """
         stored, spec = self.stored, self.stored.spec
-        if spec.task is None or spec.claim is None or spec.claim.design == "adaptive" or spec.claim.times_steps:
-            return []
+        if spec.task is None or spec.claim is None or spec.claim.times_steps:
+            return [(lease, None)]
         from batchlaw.objectives.builtin import cells_together  # PyTorch, which others' code may do without
 
-        others = companions(spec, lease.slot)
-        every = cells(spec)
-        together = cells_together(spec, self.study_seed, [every[slot] for slot in (lease.slot, *others)], self.runtime)
-        if together == 1:
-            return []
-        n_open = stored.slots.n_open(others)
-        workers = max(len(live_workers(stored.storage.engine, stored.study_id)), 1)
-        return stored.slots.lease_more(lease, others, min(together, math.ceil((1 + n_open) / workers)) - 1)
+        chosen: list[Cell] = []
+        if spec.claim.design == "factorial":
+            others, every = companions(spec, lease.slot), cells(spec)
+            params = [every[slot] for slot in (lease.slot, *others)]
+        else:
+            stack = with_retries(lambda: next_cells(spec, self.study_seed, lease.slot, stored.study))
+            params, others = [cell.params for cell in stack], look_slots(spec, lease.slot)
+            if not others:  # after the first look no slot has a cell of its own
+                chosen, others = stack, list(range(lease.slot + 1, with_retries(stored.slots.counts).total))
+        together = cells_together(spec, self.study_seed, params, self.runtime)
+        leases = [lease]
+        if together > 1:
+            n_open = stored.slots.n_open(others)
+            workers = max(len(live_workers(stored.storage.engine, stored.study_id)), 1)
+            leases += stored.slots.lease_more(lease, others, min(together, math.ceil((1 + n_open) / workers)) - 1)
+        return list(zip_longest(leases, chosen[: len(leases)]))
 
     @cached_property
     def _study_folder(self) -> Path:

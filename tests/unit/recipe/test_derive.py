@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from batchlaw.errors import ConfigError, SpecError
-from batchlaw.recipe.derive import check_space, derive, derive_moved, run_seeds, slot_seeds
+from batchlaw.recipe.derive import check_space, derive, derive_moved, run_seeds
 from batchlaw.recipe.schedule import schedule_of
 from batchlaw.spec import parse_spec
 from batchlaw.spec.knobs import Point
@@ -108,21 +108,8 @@ def test_run_seeds_are_common_to_trials_and_differ_between_studies():
     assert len({*run_seeds(0, 5), *run_seeds(1, 5)}) == 10
 
 
-def test_a_round_of_an_adaptive_design_has_seeds_of_its_own():
-    rates = [0.5**exponent for exponent in range(8)]
-    space = {"batch_size": [2**exponent for exponent in range(8)], "base_lr": rates, "optimizer": "momentum"}
-    study = tiny_study(task={"train_size": 128}, space=space | {"momentum": 0.9})
-    del study["search"]
-    claims = {"factorial": {"replicates": 5}, "adaptive": {"replicates": 2, "runs": 160}}
-    designed = {
-        design: parse_spec(study | {"claim": {"hypotheses": ["H9"], "design": design} | more}, "test")
-        for design, more in claims.items()
-    }
-    assert {slot_seeds(designed["factorial"], 7, slot) for slot in range(20)} == {run_seeds(7, 5)}
-    assert slot_seeds(spec_of(), 7, 5) == run_seeds(7, 1)
-    for slot in range(20):
-        first = 2 * (slot // len(rates))
-        assert slot_seeds(designed["adaptive"], 7, slot) == run_seeds(7, 100)[first : first + 2]
+def test_a_turn_of_an_adaptive_design_has_seeds_of_its_own():
+    assert [run_seeds(7, 2, turn) for turn in range(3)] == [run_seeds(7, 6)[first : first + 2] for first in (0, 2, 4)]
 
 
 def test_without_family_factors_the_base_rate_is_the_peak_rate_also_when_it_is_moved():

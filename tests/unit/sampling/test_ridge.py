@@ -1,164 +1,116 @@
-"""The sampler of adaptive claims: Optuna's own test suite, and the rules of the design."""
+"""The rules of an adaptive design, on planted surfaces."""
 
 import numpy as np
-import optuna
 import pytest
-from batchlaw.recipe.result import Outcome
-from batchlaw.sampling.ridge import LOOKS, Design, Posterior, RidgeSampler
-from batchlaw.storage.attributes import OUTCOME
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.testing.pytest_samplers import BasicSamplerTestCase
-from optuna.trial import TrialState
+from batchlaw.sampling.ridge import Design, Stack, Tried
 
-RATES = [2.0**exponent for exponent in range(-5, 3)]
-SPACE = {"base_lr": CategoricalDistribution(RATES), "log2_batch_size": IntDistribution(0, 8)}
+RATES, SIZES = np.arange(-5.0, 3), np.arange(9.0)
+DEAR_BELOW = np.stack([5 * 2.0**-SIZES, 2.0**-SIZES], axis=1)  # as with a budget of epochs
+EQUAL = np.ones((len(SIZES), 2))
 
 
-def ridge_sampler(seed=0, slot=None, space=None, chance=None):
-    return RidgeSampler("base_lr", "log2_batch_size", space or SPACE, seed=seed, slot=slot, chance=chance)
-
-
-class TestAsOptunaAsks(BasicSamplerTestCase):
-    """Optuna's tests for every sampler."""
-
-    @pytest.fixture
-    def sampler(self):
-        return ridge_sampler
-
-
-def suggested(trial):
-    return trial.suggest_categorical("base_lr", RATES), trial.suggest_int("log2_batch_size", 0, 8)
-
-
-def loss(rate, exponent):
+def loss(rate, size):
     """Best at log₂ B = 4.5 + log₂ ε / 2."""
-    return (exponent - 4.5 - np.log2(rate) / 2) ** 2 / 4
+    return (SIZES[size] - 4.5 - RATES[rate] / 2) ** 2 / 4
 
 
-def searched(n, seed=0, objective=loss, noise=0.05):
-    study = optuna.create_study(direction="minimize", sampler=ridge_sampler(seed))
-    generator = np.random.default_rng(seed)
-
-    def run(trial):
-        return objective(*suggested(trial)) + noise * generator.normal()
-
-    study.optimize(run, n_trials=n)
-    return study
-
-
-def test_rates_are_spread_evenly_and_every_round_has_each():
-    trials = searched(40).trials
-    assert [trial.params["base_lr"] for trial in trials] == RATES * 5
+def searched(n, *, costs=DEAR_BELOW, best=("size",), most=8, seed=0, noise=0.05, cliff=None):
+    """The runs of stacks one after another, with noise; below `cliff` octaves from the best a run is unstable."""
+    design, generator, runs = Design(RATES, SIZES, costs, best), np.random.default_rng(seed), []
+    while len(runs) < n:
+        stack = design.look(len(runs)) or design.choose(tried(runs), np.random.default_rng([seed, len(runs)]), most)
+        for rate in stack.rates[:most]:
+            unstable = cliff is not None and SIZES[stack.size] - 4.5 - RATES[rate] / 2 < cliff
+            score = -9.0 if unstable else -loss(rate, stack.size) + noise * generator.normal()
+            runs.append((rate, stack.size, stack.turn, score, unstable))
+    return runs
 
 
-def test_the_first_look_is_at_both_ends_and_the_middle_of_every_rate():
-    trials = searched(LOOKS * len(RATES)).trials
-    for rate in RATES:
-        assert {trial.params["log2_batch_size"] for trial in trials if trial.params["base_lr"] == rate} == {0, 4, 8}
+def tried(runs):
+    table = np.array(runs, dtype=float).reshape(len(runs), 5)
+    return Tried(*table[:, :3].astype(int).T, table[:, 3], table[:, 4] > 0)
 
 
-def test_runs_fill_the_cells_about_the_planted_ridge_evenly():
-    trials = searched(120).trials[LOOKS * len(RATES) :]
-    off = np.array([trial.params["log2_batch_size"] - 4.5 - np.log2(trial.params["base_lr"]) / 2 for trial in trials])
-    assert np.mean(np.abs(off) <= 3) > 0.9
-    shares = np.histogram(off, np.arange(-2.5, 3))[0] / len(off)
-    assert (shares > 0.1).all() and (shares < 0.3).all()
+def off(run):
+    return SIZES[run[1]] - 4.5 - RATES[run[0]] / 2
 
 
-def test_a_study_is_the_same_for_the_same_seed_and_another_for_another():
-    one, same, other = (
-        [trial.params["log2_batch_size"] for trial in searched(64, seed, noise=0).trials] for seed in (3, 3, 4)
-    )
-    assert one == same and one != other
+def test_the_first_look_has_each_rate_in_the_middle_and_at_the_cheaper_end_and_is_bound_to_slots():
+    design, n = Design(RATES, SIZES, DEAR_BELOW), len(RATES)
+    assert design.look(0) == Stack(4, tuple(range(n)), 0) and design.look(3) == Stack(4, tuple(range(3, n)), 0)
+    assert design.look(n) == Stack(8, tuple(range(n)), 0) and design.look(2 * n) is None
+    assert Design(RATES, SIZES, DEAR_BELOW[::-1]).look(n).size == 0
 
 
-def test_the_slot_decides_whoever_asks_first():
-    study = searched(48)
-    frozen = [
-        ridge_sampler(7, slot).sample_relative(study, trial, SPACE)
-        for slot, trial in ((50, study.ask()._trial_id), (49, study.ask()._trial_id))
-        for trial in [study.trials[trial]]
-    ]
-    assert [params["base_lr"] for params in frozen] == [RATES[2], RATES[1]]
+@pytest.mark.parametrize("most", [1, len(RATES)])
+def test_runs_gather_about_the_planted_ridge(most):
+    later = [off(run) for run in searched(160, most=most)[2 * len(RATES) :]]
+    assert np.mean(np.abs(later) <= 3) > 0.9
+    shares = np.histogram(later, np.arange(-2.5, 3))[0] / len(later)
+    assert (shares > 0.05).all()
 
 
-def test_running_trials_make_a_draw_elsewhere_no_less_certain():
-    """A running trial narrows the posterior at its cell and does not move its mean."""
-    design = Design(np.log2(RATES), np.arange(9.0))
-    study = searched(48)
-    sampler = ridge_sampler()
-    before = design.posterior(sampler.tried(study, study.trials[0]))
-    study.add_trial(
-        optuna.create_trial(
-            state=TrialState.RUNNING, params={"base_lr": RATES[3], "log2_batch_size": 7}, distributions=SPACE
-        )
-    )
-    after = design.posterior(sampler.tried(study, study.trials[0]))
-    np.testing.assert_allclose(after.mean, before.mean)
-    assert after.covariance[3, 7, 7] < 0.9 * before.covariance[3, 7, 7]
-    assert (
-        np.diagonal(after.covariance, axis1=1, axis2=2) <= np.diagonal(before.covariance, axis1=1, axis2=2) + 1e-9
-    ).all()
+def test_no_cell_is_run_twice_on_the_same_seeds_and_cells_of_a_rate_share_most_of_theirs():
+    runs = searched(160)
+    assert len({run[:3] for run in runs}) == len(runs)
+    turns = {}
+    for rate, size, turn, *_ in runs:
+        turns.setdefault((rate, size), set()).add(turn)
+    # Their difference is paired where they have seeds in common: those that the one with fewer runs has.
+    pairs = [(turns[i, j], turns[i, j + 1]) for i, j in turns if (i, j + 1) in turns]
+    assert np.mean([len(a & b) / min(len(a), len(b)) for a, b in pairs]) > 0.8
 
 
-def test_the_least_run_cell_within_two_octaves_of_a_draw_is_run():
-    design, runs = Design(np.zeros(1), np.arange(9.0)), np.array([[1, 0, 3, 2, 3, 1, 1, 0, 0]])
-    mean = -((np.arange(9.0) - 4) ** 2)[None]
-    certain, unstable = np.zeros((1, 9, 9)), np.zeros((1, 9), dtype=bool)
+def test_dear_batch_sizes_have_fewer_runs_of_a_rate():
+    def share(costs):
+        return np.mean([off(run) < 0 for run in searched(160, costs=costs)[2 * len(RATES) :]])
 
-    def chosen():
-        posterior = Posterior(mean, certain, runs, unstable)
-        return {design.choose(slot, posterior, np.random.default_rng(slot)) for slot in range(3, 30)}
-
-    assert chosen() == {5, 6}
-    unstable[0, [5, 6]] = True
-    assert chosen() == {3}
-    unstable[0] = True
-    assert chosen() == {4}
+    assert share(DEAR_BELOW) < share(EQUAL) - 0.05
 
 
-def test_wide_steps_leave_the_neighbours_of_a_draw_within_reach():
-    design = Design(np.zeros(1), np.array([0.0, 3.0, 6.0]))
-    posterior = Posterior(
-        np.array([[0.0, 1.0, 0.0]]), np.zeros((1, 3, 3)), np.array([[1, 2, 2]]), np.zeros((1, 3), dtype=bool)
-    )
-    assert design.choose(3, posterior, np.random.default_rng(0)) == 0
+def test_rates_with_the_best_at_an_edge_have_fewer_runs():
+    """The best log₂ B is 4.5 + log₂ ε, where 0 to 5 are tried: at both ends of the rates it is beyond."""
+    design, generator, runs = Design(RATES, SIZES[:6], EQUAL[:6]), np.random.default_rng(1), []
+    while len(runs) < 160:
+        stack = design.look(len(runs)) or design.choose(tried(runs), np.random.default_rng(len(runs)), 3)
+        for rate in stack.rates[:3]:
+            score = -((SIZES[stack.size] - 4.5 - RATES[rate]) ** 2) / 4 + 0.05 * generator.normal()
+            runs.append((rate, stack.size, stack.turn, score, False))
+    counts = np.bincount([run[0] for run in runs], minlength=len(RATES))
+    assert counts[[0, -1]].max() < counts[2:5].min() / 2
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_diverged_trials_are_not_repeated(named):
-    """A trial is unstable if its outcome says so, and also if it is no better than chance."""
-    study = optuna.create_study(direction="minimize", sampler=ridge_sampler(chance=None if named else 5.0))
-    for _ in range(120):
-        trial = study.ask()
-        rate, exponent = suggested(trial)
-        unstable = exponent < 3.5 + np.log2(rate) / 2
-        if unstable and named:
-            trial.set_user_attr(OUTCOME, Outcome.DIVERGED)
-        study.tell(trial, 5.0 if unstable else loss(rate, exponent))
-    later = study.trials[LOOKS * len(RATES) :]
-    # One or two a rate to find out where it is, where a fifth of all would have gone over it.
-    assert sum(trial.value == 5.0 for trial in later) <= 2 * len(RATES)
+def test_the_best_rate_of_each_batch_size_is_sought_where_that_is_asked():
+    """It is log₂ ε = 2 log₂ B - 9."""
+
+    def near(best):
+        return np.mean([abs(2 * off(run)) <= 3 for run in searched(160, costs=EQUAL, best=best)[2 * len(RATES) :]])
+
+    assert near(("rate",)) > near(("size",)) + 0.05
+    both = searched(160, best=("size", "rate"))
+    assert len({run[:3] for run in both}) == len(both)
 
 
-def test_failed_trials_are_nothing_seen():
-    study = searched(48)
-    sampler = ridge_sampler()
-    seen = sampler.tried(study, study.trials[0])
-    study.tell(study.ask(), state=TrialState.FAIL)
-    assert len(sampler.tried(study, study.trials[0]).scores) == len(seen.scores) == 47
+def test_a_stack_under_way_counts_as_runs_without_a_score():
+    runs, design = searched(80), Design(RATES, SIZES, DEAR_BELOW)
+    stack = design.choose(tried(runs), np.random.default_rng(0), len(RATES))
+    under_way = [(rate, stack.size, stack.turn, np.nan, False) for rate in stack.rates]
+    other = design.choose(tried(runs + under_way), np.random.default_rng(0), len(RATES))
+    assert other.size != stack.size or (other.turn != stack.turn and other.rates != stack.rates)
 
 
-def test_listed_batch_sizes_are_run_by_their_size():
-    sizes = [1, 2, 4, 8, 16, 32, 64, 128]
-    space = {"base_lr": CategoricalDistribution(RATES[::-1]), "batch_size": CategoricalDistribution(sizes[::-1])}
-    study = optuna.create_study(sampler=RidgeSampler("base_lr", "batch_size", space, seed=0))
-    trials = [study.ask(space) for _ in range(24)]
-    assert [trial.params["base_lr"] for trial in trials] == RATES * 3
-    assert {trial.params["batch_size"] for trial in trials} == {1, 8, 128}
+def test_the_same_runs_and_seed_give_the_same_stack_and_another_seed_another_study():
+    assert searched(96, seed=3, noise=0) == searched(96, seed=3, noise=0) != searched(96, seed=4, noise=0)
 
 
-@pytest.mark.parametrize("wrong", [FloatDistribution(0.1, 1.0), CategoricalDistribution(["a", "b"])])
-def test_a_factor_without_levels_is_refused(wrong):
-    with pytest.raises(ValueError, match="must be positive numbers to choose from"):
-        ridge_sampler(space={**SPACE, "base_lr": wrong})
+def test_unstable_cells_are_not_run_again():
+    runs = searched(160, cliff=-1.5)
+    over = [run[:2] for run in runs[2 * len(RATES) :] if run[4]]
+    assert len(over) == len(set(over)) < 16
+
+
+@pytest.mark.parametrize("unstable", [False, True])
+def test_without_a_score_or_a_stable_cell_something_is_run_all_the_same(unstable):
+    runs = [(rate, size, 0, np.nan, unstable) for rate in range(len(RATES)) for size in range(len(SIZES))]
+    stack = Design(RATES, SIZES, EQUAL).choose(tried(runs), np.random.default_rng(0), 3)
+    assert stack.turn == 1 and 1 <= len(stack.rates) <= 3
