@@ -7,9 +7,6 @@ run and a common one for every seed. Noise is in units of the fall of the curve 
 is an oracle that scores a run wherever the design asks for one. With a cliff a run is unstable, and has the score of
 guessing, below 2.5 octaves under the best. Stacks are chosen as for a budget of epochs, by one worker.
 
-The slope is that of the best batch size on the learning rate (H9) and, with --reverse, also that of the best learning
-rate on the batch size (H6, H7), whose truth is one over the planted slope.
-
 A verdict on H9 is wrong when it is "supported" at slope 0 or .5, "no relation" at .5 or 1, or "refuted" at 1; a flat
 and a monotone surface must never give "supported". Coverage is of the studies that had a slope at all; width is the
 median of its interval.
@@ -29,7 +26,7 @@ from statistics import median
 import numpy as np
 from batchlaw.claims.hypotheses import MARGIN
 from batchlaw.claims.verdict import slope_verdict
-from batchlaw.sampling.ridge import Design, Factor, Tried
+from batchlaw.sampling.ridge import Design, Tried
 from batchlaw.stats.cells import Cells, Runs
 from batchlaw.stats.equivalence import equivalence_p
 from batchlaw.stats.optimum import Ridge, ridge_of
@@ -92,11 +89,10 @@ def costs_of(sizes: Floats) -> Floats:
 
 
 def adaptive(
-    given: Floats, tuned: Floats, oracle: Oracle, generator: np.random.Generator, runs: int,
-    best: tuple[Factor, ...] = ("size",),
+    given: Floats, tuned: Floats, oracle: Oracle, generator: np.random.Generator, runs: int
 ) -> Runs:  # fmt: skip
     """So many runs of a design that asks for one stack after another."""
-    design = Design(np.log2(given), np.log2(tuned), costs_of(tuned), best)
+    design = Design(np.log2(given), np.log2(tuned), costs_of(tuned))
     done: list[tuple[int, int, int, float, bool]] = []
     while len(done) < runs:
         table = np.array(done).reshape(len(done), 5)
@@ -128,39 +124,32 @@ def judged(found: Ridge) -> tuple[str, Slope | None]:
     return slope_verdict(found.slope, 1.0, MARGIN, p, 0.05)[0], found.slope
 
 
-def ridges_of(case: Case, runs: int, number: int, reverse: bool) -> list[Ridge]:
-    """What one study finds: of the best batch size, and of the best learning rate if that is asked as well."""
+def ridge_found(case: Case, runs: int, number: int) -> Ridge:
+    """What one study finds."""
     seed = [number, *str(case).encode()]
     truth = planted(replace(case, noise=0.0, seeds=1), np.random.default_rng(seed))
     generator = np.random.default_rng([runs, *seed])
-    best: tuple[Factor, ...] = ("size", "rate") if reverse else ("size",)
-    found = adaptive(truth.given, truth.tuned, simulation(case, truth, generator), generator, runs, best)
-    sides = [(found, truth.given, truth.tuned)]
-    if reverse:
-        sides.append((replace(found, given=found.tuned, tuned=found.given), truth.tuned, truth.given))
-    analysis = np.random.default_rng(number)
-    return [ridge_of(Cells.of(side), given, tuned, analysis) for side, given, tuned in sides]
+    found = adaptive(truth.given, truth.tuned, simulation(case, truth, generator), generator, runs)
+    return ridge_of(Cells.of(found), truth.given, truth.tuned, np.random.default_rng(number))
 
 
-def run(case: Case, runs: int, studies: int, reverse: bool) -> list[dict[str, object]]:
+def run(case: Case, runs: int, studies: int) -> dict[str, object]:
     ridged = case.shape not in ("flat", "monotone")
-    found = [ridges_of(case, runs, number, reverse) for number in range(studies)]
-    rows: list[dict[str, object]] = []
-    for side, ridges in zip(("H9", "H6"), zip(*found, strict=True), strict=False):
-        truth = case.slope if side == "H9" else 1 / case.slope
-        verdicts = Counter(judged(ridge)[0] for ridge in ridges)
-        slopes = [ridge.slope for ridge in ridges if ridge.slope is not None]
-        wrong = WRONG[truth] if ridged and truth in WRONG else {"supported"}
-        rows.append({
-            **asdict(case), "runs": runs, "asked": side,
-            "wrong": sum(verdicts[verdict] for verdict in wrong) / studies,
-            "coverage": float(np.mean([s.ci_low <= truth <= s.ci_high for s in slopes])) if slopes and ridged else None,
-            "width": median(s.ci_high - s.ci_low for s in slopes) if slopes else None,
-            "with_slope": len(slopes) / studies,
-            "bounded": sum(slope.bounded for slope in slopes) / studies,
-            "verdicts": dict(verdicts),
-        })  # fmt: skip
-    return rows
+    ridges = [ridge_found(case, runs, number) for number in range(studies)]
+    verdicts = Counter(judged(ridge)[0] for ridge in ridges)
+    slopes = [ridge.slope for ridge in ridges if ridge.slope is not None]
+    wrong = WRONG[case.slope] if ridged else {"supported"}
+    held = [slope.ci_low <= case.slope <= slope.ci_high for slope in slopes]
+    return {
+        **asdict(case), "runs": runs, "studies": studies,
+        "wrong": sum(verdicts[verdict] for verdict in wrong),
+        "with_slope": len(slopes),
+        "held": sum(held) if ridged else None,
+        "coverage": float(np.mean(held)) if slopes and ridged else None,
+        "width": median(s.ci_high - s.ci_low for s in slopes) if slopes else None,
+        "bounded": sum(slope.bounded for slope in slopes),
+        "verdicts": dict(verdicts),
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -170,28 +159,27 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=["parabola", "skewed", "wall", "cliff", "flat", "monotone"])
     parser.add_argument("--slopes", type=float, nargs="+", default=[0.0, 0.5, 1.0])
     parser.add_argument("--noises", type=float, nargs="+", default=[0.25])
-    parser.add_argument("--reverse", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows, table = [], Table("shape", "slope", "noise", "asked", "wrong", "coverage", "width", "with slope", "verdicts")
+    rows, table = [], Table("shape", "slope", "noise", "wrong", "coverage", "width", "with slope", "verdicts")
     for shape, slope, noise in product(options.shapes, options.slopes, options.noises):
         if shape in ("flat", "monotone") and slope != options.slopes[0]:
             continue
         case = Case(shape, slope, noise, seeds=1, n_lrs=8, n_batch_sizes=9)
-        rows += run(case, options.runs, options.studies, options.reverse and slope > 0)
+        rows.append(run(case, options.runs, options.studies))
         print(rows[-1], flush=True)
     for row in rows:
         figures = [
             "" if row[name] is None else format(row[name], kind)
-            for name, kind in {"wrong": ".1%", "coverage": ".1%", "width": ".3f", "with_slope": ".0%"}.items()
+            for name, kind in {"wrong": "d", "coverage": ".1%", "width": ".3f", "with_slope": "d"}.items()
         ]
-        facts = [str(row[name]) for name in ("shape", "slope", "noise", "asked")]
+        facts = [str(row[name]) for name in ("shape", "slope", "noise")]
         table.add_row(*facts, *figures, str(row["verdicts"]))
     Console(width=150).print(table)
     if options.json:
         machine = {"cpu": platform.processor() or platform.machine(), "python": platform.python_version()}
         machine |= {name: version(name) for name in ("numpy", "scipy")}
-        record = {"machine": machine, "studies": options.studies, "rows": rows}
+        record = {"machine": machine, "rows": rows}
         options.json.write_text(json.dumps(record, indent=2) + "\n")
 
 

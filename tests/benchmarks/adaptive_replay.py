@@ -5,9 +5,10 @@
 A table (tests/data/digits) has the validation loss of every learning rate and batch size on the same seeds. In each
 study the adaptive design asks it for one stack after another: the seed of a turn is drawn from the table's, each once
 before any is drawn again; the runs are judged after each of several budgets. The factorial is every cell on as many
-seeds, drawn as well. The truth is its slope on all seeds of the table, itself an estimate.
+seeds, drawn as well. The truth is its slope on all seeds of the table, itself an estimate. A slope that is only bounded
+by the sets of optima is none that an interval could hold: of such a table there is no coverage.
 
-Coverage, width and "with slope" are as in adaptive_calibration.py, here of one surface. "equal" is the runs that the
+Coverage and width are as in adaptive_calibration.py, here of one surface. "equal" is the runs that the
 factorial takes for the same width: between budgets log width goes straight with log runs.
 """
 
@@ -32,7 +33,7 @@ from rich.progress import track
 from rich.table import Table
 
 TABLES = Path(__file__).parents[1] / "data" / "digits"
-SEEDS = (3, 4, 5, 8)  # of a cell, of the factorial
+SEEDS = (3, 5, 8)  # of a cell, of the factorial
 RUNS = (90, 126, 180)  # of the adaptive design
 Judged = tuple[str, Slope | None]
 
@@ -71,14 +72,17 @@ def study(table: Surface, seed: int) -> dict[tuple[str, int], Judged]:
     return found
 
 
-def summary(found: list[Judged], truth: float) -> dict[str, Any]:
+def summary(found: list[Judged], truth: Slope) -> dict[str, Any]:
     slopes = [slope for _, slope in found if slope is not None]
     return {
         "with_slope": len(slopes) / len(found),
         "verdicts": dict(Counter(verdict for verdict, _ in found)),
         "slope": median(s.slope for s in slopes) if slopes else None,
         "width": median(s.ci_high - s.ci_low for s in slopes) if slopes else None,
-        "coverage": float(np.mean([s.ci_low <= truth <= s.ci_high for s in slopes])) if slopes else None,
+        "bounded": sum(slope.bounded for slope in slopes) / len(found),
+        "coverage": float(np.mean([s.ci_low <= truth.slope <= s.ci_high for s in slopes]))
+        if slopes and not truth.bounded
+        else None,
     }
 
 
@@ -88,15 +92,13 @@ def replay(name: str, studies: int) -> dict[str, Any]:
     truth = judged(ridge(table, np.random.default_rng(0)))[1]
     assert truth is not None
     found = [study(table, seed) for seed in track(range(studies), name)]
-    rows = [
-        {"design": key[0], "runs": key[1], **summary([each[key] for each in found], truth.slope)} for key in found[0]
-    ]
+    rows = [{"design": key[0], "runs": key[1], **summary([each[key] for each in found], truth)} for key in found[0]]
     known = sorted((row["width"], row["runs"]) for row in rows if row["design"] == "factorial" and row["width"])
     for row in rows:
         if row["design"] == "adaptive" and row["width"] and known:
             row["equal"] = float(np.exp(np.interp(np.log(row["width"]), *np.log(known).T)))
-    return {"table": name, "seeds": table.n_replicates, "truth": [truth.slope, truth.ci_low, truth.ci_high],
-            "rows": rows}  # fmt: skip
+    interval = [truth.slope, truth.ci_low, truth.ci_high]
+    return {"table": name, "seeds": table.n_replicates, "truth": interval, "bounded": truth.bounded, "rows": rows}
 
 
 def main() -> None:

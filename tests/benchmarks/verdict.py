@@ -5,8 +5,8 @@
 Each is the study on digits, run by one worker of the service on SQLite, on one thread. All seconds are of the
 processor, so that other work on the machine counts little: training seconds are those of the steps, evaluation apart;
 worker seconds are all that the worker took, with the measurements that decide what is stacked. The interval is that of
-H9's slope. The adaptive design is judged after every fifteenth run: it is noted when it is as narrow as the factorial, and
-what it is at a quarter of the factorial's training seconds.
+H9's slope. The adaptive design is judged after every fifteenth run: where it is as narrow as the factorial, and
+where it is at a quarter of the factorial's training seconds.
 """
 
 import argparse

@@ -96,7 +96,8 @@ def tried(spec: StudySpec, cells: Sequence[Sequence[dict[str, Any]]], trials: Se
             rows[*place, turn] = score, unstable
     keys = np.array(list(rows), dtype=int).reshape(len(rows), 3)
     values = np.array(list(rows.values()), dtype=float).reshape(len(rows), 2)
-    return Tried(*keys.T, values[:, 0], values[:, 1].astype(bool))
+    rate, size, turn = keys.T
+    return Tried(rate, size, turn, values[:, 0], values[:, 1].astype(bool))
 
 
 def _key(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -5,7 +5,6 @@ follows from the runs so far.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,6 @@ from numpy.typing import NDArray
 from batchlaw.stats.draws import normal_draws
 from batchlaw.stats.gaussian_process import Kernel, Process, normal_scores, squared_exponential
 from batchlaw.stats.surface import Bools, Floats
-
-Factor = Literal["rate", "size"]
 
 LOOKS = 2  # batch sizes of the first look
 _WINDOW_OCTAVES = 2.0  # octaves from the best level in which runs tell where it is
@@ -45,12 +42,11 @@ class Stack:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """The levels of both factors, what their runs cost, and what is asked."""
+    """The levels of both factors, and what their runs cost."""
 
     rates: Floats  # (n_rates,) log₂, ascending
     sizes: Floats  # (n_sizes,) log₂, ascending
     costs: Floats  # (n_sizes, 2) relative seconds of a stack beside its runs, and of each run
-    best: tuple[Factor, ...] = ("size",)  # the factors whose best level, at each level of the other, is sought
 
     def look(self, slot: int) -> Stack | None:
         """The first look is bound to slots: each rate in the middle and at the cheaper end. None after it."""
@@ -88,19 +84,13 @@ class Design:
 
     def _near_the_best(self, tried: Tried, generator: np.random.Generator) -> Floats:
         """How probable it is that a cell is near the best one of its level, (n_rates, n_sizes)."""
-        found, scored = np.zeros((len(self.rates), len(self.sizes))), np.isfinite(tried.scores)
+        scored = np.isfinite(tried.scores)
         if not scored.any():
-            return found
+            return np.zeros((len(self.rates), len(self.sizes)))
         points = np.stack([self.rates[tried.rate], self.sizes[tried.size]], axis=1)
         process = process_of(points[scored], tried.scores[scored], tried.turns[scored]).fantasized(points[~scored])
         grid = np.stack(np.meshgrid(self.rates, self.sizes, indexing="ij"), axis=2)
-        if "size" in self.best:
-            found += [_near(process, row, self.sizes, generator) for row in grid]
-        if "rate" in self.best:
-            found += np.transpose(
-                [_near(process, grid[:, size], self.rates, generator) for size in range(len(found[0]))]
-            )
-        return found
+        return np.array([_near(process, row, self.sizes, generator) for row in grid])
 
 
 def _near(process: Process, places: Floats, levels: Floats, generator: np.random.Generator) -> Floats:

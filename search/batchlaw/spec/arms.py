@@ -13,7 +13,7 @@ _FEWEST_SEEDS = 5  # replicates of a factorial design; the variance over seeds d
 _ADAPTIVE: tuple[HypothesisName, ...] = ("H9",)  # an adaptive design finds only the best batch size at each rate
 _STAGGERED: tuple[HypothesisName, ...] = ("H9",)  # a staggered grid as well
 _OF_RATES: tuple[HypothesisName, ...] = ("H3", "H4", "H5", "H6", "H7", "H12", "H13", "H14", "H16", "H19", "H24")
-FEWEST_ROUNDS = 8  # of an adaptive design: three for a first look and five around the best (assumption)
+FEWEST_ROUNDS = 8  # of an adaptive design: two for a first look and six around the best (assumption)
 
 
 class Arm(Extended):
@@ -62,8 +62,8 @@ class Claim(Arm):
     """The designed arm, whose trials are never pruned.
 
     A factorial design runs every combination of the levels in [space] on the same seeds. On a staggered grid the batch
-    sizes of successive learning rates are shifted by 0, 1/3 and 2/3 of their spacing. An adaptive design runs batch
-    sizes where the best batch size of a learning rate is still uncertain.
+    sizes of successive learning rates are shifted by 0, 1/3 and 2/3 of their spacing. An adaptive design runs what
+    tells most about the best levels for the seconds that it takes.
     """
 
     later: ClassVar[frozenset[str]] = frozenset({"grid", "targets"})

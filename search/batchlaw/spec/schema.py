@@ -78,7 +78,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     "Claim": {
         **_ARM,
         "hypotheses": "The claims to decide; `batchlaw claim --list` shows them.",
-        "design": "factorial: every combination of the levels. adaptive: where the best batch size is still uncertain.",
+        "design": "factorial: every combination of the levels. adaptive: what tells most about the best levels.",
         "grid": "staggered: the batch sizes of successive learning rates are shifted by a third of their spacing.",
         "runs": "The number of trials of an adaptive design.",
         "alpha": "The rate of wrong decisions that is accepted.",
