@@ -80,6 +80,13 @@ class Series:
             found.append(
                 f"the runs leave the hyperbola by more than their noise (p = {p:.1g}), which the intervals allow for"
             )
+        tried, critical = self.batch_size[self.reached], self.critical_batch_size.value
+        if critical is not None and not tried.min() <= critical <= tried.max():
+            where = "below" if critical < tried.min() else "above"
+            found.append(
+                f"E_min/S_min lies {where} the batch sizes that were run, {tried.min():g} to {tried.max():g}: "
+                "there the form of the hyperbola is assumed"
+            )
         return found
 
     @property

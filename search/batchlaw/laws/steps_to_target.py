@@ -84,14 +84,15 @@ def critical(
             start = perfect_from(found.batch_size) if overhead_from is None else float(overhead_from)
             found = replace(found, overhead=(float(overhead), start))
             series.append(fitted(found, alpha))
-    if not any(each.fitted for each in series):
-        raise DataError(f"{runs.title} has no group of runs that reach a target at {FEWEST} batch sizes or more")
-    notes = list(runs.notes)
-    if groups:
-        notes.append(f"a hyperbola for each {' and '.join(groups)}")
     read = runs.columns.recognised
     if not has_rate:
         read = read.removeprefix(f"learning rate is {_ANY_RATE}, ")
+    if not any(each.fitted for each in series):
+        few = f"{runs.title} has no group of runs that reach a target at {FEWEST} batch sizes or more"
+        raise DataError(f"{few}; read: {read}")
+    notes = list(runs.notes)
+    if groups:
+        notes.append(f"a hyperbola for each {' and '.join(groups)}")
     return Critical(runs.title, tuple(series), alpha, tuple(notes), read)
 
 
@@ -210,7 +211,7 @@ def _series(
         told = ", ".join(number(size) for size in at)
         notes.append(f"the {where} rate tried takes the fewest steps at batch size {told}: another may take fewer")
     if unreached:
-        notes.append(f"{unreached} settings with a run that does not reach the target are left out")
+        notes.append(f"settings with a run that does not reach the target are left out: {unreached}")
     return Series(
         group=group, batch_size=sizes, steps=amounts if counts_steps else amounts / sizes,
         examples=amounts * sizes if counts_steps else amounts, error=errors,

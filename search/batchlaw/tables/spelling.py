@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 # Spellings in a file, without blanks at the ends and in any case. A tool that writes NaN has computed it, so the run
 # diverged; a tool that writes nothing has no score, whatever the reason.
-MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "–", "—", "n.a.", "...", "…", "?", "."})
+MISSING = frozenset(
+    {"", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "–", "—", "n.a.", "...", "…", "?", ".", "[]"}
+)
 # What people write in the place of a score that they do not have.
 REASONS = frozenset({
     "oom", "out of memory", "cuda oom", "pending", "tbd", "todo", "running", "queued", "skipped", "skip", "not run",
     "failed", "fail", "crashed", "crash", "killed", "timeout", "timed out", "preempted", "cancelled", "canceled",
-    "error", "missing", "lost",
+    "error", "missing", "lost", "dnf", "did not finish", "did not converge", "not converged", "not reached", "never",
 })  # fmt: skip
 _DIVERGED = frozenset({"diverged", "diverges", "div", "div.", "diverge", "exploded", "explodes", "blew up", "overflow"})
 _NOT_FINITE = re.compile(

@@ -45,6 +45,17 @@ def test_reference_runs_rest_on_chosen_rates(reference_runs):
     assert found.overhead_batch_size.value == pytest.approx(1.2 * 256 + 0.2 * critical.value)
 
 
+@pytest.mark.parametrize("written", ["DNF", "did not converge", [], None])
+def test_reference_runs_that_do_not_arrive_are_told(reference_runs, written):
+    records = json.loads(reference_runs.read_text())
+    runs = records["ref_16"]["Epochs to converge"]
+    records["ref_16"]["Epochs to converge"] = written if written in ([], None) else [written, *runs[1:]]
+    reference_runs.write_text(json.dumps(records))
+    (found,) = bl.critical(reference_runs).series
+    assert found.batch_size.tolist() == SIZES[1:]
+    assert "settings with a run that does not reach the target are left out: 1" in found.notes
+
+
 def test_of_several_settings_at_a_batch_size_the_fewest_steps_count(reference_runs):
     records = json.loads(reference_runs.read_text())
     slow = {**records["ref_64"], "Hyperparams": {"opt_base_learning_rate": 1e-2, "warmup_samples": 640}}
@@ -83,7 +94,16 @@ def test_a_rate_at_the_edge_and_runs_that_do_not_arrive_are_told():
     cut.loc[(cut["batch_size"] == 2048) & (cut["lr"] < 0.4) & (cut["seed"] == 1), "steps_to_target"] = np.nan
     (found,) = bl.critical(cut).series
     assert any("lowest rate tried takes the fewest steps at batch size 16" in note for note in found.notes)
-    assert any("2 settings with a run that does not reach the target" in note for note in found.notes)
+    assert any("a run that does not reach the target are left out: 2" in note for note in found.notes)
+
+
+def test_a_critical_batch_size_beyond_those_run_is_told():
+    table = sweep()
+    table = table[table["model"] == "large"]  # 400
+    for part, told in ((table[table["batch_size"] < 300], "above"), (table[table["batch_size"] > 500], "below")):
+        (found,) = bl.critical(part).series
+        assert any(f"lies {told} the batch sizes that were run" in line for line in found.remarks)
+    assert not any("were run" in line for line in bl.critical(table).series[0].remarks)
 
 
 def test_wrong_requests_are_one_line():
@@ -92,6 +112,8 @@ def test_wrong_requests_are_one_line():
         bl.critical(table.drop(columns="steps_to_target"))
     with pytest.raises(DataError, match="3 batch sizes or more"):
         bl.critical(table[table["batch_size"] <= 32])
+    with pytest.raises(DataError, match="no column is called a batch size"):
+        bl.critical(table.rename(columns={"batch_size": "how_many"}))
     with pytest.raises(BatchlawError, match="above 0"):
         bl.critical(table, overhead=-1)
     with pytest.raises(BatchlawError, match="both tell"):
