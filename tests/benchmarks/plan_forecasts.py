@@ -7,11 +7,14 @@
 Simulated: groups of runs over horizons and sizes, whose best rate rises with the batch size up to a kink. Valleys are
 steeper on the right. Each group is off the law by an offset and a slope, that of the run asked for as well, or all are
 on it. One seed or five, holes, walls at which runs diverge, a curve without a kink, models whose sizes have an offset
-each, and laws whose exponent of the horizon changes by some amount each time it doubles. What is forecast lies twice as
-far as the largest group in each axis. Every setting has studies of its own. "told" is how often a bend is told.
+each, and laws whose exponent of the horizon, or whose slope on the batch size, changes by some amount each time it
+doubles. What is forecast lies twice as far as the largest group in each axis. Every setting has studies of its own.
+"told" is how often a bend is told.
 
-Of a table each group is left out in turn; then those from each `--beyond` on, together. A regret is the height above
-the bottom of the valley that the left-out runs themselves show, and "covered" counts their best rates.
+Of a table each group is left out in turn; then those from each `--beyond` on, together; then none, which tells what a
+law of this form can reach. A regret is the height above the bottom of the valley that the left-out runs themselves
+show, and "covered" counts their best rates. "its floor" is the regret of a pair at the group's own best batch size, as
+a smooth curve has it, and own best rate: it is the noise of the lowest of the group's bottoms.
 """
 
 import argparse
@@ -54,13 +57,15 @@ SETTINGS = {
     "five horizons, bend .4": {"axes": 1, "groups": 5, "bend": -0.4},
     "sixteen groups, bend .1": {"groups": 4, "bend": -0.1},
     "sixteen groups, bend .2": {"groups": 4, "bend": -0.2},
+    "slopes that fall": {"turn": -0.07},
+    "slopes that rise by twice that": {"turn": 0.14},
 }
 
 
 def simulated(
     generator: np.random.Generator, *, seeds: int = 1, holes: float = 0.0, wall: float = np.inf, kink: float = 7.0,
     noise: float = 0.003, axes: int = 2, groups: int = 3, offset: float = 0.1, tilt: float = 0.05,
-    of_size: float = 0.0, bend: float = 0.0,
+    of_size: float = 0.0, bend: float = 0.0, turn: float = 0.0,
 ) -> tuple[pd.DataFrame, dict[str, float], "np.ndarray[tuple[int], np.dtype[np.float64]]"]:  # fmt: skip
     """Runs, what is asked for, and log₂ of the best rate there at SIZES."""
     of_d, of_n = generator.uniform(0.0, 0.6), generator.uniform(-1.0, 0.0)
@@ -73,7 +78,7 @@ def simulated(
         """Of a group, with an offset and a slope of its own."""
         below = kink + kink_d * d + kink_n * n - np.log2(SIZES)
         own = generator.normal(scale=offset) + generator.normal(scale=tilt) * (np.log2(SIZES) - 7)
-        own = own + bend / 2 * (d - (groups - 1) / 2) ** 2
+        own = own + bend / 2 * (d - (groups - 1) / 2) ** 2 + turn * (d - (groups - 1) / 2) * (np.log2(SIZES) - 7)
         return -9 + of_d * d + of_n * n - rise / 3 * np.logaddexp2(0, 3 * below) + own + of_sizes[n]
 
     rows = []
@@ -134,12 +139,12 @@ def left_out(table: Path, columns: dict[str, str], beyond: list[str]) -> Iterato
     groups = groups_over(runs, axes)[0]
     frame = runs.table.replace([np.inf], 1e308)
 
-    def forecasts(held: list[int]) -> dict[str, object]:
+    def forecasts(held: list[int], out: list[int]) -> dict[str, object]:
         kept = frame
-        for number in held:
+        for number in out:
             values = groups[number][0]
             kept = kept[~np.logical_and.reduce([kept[column] == values[axis] for axis, column in axes.items()])]
-        rate, inside, widths, pairs, worst, sizes = [], [], [], [], 0.0, []
+        rate, inside, widths, pairs, worst, sizes, floors = [], [], [], [], 0.0, [], []
         for number in held:
             values, own = groups[number]
             found = plan(kept, **given, **axes, at=values, extrapolate=True)
@@ -154,24 +159,26 @@ def left_out(table: Path, columns: dict[str, str], beyond: list[str]) -> Iterato
             if (best := best_batch_size(own)) is not None:
                 ends = np.log2([found.batch_size.low, found.batch_size.high])
                 sizes.append((ends[0] <= best[0] <= ends[1], ends[1] - ends[0]))
+                floors.append(np.interp(best[0], own.batch_size, own.lowest) - own.lowest.min())
             bottom, best = (np.interp(size, own.batch_size, each) for each in (own.lowest, own.best))
             off = float(np.log2(found.lr.value) - best)
             pairs.append(float(bottom - own.lowest.min() + own.shape.height(np.array([off]), np.array([size]))[0]))
         return {
             "regret of the rate": float(np.mean(rate)), "worst group": worst, "covered": float(np.mean(inside)),
             "width, octaves": float(np.mean(widths)), "regret of the pair": float(np.mean(pairs)),
-            "worst pair": max(pairs), "batch size covered": float(np.mean(sizes, axis=0)[0]),
-            "its width": float(np.mean(sizes, axis=0)[1]),
+            "worst pair": max(pairs), "its floor": float(np.mean(floors)),
+            "batch size covered": float(np.mean(sizes, axis=0)[0]), "its width": float(np.mean(sizes, axis=0)[1]),
         }  # fmt: skip
 
-    each = [forecasts([number]) for number in range(len(groups))]
+    each = [forecasts([number], [number]) for number in range(len(groups))]
     mean = {key: float(np.mean([one[key] for one in each])) for key in each[0]}
     worst = {name: max(one[name] for one in each) for name in ("worst group", "worst pair")}
     yield {"left out": "each group in turn"} | mean | worst
     for told in beyond:
         axis, _, least = told.partition("=")
         held = [number for number, (values, _) in enumerate(groups) if values[axis] >= float(least)]
-        yield {"left out": f"{axis} ≥ {least}"} | forecasts(held)
+        yield {"left out": f"{axis} ≥ {least}"} | forecasts(held, held)
+    yield {"left out": "none"} | forecasts(list(range(len(groups))), [])
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ class Plan:
     """The batch size and the learning rate for a run that was not tried, with prediction intervals.
 
     An interval is for the optimum of one new run's setting, not for the mean of many: it has the law's uncertainty and
-    the differences between groups of runs. Of 95 % intervals 92 % held the optimum on the Step Law table with each grid
+    the differences between groups of runs. Of 95 % intervals 91 % held the optimum on the Step Law table with each grid
     left out in turn (`tests/benchmarks/plan_forecasts.py`, which simulates planted laws as well).
 
     Attributes:
@@ -123,7 +123,7 @@ class Plan:
 
     @property
     def exponents(self) -> "pd.DataFrame":
-        """The law's exponents, a row each, with intervals of the law.
+        """The law's exponents at a typical batch size, a row each, with intervals of the law.
 
         Columns: of, what moves; on, with what; exponent; low; high.
         """

@@ -82,9 +82,10 @@ def plan(
         )
     placed = [Group(centred([values[axis.name] for axis in varying], varying), optima) for values, optima in groups]
     sizes = np.concatenate([2**group.optima.batch_size for group in placed])
+    of_size = varying[-1].name == "parameters"
     return Plan(
-        title=runs.title, at=wanted, axes=varying, fitted=forecast(placed, of_size=varying[-1].name == "parameters"),
-        of_batch_size=batch_forecast(placed), alpha=alpha, extrapolate=extrapolate,
+        title=runs.title, at=wanted, axes=varying, fitted=forecast(placed, of_size=of_size),
+        of_batch_size=batch_forecast(placed, of_size=of_size), alpha=alpha, extrapolate=extrapolate,
         tried=(float(sizes.min()), float(sizes.max())),
         notes=(*runs.notes, *notes), read=runs.columns.recognised, known=known_of(runs),
         in_tokens=runs.columns.tokens_per_example is not None,

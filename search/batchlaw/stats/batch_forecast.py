@@ -12,6 +12,7 @@ from batchlaw.stats.surface import Floats
 from batchlaw.stats.valleys import Valleys
 
 _BATCH_ERRORS = (0.05, 0.1, 0.2, 0.4, 0.8)  # octaves, of a group's best batch size
+_OF_SIZE = 0.5  # deviation beforehand of the exponent on a size, which others see near 0 (arXiv 2410.21676, 2503.04715)
 _FEWEST_ROWS = 4  # of a group, for its best batch size
 _SKEW = 0.2  # cubic term over bend, an octave: its deviation beforehand (assumption)
 _ROUNDS = 3  # of noise and curve in turn
@@ -45,12 +46,16 @@ class BatchForecast:
         return Predicted.of(weights, means[:, None], variances[:, None])
 
 
-def batch_forecast(groups: Sequence[Group]) -> BatchForecast | None:
+def batch_forecast(groups: Sequence[Group], *, of_size: bool = False) -> BatchForecast | None:
     """The law of the best batch size; None where it lies among those tried in fewer than three groups.
 
     That of a group is the bottom of a cubic through the bottoms of its rows (Hoffer 2017 and others see a valley in
     log B at a fixed budget). The valley may be steeper on one side, with a cubic term that is small beforehand beside
     the bend: a parabola over small batch sizes as well is pulled towards them.
+
+    Args:
+        groups: any number.
+        of_size: whether the last axis is the size of a model.
     """
     found = [(group.at, each) for group in groups if (each := best_batch_size(group.optima)) is not None]
     n_axes = len(groups[0].at)
@@ -59,6 +64,8 @@ def batch_forecast(groups: Sequence[Group]) -> BatchForecast | None:
     design = np.array([[1.0, *at] for at, _ in found])
     best, errors = np.array([each for _, each in found]).T
     prior = np.diag([1e-4, *[1 / OF_AXES**2] * n_axes])
+    if of_size:
+        prior[-1, -1] = 1 / _OF_SIZE**2
     solutions, logs = [], []
     for error in _BATCH_ERRORS:
         variance = errors**2 + error**2

@@ -43,7 +43,7 @@ class Forecast:
     """The law over groups, as an average over the deviations between them."""
 
     groups: tuple[Group, ...]
-    middle: float  # log₂ of the batch size where the kink is expected beforehand, and about which groups are tilted
+    middle: float  # log₂ of a typical batch size: the kink is expected there beforehand, and groups are tilted about it
     departures: Departures
     deviations: Deviations  # (n,)
     weights: Floats  # (n,)
@@ -63,12 +63,13 @@ class Forecast:
 
     @property
     def parameters(self) -> dict[str, tuple[float, float]]:
-        """The law's exponents with their standard deviations: of the axes, of the kink, and of the rise below it."""
+        """The law's exponents with their deviations: of the axes, the kink, the rise below it, and the slope on B."""
         mean = self.weights @ self.found
         variance = self.weights @ np.diagonal(self.covariances, axis1=1, axis2=2)
         variance = variance + self.weights @ (self.found - mean) ** 2
         axes = range(self.n_axes)
         names = ["level", *(f"axis {i}" for i in axes), "kink", *(f"kink {i}" for i in axes), "rise"]
+        names += [f"tilt {i}" for i in axes]
         told = list(zip(mean.tolist(), np.sqrt(variance).tolist(), strict=True))
         return dict(zip(names, told[: len(names)], strict=True))
 
@@ -113,7 +114,8 @@ class Forecast:
 
     def _law(self, at: Floats, batch_size: Floats) -> tuple[Floats, Floats]:
         """At each choice of the deviations log₂ of the best rate, (n, n_rows), and its derivatives."""
-        return with_departures(self.found, np.tile(at, (len(batch_size), 1)), batch_size, self.departures)
+        apart = batch_size - self.middle
+        return with_departures(self.found, np.tile(at, (len(batch_size), 1)), apart, self.departures)
 
     def _unseen(self, at: Floats) -> Floats:
         """The variance of what nothing tells of a place, (n, 1)."""
@@ -142,8 +144,8 @@ def forecast(groups: Sequence[Group], *, of_size: bool = False) -> Forecast:
     best = np.concatenate([group.optima.best for group in groups])
     middle, n_axes = float(np.median(sizes)), len(groups[0].at)
     departures = Departures.of(np.array([group.at for group in groups]), of_size=of_size)
-    prior, spread = prior_of(float(best.mean()), middle, n_axes, of_size=of_size)
-    start = _start(groups, prior, spread)
+    prior, spread = prior_of(float(best.mean()), n_axes, of_size=of_size)
+    start = _start(groups, middle, prior, spread)
     tried = Deviations.tried(n_axes, of_size=of_size)
     prior = np.append(prior, np.zeros(departures.n_columns))
     spreads = departures.spreads(tried.size, tried.bends)
@@ -166,6 +168,7 @@ class _Fit:
     """The law at all choices of the deviations at once."""
 
     groups: tuple[Group, ...]
+    middle: float  # as of `Forecast`
     departures: Departures
     deviations: Deviations  # (n,)
     prior: Floats  # (n_parameters,)
@@ -183,7 +186,7 @@ class _Fit:
         usual = np.log(deviations.usual) - np.log(spreads).sum(axis=1)
         usual = usual - sum(np.linalg.slogdet(each)[1] for each in known) / 2
         precisions = tuple(np.asarray(np.linalg.inv(each), dtype=float) for each in known)
-        return cls(tuple(groups), departures, deviations, prior, spreads, precisions, usual)
+        return cls(tuple(groups), middle, departures, deviations, prior, spreads, precisions, usual)
 
     def likely(self, start: Floats) -> tuple[Self, Floats]:
         """The choices that are not out of question by the law's tangent at a start, and parameters for each."""
@@ -225,7 +228,7 @@ class _Fit:
         slope = off / self.spreads**2
         information = np.eye(found.shape[1]) / (self.spreads**2)[:, None]
         for group, precision in zip(self.groups, self.precisions, strict=True):
-            y = group.optima.batch_size
+            y = group.optima.batch_size - self.middle
             mean, slopes = with_departures(found, np.tile(group.at, (len(y), 1)), y, self.departures)
             left = (group.optima.best - mean)[:, :, None]
             weighted = np.swapaxes(slopes, 1, 2) @ precision
@@ -236,10 +239,10 @@ class _Fit:
         return cost, np.asarray(step, dtype=float), information
 
 
-def _start(groups: Sequence[Group], prior: Floats, spread: Floats) -> Floats:
+def _start(groups: Sequence[Group], middle: float, prior: Floats, spread: Floats) -> Floats:
     """The parameters of the law at the usual deviations, from several places of the kink."""
     at = np.concatenate([np.tile(group.at, (len(group.optima.best), 1)) for group in groups])
-    y = np.concatenate([group.optima.batch_size for group in groups])
+    y = np.concatenate([group.optima.batch_size for group in groups]) - middle
     best = np.concatenate([group.optima.best for group in groups])
     errors = np.concatenate([np.diag(group.optima.covariance) for group in groups])
     errors = np.sqrt(errors + USUAL_OFFSET**2 + USUAL_ROW**2)

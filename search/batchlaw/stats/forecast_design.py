@@ -39,12 +39,12 @@ class ForecastDesign:
         middle = groups.mean(axis=0)
         at, asked = groups - middle, self.asked - middle
         n_axes, n = at.shape[1], len(self.sizes)
-        typical = float(np.median(self.sizes))
+        apart = self.sizes - np.median(self.sizes)
         departures = Departures.of(at, of_size=self.of_size)
         deviations = Deviations.typical(n_axes, of_size=self.of_size)
         own = deviations.own(np.zeros(1)) + departures.unseen(asked, deviations.size, deviations.bends)[:, None]
-        inverse = np.linalg.inv(deviations.within(self.sizes - typical, np.eye(n) * self.row_error**2))
-        prior, spread = prior_of(0.0, typical, n_axes, of_size=self.of_size)
+        inverse = np.linalg.inv(deviations.within(apart, np.eye(n) * self.row_error**2))
+        prior, spread = prior_of(0.0, n_axes, of_size=self.of_size)
         of_departures = departures.spreads(deviations.size, deviations.bends)
         spreads = np.hstack([np.tile(spread, (len(of_departures), 1)), of_departures])
         widths = []
@@ -52,11 +52,11 @@ class ForecastDesign:
             parameters = np.append(prior, np.zeros(departures.n_columns))
             parameters[1 + n_axes] += kink
             slopes = np.array(
-                [with_departures(parameters[None], np.tile(each, (n, 1)), self.sizes, departures)[1][0] for each in at]
+                [with_departures(parameters[None], np.tile(each, (n, 1)), apart, departures)[1][0] for each in at]
             )
             information = np.einsum("gip,dij,gjq->dpq", slopes, inverse, slopes, optimize=True)
             information += np.eye(len(parameters)) * (spreads**-2)[:, None]
-            wanted = with_departures(parameters[None], asked[None], np.array([typical]), departures)[1][0]
+            wanted = with_departures(parameters[None], asked[None], np.zeros(1), departures)[1][0]
             of_law = np.einsum("ip,dpq,iq->di", wanted, np.linalg.inv(information), wanted, optimize=True)
             predicted = Predicted.of(deviations.usual, np.zeros_like(of_law), own + of_law)
             low, high = predicted.interval(alpha)

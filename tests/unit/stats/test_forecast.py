@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from batchlaw.stats.batch_forecast import batch_forecast
 from batchlaw.stats.departures import Bend, Departures
 from batchlaw.stats.forecast import BENT, Group, forecast
 from batchlaw.stats.valleys import Shape, Valleys
@@ -9,13 +10,14 @@ from batchlaw.stats.valleys import Shape, Valleys
 SIZES = np.arange(4.0, 12.0)
 
 
-def groups_of(generator, *, change=0.0, axes=1, n=5, offset=0.1, error=0.07):
+def groups_of(generator, *, change=0.0, axes=1, n=5, offset=0.1, error=0.07, tilt=0.0):
     """Groups whose exponent of the horizon changes by so much an octave, and log₂ of the best rate an octave beyond."""
     middle, groups = (n - 1) / 2, []
 
     def best(d, m):
         below = 7 + 0.6 * d - 0.3 * m - SIZES
         own = generator.normal(scale=offset) + generator.normal(scale=0.05) * (SIZES - 7.5)
+        own += tilt * (d - middle) * (SIZES - 7.5)
         return -9 + 0.3 * d - 0.5 * m - 0.25 * np.logaddexp2(0, 3 * below) + own + change / 2 * (d - middle) ** 2
 
     for d in range(n):
@@ -90,3 +92,42 @@ def test_groups_that_agree_are_forecast_closer_than_groups_that_do_not():
         low, high = found.rate(np.zeros(2), np.array([7.0])).interval(0.05)
         widths.append(float(high[0] - low[0]))
     assert widths == sorted(widths) and widths[2] > 2 * widths[0]
+
+
+def test_a_slope_on_the_batch_size_that_moves_with_the_horizon_is_forecast():
+    held = []
+    for seed in range(6):
+        groups, place, truth = groups_of(np.random.default_rng(seed), axes=2, n=3, tilt=-0.1)
+        found = forecast(groups, of_size=True)
+        mean, deviation = found.parameters["tilt 0"]
+        assert mean == pytest.approx(-0.1, abs=2.5 * deviation) and mean < -deviation
+        low, high = found.rate(place, SIZES).interval(0.05)
+        held += ((low <= truth) & (truth <= high)).tolist()
+    assert np.mean(held) >= 0.85
+
+
+def bottoms_of(generator, sizes, of_size):
+    """Groups over three horizons and these sizes, whose best batch size goes with the root of the horizon."""
+    groups = []
+    for d in (-1.0, 0.0, 1.0):
+        for m in sizes:
+            best = 7.5 + 0.5 * d + of_size * m
+            lowest = 2.5 + 0.004 * (SIZES - best) ** 2 + generator.normal(scale=0.001, size=len(SIZES))
+            optima = Valleys(SIZES, SIZES, np.eye(len(SIZES)), lowest, 0.002, 1.0, Shape(0, 0, 0, 0))
+            groups.append(Group(np.array([d, m]), optima))
+    return groups
+
+
+@pytest.mark.parametrize("of_size", [-0.4, 0.0])
+def test_the_best_batch_size_hardly_moves_with_the_size_unless_runs_tell_so(of_size):
+    apart = {close: bottoms_of(np.random.default_rng(0), sizes, of_size)
+             for close, sizes in {True: (-0.15, 0.15), False: (-1.0, 0.0, 1.0)}.items()}  # fmt: skip
+    widths = {}
+    for close, groups in apart.items():
+        for known in (False, True):
+            predicted = batch_forecast(groups, of_size=known).predict(np.array([1.0, 1.0]))
+            low, high = (each[0] for each in predicted.interval(0.05))
+            assert low <= 8 + of_size <= high
+            widths[close, known] = high - low
+    assert widths[True, True] < 0.9 * widths[True, False]
+    assert widths[False, True] == pytest.approx(widths[False, False], rel=0.05)
