@@ -19,19 +19,18 @@ from batchlaw.storage import load, open_storage
 from optuna.trial import TrialState
 
 ROOT = Path(__file__).parents[2]
-STUDY = Path(__file__).with_name("real_study.toml")
 COMPETITORS = Path(__file__).with_name("real_competitors")
 GRACE = 120.0  # seconds to end in after the time
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A finished trial: the second of the clock at which it ended, and its last validation accuracy."""
+    """A finished trial: the second of the clock at which it ended, and its last validation score."""
 
     seconds: float
     complete: bool
-    accuracy: float | None
-    params: dict[str, Any]  # lr, batch_size and optimizer, as torch names it
+    score: float | None
+    params: dict[str, Any]  # as the competitors name them
     named: bool = False  # whether the method names it at its end; where it names none, that is its best complete one
 
 
@@ -40,6 +39,8 @@ class Setting:
     """What a method is run with."""
 
     folder: Path  # its own
+    task: str  # a module of the competitors, and a study beside this file: real_TASK.toml
+    mode: str  # of its score: "max" or "min"
     data: Path
     split: Path
     seconds: float
@@ -47,9 +48,15 @@ class Setting:
     python: dict[str, str]
 
     @property
+    def sign(self) -> int:
+        """1 where a higher score is better, else -1."""
+        return 1 if self.mode == "max" else -1
+
+    @property
     def common(self) -> list[str]:
         """Arguments that all competitors take."""
-        return ["--seconds", str(self.seconds), "--data", str(self.data), "--split", str(self.split)]
+        places = ["--data", str(self.data), "--split", str(self.split)]
+        return ["--task", self.task, "--seconds", str(self.seconds), *places]
 
     def run(self, *commands: list[str]) -> None:
         """Run processes side by side to their end.
@@ -83,6 +90,11 @@ class Setting:
             raise RuntimeError(f"{commands[0][1]}: {codes}: {log.read_text()[-2000:]}")
 
 
+def study_file(task: str) -> Path:
+    """What a user of ours would write for a task."""
+    return Path(__file__).with_name(f"real_{task}.toml")
+
+
 def end(process: subprocess.Popen) -> None:
     """End what still runs, with what it has started: asked first, since some pass the word on."""
     if process.poll() is not None:
@@ -97,7 +109,7 @@ def end(process: subprocess.Popen) -> None:
 
 def run_optuna(setting: Setting) -> list[dict[str, Any]]:
     url = f"sqlite:///{setting.folder / 'optuna.db'}"
-    create = ["create-study", "--study-name", "real", "--storage", url, "--direction", "maximize"]
+    create = ["create-study", "--study-name", "real", "--storage", url, "--direction", f"{setting.mode}imize"]
     setting.run([str(Path(sys.executable).with_name("optuna")), *create])
     worker = [sys.executable, str(COMPETITORS / "optuna_study.py"), "--storage", url, *setting.common]
     setting.run(worker, worker)
@@ -106,28 +118,41 @@ def run_optuna(setting: Setting) -> list[dict[str, Any]]:
         {
             "ended": trial.datetime_complete.timestamp(),
             "complete": trial.state == TrialState.COMPLETE,
-            "accuracy": trial.value,
+            "score": trial.value,
             "params": trial.params,
         }
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     ]
 
 
-def run_ray(setting: Setting, *flags: str) -> list[dict[str, Any]]:
-    output = setting.folder / "trials.json"
-    script = [setting.python["ray"], str(COMPETITORS / "ray_tuner.py")]
-    setting.run([*script, *setting.common, "--output", str(output), *flags])
-    return json.loads(output.read_text())
+def run_ray(setting: Setting) -> list[dict[str, Any]]:
+    return run_script(setting, "ray", "ray_tuner.py")
 
 
 def run_ray_reusing(setting: Setting) -> list[dict[str, Any]]:
-    return run_ray(setting, "--reuse-actors")
+    return run_script(setting, "ray", "ray_tuner.py", "--reuse-actors")
 
 
 def run_syne(setting: Setting) -> list[dict[str, Any]]:
+    return run_script(setting, "syne", "syne_tuner.py")
+
+
+def run_smac(setting: Setting) -> list[dict[str, Any]]:
+    return run_script(setting, "smac", "smac_facade.py")
+
+
+def run_neps(setting: Setting) -> list[dict[str, Any]]:
+    output = setting.folder / "trials.jsonl"
+    worker = [setting.python["neps"], str(COMPETITORS / "neps_worker.py"), *setting.common, "--output", str(output)]
+    setting.run(worker, [*worker, "--second"])
+    return [json.loads(line) for line in output.read_text().splitlines()]
+
+
+def run_script(setting: Setting, library: str, name: str, *flags: str) -> list[dict[str, Any]]:
+    """A script that has its own workers and writes its trials at the end."""
     output = setting.folder / "trials.json"
-    script = [setting.python["syne"], str(COMPETITORS / "syne_tuner.py")]
-    setting.run([*script, *setting.common, "--output", str(output)])
+    script = [setting.python[library], str(COMPETITORS / name)]
+    setting.run([*script, *setting.common, "--output", str(output), *flags])
     return json.loads(output.read_text())
 
 
@@ -136,7 +161,9 @@ def run_ours(setting: Setting) -> list[dict[str, Any]]:
     url = f"sqlite:///{setting.folder / 'batchlaw.db'}"
     options = ["--workers", "2", "--device", "cpu", "--timeout", str(setting.seconds), "--seed", str(setting.repeat)]
     place = ["--storage", url, "--data-dir", str(setting.data)]
-    setting.run([sys.executable, "-P", "-m", "batchlaw", "run", str(STUDY), "--plain", *options, *place])
+    setting.run(
+        [sys.executable, "-P", "-m", "batchlaw", "run", str(study_file(setting.task)), "--plain", *options, *place]
+    )
     names = {"adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
     stored = load(open_storage(url), "real")
     ended = [each for each in records_of(stored) if each.outcome in ENDED and each.ended is not None]
@@ -146,11 +173,13 @@ def run_ours(setting: Setting) -> list[dict[str, Any]]:
         {
             "ended": record.ended.timestamp(),
             "complete": record.outcome == Outcome.COMPLETE,
-            "accuracy": record.value,
+            "score": record.value,
             "params": {
                 "lr": record.config.peak_lr,
                 "batch_size": record.config.batch_size,
                 "optimizer": names[record.config.optimizer],
+                "warmup": record.point_in(stored.spec).warmup_fraction,
+                "decay": record.config.decay,
             },
             "named": record is best,
         }
@@ -172,6 +201,8 @@ METHODS = {
     "ray": Method("Ray Tune, OptunaSearch and ASHA", run_ray),
     "ray-reuse": Method("the same, reuse_actors=True", run_ray_reusing),
     "syne": Method("Syne Tune, ASHA", run_syne),
+    "smac": Method("SMAC3, multi-fidelity facade", run_smac),
+    "neps": Method("NePS, PriorBand", run_neps),
     "ours": Method("batchlaw run, two workers", run_ours),
     "ours-quarter": Method("the same, a quarter of the time", run_ours, 0.25),
 }

@@ -38,7 +38,7 @@ TASKS: dict[str, dict[str, Any]] = {
         "levels": ([2**k for k in range(1, 10)], [2.0**-k for k in range(13, -1, -1)], ["momentum", "adamw"],
                    ["constant", "cosine"], [0.0, 0.1]),
     },
-    "fashion-mnist": {  # the task of real_study.toml
+    "fashion-mnist": {  # the task of real_images.toml
         "task": {"dataset": "fashion-mnist", "model": "mlp", "train_size": 3840,
                  "validation_fraction": 0.021333333333, "model_options": {"widths": [128]}},
         "budget": {"epochs": 10}, "metric": "validation_accuracy",

@@ -1,4 +1,4 @@
-"""What every competitor trains: FashionMNIST in the manner of Optuna's PyTorch example, `pytorch_simple.py`.
+"""Fashion-MNIST in the manner of Optuna's PyTorch example, `pytorch_simple.py`, as every competitor trains it.
 
 As there: torchvision's data set read through `ToTensor` by a `DataLoader` without workers, a perceptron with ReLU, ten
 epochs of 3,840 examples and 1,280 to validate on after each. Otherwise than there: one hidden layer of 128 without
@@ -17,10 +17,11 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import FashionMNIST
 from torchvision.transforms import ToTensor
 
-EPOCHS = 10
-BATCH_SIZES = [16, 32, 64, 128, 256, 512]
-OPTIMIZERS = ["Adam", "RMSprop", "SGD"]
-LR = (1e-5, 1e-1)
+METRIC, MODE = "accuracy", "max"
+REPORTS = 10  # epochs
+RATES = (1e-5, 1e-1)  # searched in the logarithm
+CHOICES = {"batch_size": [16, 32, 64, 128, 256, 512], "optimizer": ["Adam", "RMSprop", "SGD"]}
+GUESS = {"lr": 1e-3, "batch_size": 32, "optimizer": "Adam"}  # of the user, for methods that ask for one
 
 torch.set_num_threads(1)
 
@@ -36,8 +37,9 @@ class Trial:
         self.valid_loader = DataLoader(Subset(images, chosen["validation"]), batch_size=128)
         self.model = nn.Sequential(nn.Linear(28 * 28, 128), nn.ReLU(), nn.Linear(128, 10), nn.LogSoftmax(dim=1))
         self.optimizer = getattr(optim, optimizer)(self.model.parameters(), lr=lr)
+        self.parts = 0  # that are trained
 
-    def train_epoch(self) -> float:
+    def train_part(self) -> float:
         """One pass over the training examples; the validation accuracy after it."""
         self.model.train()
         for images, labels in self.train_loader:
@@ -45,6 +47,7 @@ class Trial:
             loss = F.nll_loss(self.model(self.inputs(images)), labels)
             loss.backward()
             self.optimizer.step()
+        self.parts += 1
         self.model.eval()
         correct = 0
         with torch.no_grad():
