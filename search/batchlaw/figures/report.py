@@ -47,7 +47,6 @@ def claim_report(
         pooled=pooled(judged),
         notes=notes,
         described=[_description(number, *part) for number, part in enumerate(described)],
-        judged_at_all=any(findings[0].evidence is not None for block in judged for _, findings in block),
     )
 
 

@@ -115,7 +115,6 @@ def table_page(account: TableAccount, *, written: str) -> str:
         settles=claim.settles,
         further=further.to_dict("records"),
         further_of=[name for name in further.columns if name not in ("lr", "batch_size", "why")],
-        judged_at_all=any(findings[0].evidence is not None for _, findings in parts),
         written=written,
     )
 

@@ -9,6 +9,7 @@ from batchlaw.claims.verdict import judge
 from batchlaw.errors import SpecError
 from batchlaw.figures.labels import Labels
 from batchlaw.figures.parts import part_of
+from batchlaw.figures.report import claim_report
 from batchlaw.figures.ridges import figures
 from batchlaw.spec import parse_spec
 
@@ -109,3 +110,9 @@ def test_its_levels_figures_and_page_are_about_weight_decay():
 def test_a_study_that_cannot_tell_is_refused(budget, space, message):
     with pytest.raises(SpecError, match=message):
         spec(budget, **space)
+
+
+def test_the_page_says_how_to_read_its_own_ridge():
+    page = claim_report([findings(runs(1.0), spec())], Labels("decay", "", "score", False), [])
+    reading = page[page.index("How to read this") :]
+    assert "The best weight decay for each batch size is" in reading and "ε·N/B" not in reading
