@@ -55,11 +55,12 @@ def study(tmp_path):
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    """A Ray cluster of two nodes, both on this machine."""
+    """A Ray cluster of two nodes beside its head, all on this machine."""
     monkeypatch.setenv("HOME", str(tmp_path))  # where the folders of trials lie
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
     cluster.add_node(num_cpus=1)
     yield cluster
     cluster.shutdown()
@@ -76,6 +77,16 @@ def launched(tmp_path, cluster, popen):
         )  # fmt: skip
 
     return start
+
+
+def raylet(node):
+    return node.all_processes["raylet"][0].process.pid
+
+
+def raylet_of(pid):
+    """The process of the node that a process was started on."""
+    lines = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return int(dict(line.split("=", 1) for line in lines if line)["RAY_RAYLET_PID"])
 
 
 def ranks():
@@ -99,13 +110,13 @@ def test_a_trial_on_two_nodes_ends_on_both(ending, study, launched, cluster):
     placed = study(slow="3600")
     launch = launched()
     wait_for(lambda: len(ranks()) == 2)
+    (worker,) = [pid for pid, line in processes().items() if "-m batchlaw worker" in line]
     if ending == "interrupted":
         launch.send_signal(signal.SIGINT)
     elif ending == "killed":
-        (worker,) = [pid for pid, line in processes().items() if "-m batchlaw worker" in line]
         os.kill(worker, signal.SIGKILL)
     else:
-        cluster.remove_node(next(node for node in cluster.worker_nodes))
+        cluster.remove_node(next(node for node in cluster.worker_nodes if raylet(node) != raylet_of(worker)))
         wait_for(lambda: placed.status().outcomes.get("failed"))  # and the repeat waits for another node
         launch.send_signal(signal.SIGINT)
     wait_for(lambda: not ranks())

@@ -12,6 +12,7 @@ or diverged; the best score is that of complete ones. Who tries more configurati
 flattered more, so the configuration that each names at its end (ours by its race, the others by their best score) is
 trained again by one trainer, on twenty fresh seeds, and scored on the test data. Beside the images stands the best cell
 of a dense grid, which no search can expect to beat. Differences are paired by repeat, with Student's 95 % intervals.
+A FILE that is there already is gone on with: its repeats count, and only further ones are run.
 
 The libraries may need environments of their own, which can borrow the torch of this one:
     python3 -m venv /tmp/venv-ray && /tmp/venv-ray/bin/pip install pyarrow tensorboardX
@@ -236,7 +237,7 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it runs is ended with it
     torch.set_num_threads(1)
-    console, runs = Console(width=120), []
+    console = Console(width=120)
     task, mode = options.task, MODES[options.task]
     sign = 1 if mode == "max" else -1
     python = dict.fromkeys(LIBRARIES, sys.executable) | dict(each.split("=", 1) for each in options.python)
@@ -253,8 +254,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         data, split = torchvision_root(Path(name)), Path(name) / "split.npz"
         write_split(task, data, split)
+        runs = runs_before(options.json, task, options.seconds)
         ceiling = test_scores(task, GRID_BEST[task], data) if task in GRID_BEST else []
-        for repeat in range(options.repeats):
+        for repeat in range(1 + max((run["repeat"] for run in runs), default=-1), options.repeats):
             for method in methods:
                 folder = Path(name) / f"{method}-{repeat}"
                 folder.mkdir()
@@ -267,7 +269,17 @@ def main() -> None:
             if options.json:  # after each repeat, since they take long
                 found = {"grid_best": ceiling, "medians": rows, "differences": apart, "runs": runs}
                 options.json.write_text(json.dumps({**facts, "repeats": repeat + 1, **found}, indent=2) + "\n")
-    show(rows, apart, options.seconds, console)
+    show(medians(runs), differences(runs, ceiling), options.seconds, console)
+
+
+def runs_before(file: Path | None, task: str, seconds: float) -> list[dict[str, Any]]:
+    """The runs of the repeats that a file has."""
+    if file is None or not file.exists():
+        return []
+    document = json.loads(file.read_text())
+    if (document["task"], document["seconds"]) != (task, seconds):
+        sys.exit(f"{file}: is of {document['task']} and {document['seconds']:g} s; name another file")
+    return document["runs"]
 
 
 def version_by(interpreter: str, package: str) -> str | None:
