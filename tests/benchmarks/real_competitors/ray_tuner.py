@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--reuse-actors", action="store_true")
     options = parser.parse_args()
     task = import_module(options.task)
-    ray.init(num_cpus=2)
+    ray.init(address="local", num_cpus=2)  # whatever else runs here
     ends = Ends(task)
     trainable = tune.with_parameters(train, task_name=options.task, data=options.data, split=options.split)
     tuner = tune.Tuner(
