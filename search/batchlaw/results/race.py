@@ -185,7 +185,10 @@ class Race:
         return None
 
     def _next_racer(self, expected: Sequence[int]) -> int | None:
-        """The contender with the fewest seeds that is not told to be worse, the most promising first."""
+        """The contender with the fewest pairs of seeds that is not told to be worse, the most promising first.
+
+        Pairs, since one score tells nothing of a contender: a race that is cut short has fewer contenders instead.
+        """
         n = min(max(len(expected) // _TRIALS_A_CONTENDER, 2), _MOST_CONTENDERS)
         worse = self.told_apart
         among = [*expected[:n], *(number for number in self.contenders if number not in expected[:n])]
@@ -193,7 +196,7 @@ class Race:
         asked = {number: self._asked(number) for number in left}
         if len(left) < 2 or min(asked.values()) >= _MOST_SEEDS:
             return None
-        return min(left, key=lambda number: asked[number])
+        return min(left, key=lambda number: (asked[number] // 2, -(asked[number] % 2)))
 
     def _asked(self, number: int) -> int:
         return len(self.contenders[number].asked["race"]) if number in self.contenders else 0

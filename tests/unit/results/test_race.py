@@ -63,6 +63,12 @@ def test_a_clear_best_ends_the_race_and_is_scored_on_seeds_of_its_own():
     assert ended.next([1], 0.99) is None
 
 
+@pytest.mark.parametrize("asks", [4, 5, 7, 16])
+def test_a_race_that_is_cut_short_has_compared_the_most_promising(asks):
+    race = played(np.zeros(42), np.ones(42), np.random.default_rng(0), asks)
+    assert [each.number for each in race.timed] == list(range(min(asks // 2, 7))) and race.chosen is not None
+
+
 def test_contenders_are_compared_on_the_folds_that_they_share():
     """Statsmodels' least squares on contenders and folds, of which one contender has a further, easy one."""
     scores = {0: [1.0, 5.2, 3.1, 9.0], 1: [1.4, 5.4, 3.8], 2: [0.2, 4.1, 2.3]}
@@ -144,8 +150,8 @@ def test_scores_that_do_not_move_with_the_seed_end_the_race():
 
 
 def test_what_other_workers_have_asked_for_counts_as_asked_for():
-    runs = [run(0, [0.9]), run(1, [0.8]), run(2, [], Confirms(0, "race", 1), Outcome.RUNNING)]
+    runs = [run(0, [0.9]), run(1, [0.8])]
+    runs += [run(2 + k, [], Confirms(0, "race", 1 + k), Outcome.RUNNING) for k in range(2)]
+    assert Race.of(runs[:3], maximize=True).next([0, 1], 0.85) == Confirms(0, "race", 2)
     assert Race.of(runs, maximize=True).next([0, 1], 0.85) == Confirms(1, "race", 1)
     assert Race.of(runs, maximize=True).next([0, 1], 0.5) is None  # the search goes on
-    of_another = [run(3 + k, [0.5], Confirms(1, "race", 1 + k)) for k in range(2)]
-    assert Race.of([*runs, *of_another], maximize=True).next([0, 1], 0.85) == Confirms(0, "race", 2)
