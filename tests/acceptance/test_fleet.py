@@ -79,10 +79,10 @@ def test_code_that_ends_its_process_is_a_failure(batchlaw, study):
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [["run"], ["launch"]])
 def test_the_time_limit_of_a_study_is_no_failure(batchlaw, study, words):
-    file = study("time.sleep(3)", study_seconds=2.0)
+    file = study("time.sleep(3)", budget_seconds=2.0)
     batchlaw("create", file)
     said = batchlaw(*words, file, "--workers", 1).stdout
-    assert "1 of 4 trials" in said
+    assert "1 trial · " in said and "to go" not in said
 
 
 def test_a_worker_that_ends_well_without_working_is_a_failure(study, tmp_path):

@@ -64,6 +64,38 @@ def test_each_slot_is_leased_once(slots):
     assert slots.lease() is None
 
 
+def test_an_open_ended_study_makes_slots_until_it_is_given_a_number(slots):
+    slots.resize(None)
+    assert slots.counts().open_ended and states(slots) == (3, 0, 0)
+    leases = [slots.lease() for _ in range(5)]
+    assert [(lease.slot, lease.attempts) for lease in leases] == [(n, 1) for n in range(5)]
+    assert slots.finish(leases[4]) and slots.release(leases[3], attempts=1)
+    assert slots.lease().slot == 3  # before a new one
+    expire(slots, leases[2])
+    slots.lease_seconds = 120.0
+    assert slots.lease().slot == 2 and not slots.counts().ended
+    slots.resize(5, grow=False)
+    assert slots.lease() is None and states(slots) == (0, 4, 1)
+    create(slots, None)
+    assert states(slots) == (0, 0, 0) and slots.counts().open_ended
+    assert slots.lease().slot == 0
+
+
+def test_of_an_open_ended_study_no_slot_goes_to_two_holders(storage_url, engine):
+    create(Slots(engine, study_id=1), None)
+
+    def take(_):
+        storage = open_storage(storage_url)
+        slots = Slots(storage.engine, 1)
+        mine = [slots.lease().slot for _ in range(30)]
+        storage.engine.dispose()
+        return mine
+
+    with ThreadPoolExecutor(2) as pool:
+        taken = [slot for mine in pool.map(take, range(2)) for slot in mine]
+    assert sorted(taken) == list(range(60))
+
+
 def test_further_open_slots_are_leased_to_the_same_holder(engine):
     slots = Slots(engine, study_id=1)
     create(slots, 8)

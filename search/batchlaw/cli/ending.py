@@ -36,11 +36,15 @@ def conclude(study: Study, storage: str, *, stopped: bool, again: str, figure: b
             f"{'them' if n != 1 else 'it'} run again with: batchlaw retry {study.name}{option}",
             soft_wrap=True,
         )
-    if status.slots.done < status.slots.total:
-        left = status.slots.total - status.slots.done
+    if not status.slots.ended:
+        budget = study.spec.arm.budget_seconds
+        left = f"{status.slots.total - status.slots.done} trials"
+        if status.slots.open_ended:
+            left = f"{max((budget or 0.0) - status.seconds, 0.0):,.0f} s"
+        elif budget is not None and status.seconds >= budget:  # of a designed study
+            again += " --timeout SECONDS"
         output.print(
-            f"{'Stopped' if stopped else 'Ended'} with {left} trials to go; continue with: {again}{option}",
-            soft_wrap=True,
+            f"{'Stopped' if stopped else 'Ended'} with {left} to go; continue with: {again}{option}", soft_wrap=True
         )
     if not best:
         return

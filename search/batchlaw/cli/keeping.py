@@ -42,8 +42,9 @@ def list_(storage: StorageOption = DEFAULT_URL, json_: JsonOption = False) -> No
 
 def _cells(status: "StudyStatus") -> list[str]:
     spec, live = status.spec, [worker for worker in status.at_work if worker.state != "stale"]
+    slots = status.slots
     return [
-        spec.name, spec.arm.metric, status.state, f"{status.slots.done} of {status.slots.total}",
+        spec.name, spec.arm.metric, status.state, f"{slots.done}" + f" of {slots.total}" * (not slots.open_ended),
         "" if status.best is None else f"{status.best.value:.4f}", str(len(live)),
         "" if status.created is None else f"{status.created.astimezone():%Y-%m-%d}",
     ]  # fmt: skip

@@ -54,7 +54,7 @@ def status(
     from rich.live import Live
 
     with suppress(KeyboardInterrupt), Live(_overview(now), console=output, auto_refresh=False) as live:
-        while now.slots.done < now.slots.total:
+        while not now.slots.ended:
             time.sleep(_WATCH_SECONDS)
             now = found.status()
             live.update(_overview(now), refresh=True)

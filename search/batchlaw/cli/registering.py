@@ -43,14 +43,20 @@ def create(
     study = registered(file, storage, fork, trials, data_dir, download, warm_start)
     show_preregistration(study)
     hint(study)
-    n = study.stored.slots.counts().total
-    output.print(f"{study.name} is registered in {study.storage} with {n} trials.", soft_wrap=True)
+    output.print(f"{study.name} is registered in {study.storage} with {budget_text(study)}.", soft_wrap=True)
     option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"
     if study.spec.named_code is None:
         output.print(f"Start a worker on any machine:  batchlaw worker {study.name}{option}", soft_wrap=True)
     else:
         again = f"{file}{f' --fork {fork}' if fork else ''}{option}"
         output.print(f"Start a worker on any machine that has the code:  batchlaw worker {again}", soft_wrap=True)
+
+
+def budget_text(study: Study) -> str:
+    """The budget of a study in words."""
+    counts, seconds = study.stored.slots.counts(), study.spec.arm.budget_seconds
+    trials = [] if counts.open_ended else [f"{counts.total} trial{'s' * (counts.total != 1)}"]
+    return " or ".join([*trials, *([] if seconds is None else [f"{seconds:,g} s"])])
 
 
 def registered(

@@ -1,7 +1,6 @@
 """Commands that train, and the one that ends it: run, worker, stop."""
 
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +27,7 @@ from batchlaw.cli.registering import (
     ForkOption,
     TrialsOption,
     WarmStartOption,
+    budget_text,
     create,
     hint,
     registered,
@@ -39,7 +39,9 @@ from batchlaw.study import Study
 SeedOption = Annotated[int | None, bounded("--seed", 0, 2**63 - 1, "Seed; replaces the file's.")]
 TimeoutOption = Annotated[
     float | None,
-    bounded("--timeout", 0, 1e9, "Seconds after which no trial starts; replaces the file's study_seconds."),
+    bounded(
+        "--timeout", 0, 1e9, "Seconds of this run after which no trial starts; replaces the file's budget_seconds."
+    ),
 ]
 CheckpointSecondsOption = Annotated[
     float, bounded("--checkpoint-seconds", 0, 86_400, "Least time between two checkpoints.")
@@ -101,13 +103,13 @@ def run(
     hint(study)
     if retry_failed:
         _say_retried(study)
-    _say_ignored(study, trials, seed)
+    _say_ignored(study, trials, timeout, seed)
     gpus = gpus_for(device)
     count = workers or n_workers(gpus, study.spec.devices)
     kind = f"{len(gpus)} GPU{'s' * (len(gpus) != 1)}" if gpus else "CPU" if device == "auto" else device
     output.print(marked("[bold]{}[/]: {}", study.name, study.spec.purpose))
     output.print(
-        f"{study.stored.slots.counts().total} trials, {count} worker{'s' * (count != 1)} on {kind}, {study.storage}",
+        f"{budget_text(study)}, {count} worker{'s' * (count != 1)} on {kind}, {study.storage}",
         soft_wrap=True,
     )
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -126,13 +128,19 @@ def run(
     return 130 if stopped else 0
 
 
-def _say_ignored(study: Study, trials: int | None, seed: int | None) -> None:
-    """Say which options change nothing, since trials have ended or begun."""
+def _say_ignored(study: Study, trials: int | None, timeout: float | None, seed: int | None) -> None:
+    """Say which options change nothing, since trials have ended or begun, or the study's time is over."""
+    from batchlaw.workers.time_limit import is_spent
+
+    if timeout is None and is_spent(study.stored):
+        seconds = f"budget_seconds = {study.spec.arm.budget_seconds:,g}"
+        errors.print(f"note: {seconds} are over, so no trial starts; a larger number or --timeout goes on")
+        return
     counts = study.stored.slots.counts()
     begun = counts.done + counts.held
     if trials is not None and trials < begun:
         errors.print(f"note: --trials {trials}: {begun} trials have begun already, and they count", soft_wrap=True)
-    if counts.done >= (trials or counts.total):
+    if counts.done >= (trials or counts.total) and not counts.open_ended and timeout is None:
         ignored = "" if seed is None else f", so --seed {seed} changes nothing"
         more = "" if study.spec.claim else "; a larger number of --trials goes on"
         errors.print(f"note: all {counts.done} trials have ended{ignored}{more}", soft_wrap=True)
@@ -186,12 +194,11 @@ def worker(
     )
     machine.interrupts.install()
     adopt_orphans()
-    seconds = timeout if timeout is not None else stored.spec.arm.study_seconds
     worker = Worker(
         stored,
         machine,
         study_seed=stored.spec.arm.seed if seed is None else seed,
-        deadline=None if seconds is None else time.monotonic() + seconds,
+        timeout=timeout,
         figures=figures,
         draws_apart=True,
     )

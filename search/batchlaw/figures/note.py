@@ -36,7 +36,7 @@ def note(
         has_law: whether the command law has one to tell.
         further: the number of figures that do not fit on the page.
     """
-    spec, going_on = status.spec, status.slots.done < status.slots.total
+    spec, going_on = status.spec, not status.slots.ended
     verdicts = [f"- **{verdict}**: {_plain(text)}" for verdict, text in summary_of(judged)]
     commands = [
         f"batchlaw status {spec.name}" + " --watch" * going_on,

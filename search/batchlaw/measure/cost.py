@@ -30,21 +30,36 @@ class SearchCost:
     """The size of a search, and the longest it takes."""
 
     study: str
-    trials: int
+    trials: int | None  # None: as many as the seconds allow
+    budget_seconds: float | None
     replicates: int
     pruner: str
     workers: int
-    seconds: float | None  # of wall time if every trial trains to its end; None of your own training
+    seconds_a_trial: float | None  # that trains to its end, of wall time for all workers; None of your own training
+
+    @property
+    def seconds(self) -> float | None:
+        """Of wall time if every trial trains to its end, within the budget; None where that is not known."""
+        if self.trials is None:
+            return self.budget_seconds
+        whole = None if self.seconds_a_trial is None else self.trials * self.seconds_a_trial
+        return min((each for each in (whole, self.budget_seconds) if each is not None), default=None)
 
     def lines(self) -> list[str]:
         """For people."""
         each = f" × {self.replicates} seeds" if self.replicates > 1 else ""
-        lines = [f"{self.study}: {self.trials} trials{each}, {self.workers} workers"]
-        if self.seconds is None:
+        size = [] if self.trials is None else [f"{self.trials} trials{each}"]
+        bound = [] if self.budget_seconds is None else [f"{self.budget_seconds:,g} s"]
+        lines = [f"{self.study}: {' or '.join([*size, *bound])}, {self.workers} workers"]
+        if self.seconds_a_trial is None or self.seconds is None:
             return [
                 *lines,
                 "how long your own training takes is not known before it runs; batchlaw try shows it",
             ]
+        fitting = self.seconds / self.seconds_a_trial
+        if self.trials is None or fitting < self.trials:  # the seconds end it
+            more = "" if self.pruner == "none" else f"; {self.pruner} ends poor trials early, so there will be more"
+            return [*lines, f"about {fitting:,.0f} trials{each} on this machine if every one trains to its end{more}"]
         time = f"{timedelta(seconds=round(self.seconds))} on this machine if every trial trains to its end"
         less = "" if self.pruner == "none" else f"; {self.pruner} ends poor trials early, so it will take less"
         return [*lines, f"about {time}{less}"]
@@ -97,15 +112,11 @@ def cost_of(spec: StudySpec, runtime: Runtime, workers: int) -> Cost | SearchCos
     seeds = run_seeds(spec.arm.seed, spec.arm.replicates)
     if spec.search is not None:
         configs = [derive(spec, point, seeds) for point in _random_points(spec)]
-        share = spec.search.trials / len(configs)
-        seconds = (
-            None
-            if spec.task is None
-            else share * seconds_together(spec, runtime, workers, [[each] for each in configs])
-        )
+        together = [[each] for each in configs]
+        seconds = None if spec.task is None else seconds_together(spec, runtime, workers, together) / len(configs)
         return SearchCost(
-            study=spec.name, trials=spec.search.trials, replicates=spec.search.replicates, pruner=spec.search.pruner,
-            workers=workers, seconds=seconds,
+            study=spec.name, trials=spec.search.trials, budget_seconds=spec.search.budget_seconds,
+            replicates=spec.search.replicates, pruner=spec.search.pruner, workers=workers, seconds_a_trial=seconds,
         )  # fmt: skip
     assert spec.claim is not None
     if spec.claim.design == "adaptive":

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -36,7 +36,17 @@ class Pace:
         rate = f"{self.trials_a_minute:{'.2g' if self.trials_a_minute < 10 else '.0f'}} trials/min"
         if not self.seconds_left or self.low is None or self.high is None:
             return rate
+        if self.low == self.high:  # by the clock
+            return f"{rate}, {_clock(self.seconds_left)} to go"
         return f"{rate}, about {_clock(self.seconds_left)} to go ({_clock(self.low)} to {_clock(self.high)})"
+
+    def within(self, seconds: float, *, open_ended: bool) -> "Pace":
+        """The pace of a study that has so many seconds left; of an open-ended one nothing else ends it."""
+        if open_ended or (self.low is not None and self.low >= seconds):
+            return replace(self, seconds_left=seconds, low=seconds, high=seconds)
+        if self.seconds_left is None or self.high is None:
+            return self
+        return replace(self, seconds_left=min(self.seconds_left, seconds), high=min(self.high, seconds))
 
 
 def pace_of(

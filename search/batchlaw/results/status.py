@@ -27,6 +27,7 @@ from batchlaw.storage import (
     history_of,
     stop_of,
     with_retries,
+    worked_seconds,
     workers_of,
 )
 
@@ -57,6 +58,11 @@ class StudyStatus:
         if self.slots.ended:
             return "done"
         return "running" if any(worker.state in ("idle", "training") for worker in self.workers) else "waiting"
+
+    @property
+    def seconds(self) -> float:
+        """Of wall time in which somebody was at work."""
+        return worked_seconds(self.workers)
 
     @property
     def without_result(self) -> int:
@@ -102,7 +108,9 @@ class StudyStatus:
             "fingerprint": fingerprint(self.spec),
             "metric": self.spec.arm.metric,
             "direction": self.spec.direction,
-            "trials": self.slots.total,
+            "trials": None if self.slots.open_ended else self.slots.total,
+            "seconds": self.seconds,
+            "budget_seconds": self.spec.arm.budget_seconds,
             "done": self.slots.done,
             "running": self.slots.held,
             "waiting": self.slots.open,
@@ -137,7 +145,8 @@ def status_of(
     briefs = with_retries(lambda: briefs_of(stored))
     ended = [b for b in briefs if b.outcome in ENDED and b.ended and b.started and (since is None or b.ended > since)]
     counts = with_retries(stored.slots.counts)
-    pace = pace_of(ended, counts.total - counts.done, since, batch_sizes_of(stored.spec))
+    workers = tuple(workers_of(stored.storage.engine, stored.study_id, stored.spec.name))
+    pace = _pace(stored, ended, counts, workers, since)
     best, named = _best(stored, briefs), None
     if best is not None and counts.ended and stored.spec.search is not None:
         standings = Standings(stored.spec, [best, *_racers(stored, briefs, best)])
@@ -147,10 +156,24 @@ def status_of(
     examples = [] if failures is None else examples_of(stored, briefs, best, failures=failures)
     return StudyStatus(
         stored.spec, counts, outcome_counts(briefs), best, pace,
-        tuple(workers_of(stored.storage.engine, stored.study_id, stored.spec.name)), created, tuple(former),
+        workers, created, tuple(former),
         tuple(examples), named, told_gain(stored, counts) if gain else None, _stopped(stored, counts),
         fits_of(stored),
     )  # fmt: skip
+
+
+def _pace(
+    stored: StoredStudy,
+    ended: Sequence[TrialBrief],
+    counts: SlotCounts,
+    workers: Sequence[WorkerRecord],
+    since: datetime | None,
+) -> Pace | None:
+    found = pace_of(ended, counts.total - counts.done, since, batch_sizes_of(stored.spec))
+    left = (stored.spec.arm.budget_seconds or 0.0) - worked_seconds(workers)
+    if found is None or left <= 0 or counts.ended:  # a run with a time of its own goes on past the budget
+        return found
+    return found.within(left, open_ended=counts.open_ended)
 
 
 def _best(stored: StoredStudy, briefs: Sequence[TrialBrief]) -> TrialRecord | None:
@@ -176,11 +199,18 @@ def _stopped(stored: StoredStudy, counts: SlotCounts) -> dict[str, Any] | None:
 
 
 def counts_line(status: StudyStatus) -> str:
-    """`57 of 120 trials · 40 complete · 15 pruned · 2 diverged · 2 running`; what there is none of is left out."""
+    """`57 of 120 trials · 40 complete · 15 pruned · 2 diverged · 2 running`; what there is none of is left out.
+
+    Of a study with a budget of seconds `57 trials · 31 of 60 s · …`, with the number of trials too where it has one.
+    """
     named = [f"{status.outcomes[name]} {name}" for name in ENDINGS if status.outcomes.get(name)]
     if status.slots.held:
         named.append(f"{status.slots.held} running")
-    return " · ".join([f"{status.slots.done} of {status.slots.total} trials", *named])
+    slots, seconds = status.slots, status.spec.arm.budget_seconds
+    uncounted = seconds is not None and status.spec.search is not None and (slots.ended or slots.open_ended)
+    begun = f"{slots.done} trial{'s' * (slots.done != 1)}" if uncounted else f"{slots.done} of {slots.total} trials"
+    time = [] if seconds is None else [f"{status.seconds:,.0f} of {seconds:,g} s"]
+    return " · ".join([begun, *time, *named])
 
 
 def pace_line(status: StudyStatus) -> str:

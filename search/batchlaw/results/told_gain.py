@@ -14,7 +14,7 @@ _STORED = TypeAdapter(Gain)
 
 
 def told_gain(stored: StoredStudy, counts: SlotCounts) -> Gain | None:
-    """What the trials left may gain a search, or after its end as many as there were.
+    """What the trials left may gain a search, or as many as there were after its end or where seconds bound it.
 
     While trials run this is what the last drawing of the page told, if it was drawn already. After the end it is told
     of all trials.
@@ -44,5 +44,7 @@ def store_gain(stored: StoredStudy, counts: SlotCounts, records: Sequence[TrialR
 
 def _gain(stored: StoredStudy, counts: SlotCounts, records: Sequence[TrialRecord]) -> Gain | None:
     runs = [run_of(record) for record in records if record.confirms is None]
-    found = gain_of(runs, stored.spec, counts.total - counts.done or counts.total)
+    found = gain_of(
+        runs, stored.spec, counts.total if counts.open_ended else counts.total - counts.done or counts.total
+    )
     return found and replace(found, after=counts.done)

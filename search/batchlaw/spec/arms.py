@@ -24,7 +24,7 @@ class Arm(Extended):
     direction: Direction | None = None  # None: that of a built-in metric
     reports: Annotated[int, Field(ge=1, le=20)] = 10  # more slow down the dashboard
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    study_seconds: Annotated[float, Field(gt=0)] | None = None  # afterwards no trial starts
+    budget_seconds: Annotated[float, Field(gt=0)] | None = None  # of work on the study; then no trial starts
     max_retries: Annotated[int, Field(ge=0, le=100)] = 2  # of a trial that failed or lost its worker
     noise_scale: bool = False  # measure it at each report (McCandlish et al. 2018)
 
@@ -41,7 +41,7 @@ class Search(Arm):
 
     later: ClassVar[frozenset[str]] = frozenset({"confirm", "start", "stop"})
 
-    trials: Annotated[int, Field(ge=1, le=1_000_000)]
+    trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # this or budget_seconds, or both
     sampler: Literal["tpe", "per-second", "gp", "random", "qmc"] = "tpe"
     pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"
     trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer is pruned
@@ -51,7 +51,9 @@ class Search(Arm):
 
     @model_validator(mode="after")
     def _has_room(self) -> "Search":
-        if len(self.start) > self.trials:
+        if self.trials is None and self.budget_seconds is None:
+            raise refuse("is required, or budget_seconds, or both", None, "trials")
+        if self.trials is not None and len(self.start) > self.trials:
             raise refuse(
                 f"must be at most {self.trials} configurations, the number of trials", len(self.start), "start"
             )

@@ -9,7 +9,7 @@ from batchlaw.spec.knobs import KNOBS
 
 # Shortcuts, each with the table that it is a key of. Those of "arm" go to [claim] where there is one, else to [search].
 _SHORTCUTS = {
-    "metric": "arm", "direction": "arm", "replicates": "arm", "seed": "arm",
+    "metric": "arm", "direction": "arm", "replicates": "arm", "seed": "arm", "budget_seconds": "arm",
     "trials": "search", "sampler": "search", "pruner": "search", "start": "search",
     "epochs": "budget", "steps": "budget", "examples": "budget", "dataset": "task", "model": "task",
 }  # fmt: skip

@@ -86,6 +86,7 @@ def parse_spec(table: dict[str, Any], origin: str, folder: Path = Path()) -> Stu
         table = _with_own_data(table, folder)
     except DataError as error:
         raise SpecError(f"{origin}: {error}") from None
+    table = _with_present_names(table)
     try:
         # Through JSON, as stored specs are read; only then does strict validation accept lists for tuples.
         return StudySpec.model_validate_json(json.dumps(with_optimizer(table), default=str))
@@ -95,6 +96,16 @@ def parse_spec(table: dict[str, Any], origin: str, folder: Path = Path()) -> Stu
         details = sorted(error.errors(include_url=False), key=_rank)
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         raise SpecError(f"{origin}: {_line(details[0])}{more}") from None
+
+
+def _with_present_names(table: dict[str, Any]) -> dict[str, Any]:
+    """The study with `budget_seconds` where it has `study_seconds`, as stored studies do."""
+    renamed = {}
+    for name in ("search", "claim"):
+        arm = table.get(name)
+        if isinstance(arm, dict) and "study_seconds" in arm and "budget_seconds" not in arm:
+            renamed[name] = {("budget_seconds" if key == "study_seconds" else key): arm[key] for key in arm}
+    return table | renamed
 
 
 def _with_own_data(table: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -164,9 +175,13 @@ def _tables_in(annotation: Any) -> Iterator[type[Frozen]]:
 def canonical_json(spec: StudySpec) -> str:
     """JSON that is the same for equal studies, whatever the order, layout and spelled-out defaults of their files.
 
-    Without [log], which may change at any time.
+    Without [log], which may change at any time. `budget_seconds` has its first name, so that fingerprints stay.
     """
-    return _canonical(spec.model_dump(mode="json", exclude={"log"}))
+    known = spec.model_dump(mode="json", exclude={"log"})
+    for arm in (known["search"], known["claim"]):
+        if arm is not None:
+            arm["study_seconds"] = arm.pop("budget_seconds")
+    return _canonical(known)
 
 
 def _canonical(value: Any) -> str:
@@ -189,9 +204,13 @@ def fingerprint(spec: StudySpec) -> str:
 def differing_fields(stored: StudySpec, given: StudySpec) -> list[str]:
     """The fields that differ, such as `search.reports: stored 10, given 20`.
 
-    The name and [log] are not compared, nor the number of trials of a search: more of them, or fewer, are the same
-    study.
+    The name and [log] are not compared, nor the trials of a search and the seconds of a study: more of them, or fewer,
+    are the same study.
     """
+    free: dict[str, Any] = {
+        "name": True, "log": True, "search": {"trials", "budget_seconds"}, "claim": {"budget_seconds"},
+        "task": {"data": {"folder"}},
+    }  # fmt: skip
 
     def leaves(value: Any, path: str) -> dict[str, Any]:
         if isinstance(value, dict):
@@ -200,9 +219,7 @@ def differing_fields(stored: StudySpec, given: StudySpec) -> list[str]:
 
     old, new = (
         leaves(
-            spec.model_dump(
-                mode="json", exclude={"name": True, "log": True, "search": {"trials"}, "task": {"data": {"folder"}}}
-            ),
+            spec.model_dump(mode="json", exclude=free),
             "",
         )
         for spec in (stored, given)

@@ -14,7 +14,7 @@ _ARM = {
     "direction": "Whether more or less of the metric is better; a built-in metric needs none.",
     "reports": "How often a trial reports, at equal shares of its budget.",
     "seed": "From which the sampler and every trial draw.",
-    "study_seconds": "After as many seconds no trial starts.",
+    "budget_seconds": "After as many seconds of work on the study no trial starts.",
     "max_retries": "How often a trial that failed is run again.",
     "noise_scale": "Whether the gradient noise scale is measured at each report (McCandlish et al. 2018).",
 }
@@ -63,7 +63,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "Search": {
         **_ARM,
-        "trials": "How many trials the study has.",
+        "trials": "How many trials the study has; this or budget_seconds, or both.",
         "sampler": "What chooses configurations; per-second weighs their gain by the seconds that they take.",
         "pruner": "What stops trials early.",
         "trial_seconds": "A trial that takes longer is stopped.",

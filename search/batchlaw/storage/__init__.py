@@ -53,6 +53,7 @@ from batchlaw.storage.workers import (
     live_workers,
     n_asked_to_stop,
     other_pids,
+    worked_seconds,
     workers_of,
 )
 
@@ -113,6 +114,7 @@ __all__ = [
     "trials_of",
     "upgrade",
     "with_retries",
+    "worked_seconds",
     "workers_of",
     "write_page",
 ]

@@ -8,6 +8,9 @@ A study of n trials has n slots, whatever the number of workers, restarts and ki
 
 A slot is done once a trial has ended in it, so n slots are n trials. One without a result can be opened again. Leasing
 a slot reads one indexed row.
+
+A study without a number of trials has a row of the state "more" besides: while it is there, a worker that finds no slot
+makes one.
 """
 
 import math
@@ -25,6 +28,8 @@ from batchlaw.storage.retries import RETRY_SECONDS, with_retries
 from batchlaw.storage.stored_values import is_whole
 from batchlaw.storage.tables import asynchronous_commit, is_alive, now, process_space
 from batchlaw.storage.tables import slots as _slots
+
+_MORE = -1  # the number of the row "more", one less than the first slot's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +50,17 @@ class SlotCounts:
     open: int
     held: int
     done: int
+    open_ended: bool = False  # further slots are made when they are needed
 
     @property
     def total(self) -> int:
-        """The budget of trials."""
+        """The budget of trials; the slots so far of an open-ended study."""
         return self.open + self.held + self.done
 
     @property
     def ended(self) -> bool:
         """Whether no trial is left to run."""
-        return self.done == self.total
+        return self.done == self.total and not self.open_ended
 
 
 _DONE: dict[str, Any] = {"state": "done", "holder": None}
@@ -73,17 +79,26 @@ class Slots:
         self._now = now(engine)
         self._renewed: dict[str, float] = {}  # by holder: time.monotonic() of the last lease or renewal here
 
-    def create(self, connection: Connection, trials: int) -> None:
-        """Make the open slots of a new study."""
+    def create(self, connection: Connection, trials: int | None) -> None:
+        """Make the open slots of a new study, or make it open-ended."""
         # Optuna may give the id of a deleted study again; its slots are still here.
         connection.execute(delete(_slots).where(self._mine))
-        self._insert(connection, range(trials))
+        self._insert(connection, [_MORE] if trials is None else range(trials))
 
-    def resize(self, trials: int, *, grow: bool = True) -> None:
-        """Set the budget by removing open slots or, unless it is not to grow, adding some; held and done slots stay."""
+    def resize(self, trials: int | None, *, grow: bool = True) -> None:
+        """Set the budget by removing open slots or, unless it is not to grow, adding some; held and done slots stay.
+
+        Args:
+            trials: None makes the study open-ended.
+            grow: whether slots may be added.
+        """
 
         def work() -> None:
             with self._engine.begin() as connection:
+                connection.execute(delete(_slots).where(self._mine, _slots.c.slot == _MORE))
+                if trials is None:
+                    self._insert(connection, [_MORE])
+                    return
                 taken = set(connection.scalars(select(_slots.c.slot).where(self._mine)))
                 excess = len(taken) - trials
                 if excess > 0:
@@ -101,7 +116,10 @@ class Slots:
         with_retries(work)
 
     def _insert(self, connection: Connection, slots: Iterable[int]) -> None:
-        rows = [{"study_id": self._study_id, "slot": slot, "state": "open", "attempts": 0} for slot in slots]
+        rows = [
+            {"study_id": self._study_id, "slot": slot, "state": "more" if slot == _MORE else "open", "attempts": 0}
+            for slot in slots
+        ]
         if rows:
             connection.execute(insert(_slots), rows)
 
@@ -110,7 +128,8 @@ class Slots:
         query = select(_slots.c.state, func.count()).where(self._mine).group_by(_slots.c.state)
         with autocommit(self._engine) as connection:
             found: dict[str, int] = {row.state: row[1] for row in connection.execute(query)}
-        return SlotCounts(open=found.get("open", 0), held=found.get("held", 0), done=found.get("done", 0))
+        counts = {state: found.get(state, 0) for state in ("open", "held", "done")}
+        return SlotCounts(**counts, open_ended="more" in found)
 
     def n_open(self, among: Sequence[int]) -> int:
         """The number of these slots that are open."""
@@ -119,20 +138,20 @@ class Slots:
             return int(connection.scalar(query) or 0)
 
     def lease(self, last: Collection[int] = ()) -> Lease | None:
-        """Lease an open slot, or else one whose lease ran out or whose process on this machine has gone.
+        """Lease an open slot, or else one whose lease ran out or whose process on this machine has gone, or a new one.
 
         Args:
             last: slots that are taken only if there is no other.
 
         Returns:
-            None if there is neither.
+            None if there is none, and the study is not open-ended.
         """
 
         def work() -> Lease | None:
             # Open slots first: for an expired one the worker has to clear up after the last holder.
             free = _slots.c.state == "open"
             others = self._take(and_(free, _slots.c.slot.not_in(last))) if last else None
-            return others or self._take(free) or self._take(self._expired())
+            return others or self._take(free) or self._take(self._expired()) or self._take_new()
 
         return with_retries(work)
 
@@ -218,6 +237,20 @@ class Slots:
                 if taken.rowcount == 1:
                     self._renewed = {lease.holder: began}
                     return lease
+
+    def _take_new(self) -> Lease | None:
+        """Lease a new slot of an open-ended study; None if it is not, or not any more."""
+        began, holder = time.monotonic(), uuid.uuid4().hex
+        with self._engine.begin() as connection:
+            # The row is written before the slots are read, so that others wait for it and no two get one number.
+            more = update(_slots).where(self._mine, self._async_commit, _slots.c.slot == _MORE)
+            if connection.execute(more.values(attempts=_slots.c.attempts + 1)).rowcount == 0:
+                return None
+            slot = int(connection.scalar(select(func.max(_slots.c.slot)).where(self._mine)) or 0) + 1
+            row = {"study_id": self._study_id, "slot": slot, "attempts": 1}
+            connection.execute(insert(_slots).values(**row, **self._held_by(holder)))
+        self._renewed = {holder: began}
+        return Lease(slot=slot, holder=holder, attempts=1, abandoned_trial_id=None)
 
     def _expired(self) -> ColumnElement[bool]:
         """The condition of held slots whose lease ran out, or whose process on this machine has gone."""

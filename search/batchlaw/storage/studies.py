@@ -35,6 +35,7 @@ _SPEC, _FINGERPRINT, _VERSION, _ID = "batchlaw:spec", "batchlaw:fingerprint", "b
 FORMERLY = "batchlaw:formerly:"  # and a name: when the study lost it
 _CLAIMS, _CREATED = "batchlaw:claims", "batchlaw:created"
 _LOG = "batchlaw:log"  # the table, which is no part of the spec as stored
+_BUDGET = "batchlaw:budget"  # trials and seconds, where the file has others now than the spec as stored
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def register(
         storage: the database.
         spec: the study.
         trials: the number of trials, instead of the spec's; it also changes a stored study, as another number in the
-            spec and another [log] do.
+            spec, other seconds and another [log] do.
         version: of batchlaw; recorded with a new study.
         preregistration: of a designed arm: for each claim, what would support and what would contradict it.
         new: take the name from a study that had it formerly, instead of opening that.
@@ -118,11 +119,21 @@ def register(
         log = None if spec.log is None else spec.log.model_dump(mode="json")
         with_retries(lambda: stored.study.set_user_attr(_LOG, log))
         stored = replace(stored, spec=stored.spec.model_copy(update={"log": spec.log}))
-    if trials is None and spec.search and stored.spec.search and spec.search.trials != stored.spec.search.trials:
-        trials = spec.search.trials  # the file was changed
+    if (budget := _budget(spec)) != _budget(stored.spec):  # the file was changed
+        with_retries(lambda: stored.study.set_user_attr(_BUDGET, budget))
+        name = "search" if spec.search else "claim"
+        stored = replace(stored, spec=stored.spec.model_copy(update={name: stored.spec.arm.model_copy(update=budget)}))
+        if trials is None and spec.search:
+            stored.slots.resize(spec.search.trials)
     if trials is not None:
         stored.slots.resize(trials)
     return stored
+
+
+def _budget(spec: StudySpec) -> dict[str, float | None]:
+    """What a study file may change of a stored study's budget."""
+    seconds = {"budget_seconds": spec.arm.budget_seconds}
+    return seconds | {"trials": spec.search.trials} if spec.search else seconds
 
 
 def _id_of(connection: Connection, storage: RDBStorage, name: str, *, former: bool = True) -> int | None:
@@ -191,8 +202,8 @@ def _is_free(connection: Connection, storage: RDBStorage, name: str, *, new: boo
     return ours
 
 
-def n_trials(spec: StudySpec) -> int:
-    """The number of trials of a study."""
+def n_trials(spec: StudySpec) -> int | None:
+    """The number of trials of a study; None of a search that only its seconds bound."""
     if spec.search is not None:
         return spec.search.trials
     return spec.claim.runs if spec.claim and spec.claim.runs else len(cells(spec))
@@ -239,6 +250,11 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
     check_tables(storage)
     try:
         table = _table(text)
+        if (budget := attributes.get(_BUDGET)) is not None:
+            check_mapping(budget, "budget")
+            name = "search" if table.get("search") else "claim"
+            check_mapping(table.get(name), name)
+            table[name] = {key: table[name][key] for key in table[name] if key != "study_seconds"} | budget
         spec = parse_spec(table | {"name": present, "log": attributes.get(_LOG)}, f"stored study {present!r}")
         if table.get("name") != present:  # the first name, of which a folder is named
             parse_spec(table, "its first name")

@@ -3,6 +3,7 @@
 import os
 import socket
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -131,6 +132,24 @@ def _record(engine: Engine, row: Any, here: str, name: str | None) -> WorkerReco
         state="stale" if stale else row.state, trial=row.trial, trials_done=row.trials_done,
         seconds=max(float(row.last_seen - row.started), 0.0), silent_seconds=max(float(silent), 0.0),
     )  # fmt: skip
+
+
+def worked_seconds(workers: Iterable[WorkerRecord]) -> float:
+    """The seconds of wall time in which one worker or more was at work on a study, up to now.
+
+    Args:
+        workers: of the study, past and present.
+    """
+    # Seconds ago; a live worker is at work now, whenever its last heartbeat was.
+    spans = sorted(
+        (worker.silent_seconds if worker.state in ("ended", "stale") else 0.0, worker.silent_seconds + worker.seconds)
+        for worker in workers
+    )
+    total = known = 0.0
+    for ended, started in spans:
+        total += max(started - max(ended, known), 0.0)
+        known = max(known, started)
+    return total
 
 
 def other_pids(engine: Engine) -> set[int]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from batchlaw.consoles import PlainConsole, visible
@@ -32,16 +32,18 @@ class _Bar:
 
     def __init__(self, study: str, console: Console) -> None:
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[done]}"),
             TextColumn("{task.fields[pace]}"), console=console,
         )  # fmt: skip
-        self._task = self._bar.add_task(visible(study), total=None, pace="")
+        self._task = self._bar.add_task(visible(study), total=None, done="", pace="")
         # Whoever started the run says how it ended: the frame goes away, after Ctrl-C too.
         self._live = Live(console=console, refresh_per_second=4, transient=True)
         self._live.start()
 
     def show(self, status: StudyStatus, *, last: bool = False) -> None:
-        self._bar.update(self._task, total=status.slots.total, completed=status.slots.done, pace=_pace(status))
+        done, total, unit = _progress(status)
+        told = f"{done:.0f}/{total:.0f}{unit}"
+        self._bar.update(self._task, total=total, completed=done, done=told, pace=_pace(status))
         self._live.update(Group(self._bar, Text(visible(f"{counts_line(status)}\n{best_line(status)}"), style="dim")))
         if last:
             self._live.stop()
@@ -56,9 +58,9 @@ class _Cell:
         self._output: Any = display({"text/plain": ""}, raw=True, display_id=True)
 
     def show(self, status: StudyStatus, *, last: bool = False) -> None:
-        slots, line = status.slots, f"{counts_line(status)} · {_pace(status)}"
+        (done, total, _), line = _progress(status), f"{counts_line(status)} · {_pace(status)}"
         html = (
-            f'{escape(status.spec.name)} <progress value="{slots.done}" max="{slots.total}"></progress> '
+            f'{escape(status.spec.name)} <progress value="{done:g}" max="{total:g}"></progress> '
             f"{escape(line)}<br>{escape(best_line(status))}"
         )
         self._output.update({"text/plain": f"{line} · {best_line(status)}", "text/html": html}, raw=True)
@@ -132,6 +134,15 @@ class RunProgress:
                 return
             self.look()
             time.sleep(0.1)
+
+
+def _progress(status: StudyStatus) -> tuple[float, float, str]:
+    """How much is done, of how much, and its unit: in trials, or in seconds where these bound the study first."""
+    slots, budget = status.slots, status.spec.arm.budget_seconds
+    by_time = 0.0 if budget is None else min(status.seconds / budget, 1.0)
+    if budget is None or (not slots.open_ended and slots.done >= by_time * slots.total):
+        return slots.done, slots.total, ""
+    return by_time * budget, budget, " s"
 
 
 def _pace(status: StudyStatus) -> str:

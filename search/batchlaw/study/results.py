@@ -430,4 +430,5 @@ class StudyResults:
 
     def _facts(self) -> list[str]:
         counts = self.stored.slots.counts()
-        return [f"{counts.done} of {counts.total} trials", f"{self.spec.direction} {self.spec.arm.metric}"]
+        budget = f"{counts.done} trials" if counts.open_ended else f"{counts.done} of {counts.total} trials"
+        return [budget, f"{self.spec.direction} {self.spec.arm.metric}"]

@@ -1,6 +1,5 @@
 """Running a study: by worker processes of this machine, or in this process."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from batchlaw.study.registration import check_budget
 from batchlaw.study.threads import check_threads, threads_kept
 from batchlaw.workers.fleet import check_finished, check_scores, death_of, n_stops
 from batchlaw.workers.launch import LocalFleet, local_devices, shares
+from batchlaw.workers.time_limit import go_on
 from batchlaw.workers.trackers import check_installed
 
 
@@ -99,6 +99,8 @@ def run_study(
         workers = n_workers(gpus_for(options.device), stored.spec.devices) if code.is_importable(stored.spec) else 0
     if options.trials is not None:
         stored.slots.resize(options.trials)
+    elif options.timeout is not None:
+        go_on(stored)
     note_run(
         stored,
         datetime.now(UTC).isoformat(),
@@ -165,13 +167,11 @@ def _run_here(stored: StoredStudy, code: Code, options: Options, progress: RunPr
         code.runtime(stored.spec, options.device, options.data_dir, threads=options.threads, stored=stored),
         checkpoint_dir=default_checkpoint_dir(),
     )
-    arm = stored.spec.arm
-    seconds = arm.study_seconds if options.timeout is None else options.timeout
     worker = Worker(
         stored,
         runtime,
-        study_seed=arm.seed if options.seed is None else options.seed,
-        deadline=None if seconds is None else time.monotonic() + seconds,
+        study_seed=stored.spec.arm.seed if options.seed is None else options.seed,
+        timeout=options.timeout,
         figures=True,
         between=progress.look,
         embedded=True,

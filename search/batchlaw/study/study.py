@@ -82,6 +82,7 @@ class Study(StudyResults):
         metric: str | None = None,
         direction: Literal["maximize", "minimize"] | None = None,
         trials: int | None = None,
+        budget_seconds: float | None = None,
         replicates: int | None = None,
         sampler: str | None = None,
         pruner: str | None = None,
@@ -147,14 +148,15 @@ class Study(StudyResults):
                 `(1e-5, 1e-1, "log")` is searched on a log scale; a table may have a condition, as in
                 `{"low": 0.0, "high": 0.99, "when": "optimizer == 'sgd'"}`.
             schedule: details of the decay of the learning rate.
-            search: the table of an adaptive search. `metric`, `direction`, `trials`, `replicates`, `sampler`, `pruner`,
-                `start` and `seed` can be given by themselves.
-            claim: the table of a designed study, in place of `search`. `metric`, `direction`, `replicates` and `seed`
-                can be given by themselves.
+            search: the table of an adaptive search. `metric`, `direction`, `trials`, `budget_seconds`, `replicates`,
+                `sampler`, `pruner`, `start` and `seed` can be given by themselves.
+            claim: the table of a designed study, in place of `search`. `metric`, `direction`, `budget_seconds`,
+                `replicates` and `seed` can be given by themselves.
             log: a library that every finished trial is logged to: `{"to": "mlflow"}`, "wandb" or "tensorboard".
             metric: the name of the score among the metrics.
             direction: "maximize" or "minimize" the metric.
-            trials: budget of trials.
+            trials: budget of trials of a search, which needs this or `budget_seconds`, or has both.
+            budget_seconds: budget of wall time in which somebody is at work on the study; then no trial starts.
             replicates: seeds that each trial trains with; its value is their mean.
             sampler: "tpe", "per-second", "gp", "random" or "qmc".
             pruner: "hyperband", "asha", "median" or "none".
@@ -192,7 +194,8 @@ class Study(StudyResults):
             "dataset": dataset, "model": model, "train_size": train_size, "tokens_per_example": tokens_per_example,
             "budget": budget, "space": space, "parameters": parameters, "schedule": schedule, "search": search,
             "claim": claim, "log": log, "metric": metric, "direction": direction, "trials": trials,
-            "replicates": replicates, "sampler": sampler, "pruner": pruner, "start": start, "seed": seed,
+            "budget_seconds": budget_seconds, "replicates": replicates,
+            "sampler": sampler, "pruner": pruner, "start": start, "seed": seed,
             "epochs": epochs, "steps": steps, "examples": examples,
         }  # fmt: skip
         known, arrays = with_arrays(keywords, path_of(data_dir) or default_data_dir())
@@ -259,7 +262,7 @@ class Study(StudyResults):
             progress: show the progress: live on a terminal, as a bar in a notebook, otherwise in lines on standard
                 error. "plain" shows lines everywhere.
             trials: a new budget of trials, which extends or cuts that of the study.
-            timeout: seconds after which no trial starts, in place of the study's `study_seconds`.
+            timeout: seconds of this run after which no trial starts, in place of the study's `budget_seconds`.
             seed: in place of the study's. A designed study takes none.
             device: "auto", "cpu", or an accelerator of PyTorch's such as "cuda".
             threads: of the CPU for each worker. None takes OMP_NUM_THREADS, or else as many as make a trial's steps

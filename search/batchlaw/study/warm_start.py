@@ -55,9 +55,12 @@ def warm_start(sources: Sequence[str], spec: StudySpec, storage: str) -> list[St
     return [in_turn[place] for place in places]
 
 
-def n_points(trials: int) -> int:
-    """How many configurations a search of so many trials starts with, so that wrong ones cost little."""
-    return max(1, min(POINTS, int(SHARE * trials)))
+def n_points(trials: int | None) -> int:
+    """How many configurations a search of so many trials starts with, so that wrong ones cost little.
+
+    Of one that only its seconds bound (None) they are as many as of a long one.
+    """
+    return POINTS if trials is None else max(1, min(POINTS, int(SHARE * trials)))
 
 
 def spread(ranked: Sequence[Mapping[str, Any]], cube: Cube, n: int, apart: float) -> list[int]:

@@ -40,6 +40,7 @@ from batchlaw.workers.heartbeat import Heartbeat, Running
 from batchlaw.workers.recovery import reap
 from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
 from batchlaw.workers.stopping import stopping_of
+from batchlaw.workers.time_limit import TimeLimit, end_if_spent
 from batchlaw.workers.trial import Reporter, TrialOutcome, outcome_of, with_facts
 from batchlaw.workers.trial_log import logged
 
@@ -90,14 +91,15 @@ class Asking:
     def __init__(self, stored: StoredStudy, runtime: Runtime) -> None:
         self._stored, self._runtime = stored, runtime
         stored.study.pruner = sampling.pruner(stored.spec)
-        self._confirmation = confirmation_of(stored.spec, None)
-        self._stopping = stopping_of(stored, self._confirmation)
         self._under_way: weakref.WeakKeyDictionary[AskedTrial, _UnderWay] = weakref.WeakKeyDictionary()
         self._leases: list[Lease] = []
         registration = Registration(
             stored.storage.engine, stored.study_id,
             device=runtime.device_name, threads=runtime.threads.now,
         )  # fmt: skip
+        self._limit = TimeLimit.of(stored, None)
+        self._confirmation = confirmation_of(stored.spec, self._limit)
+        self._stopping = stopping_of(stored, self._confirmation, self._limit)
         self._interrupts = interrupts = Interrupts()
         self._tried: Fit | None = None  # after memory ran out; noted when a trial has come to its end with it
         self._refused = False  # a trial, since somebody stopped the study
@@ -116,18 +118,22 @@ class Asking:
             if self._interrupts.stop_requested:
                 self._refused = True
                 return None
-            if self._stopping is not None:
+            spent = self._limit is not None and self._limit.passed
+            if spent:
+                end_if_spent(stored)
+            elif self._stopping is not None:
                 self._stopping.look()
-            lease = stored.slots.lease()
+            lease = None if spent else stored.slots.lease()
             if lease is not None:
                 found = SlotTrial.ask(stored, stored.spec.arm.seed, lease, confirmation=self._confirmation)
                 if found is not None:
                     return self._begin(found)
                 continue
             counts = with_retries(stored.slots.counts)
-            if counts.held == 0:
+            if spent or counts.held == 0:
                 reap(stored)  # a worker may have died between asking for a trial and noting it in its slot
-                refresh(stored, counts.total)
+                if counts.ended:
+                    refresh(stored, counts.total)
                 if self._log is not None:
                     self._log.wait()
                 return None

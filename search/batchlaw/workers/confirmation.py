@@ -1,6 +1,5 @@
 """Whether the next trial of a search trains a contender for the best on fresh seeds."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from batchlaw.results.search_run import Confirms, SearchRun
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, with_retries
 from batchlaw.storage.attributes import OUTCOME, RESULT
+from batchlaw.workers.time_limit import TimeLimit
 
 _OUTCOMES = {
     TrialState.COMPLETE: Outcome.COMPLETE, TrialState.PRUNED: Outcome.PRUNED, TrialState.FAIL: Outcome.FAILED,
@@ -32,8 +32,7 @@ class Confirmation:
     """
 
     spec: StudySpec
-    began: float  # time.monotonic()
-    deadline: float | None  # past which no trial starts; the race then has a share of the time
+    limit: TimeLimit | None  # the race then has a share of the time
     _runs: list[SearchRun] = field(default_factory=list)
     _expected: list[int] = field(default_factory=list)
     _known: int = -1  # complete trials that `_expected` rests on
@@ -60,17 +59,16 @@ class Confirmation:
         """The share of the budget that is used, in trials or in time, whichever is the larger."""
         counts = with_retries(stored.slots.counts)
         # The slot that asks is held already, and not used.
-        share = (counts.done + counts.held - 1) / counts.total if counts.total >= FEWEST_TRIALS else 0.0
-        if self.deadline is None:
-            return share
-        return max(share, (time.monotonic() - self.began) / max(self.deadline - self.began, 1e-9))
+        counted = counts.total >= FEWEST_TRIALS and not counts.open_ended
+        share = (counts.done + counts.held - 1) / counts.total if counted else 0.0
+        return share if self.limit is None else max(share, self.limit.used)
 
 
-def confirmation_of(spec: StudySpec, deadline: float | None) -> Confirmation | None:
+def confirmation_of(spec: StudySpec, limit: TimeLimit | None) -> Confirmation | None:
     """The race of a study from now on; None of one that has none."""
     if spec.search is None or not spec.search.confirm or not takes_seed(spec):
         return None
-    return Confirmation(spec, time.monotonic(), deadline)
+    return Confirmation(spec, limit)
 
 
 def run_of(trial: FrozenTrial) -> SearchRun:

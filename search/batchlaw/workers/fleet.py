@@ -12,6 +12,7 @@ from batchlaw.errors import WorkFailed
 from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
 from batchlaw.results.records import records_of
 from batchlaw.storage import StoredStudy, n_asked_to_stop, with_retries, workers_of
+from batchlaw.workers.time_limit import is_spent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +103,11 @@ def check_finished(stored: StoredStudy, fleet: Fleet, timeout: float | None, *, 
     if n_stops(stored) > stops:
         raise KeyboardInterrupt
     ends = fleet.ends()
-    limit = stored.spec.arm.study_seconds if timeout is None else timeout
-    if limit is not None and time.monotonic() - fleet.began >= limit and any(end.exit_code == 0 for end in ends):
+    passed = is_spent(stored) if timeout is None else time.monotonic() - fleet.began >= timeout
+    if passed and any(end.exit_code == 0 for end in ends):
         return
-    left = f"{counts.total - counts.done} of {counts.total} trials are left and every worker has ended"
+    trials = "seconds" if counts.open_ended else f"{counts.total - counts.done} of {counts.total} trials"
+    left = f"{trials} are left and every worker has ended"
     raise WorkFailed(f"{left}: {_reason(stored, fleet.started, ends)}")
 
 

@@ -30,7 +30,8 @@ def reap(stored: StoredStudy) -> int:
     Raises:
         StudyError: the study was deleted.
     """
-    if with_retries(stored.slots.counts).total == 0:
+    counts = with_retries(stored.slots.counts)
+    if counts.total == 0 and not counts.open_ended:
         raise StudyError(f"study {stored.spec.name!r} was deleted")
     lost = 0
     while (lease := stored.slots.lease_expired()) is not None:

@@ -9,6 +9,7 @@ from batchlaw.results.race import FEWEST_TRIALS, SEARCH
 from batchlaw.spec.arms import Stop
 from batchlaw.storage import StoredStudy, note_stop, with_retries
 from batchlaw.workers.confirmation import Confirmation, run_of
+from batchlaw.workers.time_limit import TimeLimit
 
 _EVERY = 5  # complete trials between two looks, each of which fits a model
 
@@ -24,15 +25,19 @@ class Stopping:
     stored: StoredStudy
     rule: Stop
     confirmation: Confirmation | None
+    limit: TimeLimit | None
     _known: int = 0  # complete trials at the last look
 
     def look(self) -> None:
         """Cut the budget if the rule says so."""
         counts = with_retries(self.stored.slots.counts)
         begun = counts.done + counts.held
-        races = self.confirmation is not None and counts.total >= FEWEST_TRIALS
+        total = counts.total
+        if counts.open_ended and self.limit is not None:  # as many as the time will see, at the pace so far
+            total = math.ceil(begun / max(self.limit.used, 1e-9))
+        races = self.confirmation is not None and total >= FEWEST_TRIALS
         budget = max(math.ceil(begun / SEARCH), FEWEST_TRIALS) if races else begun
-        if budget >= counts.total:
+        if budget >= total:
             return
         trials = with_retries(lambda: self.stored.study.get_trials(deepcopy=False))
         runs = [run for run in map(run_of, trials) if run.confirms is None]
@@ -40,14 +45,14 @@ class Stopping:
         if known < self._known + _EVERY:
             return
         self._known = known
-        further = (math.floor(SEARCH * counts.total) if races else counts.total) - begun
+        further = (math.floor(SEARCH * total) if races else total) - begun
         gain = gain_of(runs, self.stored.spec, further, self.rule.confidence)
         if gain is not None and gain.high < self.rule.gain:
-            note_stop(self.stored, {"begun": begun, "trials": counts.total, "high": gain.high})
+            note_stop(self.stored, {"begun": begun, "trials": total, "high": gain.high})
             self.stored.slots.resize(budget, grow=False)  # another worker may have cut it just now
 
 
-def stopping_of(stored: StoredStudy, confirmation: Confirmation | None) -> Stopping | None:
+def stopping_of(stored: StoredStudy, confirmation: Confirmation | None, limit: TimeLimit | None) -> Stopping | None:
     """The rule of a study; None where it has none."""
     search = stored.spec.search
-    return None if search is None or search.stop is None else Stopping(stored, search.stop, confirmation)
+    return None if search is None or search.stop is None else Stopping(stored, search.stop, confirmation, limit)

@@ -37,6 +37,7 @@ from batchlaw.workers.heartbeat import Heartbeat, Running, hard_limit
 from batchlaw.workers.recovery import first_attempt, reap
 from batchlaw.workers.slot_trial import SlotTrial, reason_of, traceback_of
 from batchlaw.workers.stopping import Stopping, stopping_of
+from batchlaw.workers.time_limit import TimeLimit, end_if_spent
 from batchlaw.workers.trial import TrialOutcome, run_trials
 from batchlaw.workers.trial_log import TrialLog, logged
 
@@ -52,7 +53,7 @@ class Worker:
     stored: StoredStudy
     runtime: Runtime
     study_seed: int
-    deadline: float | None = None  # time.monotonic() past which no trial starts
+    timeout: float | None = None  # seconds after which no trial starts, in place of the study's
     figures: bool = False  # whether it draws the study's page when it is its turn …
     draws_apart: bool = False  # … in a process of its own, so that this one does not grow
     between: Callable[[], None] = lambda: None  # called between trials
@@ -79,12 +80,13 @@ class Worker:
         stored = self.stored
         self.runtime = replace(self.runtime, reopen=self._reopen)
         stored.study.pruner = sampling.pruner(stored.spec)
-        self._confirmation = confirmation_of(stored.spec, self.deadline)
-        self._stopping = stopping_of(stored, self._confirmation)
         registration = Registration(
             stored.storage.engine, stored.study_id,
             device=self.runtime.device_name, threads=self.runtime.threads.now,
         )  # fmt: skip
+        limit = TimeLimit.of(stored, self.timeout)
+        self._confirmation = confirmation_of(stored.spec, limit)
+        self._stopping = stopping_of(stored, self._confirmation, limit)
         with (
             logged(stored, lambda: self.runtime.interrupts.stop_requested) as self._log,
             closing(self.runtime),
@@ -94,7 +96,8 @@ class Worker:
             ) as self._heartbeat,
         ):
             while not self.runtime.interrupts.stop_requested:
-                if self.deadline is not None and time.monotonic() >= self.deadline:
+                if limit is not None and limit.passed:
+                    end_if_spent(stored)
                     break
                 if self._stopping is not None:
                     self._stopping.look()

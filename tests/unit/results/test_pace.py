@@ -28,6 +28,16 @@ def ended(seconds):
     ]  # fmt: skip
 
 
+def test_what_is_left_of_a_budget_of_seconds_bounds_the_time_left():
+    found = pace_of(ended([2.0, 2.2, 1.9, 2.1]), 100)
+    by_clock = found.within(30, open_ended=False)
+    assert (by_clock.seconds_left, by_clock.low, by_clock.high) == (30, 30, 30) and "0:00:30 to go" in str(by_clock)
+    assert found.within(1000, open_ended=False) == found
+    assert found.within(1000, open_ended=True).seconds_left == 1000
+    between = found.within(found.seconds_left, open_ended=False)
+    assert (between.low, between.high) == (found.low, found.seconds_left)
+
+
 @pytest.mark.parametrize("power", [0.45, 0.6, 0.95])
 @pytest.mark.parametrize("done", [5, 24, 40, 60, 120])
 def test_trials_of_larger_batches_are_expected_to_be_shorter(power, done):
