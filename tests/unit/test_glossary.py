@@ -11,7 +11,7 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 TERMS = """
 adaptive design, ANOVA, B, B_opt, base rate, batch sharpness, bootstrap, budget, cell, censored, claim, confidence
 set, contender, critical batch size, decay, designed, diverged, ε, ε_opt, exponent, factor, factorial, family,
-fingerprint, fitted, fold, fresh seeds, Gaussian process, grade, half-life, held out, heteroscedastic, horizon,
+fingerprint, fitted, fold, fresh seeds, front, Gaussian process, grade, half-life, held out, heteroscedastic, horizon,
 identified, inconclusive, knob, law, lease, level, lost, missing, noise scale, no relation, observed, octave,
 optimism, peak rate, posterior, pruned, pruner, race, refuted, regret, replicate, replicated, ridge, rung, sampler,
 scaling rule, seed, slope, slot, stacked, staggered, stratum, study, supported, surface, target, tied, transfer,

@@ -65,12 +65,13 @@ def _overview(now: "StudyStatus") -> "Group":
     from rich.console import Group, RenderableType
     from rich.table import Table
 
-    from batchlaw.results.status import best_line, counts_line, example_lines, gain_lines, pace_line
+    from batchlaw.results.status import best_line, counts_line, example_lines, front_lines, gain_lines, pace_line
 
     lines: list[RenderableType] = [
         marked("[bold]{}[/]: {}", now.spec.name, now.spec.purpose),
         f"{counts_line(now)} · {now.slots.open} waiting",
         best_line(now),
+        *front_lines(now),
         *example_lines(now),
         pace_line(now),
         *(fit.line(device) for device, fit in now.fits.items()),

@@ -57,18 +57,27 @@ def recommend(
         str | None,
         typer.Option("--on", metavar="DEVICE", help="Part of the name of a profiled device; the latest profile."),
     ] = None,
+    front: Annotated[
+        bool, typer.Option("--front", help="Of a study: for each score that it attained, the fastest configuration.")
+    ] = False,
     html: HtmlOption = None,
     json_: JsonOption = False,
 ) -> None:
     """The fastest configuration that is as good as the best: of a study, or which batch size and rate of a file."""
     if is_file(data):
-        for name, value in {"devices": devices, "on": on}.items():
+        for name, value in {"devices": devices, "on": on, "front": front or None}.items():
             if value is not None:
                 raise BatchlawError(f"goes with a study, and {data[0]!r} is a file", argument=name, got=value)
         _of_files(of_files(data, storage, **columns, seconds=seconds), html, json_=json_)
         return
     check_none_of_a_file(data[0], **columns)
     opened = Study.open(data[0], storage)
+    if front:
+        for name, given in {"seconds": seconds, "devices": devices, "on": on, "html": html}.items():
+            if given is not None:
+                raise BatchlawError("does not go with --front", argument=name, got=given)
+        _show_front(opened, json_=json_)
+        return
     spec, found = opened.spec, opened.recommend(seconds=seconds, devices=devices or 1, on=on)
     if json_:
         typer.echo(json.dumps(found.as_dict(), indent=2))
@@ -79,6 +88,23 @@ def recommend(
 
         figures = {"front": front_figure(spec, found)}
         write_figures(html, data[0], spec.purpose, "score against time", dict(figures))
+
+
+def _show_front(study: Study, *, json_: bool) -> None:
+    """The trials' own clocks and scores; a profile and other devices have no part in them."""
+    from batchlaw.export import usual_format
+    from batchlaw.export.table import table
+
+    found = study.front()
+    if json_:
+        typer.echo(json.dumps([each.as_point() for each in found], indent=2))
+        return
+    if not found:
+        output.print("no trial whose seconds are known has finished yet")
+        return
+    output.print(table(study.spec, list(found), what=found.what))
+    form = usual_format(study.spec)
+    output.print(f"Take one away:  batchlaw export {study.name} --trial N --format {form}", soft_wrap=True)
 
 
 def _of_files(given: dict[str, Any], html: Path | None, *, json_: bool) -> None:

@@ -35,15 +35,18 @@ def trials_table(spec: StudySpec, records: Sequence[TrialRecord], tags: Mapping[
     return grid
 
 
-def table(spec: StudySpec, configurations: list[Configuration], per: str | None = None) -> Table:
+def table(
+    spec: StudySpec, configurations: list[Configuration], per: str | None = None, what: str = "Best configurations"
+) -> Table:
     """The table, with the seconds of one run (s) and the number of fresh seeds behind a score.
 
     Args:
         spec: the study.
         configurations: the rows.
         per: the hyperparameter of whose values each row is the best.
+        what: the rows are, for the title.
     """
-    title = f"Best configurations of {spec.name} by {spec.arm.metric}"
+    title = f"{what} of {spec.name} by {spec.arm.metric}"
     grid = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
     names = [name for name in columns_of(spec) if name != "scaling_rule"]  # the peak rate holds it
     if per is not None and per not in names:

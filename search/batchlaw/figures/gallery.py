@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from batchlaw.figures.batches import outcome_figure
 from batchlaw.figures.bests import best_per_batch_size, best_per_knob
 from batchlaw.figures.costs import time_to_target, timeline
+from batchlaw.figures.fronts import front_of_search
 from batchlaw.figures.importance import importance_figure
 from batchlaw.figures.labels import labels_of
 from batchlaw.figures.parameters import parameter_figures
@@ -50,6 +51,7 @@ def trial_figures(
 
         of_laws = law_figures(spec, records, laws)
     drawn = {
+        "front": front_of_search(spec, records),
         "score-map": score_map(spec, records) if with_map else None,
         **of_laws,
         "best-per-batch-size": best_per_batch_size(spec, records),

@@ -8,6 +8,7 @@ from batchlaw.recipe.arguments import takes_seed
 from batchlaw.recipe.result import ENDED
 from batchlaw.results.columns import columns_of, text_of
 from batchlaw.results.configuration import Configuration
+from batchlaw.results.front import front_line, front_of
 from batchlaw.results.records import TrialRecord
 from batchlaw.results.standings import Standings
 from batchlaw.spec import StudySpec
@@ -42,6 +43,7 @@ class Answer:
     n_tied: int  # how many others cannot be told from it
     undecided: tuple[Undecided, ...]
     ignores_seeds: bool  # fresh seeds gave the same scores to the last bit
+    front: tuple[Configuration, ...] = ()  # of a search against seconds
 
     @classmethod
     def of(cls, standings: Standings) -> "Answer | None":
@@ -53,7 +55,10 @@ class Answer:
         tied = [each for each in standings.configurations(order) if each.tied_with_best]
         undecided = [_undecided(name, standings, best, tied) for name in spec.searched if name != "scaling_rule"]
         configuration = standings.configuration(best)
-        return cls(spec, configuration, len(tied) - 1, tuple(filter(None, undecided)), standings.race.ignores_seeds)
+        front = front_of(standings) if spec.search.against else ()
+        return cls(
+            spec, configuration, len(tied) - 1, tuple(filter(None, undecided)), standings.race.ignores_seeds, front
+        )
 
     def lines(self) -> list[str]:
         """What to use, how good it is, and what is undecided."""
@@ -63,6 +68,8 @@ class Answer:
         texts = [(name, text) for name in names if (text := text_of(config, name))]
         told = [f"{self._label(name)}{text}" for name, text in texts]
         lines = [f"Use  {' · '.join(told) or f'trial {self.configuration.trial}'}", f"     {' · '.join(self._facts())}"]
+        if self.front:
+            lines.append(f"Fastest for its score  {front_line(self.front)}")
         open_ = list(map(str, self.undecided))
         if "scaling_rule" in self.spec.searched:
             open_.insert(

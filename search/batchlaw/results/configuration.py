@@ -144,6 +144,10 @@ class Configuration:
             return {name: value for name in ("steps", "examples") if (value := getattr(self.config, name)) is not None}
         return self.config.model_dump(mode="json", include=_DERIVED)
 
+    def as_point(self) -> dict[str, Any]:
+        """For JSON: score and seconds of a run beside all else."""
+        return self.as_dict() | {"score": self.score, "seconds_a_run": self.seconds_a_run}
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON, YAML and TOML."""
         facts: dict[str, Any] = {

@@ -26,6 +26,7 @@ class Ranking(Sequence[Configuration]):
     metric: str
     configurations: tuple[Configuration, ...]
     columns: tuple[str, ...] = USUAL  # hyperparameters that the table shows
+    what: str = "Best configurations"
 
     @overload
     def __getitem__(self, index: int) -> Configuration: ...
@@ -59,10 +60,10 @@ class Ranking(Sequence[Configuration]):
     def __repr__(self) -> str:
         if not self.configurations:
             return f"study {self.study!r} has no completed trial yet"
-        return f"Best configurations of {self.study} by {self.metric}\n{self.frame.to_string(index=False)}"
+        return f"{self.what} of {self.study} by {self.metric}\n{self.frame.to_string(index=False)}"
 
     def _repr_html_(self) -> str:
-        return notebook_html(f"Best configurations of {self.study} by {self.metric}", (), self.frame)
+        return notebook_html(f"{self.what} of {self.study} by {self.metric}", (), self.frame)
 
 
 def ranking(records: Sequence[TrialRecord], spec: StudySpec, n: int) -> Ranking:

@@ -10,6 +10,7 @@ from batchlaw.recipe.result import ENDED, ENDINGS, Outcome
 from batchlaw.results.columns import columns_of, sentence_of
 from batchlaw.results.configuration import Configuration
 from batchlaw.results.details import TrialDetails, examples_of
+from batchlaw.results.front import front_line, front_of
 from batchlaw.results.gain import Gain
 from batchlaw.results.notebook import notebook_html
 from batchlaw.results.order import best_first
@@ -50,6 +51,7 @@ class StudyStatus:
     named: Configuration | None = None  # the best of a search that has ended, with its score on fresh seeds
     gain: Gain | None = None  # of going on with a search: of the trials left, or of as many as there were
     stopped: dict[str, Any] | None = None  # of a search that `search.stop` ended: see `storage.note_stop`
+    front: tuple[Configuration, ...] = ()  # of a search against seconds: see `front_of`
     fits: Mapping[str, Fit] = field(default_factory=dict)  # by device, what code of the user's own computes at once
 
     @property
@@ -121,6 +123,9 @@ class StudyStatus:
             "seconds_left_low": self.pace and self.pace.low,
             "seconds_left_high": self.pace and self.pace.high,
             "best": best,
+            "front": [
+                each.as_dict() | {"score": each.score, "seconds_a_run": each.seconds_a_run} for each in self.front
+            ],
             "gain": self.gain and asdict(self.gain),
             "stopped": self.stopped,
             "fits": {device: fit._asdict() for device, fit in self.fits.items()},
@@ -153,12 +158,15 @@ def status_of(
         best = standings.best or best
         named = standings.configuration(best)
     created, former = history_of(stored)
+    front: tuple[Configuration, ...] = ()
+    if stored.spec.search is not None and stored.spec.search.against is not None:
+        front = front_of(Standings(stored.spec, with_retries(lambda: records_of(stored))))
     examples = [] if failures is None else examples_of(stored, briefs, best, failures=failures)
     return StudyStatus(
         stored.spec, counts, outcome_counts(briefs), best, pace,
         workers, created, tuple(former),
         tuple(examples), named, told_gain(stored, counts) if gain else None, _stopped(stored, counts),
-        fits_of(stored),
+        front, fits_of(stored),
     )  # fmt: skip
 
 
@@ -252,6 +260,11 @@ def best_line(status: StudyStatus) -> str:
         f"best {status.spec.arm.metric} {score} (trial {status.best.number}): "
         f"{sentence_of(config, columns_of(status.spec))}"
     )
+
+
+def front_lines(status: StudyStatus) -> list[str]:
+    """The front of a search against seconds."""
+    return [f"fastest for its score: {front_line(status.front)}"] if status.front else []
 
 
 def example_lines(status: StudyStatus) -> list[str]:

@@ -13,6 +13,7 @@ from batchlaw.recipe.seeds import derive_seed
 from batchlaw.recipe.space import cells, conditional, distributions_of
 from batchlaw.sampling.halving import Halving
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
+from batchlaw.sampling.weighted import FastKept, WeightedTPESampler
 from batchlaw.spec import StudySpec
 from batchlaw.storage import hyperband
 
@@ -42,6 +43,8 @@ def sampler(spec: StudySpec, study_seed: int, slot: int, study: Study | None = N
             warnings.simplefilter("ignore", ExperimentalWarning)
             # All trials share one sequence, so they need the same seed; the database hands out its points.
             return QMCSampler(seed=derive_seed(study_seed, "sampler"), scramble=True, warn_independent_sampling=False)
+    if search.against is not None:
+        return WeightedTPESampler(distributions_of(spec), conditional(spec), seed=seed)
     return KnownSpaceTPESampler(distributions_of(spec), conditional(spec), seed=seed)
 
 
@@ -60,10 +63,11 @@ def pruner(spec: StudySpec) -> BasePruner:
     search = spec.search
     if search is None:
         return NopPruner()
+    halving = Halving if search.against is None else FastKept
     if search.pruner == "hyperband":
-        return hyperband(search.reports, _REDUCTION["hyperband"], Halving)
+        return hyperband(search.reports, _REDUCTION["hyperband"], halving)
     if search.pruner == "asha":
-        return Halving(1, _REDUCTION["asha"])
+        return halving(1, _REDUCTION["asha"])
     return MedianPruner() if search.pruner == "median" else NopPruner()
 
 

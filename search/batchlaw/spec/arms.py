@@ -39,7 +39,7 @@ class Stop(Frozen):
 class Search(Arm):
     """The adaptive arm: a sampler and a pruner choose what is trained."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"confirm", "start", "stop"})
+    later: ClassVar[frozenset[str]] = frozenset({"confirm", "start", "stop", "against"})
 
     trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # this or budget_seconds, or both
     sampler: Literal["tpe", "per-second", "gp", "random", "qmc"] = "tpe"
@@ -48,11 +48,16 @@ class Search(Arm):
     confirm: bool = True  # train contenders for the best on fresh seeds in the last fifth of the budget
     start: tuple[Start, ...] = ()  # configurations that are tried first
     stop: Stop | None = None  # when the search ends before its budget
+    against: Literal["seconds"] | None = None  # what a better score may cost; the second of two in `metric`
 
     @model_validator(mode="after")
     def _has_room(self) -> "Search":
         if self.trials is None and self.budget_seconds is None:
             raise refuse("is required, or budget_seconds, or both", None, "trials")
+        if self.against is not None:
+            for field, fitting in (("sampler", ("tpe", "random", "qmc")), ("pruner", ("hyperband", "asha", "none"))):
+                if getattr(self, field) not in fitting:
+                    raise refuse(f"must be {', '.join(fitting)} against seconds", getattr(self, field), field)
         if self.trials is not None and len(self.start) > self.trials:
             raise refuse(
                 f"must be at most {self.trials} configurations, the number of trials", len(self.start), "start"

@@ -99,12 +99,16 @@ def parse_spec(table: dict[str, Any], origin: str, folder: Path = Path()) -> Stu
 
 
 def _with_present_names(table: dict[str, Any]) -> dict[str, Any]:
-    """The study with `budget_seconds` where it has `study_seconds`, as stored studies do."""
-    renamed = {}
+    """The study with `budget_seconds` where it has `study_seconds`, as stored studies do, and one metric for two."""
+    renamed: dict[str, Any] = {}
     for name in ("search", "claim"):
         arm = table.get(name)
         if isinstance(arm, dict) and "study_seconds" in arm and "budget_seconds" not in arm:
             renamed[name] = {("budget_seconds" if key == "study_seconds" else key): arm[key] for key in arm}
+    search = renamed.get("search", table.get("search"))
+    if isinstance(search, dict) and isinstance(search.get("metric"), list | tuple) and len(search["metric"]) == 2:
+        metric, against = search["metric"]
+        renamed["search"] = search | {"metric": metric, "against": against}
     return table | renamed
 
 

@@ -69,6 +69,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "trial_seconds": "A trial that takes longer is stopped.",
         "confirm": "Whether the last fifth of the budget trains contenders for the best on fresh seeds.",
         "start": "Configurations that are tried first, such as what is in use now; what one leaves out is sampled.",
+        "against": 'What a better score may cost; short for it is metric = ["validation_accuracy", "seconds"].',
         "stop": "Ends the search before its budget is spent, once going on would hardly gain.",
     },
     "Stop": {
