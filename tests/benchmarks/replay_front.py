@@ -14,7 +14,10 @@ ended. "both" is what a search against seconds does (`batchlaw.sampling.weighted
 
 import argparse
 import json
+import os
+import platform
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +128,7 @@ def main() -> None:
                 }
                 for name, own in found.items()
             ]  # fmt: skip
-            records.append({"task": task, "budget_seconds": budget, "seeds": options.seeds, "rows": rows})
+            records.append({"task": task, "budget_seconds": budget, "rows": rows})
             grid = Table("method", "complete", "hypervolume", "more than plain", "regret x 1000", title=task)
             for row in rows:
                 told = [
@@ -135,7 +138,12 @@ def main() -> None:
                 grid.add_row(row["method"], f"{row['complete']:.0f}", *told, f"{1000 * row['regret']['mean']:.2f}")
             console.print(grid)
     if options.json:
-        options.json.write_text(json.dumps({"tasks": records}, indent=2) + "\n", encoding="utf-8")
+        facts = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+            "python": platform.python_version(), "seeds": options.seeds,
+            "versions": {package: version(package) for package in ("optuna", "numpy", "scipy")},
+        }  # fmt: skip
+        options.json.write_text(json.dumps({**facts, "tasks": records}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

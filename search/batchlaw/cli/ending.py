@@ -14,7 +14,7 @@ def conclude(study: Study, storage: str, *, stopped: bool, again: str, figure: b
     """Print the outcome, its figure if it is wanted (see `show_law`), and the next commands."""
     from batchlaw.export.table import footnote, table
     from batchlaw.results.code_changes import code_changes
-    from batchlaw.results.status import counts_line, gain_lines
+    from batchlaw.results.status import best_line, counts_line, gain_lines
 
     status, best = study.status(), list(study.best(5))
     output.print(counts_line(status))
@@ -27,7 +27,7 @@ def conclude(study: Study, storage: str, *, stopped: bool, again: str, figure: b
             told = study.spec.claim is not None or line.startswith("Use")
             output.print(line, soft_wrap=True, markup=False, style="bold" if told else "")
     else:
-        output.print("No trial ended with a score.")
+        output.print(f"{best_line(status).capitalize()}." if status.breaks else "No trial ended with a score.")
     option = "" if storage == DEFAULT_URL else f" --storage '{study.storage}'"
     if status.without_result:
         n = status.without_result

@@ -26,7 +26,7 @@ def trials_table(spec: StudySpec, records: Sequence[TrialRecord], tags: Mapping[
         seconds = record.result.seconds
         grid.add_row(
             str(record.number),
-            record.outcome,
+            " ".join([record.outcome, *(f"> {name}" for name in record.breaks)]),
             "" if record.value is None else f"{record.value:.4f}",
             "" if seconds is None else f"{seconds:.2g}",
             *("" if record.config is None else visible(text_of(record.config, name)) for name in names),

@@ -31,8 +31,8 @@ def _told(one: Configuration, other: Configuration) -> bool:
     """Whether the scores of two configurations are told from each other."""
     if one.score_error is None or other.score_error is None:
         return one.score != other.score
-    pair = [(each.score, each.score_error, _seeds(each)) for each in (one, other)]
-    return welch_p_value(*pair[0], *pair[1]) < TIE_ALPHA
+    p_value = welch_p_value(one.score, one.score_error, _seeds(one), other.score, other.score_error, _seeds(other))
+    return p_value < TIE_ALPHA
 
 
 def _seeds(each: Configuration) -> int:

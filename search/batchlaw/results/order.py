@@ -13,12 +13,18 @@ Brief = TypeVar("Brief", bound=TrialBrief)
 
 
 def best_first(records: Iterable[Brief], direction: str) -> list[Brief]:
-    """Completed trials, the best first, without those that confirm another; of equal values the earlier comes first."""
+    """Completed trials, the best first; of equal values the earlier comes first.
+
+    Without those that confirm another, and those that exceed a bound of their search.
+    """
     sign = -1 if direction == "maximize" else 1
     complete = [
         record
         for record in records
-        if record.outcome == Outcome.COMPLETE and record.value is not None and record.confirms is None
+        if record.outcome == Outcome.COMPLETE
+        and record.value is not None
+        and record.confirms is None
+        and not record.breaks
     ]
     return sorted(complete, key=lambda record: (sign * (record.value or 0.0), record.number))
 

@@ -21,7 +21,7 @@ from batchlaw.spec import StudySpec, TrainConfig
 from batchlaw.spec.families import FAMILIES
 from batchlaw.spec.knobs import Point
 from batchlaw.storage import StoredStudy, heads_of, trials_of, with_retries
-from batchlaw.storage.attributes import CONFIG, CONFIRMS, OUTCOME, OUTPUT, REASON, RESULT, THREADS, TRACEBACK
+from batchlaw.storage.attributes import BREAKS, CONFIG, CONFIRMS, OUTCOME, OUTPUT, REASON, RESULT, THREADS, TRACEBACK
 from batchlaw.storage.stored_values import Unreadable, check_whole, shown
 
 _OF_STATE = {
@@ -50,6 +50,7 @@ class TrialBrief:
     started: datetime | None
     ended: datetime | None
     confirms: Confirms | None = None  # of a trial on fresh seeds: whose configuration it trains, and what for
+    breaks: tuple[str, ...] = ()  # the bounds of its search that it exceeds, by key of [search]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +90,9 @@ def briefs_of(stored: StoredStudy) -> list[TrialBrief]:
             started=head.started,
             ended=head.ended,
             confirms=confirms_of(head.attributes),
+            breaks=tuple(head.attributes.get(BREAKS, ())),
         )
-        for head in heads_of(stored.storage, stored.study_id, OUTCOME, CONFIRMS)
+        for head in heads_of(stored.storage, stored.study_id, OUTCOME, CONFIRMS, BREAKS)
     ]
 
 
@@ -165,7 +167,7 @@ def _record(stored: StoredStudy, trial: FrozenTrial) -> TrialRecord:
     return TrialRecord(
         number=trial.number, outcome=outcome, value=value, params=params, config=config, result=result, reason=reason,
         intermediate_values=reports, started=trial.datetime_start, ended=trial.datetime_complete,
-        confirms=confirms_of(attributes), point=point,
+        confirms=confirms_of(attributes), breaks=tuple(attributes.get(BREAKS, ())), point=point,
     )  # fmt: skip
 
 

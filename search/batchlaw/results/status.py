@@ -1,5 +1,6 @@
 """The state of a study at a glance: what `status`, the progress display and the end of a run show."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -52,6 +53,7 @@ class StudyStatus:
     gain: Gain | None = None  # of going on with a search: of the trials left, or of as many as there were
     stopped: dict[str, Any] | None = None  # of a search that `search.stop` ended: see `storage.note_stop`
     front: tuple[Configuration, ...] = ()  # of a search against seconds: see `front_of`
+    breaks: Mapping[str, int] = field(default_factory=dict)  # complete trials that exceed a bound of the search
     fits: Mapping[str, Fit] = field(default_factory=dict)  # by device, what code of the user's own computes at once
 
     @property
@@ -118,6 +120,7 @@ class StudyStatus:
             "waiting": self.slots.open,
             "without_result": self.without_result,
             "outcomes": {outcome: self.outcomes.get(outcome, 0) for outcome in ENDINGS},
+            "breaks": dict(self.breaks),
             "trials_a_minute": self.pace and self.pace.trials_a_minute,
             "seconds_left": self.pace and self.pace.seconds_left,
             "seconds_left_low": self.pace and self.pace.low,
@@ -158,6 +161,7 @@ def status_of(
         best = standings.best or best
         named = standings.configuration(best)
     created, former = history_of(stored)
+    breaks = Counter(name for b in briefs if b.outcome == Outcome.COMPLETE for name in b.breaks)
     front: tuple[Configuration, ...] = ()
     if stored.spec.search is not None and stored.spec.search.against is not None:
         front = front_of(Standings(stored.spec, with_retries(lambda: records_of(stored))))
@@ -166,7 +170,7 @@ def status_of(
         stored.spec, counts, outcome_counts(briefs), best, pace,
         workers, created, tuple(former),
         tuple(examples), named, told_gain(stored, counts) if gain else None, _stopped(stored, counts),
-        front, fits_of(stored),
+        front, breaks, fits_of(stored),
     )  # fmt: skip
 
 
@@ -212,6 +216,7 @@ def counts_line(status: StudyStatus) -> str:
     Of a study with a budget of seconds `57 trials · 31 of 60 s · …`, with the number of trials too where it has one.
     """
     named = [f"{status.outcomes[name]} {name}" for name in ENDINGS if status.outcomes.get(name)]
+    named += [f"{n} complete exceed{'s' * (n == 1)} {name}" for name, n in status.breaks.items()]
     if status.slots.held:
         named.append(f"{status.slots.held} running")
     slots, seconds = status.slots, status.spec.arm.budget_seconds
@@ -251,7 +256,8 @@ def gain_lines(status: StudyStatus) -> list[str]:
 def best_line(status: StudyStatus) -> str:
     """The best trial so far, with its score and configuration."""
     if status.best is None:
-        return "no trial has finished yet"
+        over = " or ".join(status.breaks)
+        return f"every complete trial exceeds {over}" if over else "no trial has finished yet"
     config, named = status.best.known_config, status.named
     score = f"{status.best.value:.4f}"
     if named is not None and named.fresh is not None:

@@ -43,7 +43,7 @@ def store_gain(stored: StoredStudy, counts: SlotCounts, records: Sequence[TrialR
 
 
 def _gain(stored: StoredStudy, counts: SlotCounts, records: Sequence[TrialRecord]) -> Gain | None:
-    runs = [run_of(record) for record in records if record.confirms is None]
+    runs = [run_of(record) for record in records if record.confirms is None and not record.breaks]
     found = gain_of(
         runs, stored.spec, counts.total if counts.open_ended else counts.total - counts.done or counts.total
     )

@@ -19,6 +19,7 @@ from batchlaw.sampling.costs import Costs, full_seconds
 from batchlaw.sampling.improvement import log_improvement
 from batchlaw.stats.gaussian_process import Kernel, Prior, Process, matern, normal_scores
 from batchlaw.stats.surface import Floats
+from batchlaw.storage.attributes import BREAKS
 
 # With these, an ask takes two to three times as long as TPE's with 100 trials, and a ninth with 10,000 (measured).
 _KEPT = 200  # trials that the process is given: half are the best, half the latest
@@ -199,7 +200,10 @@ class History:
             kept = sorted(best, key=lambda trial: trial.number) + finished[-_KEPT // 2 :]
         ended = [trial for trial in kept if names <= trial.params.keys() and math.isfinite(_score(trial))]
         running = [trial for trial in trials if trial.state == TrialState.RUNNING and names <= trial.params.keys()]
-        return cls(ended, np.array([sign * _score(trial) for trial in ended]), running[-_KEPT:], len(finished))
+        scores = np.array([sign * _score(trial) for trial in ended])
+        broken = np.array([bool(trial.user_attrs.get(BREAKS)) for trial in ended], bool)
+        scores[broken] = scores.min(initial=np.inf)  # what exceeds a bound is as bad as the worst
+        return cls(ended, scores, running[-_KEPT:], len(finished))
 
 
 def _score(trial: FrozenTrial) -> float:

@@ -1,8 +1,9 @@
 """The two arms of a study: the adaptive arm searches good configurations, the designed arm decides claims."""
 
-from typing import Annotated, ClassVar, Literal
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from batchlaw.spec.base import Extended, Frozen, refuse
 from batchlaw.spec.needs import FEWEST_REPORTS, MEASURES, TO_TARGET, HypothesisName, Measure
@@ -29,6 +30,20 @@ class Arm(Extended):
     noise_scale: bool = False  # measure it at each report (McCandlish et al. 2018)
 
 
+def bytes_of(given: Any) -> Any:
+    """A number of bytes, also of a text such as "2GB" or "1.5 GiB"; what is neither stays for the validator."""
+    if not isinstance(given, str):
+        return given
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B\s*", given)
+    if found is None:
+        raise refuse('must be a number of bytes, or a text such as "2GB" or "2GiB"', given)
+    number, prefix, binary = found.groups()
+    return round(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix or " "))
+
+
+Bytes = Annotated[int, Field(ge=1), BeforeValidator(bytes_of, json_schema_input_type=int | str)]
+
+
 class Stop(Frozen):
     """A search ends once going on is not expected to gain so much."""
 
@@ -39,7 +54,7 @@ class Stop(Frozen):
 class Search(Arm):
     """The adaptive arm: a sampler and a pruner choose what is trained."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"confirm", "start", "stop", "against"})
+    later: ClassVar[frozenset[str]] = frozenset({"confirm", "start", "stop", "against", "max_seconds", "max_memory"})
 
     trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # this or budget_seconds, or both
     sampler: Literal["tpe", "per-second", "gp", "random", "qmc"] = "tpe"
@@ -48,6 +63,8 @@ class Search(Arm):
     confirm: bool = True  # train contenders for the best on fresh seeds in the last fifth of the budget
     start: tuple[Start, ...] = ()  # configurations that are tried first
     stop: Stop | None = None  # when the search ends before its budget
+    max_seconds: Annotated[float, Field(gt=0)] | None = None  # of a run that is to be named
+    max_memory: Bytes | None = None  # its peak on an accelerator
     against: Literal["seconds"] | None = None  # what a better score may cost; the second of two in `metric`
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ RETRY_OF = "retry_of"  # the number of the trial that it repeats
 START = "start"  # of a trial that was queued when the study was made: the parameters that it was queued with
 RETRIES, LOSSES = "retries", "losses"  # how many failures and how many dead workers of its parameters came before
 ARGUMENTS = "arguments"  # of a program, as it was run: a list of texts
+BREAKS = "breaks"  # of a trial that ended: the bounds of its search that it exceeds, by key of [search]
 CODE = "code"  # a hash of the user's code that it ran
 CONFIRMS = "confirms"  # of a trial on fresh seeds: whose configuration it trains ("trial"), "purpose" and "fold"
 TURN = "turn"  # of an adaptive claim: trials of the same turn share their seeds
@@ -25,8 +26,8 @@ PURPOSES = ("race", "score")  # of a trial on fresh seeds: to choose among conte
 
 _CHECKS: dict[str, Callable[[object, str], None]] = {
     CONFIG: check_mapping, RESULT: check_mapping, REASON: check_text, TRACEBACK: check_text, ARGUMENTS: check_list,
-    OUTPUT: check_list, CODE: check_text, START: check_mapping, RETRY_OF: check_whole, RETRIES: check_whole,
-    LOSSES: check_whole, THREADS: check_whole, TURN: check_whole,
+    OUTPUT: check_list, BREAKS: check_list, CODE: check_text, START: check_mapping, RETRY_OF: check_whole,
+    RETRIES: check_whole, LOSSES: check_whole, THREADS: check_whole, TURN: check_whole,
     CONFIRMS: lambda value, name: _check_confirms(value, name),
     OUTCOME: lambda value, name: check_word(value, name, tuple(Outcome)),
 }  # fmt: skip

@@ -14,7 +14,7 @@ from batchlaw.results.records import confirms_of
 from batchlaw.results.search_run import Confirms, SearchRun
 from batchlaw.spec import StudySpec
 from batchlaw.storage import StoredStudy, with_retries
-from batchlaw.storage.attributes import OUTCOME, RESULT
+from batchlaw.storage.attributes import BREAKS, OUTCOME, RESULT
 from batchlaw.workers.time_limit import TimeLimit
 
 _OUTCOMES = {
@@ -44,7 +44,8 @@ class Confirmation:
             return None
         trials = with_retries(lambda: stored.study.get_trials(deepcopy=False))
         self._runs = [run_of(trial) for trial in trials]
-        searched = [run for run in self._runs if run.confirms is None]
+        broken = {trial.number for trial in trials if trial.user_attrs.get(BREAKS)}
+        searched = [run for run in self._runs if run.confirms is None and run.number not in broken]
         known = sum(run.outcome == Outcome.COMPLETE for run in searched)
         if known != self._known:
             self._expected, self._known = expected_first(searched, self.spec) or [], known

@@ -13,12 +13,23 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from batchlaw import sampling
+from batchlaw.recipe.constraints import excesses
 from batchlaw.recipe.derive import fresh_seeds, run_seeds
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import suggest
 from batchlaw.sampling.adaptive import Cell, next_cells
 from batchlaw.storage import Along, Lease, StoredStudy, batched_writes, cached_reads, with_retries
-from batchlaw.storage.attributes import CONFIRMS, OUTCOME, REASON, RESULT, RETRY_OF, THREADS, TRACEBACK, TURN
+from batchlaw.storage.attributes import (
+    BREAKS,
+    CONFIRMS,
+    OUTCOME,
+    REASON,
+    RESULT,
+    RETRY_OF,
+    THREADS,
+    TRACEBACK,
+    TURN,
+)
 from batchlaw.workers.confirmation import Confirmation
 from batchlaw.workers.recovery import clear_up, first_attempt, is_queued, try_again
 from batchlaw.workers.trial import TrialOutcome
@@ -188,6 +199,8 @@ class SlotTrial:
                 trial.set_user_attr(OUTCOME, ended.outcome)
             if ended.reason is not None:
                 trial.set_user_attr(REASON, ended.reason)
+            if ended.outcome in (Outcome.COMPLETE, Outcome.PRUNED):
+                self._note_bounds(ended)
             if ended.outcome in (Outcome.FAILED, Outcome.LOST):
                 with_retries(lambda: self.stored.study.tell(trial, state=TrialState.FAIL))
                 return
@@ -199,10 +212,29 @@ class SlotTrial:
                 state, values = TrialState.COMPLETE, [ended.value]
             with_retries(lambda: storage.set_trial_state_values(self.trial_id, state, values))
 
+    def _note_bounds(self, ended: TrialOutcome) -> None:
+        """Tell samplers by how much the trial exceeds the bounds of its search, and readers that it does."""
+        spec, pruned = self.stored.spec, ended.outcome == Outcome.PRUNED
+        if spec.search is None or (spec.search.max_seconds is None and spec.search.max_memory is None):
+            return
+        last = max(self._reported(ended), default=0) if pruned else spec.arm.reports
+        found = excesses(spec, ended.record, share=max(last, 1) / spec.arm.reports)
+        for name, excess in found.items():
+            self.trial.set_constraint(name, excess)
+        if broken := [name for name, excess in found.items() if excess > 0]:
+            self.trial.set_user_attr(BREAKS, broken)
+            if ended.reason is None:
+                over = " and ".join(f"{name} by {100 * found[name]:.0f} %" for name in broken)
+                self.trial.set_user_attr(REASON, f"exceeds {over}")
+
+    def _reported(self, ended: TrialOutcome) -> dict[int, float]:
+        """The reports of the trial by number, in the database or not yet."""
+        stored = with_retries(partial(self.stored.storage.get_trial, self.trial_id)).intermediate_values
+        return {step: value for value, step in ended.unwritten} | stored
+
     def _last_report(self, ended: TrialOutcome) -> list[float] | None:
         """The value that Optuna gives a pruned trial."""
-        stored = with_retries(partial(self.stored.storage.get_trial, self.trial_id)).intermediate_values
-        reported = {step: value for value, step in ended.unwritten} | stored
+        reported = self._reported(ended)
         last = reported[max(reported)] if reported else math.nan
         return None if math.isnan(last) else [last]
 

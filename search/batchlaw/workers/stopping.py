@@ -8,6 +8,7 @@ from batchlaw.results.gain import gain_of
 from batchlaw.results.race import FEWEST_TRIALS, SEARCH
 from batchlaw.spec.arms import Stop
 from batchlaw.storage import StoredStudy, note_stop, with_retries
+from batchlaw.storage.attributes import BREAKS
 from batchlaw.workers.confirmation import Confirmation, run_of
 from batchlaw.workers.time_limit import TimeLimit
 
@@ -40,7 +41,8 @@ class Stopping:
         if budget >= total:
             return
         trials = with_retries(lambda: self.stored.study.get_trials(deepcopy=False))
-        runs = [run for run in map(run_of, trials) if run.confirms is None]
+        kept = (trial for trial in trials if not trial.user_attrs.get(BREAKS))
+        runs = [run for run in map(run_of, kept) if run.confirms is None]
         known = sum(run.outcome == Outcome.COMPLETE for run in runs)
         if known < self._known + _EVERY:
             return
