@@ -1,6 +1,7 @@
 """Optuna's TPE, made fast for a space that is known beforehand and for many trials."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -43,8 +44,12 @@ class KnownSpaceTPESampler(TPESampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The parameters of a trial, by the bounded history."""
-        history = bounded_history(study)
+        history = bounded_history(study, partial(self.seen_as, study))
         found: dict[str, Any] = {}
         for group in filter(None, self._groups):
             found |= super().sample_relative(history, trial, group)
         return found
+
+    def seen_as(self, study: Study, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """The trials of a study as they are sampled by."""
+        return trials

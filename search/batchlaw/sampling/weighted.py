@@ -6,12 +6,11 @@ are pruned by the metric, but for those that are faster than all that are as goo
 """
 
 import copy
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -31,36 +30,17 @@ class WeightedTPESampler(KnownSpaceTPESampler):
         super().__init__(*arguments, seed=seed, **options)
         self._weight = float(np.random.default_rng(seed).uniform())  # of the score
 
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """The parameters of a trial."""
-        return super().sample_relative(cast(Study, _Weighted(study, self._weight)), trial, search_space)
-
-
-class _Weighted:
-    """A study whose ended trials have the weighted objective as their value."""
-
-    def __init__(self, study: Study, weight: float) -> None:
-        self._study, self._weight = study, weight
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        trials = self._study._get_trials(deepcopy=False, states=states, use_cache=use_cache)
+    def seen_as(self, study: Study, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """The trials with the weighted objective as their value, where they have ended."""
         changed: dict[int, FrozenTrial] = {}
         for state in (TrialState.COMPLETE, TrialState.PRUNED):  # TPE compares those of a state with each other
             own = [trial for trial in trials if trial.state == state and _score(trial) is not None]
-            changed |= self._changed(own)
+            changed |= self._weighted(own, 1 if study.direction == StudyDirection.MAXIMIZE else -1)
         return [changed.get(trial.number, trial) for trial in trials]
 
-    def _changed(self, trials: list[FrozenTrial]) -> dict[int, FrozenTrial]:
+    def _weighted(self, trials: list[FrozenTrial], sign: int) -> dict[int, FrozenTrial]:
         if not trials:
             return {}
-        sign = 1 if self._study.direction == StudyDirection.MAXIMIZE else -1
         scores = np.array([sign * (_score(trial) or 0.0) for trial in trials])
         behind = len(scores) - np.searchsorted(np.sort(scores), scores, side="right")
         most = max((trial.last_step or 1 for trial in trials), default=1)

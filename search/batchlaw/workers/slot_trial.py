@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from batchlaw import sampling
 from batchlaw.recipe.constraints import excesses
 from batchlaw.recipe.derive import fresh_seeds, run_seeds
-from batchlaw.recipe.result import Outcome
+from batchlaw.recipe.result import ENDED, Outcome
 from batchlaw.recipe.space import suggest
 from batchlaw.sampling.adaptive import Cell, next_cells
 from batchlaw.storage import Along, Lease, StoredStudy, batched_writes, cached_reads, with_retries
@@ -199,7 +199,7 @@ class SlotTrial:
                 trial.set_user_attr(OUTCOME, ended.outcome)
             if ended.reason is not None:
                 trial.set_user_attr(REASON, ended.reason)
-            if ended.outcome in (Outcome.COMPLETE, Outcome.PRUNED):
+            if ended.outcome in ENDED:
                 self._note_bounds(ended)
             if ended.outcome in (Outcome.FAILED, Outcome.LOST):
                 with_retries(lambda: self.stored.study.tell(trial, state=TrialState.FAIL))
@@ -214,13 +214,15 @@ class SlotTrial:
 
     def _note_bounds(self, ended: TrialOutcome) -> None:
         """Tell samplers by how much the trial exceeds the bounds of its search, and readers that it does."""
-        spec, pruned = self.stored.spec, ended.outcome == Outcome.PRUNED
-        if spec.search is None or (spec.search.max_seconds is None and spec.search.max_memory is None):
+        spec = self.stored.spec
+        bounds = [name for name in ("max_seconds", "max_memory") if getattr(spec.search, name, None) is not None]
+        if not bounds:
             return
-        last = max(self._reported(ended), default=0) if pruned else spec.arm.reports
-        found = excesses(spec, ended.record, share=max(last, 1) / spec.arm.reports)
-        for name, excess in found.items():
-            self.trial.set_constraint(name, excess)
+        pruned = ended.outcome == Outcome.PRUNED
+        share = max(self._reported(ended), default=1) / spec.arm.reports if pruned else 1.0
+        found = excesses(spec, ended.record, share=share)
+        for name in bounds:  # a sampler wants one of each; what is not known keeps its bound
+            self.trial.set_constraint(name, found.get(name, 0.0))
         if broken := [name for name, excess in found.items() if excess > 0]:
             self.trial.set_user_attr(BREAKS, broken)
             if ended.reason is None:
