@@ -128,6 +128,13 @@ def test_the_fastest_that_is_good_enough(read):
     assert [configuration["trial"] for configuration in taken["configurations"]] == [number]
 
 
+def test_the_fastest_for_each_score(read):
+    told = json.loads(read("recommend", "tiny", "--front", "--json").stdout)
+    assert [each["seconds_a_run"] for each in told] == sorted(each["seconds_a_run"] for each in told) and told
+    words = read("recommend", "tiny", "--front").stdout
+    assert words.startswith("Fastest configurations for their score of tiny by ") and "export tiny --trial N" in words
+
+
 SLOW = pytest.mark.slow
 
 
@@ -154,6 +161,8 @@ def test_the_pages_draw(read, tmp_path, name):
         (["transfer", *CAR[:5]], "no cost can be told: alpha and width differ within cells, in 42 combinations"),
         (["law", "runs.csv"], "STUDY_OR_FILE: got 'runs.csv'; No such file"),
         (["recommend", "tiny", "--on", "abacus"], "--on: got 'abacus'; study 'tiny' has profiles of: none"),
+        (["recommend", "tiny", "--front", "--devices", "2"], "--devices: got 2; does not go with --front"),
+        (["recommend", CAR[0], "--front"], f"--front: got True; goes with a study, and {CAR[0]!r} is a file"),
         (["recommend", "tiny", "--seconds", "0"], "--seconds: got 0; must be between 0.001 and"),
         (["export", "tiny", "--for-batch-size", "0"], "--for-batch-size: got 0; must be between 1 and"),
         (["export", "tiny", "--for-batch-size", "24", "--rule", "cube"], "--rule: got 'cube'; must be one of law"),

@@ -51,7 +51,7 @@ def trial_figures(
 
         of_laws = law_figures(spec, records, laws)
     drawn = {
-        "front": front_of_search(spec, records),
+        "score-against-seconds": front_of_search(spec, records),
         "score-map": score_map(spec, records) if with_map else None,
         **of_laws,
         "best-per-batch-size": best_per_batch_size(spec, records),

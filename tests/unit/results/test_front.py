@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from batchlaw.errors import SpecError
 from batchlaw.figures.fronts import front_of_search
+from batchlaw.figures.gallery import gallery
 from batchlaw.results.answer import Answer
 from batchlaw.results.front import front_line, front_of
 from batchlaw.results.standings import Standings
@@ -79,7 +80,7 @@ def test_the_answer_and_the_figure_tell_the_front_of_a_search_against_seconds_al
     records = timed([0.90, 0.95, 0.93], [1.0, 2.0, 3.0])
     (line,) = [line for line in Answer.of(Standings(SPEC, records)).lines() if "Fastest" in line]
     assert line == "Fastest for its score  0.9000 in 1 s (trial 0) · 0.9500 in 2 s (trial 1)"
-    figure = front_of_search(SPEC, records)
+    figure = gallery(SPEC, records, [])["score-against-seconds"]
     assert figure.layout.title.text.startswith("How good in how many seconds?")
     assert figure.layout.xaxis.title.text == "seconds of a run"
     assert [len(series.x) for series in figure.data] == [1, 2, 2]
