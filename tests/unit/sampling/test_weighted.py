@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 import numpy as np
 import optuna
 import pytest
-from batchlaw.sampling import pruner, sampler
+from batchlaw.sampling import known_space, pruner, sampler
 from batchlaw.sampling.halving import Halving
 from batchlaw.sampling.known_space import KnownSpaceTPESampler
 from batchlaw.sampling.weighted import FastKept, WeightedTPESampler
+from batchlaw.storage.optuna_internals import plain
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
@@ -50,6 +51,12 @@ def test_weights_draw_some_trials_to_what_is_fast_and_others_to_what_is_good(dir
     plain, weighted = drawn(study, KnownSpaceTPESampler), drawn(study, WeightedTPESampler)
     assert (plain > 0.6).mean() > 0.9
     assert (weighted > 0.6).mean() > 0.2 and (weighted < 0.4).mean() > 0.2
+
+
+def test_by_optuna_s_public_calls_it_draws_by_the_metric(monkeypatch):
+    study = study_of([trial(x, x, 100**x) for x in np.linspace(0.01, 0.99, 30)])
+    monkeypatch.setattr(known_space, "bounded_history", plain.bounded_history)
+    assert drawn(study, WeightedTPESampler, 5).tolist() == drawn(study, KnownSpaceTPESampler, 5).tolist()
 
 
 def test_pruned_trials_count_with_the_seconds_of_a_whole_run():
