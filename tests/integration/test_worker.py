@@ -372,7 +372,7 @@ def test_a_trial_past_its_time_limit_is_pruned_with_the_reason(sqlite):
 
 
 def test_past_its_deadline_a_worker_starts_no_trial(sqlite):
-    stored = work(sqlite, tiny_spec(), deadline=time.monotonic())
+    stored = work(sqlite, tiny_spec(), timeout=0.0)
     assert outcomes(stored) == []
 
 
