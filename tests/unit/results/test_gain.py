@@ -46,10 +46,10 @@ def test_it_is_large_where_the_best_lies_beyond_what_was_tried_and_small_where_i
 
 def test_it_is_in_the_metric_and_the_same_whichever_way_is_better():
     one = gain_of(runs_at(NEAR), spec_of(), 30)
-    scaled = gain_of(runs_at(NEAR, sign=-1, scale=1000.0), spec_of("maximize"), 30)
+    scaled = gain_of(runs_at(NEAR, sign=-1, scale=1024.0), spec_of("maximize"), 30)
     near = {"rel": 0.05}  # rounding moves the fit of the kernel a little
-    assert scaled.high == pytest.approx(1000 * one.high, **near)
-    assert scaled.expected == pytest.approx(1000 * one.expected, **near)
+    assert scaled.high == pytest.approx(1024 * one.high, **near)
+    assert scaled.expected == pytest.approx(1024 * one.expected, **near)
 
 
 def test_more_trials_and_more_confidence_mean_more():
