@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 from dataclasses import replace
 
+import batchlaw as bl
 import numpy as np
 import optuna
 import pytest
@@ -20,8 +21,8 @@ from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.derive import run_seeds
 from batchlaw.results.records import records_of
 from batchlaw.results.result import TrialResult
-from batchlaw.sampling.adaptive import look_slots
-from batchlaw.spec import parse_spec
+from batchlaw.sampling.adaptive import Cell, look_slots, seeds_of_their_own
+from batchlaw.spec import parse_spec, toml_of
 from batchlaw.storage import register
 from batchlaw.workers.slot_trial import SlotTrial
 from batchlaw.workers.worker import Worker
@@ -161,6 +162,33 @@ def test_an_interrupted_stack_is_handed_back_whole_and_run_again(storage, five_a
     complete = [record for record in records if record.outcome == "complete"]
     assert len(complete) == len({(*cell_of(record), record.config.seeds) for record in complete}) == 64
     findings_of(stored, None, seed=0)
+
+
+@pytest.mark.parametrize("order", ["at once", "one after the other"])
+def test_workers_that_chose_the_same_run_it_on_different_seeds(storage, order):
+    spec = stackable_spec()
+    stored = register(storage, spec, trials=None, version="test")
+    stacks = []
+    for _ in range(3):
+        chosen = [Cell({"base_lr": rate, "log2_batch_size": 3}, 0) for rate in RATES[2:5]]
+        asked = [SlotTrial.ask(stored, spec.arm.seed, stored.slots.lease(), cell=cell) for cell in chosen]
+        stacks.append([each.trial for each in asked])
+        if order == "one after the other":
+            seeds_of_their_own(stacks[-1], stored.study)
+    for _ in range(2):  # what is settled stays
+        for stack in stacks:
+            seeds_of_their_own(stack, stored.study)
+    turns = [{trial.user_attrs["turn"] for trial in stack} for stack in stacks]
+    assert all(len(turn) == 1 for turn in turns) and len(set.union(*turns)) == 3
+
+
+@pytest.mark.slow
+def test_two_workers_run_no_cell_twice_on_the_same_seeds(tmp_path):
+    (tmp_path / "study.toml").write_text(toml_of(stackable_spec(runs=96)))
+    study = bl.Study.create(tmp_path / "study.toml", f"sqlite:///{tmp_path / 'two.db'}")
+    study.run(workers=2, device="cpu")
+    records = records_of(study.stored)
+    assert len(records) == len({(*cell_of(record), record.config.seeds) for record in records}) == 96
 
 
 def test_what_two_workers_ran_alike_counts_once(storage):

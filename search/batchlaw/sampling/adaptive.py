@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from batchlaw.recipe.derive import derive
 from batchlaw.recipe.result import Outcome
@@ -41,8 +42,8 @@ def next_cells(spec: StudySpec, study_seed: int, slot: int, study: Study) -> lis
     """The cells to run next as one network: one batch size, the same seeds, the most telling first.
 
     A task of one's own trains one at a time. In the first look, where each slot has a cell of its own, the others are
-    those of the slots that follow. Workers need no agreement: running trials count as runs of their cells. Two workers
-    that ask at the same moment may choose the same; its result then counts once (`claims.runs`).
+    those of the slots that follow. Running trials count as runs of their cells. Two workers that ask at the same moment
+    may choose the same; `seeds_of_their_own` then sees to it that they run it on different seeds.
 
     Args:
         spec: an adaptive claim.
@@ -59,6 +60,28 @@ def next_cells(spec: StudySpec, study_seed: int, slot: int, study: Study) -> lis
     generator = np.random.default_rng(derive_seed(study_seed, "sampler", slot))
     stack = design.look(slot) or design.choose(tried(spec, cells, study.get_trials(deepcopy=False)), generator, most)
     return [Cell(cells[rate][stack.size], stack.turn) for rate in stack.rates[:most]]
+
+
+def seeds_of_their_own(stack: Sequence[Trial], study: Study) -> None:
+    """Move trials that were asked for together to another turn, if others run one of their cells on the same seeds.
+
+    Workers need no agreement: each looks after it has noted its turn, so that of two at least the later sees the other.
+    Where both do, the one with the lower numbers takes the first free turn and the other the second.
+    """
+    numbers, cells = {trial.number for trial in stack}, {_key(trial.params) for trial in stack}
+    while True:
+        others = {
+            trial.number: trial.user_attrs.get(TURN)
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.COMPLETE))
+            if trial.number not in numbers and _key(trial.params) in cells
+        }
+        met = [number for number, turn in others.items() if turn == stack[0].user_attrs[TURN]]
+        if not met:
+            return
+        free = (turn for turn in count() if turn not in others.values())
+        turn = next(islice(free, int(min(met) < min(numbers)), None))
+        for trial in stack:
+            trial.set_user_attr(TURN, turn)
 
 
 def _cost(spec: StudySpec, params: dict[str, Any]) -> tuple[float, float]:

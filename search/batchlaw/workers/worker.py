@@ -19,7 +19,7 @@ from batchlaw.objectives.devices import Devices
 from batchlaw.objectives.runtime import Runtime
 from batchlaw.recipe.result import Outcome
 from batchlaw.recipe.space import cells, companions
-from batchlaw.sampling.adaptive import Cell, look_slots, next_cells
+from batchlaw.sampling.adaptive import Cell, look_slots, next_cells, seeds_of_their_own
 from batchlaw.storage import (
     BEAT_SECONDS,
     Lease,
@@ -143,6 +143,8 @@ class Worker:
         trials = [trial for trial in asked if trial is not None]
         if not trials:
             return
+        if spec.claim is not None and spec.claim.design == "adaptive":
+            with_retries(lambda: seeds_of_their_own([trial.trial for trial in trials], self.stored.study))
         if self._failed_trials and first_attempt(self.stored, trials[0].trial) in self._failed_trials:
             self._leave_to_others(trials)
         trial_seconds = spec.search.trial_seconds if spec.search else None
