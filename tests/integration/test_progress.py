@@ -1,6 +1,7 @@
 """What a run shows while it goes on: on a terminal, elsewhere, and if nothing is asked for."""
 
 import io
+import re
 
 import batchlaw as bl
 import pytest
@@ -54,3 +55,17 @@ def test_lines_on_a_terminal_if_asked_for(shown, monkeypatch):
 def test_nothing_if_nothing_is_asked_for(shown, monkeypatch):
     monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.0)
     assert shown(False, terminal=True) == ""
+
+
+def test_the_time_left_is_at_most_that_of_the_run(tmp_path):
+    study = bl.Study.create(
+        storage=f"sqlite:///{tmp_path / 'study.db'}", name="own", metric="loss", direction="minimize", trials=10_000,
+        train_size=1000, epochs=2, space={"batch_size": (8, 64), "base_lr": (1e-3, 1.0)},
+    )  # fmt: skip
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    with RunProgress(study.stored, "plain", console) as run:
+        run.timeout = 30.0
+        for _ in range(12):
+            study.tell(study.ask(), {"loss": 0.5})
+        run.look()
+    assert re.search(r" trials/min, 0:00:\d\d to go", console.file.getvalue())

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from html import escape
 from types import TracebackType
@@ -98,6 +99,7 @@ class RunProgress:
         self._console = console or PlainConsole(stderr=True)
         self._display: _Display | None = None
         self._next_look = 0.0
+        self.timeout: float | None = None  # seconds from now after which no trial starts
 
     def __enter__(self) -> "RunProgress":
         if self._shown is True and self._console.is_jupyter:
@@ -112,14 +114,22 @@ class RunProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._display:
-            self._display.show(status_of(self._stored, self._since), last=True)
+            self._display.show(self._status(), last=True)
 
     def look(self) -> None:
         """Show the state of the study, unless it was shown a moment ago."""
         if self._display and time.monotonic() >= self._next_look:
-            status = status_of(self._stored, self._since)
+            status = self._status()
             self._display.show(status)
             self._next_look = time.monotonic() + (_LOOK_SECONDS if status.slots.done else _FIRST_SECONDS)
+
+    def _status(self) -> StudyStatus:
+        """The state of the study; its time left is at most that of this run."""
+        status = status_of(self._stored, self._since)
+        if self.timeout is None or status.pace is None:
+            return status
+        left = max(self.timeout - (datetime.now() - self._since).total_seconds(), 0.0)
+        return replace(status, pace=status.pace.within(left, open_ended=status.slots.open_ended))
 
     def say(self, line: str) -> None:
         """Print a line above the display."""

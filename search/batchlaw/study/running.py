@@ -107,6 +107,7 @@ def run_study(
         {"batchlaw": __version__, "workers": workers, **options.as_record()},
     )
     shown = progress if isinstance(progress, RunProgress) else RunProgress(stored, progress)
+    shown.timeout = options.timeout
     if workers == 0:
         _run_here(stored, code, options, shown)
     else:
