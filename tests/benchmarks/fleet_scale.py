@@ -92,7 +92,7 @@ def ours(url: str, until: float, ready, results) -> None:
     worker._tell = timed(worker._tell, tells)
     stored.study.get_trials(deepcopy=False)  # what a worker reads once
     ready.wait()
-    worker.deadline = time.monotonic() + until
+    worker.timeout = until
     worker.work()
     results.put((done[0], span[1] - span[0], claims, tells))
 

@@ -227,7 +227,7 @@ def work(url: str, trial_seconds: float, wall: float, prune: bool, ready: Any, r
     ):  # fmt: skip
         watch.watch(owner, name, part)
     ready.wait()
-    worker.deadline = time.monotonic() + wall
+    worker.timeout = wall
     worker.work()
     assert watch.began is not None
     span, processor = (after - before for before, after in zip(watch.began, watch.ended, strict=True))

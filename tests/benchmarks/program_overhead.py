@@ -65,17 +65,15 @@ def study(command: list[str], **keys: Any) -> StudySpec:
 
 
 def work(url: str, spec: StudySpec, folder: Path, wall: float, ready: Any, results: Any) -> None:
-    """A worker for a time: its trials after the first, and the seconds they span."""
+    """A worker for a time: its trials after the first, for which it loads much, and the seconds they span."""
     stored = load(open_storage(url), spec.name)
     ends: list[float] = []
     runtime = Runtime(torch.device("cpu"), folder, Command(spec, folder), runs_dir=folder / "runs")
 
     def ended() -> None:
         ends.append(time.perf_counter())
-        if len(ends) == 1:  # what a worker loads for its first trial is not the cost of one
-            worker.deadline = time.monotonic() + wall
 
-    worker = Worker(stored, runtime, study_seed=os.getpid(), between=ended)
+    worker = Worker(stored, runtime, study_seed=os.getpid(), timeout=wall, between=ended)
     ready.wait()
     worker.work()
     results.put((len(ends) - 1, ends[-1] - ends[0]))

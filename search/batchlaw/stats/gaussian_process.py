@@ -192,11 +192,12 @@ def squared_differences(left: Floats, right: Floats, categorical: Bools) -> Floa
 def normal_scores(scores: Floats) -> Floats:
     """The normal quantiles of the scores' ranks, (n,), so that neither a cliff nor the metric's scale sets a kernel.
 
-    The order of the scores stays as it is. The plotting positions are Hazen's, (rank - 1/2)/n.
+    The order of the scores stays as it is; equal ones share their mean rank. The plotting positions are Hazen's,
+    (rank - 1/2)/n.
     """
-    from scipy.stats import rankdata  # a third of a second to import
-
-    return np.asarray(special.ndtri((rankdata(scores) - 0.5) / len(scores)))
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum() - (counts - 1) / 2)[place]  # as scipy.stats has them, which takes long to import
+    return np.asarray(special.ndtri((ranks - 0.5) / len(scores)))
 
 
 def _variance(scores: Floats, solved: Floats) -> float:
