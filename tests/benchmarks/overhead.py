@@ -12,9 +12,9 @@ processor only with their overhead, and with whatever else runs: `processor` is 
 and `trips` are its messages to a server and back: statements, and two more for each transaction of several statements.
 
 The parts are milliseconds a trial: claim of a slot, ask, suggest, reports, should_prune, tell; `rest` is what these
-leave. What is paid once a worker, such as reading the stored trials and loading the sampler, is before the clock: it is
-in the second table, the time from the start of the process `batchlaw worker` to the first line of its training
-function.
+leave. The race is left out. What is paid once a worker, such as reading the stored trials and loading the sampler, is
+before the clock: it is in the second table, the time from the start of the process `batchlaw worker` to the first line
+of its training function.
 """
 
 import argparse
@@ -80,7 +80,13 @@ STUDY: dict[str, Any] = {
         "decay": ["constant", "cosine", "linear", "step", "batch-growth"],
         "momentum": {"low": 0.5, "high": 0.99},
     },
-    "search": {"trials": 1, "metric": "score", "direction": "maximize", "reports": REPORTS},
+    "search": {
+        "trials": 1,
+        "metric": "score",
+        "direction": "maximize",
+        "reports": REPORTS,
+        "confirm": False,
+    },  # the race fits its model once in a search, and not for each trial
 }
 # The training function of the process whose start is timed.
 SLEEPER = """\

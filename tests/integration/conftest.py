@@ -1,11 +1,14 @@
-"""Databases opened, and a PostgreSQL server of our own that may be stopped."""
+"""Databases opened, a PostgreSQL server of our own that may be stopped, and a worker that is asked to stop."""
 
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 from batchlaw.storage import open_storage
+from batchlaw.workers.worker import Worker
 from optuna.storages import RDBStorage
 
 from tests.benchmarks import servers
@@ -35,3 +38,27 @@ def own_postgresql() -> Iterator[tuple[str, Callable[[str], None]]]:
             yield found
     except servers.NoServer as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture
+def work_until(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Worker, int], None]]:
+    """A function that has a worker work until it gets SIGTERM at its n-th report."""
+    monkeypatch.setattr("batchlaw.workers.trial._WRITE_SECONDS", 0.0)
+    report, before = optuna.Trial.report, {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+
+    def work(worker: Worker, last: int) -> None:
+        reported = []
+
+        def counting(self: optuna.Trial, *args: float) -> None:
+            reported.append(self.number)
+            if len(reported) == last:
+                signal.raise_signal(signal.SIGTERM)
+            report(self, *args)
+
+        monkeypatch.setattr(optuna.Trial, "report", counting)
+        worker.runtime.interrupts.install()
+        worker.work()
+
+    yield work
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -1,13 +1,11 @@
 """An adaptive claim from its file to its verdict: real database, real workers, a training function of one's own."""
 
 import math
-import signal
 from collections import Counter
 from dataclasses import replace
 
 import batchlaw as bl
 import numpy as np
-import optuna
 import pytest
 import torch
 from batchlaw.claims.designed import findings_of
@@ -135,27 +133,10 @@ def test_a_stack_whose_worker_died_is_lost_and_the_budget_is_exact(storage, five
     assert {cell_of(record) for record in complete} >= {(rate, size) for rate in RATES for size in (3, 7)}
 
 
-def test_an_interrupted_stack_is_handed_back_whole_and_run_again(storage, five_at_once, monkeypatch):
-    spec, reported = stackable_spec(), []
+def test_an_interrupted_stack_is_handed_back_whole_and_run_again(storage, five_at_once, work_until):
+    spec = stackable_spec()
     stored = register(storage, spec, trials=None, version="test")
-    runtime = Runtime(torch.device("cpu"), None)
-    report = optuna.Trial.report
-
-    def counting(self, *args):
-        reported.append(self.number)
-        if len(reported) == 30:
-            signal.raise_signal(signal.SIGTERM)
-        return report(self, *args)
-
-    monkeypatch.setattr(optuna.Trial, "report", counting)
-    monkeypatch.setattr("batchlaw.workers.trial._WRITE_SECONDS", 0.0)
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    runtime.interrupts.install()
-    try:
-        Worker(stored, runtime, study_seed=spec.arm.seed).work()
-    finally:
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGINT, before[1])
+    work_until(Worker(stored, Runtime(torch.device("cpu"), None), study_seed=spec.arm.seed), 30)
     counts = stored.slots.counts()
     assert counts.held == 0 and 0 < counts.done < 64
     records = records_of(work(storage, spec))
@@ -189,14 +170,6 @@ def test_two_workers_run_no_cell_twice_on_the_same_seeds(tmp_path):
     study.run(workers=2, device="cpu")
     records = records_of(study.stored)
     assert len(records) == len({(*cell_of(record), record.config.seeds) for record in records}) == 96
-
-
-def test_what_two_workers_ran_alike_counts_once(storage):
-    spec = adaptive_spec(runs=64)
-    records = records_of(work(storage, spec))
-    once = adaptive_runs_of(spec, records)
-    twice = adaptive_runs_of(spec, [*records, replace(records[-1], number=64)])
-    assert len(once.scores) == len(twice.scores) == 64
 
 
 def test_a_cell_that_always_fails_does_not_use_up_the_budget(storage):

@@ -3,7 +3,6 @@
 import math
 import signal
 
-import optuna
 import pytest
 import torch
 from batchlaw.claims.designed import findings_of
@@ -293,28 +292,11 @@ def test_runs_are_timed_by_themselves_where_their_time_is_the_question(storage, 
     assert all(record.result.stacked_base_lrs == [record.params["base_lr"]] for record in records_of(stored))
 
 
-def test_a_network_that_is_interrupted_hands_all_its_cells_back(storage, three_at_once, tmp_path, monkeypatch):
+def test_a_network_that_is_interrupted_hands_all_its_cells_back(storage, three_at_once, tmp_path, work_until):
     spec = claim_spec(**STACKING)
     stored = register(storage, spec, trials=None, version="test")
     runtime = Runtime(CPU, None, checkpoint_dir=tmp_path, checkpoint_seconds=0.0)
-    reported = []
-    report = optuna.Trial.report
-
-    def counting(self, *args):
-        reported.append(self.number)
-        if len(reported) == 20:
-            signal.raise_signal(signal.SIGTERM)
-        return report(self, *args)
-
-    monkeypatch.setattr(optuna.Trial, "report", counting)
-    monkeypatch.setattr("batchlaw.workers.trial._WRITE_SECONDS", 0.0)
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    runtime.interrupts.install()
-    try:
-        Worker(stored, runtime, study_seed=0).work()
-    finally:
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGINT, before[1])
+    work_until(Worker(stored, runtime, study_seed=0), 20)
     counts = stored.slots.counts()
     assert counts.held == 0 and 0 < counts.done < 64
     Worker(stored, Runtime(CPU, None), study_seed=0).work()

@@ -73,11 +73,6 @@ def adaptive_runs_of(spec: StudySpec, records: list[TrialRecord], *, ended: bool
     missing = spec.claim.runs - len(counted) - sum(record.outcome == Outcome.OUT_OF_MEMORY for record in records)
     if missing > 0 and not ended:
         raise StudyError(f"{missing} of {spec.claim.runs} runs have no result yet", remedy="Study.run")
-    # Two workers that ask at the same moment may run the same; it has the same score, and counts once.
-    unique = {
-        (each.known_config.peak_lr, each.known_config.batch_size, each.known_config.seeds): each for each in counted
-    }
-    counted = list(unique.values())
     found = [_replicates(spec, record, spec.arm.replicates) for record in counted]
     counts = [len(columns["score"]) for columns in found]
     unstable = np.concatenate([[], *(columns["unstable"] for columns in found)]).astype(bool)

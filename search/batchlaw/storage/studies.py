@@ -121,8 +121,8 @@ def register(
         stored = replace(stored, spec=stored.spec.model_copy(update={"log": spec.log}))
     if (budget := _budget(spec)) != _budget(stored.spec):  # the file was changed
         with_retries(lambda: stored.study.set_user_attr(_BUDGET, budget))
-        name = "search" if spec.search else "claim"
-        stored = replace(stored, spec=stored.spec.model_copy(update={name: stored.spec.arm.model_copy(update=budget)}))
+        arm = "search" if spec.search else "claim"
+        stored = replace(stored, spec=stored.spec.model_copy(update={arm: stored.spec.arm.model_copy(update=budget)}))
         if trials is None and spec.search:
             stored.slots.resize(spec.search.trials)
     if trials is not None:
@@ -252,9 +252,9 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
         table = _table(text)
         if (budget := attributes.get(_BUDGET)) is not None:
             check_mapping(budget, "budget")
-            name = "search" if table.get("search") else "claim"
-            check_mapping(table.get(name), name)
-            table[name] = {key: table[name][key] for key in table[name] if key != "study_seconds"} | budget
+            arm = "search" if table.get("search") else "claim"
+            check_mapping(table.get(arm), arm)
+            table[arm] = {key: table[arm][key] for key in table[arm] if key != "study_seconds"} | budget
         spec = parse_spec(table | {"name": present, "log": attributes.get(_LOG)}, f"stored study {present!r}")
         if table.get("name") != present:  # the first name, of which a folder is named
             parse_spec(table, "its first name")

@@ -99,7 +99,7 @@ class RunProgress:
         self._console = console or PlainConsole(stderr=True)
         self._display: _Display | None = None
         self._next_look = 0.0
-        self.timeout: float | None = None  # seconds from now after which no trial starts
+        self.timeout: float | None = None  # seconds of the run after which no trial starts
 
     def __enter__(self) -> "RunProgress":
         if self._shown is True and self._console.is_jupyter:

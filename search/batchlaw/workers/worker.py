@@ -71,7 +71,7 @@ class Worker:
     _stopping: Stopping | None = field(init=False, repr=False)
 
     def work(self) -> None:
-        """Run trials until the budget is spent, the deadline is past or a stop is requested.
+        """Run trials until the budget is spent, the time is over or a stop is requested.
 
         Raises:
             WorkFailed: several points failed and none succeeded, or the database is out of reach.
@@ -143,8 +143,6 @@ class Worker:
         trials = [trial for trial in asked if trial is not None]
         if not trials:
             return
-        if spec.claim is not None and spec.claim.design == "adaptive":
-            with_retries(lambda: seeds_of_their_own([trial.trial for trial in trials], self.stored.study))
         if self._failed_trials and first_attempt(self.stored, trials[0].trial) in self._failed_trials:
             self._leave_to_others(trials)
         trial_seconds = spec.search.trial_seconds if spec.search else None
@@ -158,6 +156,8 @@ class Worker:
         folder = None if spec.user_code is None else trials[0].folder(self._study_folder)
         try:
             with self._heartbeat.during(running):
+                if spec.claim is not None and spec.claim.design == "adaptive":
+                    with_retries(lambda: seeds_of_their_own([trial.trial for trial in trials], self.stored.study))
                 seeds = trials[0].seeds(self.study_seed)
                 outcomes = run_trials(
                     [trial.trial for trial in trials], spec.on_fold(trials[0].fold), seeds, self.runtime, folder,
