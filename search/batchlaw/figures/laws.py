@@ -37,6 +37,8 @@ def law_figures(spec: StudySpec, records: list[TrialRecord], laws: Sequence[Law]
         with suppress(BatchlawError):  # costs can be told at too few batch sizes
             (transfer,) = transfers_of(spec, [law])
             drawn[f"transfer{suffix}"] = transfer_figure(spec.arm.metric, transfer)
+    if spec.search is not None and spec.search.against is not None:  # figures.fronts has score against time
+        return drawn
     with suppress(BatchlawError):  # no trial has finished, or none has recorded its time
         found = recommend(spec, records, laws, None)
         if len(found.candidates) > 1:

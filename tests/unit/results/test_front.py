@@ -6,6 +6,7 @@ import pytest
 from batchlaw.errors import SpecError
 from batchlaw.figures.fronts import front_of_search
 from batchlaw.figures.gallery import gallery
+from batchlaw.figures.laws import law_figures
 from batchlaw.results.answer import Answer
 from batchlaw.results.front import front_line, front_of
 from batchlaw.results.standings import Standings
@@ -88,6 +89,9 @@ def test_the_answer_and_the_figure_tell_the_front_of_a_search_against_seconds_al
     assert not any("Fastest" in line for line in Answer.of(Standings(plain, records)).lines())
     assert front_of_search(plain, records) is None and front_of_search(SPEC, []) is None
     assert trials(records, plain) == [0, 1]  # `study.front()`
+    other = dataclasses.replace(records[0], config=records[0].config.model_copy(update={"batch_size": 64}))
+    records = [other, *records[1:]]
+    assert "front" in law_figures(plain, records, []) and not law_figures(SPEC, records, [])  # one figure of it
 
 
 def test_two_metrics_are_written_as_one_and_what_it_costs():
