@@ -112,6 +112,18 @@ def test_of_both_budgets_the_first_ends_a_search(sqlite_storage):
     assert counts.ended and counts.total == len(records_of(stored)) < 1000
 
 
+def test_a_limit_does_not_pass_before_the_budget_is_spent_however_long_reading_takes(sqlite_storage, monkeypatch):
+    stored, clock = register(sqlite_storage, spec_of(60.0), trials=None, version="test"), Clock()
+
+    def slow(_):
+        clock.now += 5.0
+        return 30.0  # as they were at the end of the reading
+
+    monkeypatch.setattr(time_limit, "time", clock)
+    monkeypatch.setattr(time_limit, "seconds_of", slow)
+    assert TimeLimit.of(stored, None).ends == clock.now + 30.0
+
+
 def test_the_trial_of_a_worker_killed_at_the_end_is_lost_and_no_slot_stays(sqlite_storage):
     spec = spec_of(1.0)
     sqlite_storage.engine.dispose()

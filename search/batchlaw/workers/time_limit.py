@@ -24,12 +24,14 @@ class TimeLimit:
             stored: a study, of whose `budget_seconds` what earlier runs took is used up.
             timeout: seconds of this run, in place of that budget.
         """
-        now, budget = time.monotonic(), stored.spec.arm.budget_seconds
+        budget = stored.spec.arm.budget_seconds
         if timeout is not None:
+            now = time.monotonic()
             return cls(now, now + timeout)
         if budget is None:
             return None
-        began = now - seconds_of(stored)
+        used = seconds_of(stored)  # read before the clock: a limit that passes early finds the budget not yet spent
+        began = time.monotonic() - used
         return cls(began, began + budget)
 
     @property
