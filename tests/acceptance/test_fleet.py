@@ -22,7 +22,7 @@ def study(tmp_path):
 
     def write(body, **search):
         (tmp_path / "mine.py").write_text(
-            f"import os, pathlib, time\ndef train(trial):\n    {body}\n    return {{'validation_loss': 1.0}}\n"
+            f"import os, pathlib, sys, time\ndef train(trial):\n    {body}\n    return {{'validation_loss': 1.0}}\n"
         )
         table = tiny_study(
             task=None, objective="mine:train", train_size=64,
@@ -67,6 +67,18 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_named(batchlaw, study
     said = batchlaw("run", file, "--workers", 1, "--plain").stdout
     assert "worker 0 was killed by SIGKILL in trial 0: no output; another takes its place" in said
     assert "2 of 2 trials · 2 complete · 1 lost" in said
+
+
+@pytest.mark.slow
+def test_a_worker_that_takes_the_place_of_a_killed_one_has_the_time_that_is_left(batchlaw, study, tmp_path):
+    file = study(
+        f"pathlib.Path({str(tmp_path)!r}, f'{{trial.number}}').write_text(sys.argv[sys.argv.index('--timeout') + 1])\n"
+        "    if trial.number == 0: os.kill(os.getpid(), 9)",
+        trials=2,
+    )  # fmt: skip
+    batchlaw("run", file, "--workers", 1, "--timeout", 3600)
+    first, second = (float((tmp_path / name).read_text()) for name in "01")
+    assert second < first <= 3600
 
 
 @pytest.mark.slow

@@ -56,8 +56,8 @@ class Options:
         check_installed(spec.log)
 
     def as_arguments(self) -> list[str]:
-        """For `batchlaw worker`."""
-        given = {"seed": self.seed, "timeout": self.timeout, "threads": self.threads, "data-dir": self.data_dir}
+        """For `batchlaw worker`, but for the time, of which a later worker has less."""
+        given = {"seed": self.seed, "threads": self.threads, "data-dir": self.data_dir}
         pairs = [(f"--{name}", str(value)) for name, value in given.items() if value is not None]
         return ["--device", self.device, *(part for pair in pairs for part in pair)]
 
@@ -139,6 +139,7 @@ def _run_processes(
             storage_url=url,
             workers=workers,
             threads=options.threads,
+            timeout=options.timeout,
             gpus=spread,
         ) as fleet,
         progress,

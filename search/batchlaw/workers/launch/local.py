@@ -21,17 +21,24 @@ class LocalFleet:
     """The worker processes of one run; leaving the context stops what still runs."""
 
     def __init__(
-        self, arguments: list[str], *, storage_url: str, workers: int, threads: int | None = None, gpus: list[str]
+        self,
+        arguments: list[str],
+        *,
+        storage_url: str,
+        workers: int,
+        threads: int | None = None,
+        timeout: float | None = None,
+        gpus: list[str],
     ) -> None:
         """Start `batchlaw worker ARGUMENTS` so many times; worker i sees the GPUs of `gpus[i]`, if there are any.
 
-        `threads` of each are the user's choice, or None.
+        `threads` of each are the user's choice, or None. After `timeout` seconds from now none starts a trial.
         """
         share = max(1, cores() // workers)
         self.started, self.began = datetime.now(), time.monotonic()
         self._command = worker_command(arguments)
         self._environment = os.environ | worker_environment(storage_url, threads, share)
-        self._gpus, self._stopping = gpus, False
+        self._gpus, self._timeout, self._stopping = gpus, timeout, False
         self._judged: set[int] = set()  # PIDs of processes whose end was looked into
         self._logs: list[IO[str]] = []
         self._processes: list[subprocess.Popen[str]] = []
@@ -42,8 +49,11 @@ class LocalFleet:
 
     def _start(self, index: int) -> "subprocess.Popen[str]":
         visible = {"CUDA_VISIBLE_DEVICES": self._gpus[index]} if self._gpus else {}
+        limit = []
+        if self._timeout is not None:
+            limit = ["--timeout", f"{max(self._timeout - (time.monotonic() - self.began), 0.0):.3f}"]
         return subprocess.Popen(
-            self._command,
+            [*self._command, *limit],
             env=self._environment | visible,
             stdin=subprocess.DEVNULL,
             stdout=self._logs[index],
