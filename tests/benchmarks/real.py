@@ -12,7 +12,7 @@ or diverged; the best score is that of complete ones. Who tries more configurati
 flattered more, so the configuration that each names at its end (ours by its race, the others by their best score) is
 trained again by one trainer, on twenty fresh seeds, and scored on the test data. Beside the images stands the best cell
 of a dense grid, which no search can expect to beat. Differences are paired by repeat, with Student's 95 % intervals.
-A FILE that is there already is gone on with: its repeats count, and only further ones are run.
+A FILE that is there already is gone on with: its runs count, and only further repeats and methods are run.
 
 The libraries may need environments of their own, which can borrow the torch of this one:
     python3 -m venv /tmp/venv-ray && /tmp/venv-ray/bin/pip install pyarrow tensorboardX
@@ -256,8 +256,9 @@ def main() -> None:
         write_split(task, data, split)
         runs = runs_before(options.json, task, options.seconds)
         ceiling = test_scores(task, GRID_BEST[task], data) if task in GRID_BEST else []
-        for repeat in range(1 + max((run["repeat"] for run in runs), default=-1), options.repeats):
-            for method in methods:
+        for repeat in range(options.repeats):
+            done = {run["method"] for run in runs if run["repeat"] == repeat}
+            for method in [method for method in methods if method not in done]:
                 folder = Path(name) / f"{method}-{repeat}"
                 folder.mkdir()
                 run = run_of(method, Setting(folder, task, mode, data, split, options.seconds, repeat, python))
@@ -268,7 +269,7 @@ def main() -> None:
             rows, apart = medians(runs), differences(runs, ceiling)
             if options.json:  # after each repeat, since they take long
                 found = {"grid_best": ceiling, "medians": rows, "differences": apart, "runs": runs}
-                options.json.write_text(json.dumps({**facts, "repeats": repeat + 1, **found}, indent=2) + "\n")
+                options.json.write_text(json.dumps({**facts, "repeats": options.repeats, **found}, indent=2) + "\n")
     show(medians(runs), differences(runs, ceiling), options.seconds, console)
 
 

@@ -86,10 +86,11 @@ def test_it_makes_the_steps_of_the_class_used_directly(folder, name):
 def test_a_study_searches_it_beside_others_and_notes_its_code(folder):
     file, url = folder / "tiny.toml", f"sqlite:///{folder / 'own.db'}"
     file.write_text(toml_of(spec_of(SIGNED, "adamw", scaling_rule="sde")))
-    study = bl.Study.create(file, storage=url, trials=4).run(workers=0, progress=False)
+    study = bl.Study.create(file, storage=url, trials=8).run(workers=0, progress=False)
     trials = study.trials()
     assert set(trials["optimizer"]) <= {SIGNED, "adamw"} and (trials["outcome"] == "complete").any()
-    first = next(record for record in study._records() if record.config.optimizer == SIGNED)
+    complete = [record for record in study._records() if record.outcome == "complete"]
+    first = next(record for record in complete if record.config.optimizer == SIGNED)
     assert study.replay(first.number).largest_difference == 0
     with pytest.raises(bl.BatchlawError, match="its class is your own"):
         study.export("python", trial=first.number)

@@ -11,7 +11,8 @@ from batchlaw.train import data
 RNG = np.random.default_rng(1)
 Y = np.arange(200) % 4
 X = RNG.normal(size=(200, 6)) + 3 * np.eye(6)[Y]
-SEARCH = {"budget": {"epochs": 4}, "space": {"batch_size": [8, 16], "base_lr": (0.05, 0.5)}, "trials": 2}
+SEARCH = {"budget": {"epochs": 4}, "space": {"batch_size": [8, 16], "base_lr": (0.05, 0.5)}, "trials": 2,
+          "search": {"published_start": False}}  # fmt: skip
 TEXT = {"dataset": "text", "file": "count.txt", "model": "gpt", "evaluation_tokens": 512,
         "model_options": {"width": 16, "depth": 1, "heads": 2, "context": 16}}  # fmt: skip
 

@@ -55,7 +55,7 @@ def own(url, **keywords):
 class TestCreate:
     def test_from_a_file_and_again_and_by_its_name(self, file, url):
         study = bl.Study.create(file, url)
-        assert study.spec == read_spec(file) and len(study) == 0
+        assert study.spec == read_spec(file) and len(study) == 1  # which waits: a published default
         assert repr(study) == "Study('tiny', 0 of 6 trials, maximize validation_accuracy)"
         assert bl.Study.create(str(file), url).name == bl.Study.open("tiny", url).name == "tiny"
         assert study.storage == url
@@ -210,7 +210,7 @@ class TestRunHere:
         ):
             with pytest.raises(bl.BatchlawError, match=words):
                 study.run(**options)
-        assert len(study) == 0
+        assert study.trials()["outcome"].tolist() == ["waiting"]
 
 
 class TestRunProcesses:
@@ -413,7 +413,7 @@ class TestResults:
 
     def test_of_a_study_without_trials(self, url):
         study = own(url)
-        assert len(study.best()) == 0 and len(study.trials()) == 0 and bool(study)
+        assert len(study.best()) == 0 and study.trials()["outcome"].tolist() == ["waiting"] and bool(study)
         assert "no completed trial" in repr(study.best()) and "<" in study._repr_html_()
         with pytest.raises(bl.StudyError, match="no finished trial to export"):
             study.export()

@@ -77,8 +77,17 @@ def test_a_study_that_is_stored_goes_on_as_it_is(url):
     for _ in range(2):
         study = create(url, "again", warm_start=["small"])
         assert len(study.stored.study.get_trials()) == len(first(study)) > 0
-    create(url, "cold")
-    assert not create(url, "cold", warm_start=["nowhere"]).stored.study.get_trials()
+    published = first(create(url, "cold"))
+    assert first(create(url, "cold", warm_start=["nowhere"])) == published
+
+
+def test_without_a_source_the_published_default_is_tried_first(url):
+    study = create(url, "told-nothing")
+    [point] = first(study)
+    assert (point.batch_size, point.base_lr) == (32, 0.125)
+    assert study.ask().config.peak_lr == 0.125
+    assert create(url, "told-a-start", start=[{"base_lr": 0.5}]).ask().config.base_lr == 0.5
+    assert not first(create(url, "told-not-to", search={"published_start": False}))
 
 
 def test_what_cannot_be_a_start_is_refused_and_registers_nothing(url):

@@ -33,7 +33,7 @@ def nearest_point(values: Mapping[str, Any], spec: StudySpec) -> Start:
     if "base_lr" in searched and values.get("peak_lr") is not None:
         if "scaling_rule" in searched:
             found.setdefault("scaling_rule", spec.values_of("scaling_rule")[0])
-        base_lr = _base_lr(values, found, spec)
+        base_lr = base_lr_of(values, found, spec)
         if base_lr is not None and (place := _nearest(base_lr, spec.space.base_lr)) is not None:
             found["base_lr"] = place
     return found
@@ -45,8 +45,17 @@ def _is_used(name: str, values: Mapping[str, Any]) -> bool:
     return families is None or values.get("optimizer", families[0]) in families
 
 
-def _base_lr(values: Mapping[str, Any], found: Start, spec: StudySpec) -> float | None:
-    """The base rate that gives the peak of a configuration; None where no optimizer tells its factor."""
+def base_lr_of(values: Mapping[str, Any], found: Start, spec: StudySpec) -> float | None:
+    """The base rate that gives the peak of a configuration, wherever the space ends.
+
+    Args:
+        values: the configuration, with its `peak_lr`.
+        found: the nearest one of the space, with its batch size and scaling rule.
+        spec: the study of the space.
+
+    Returns:
+        None where no optimizer tells its factor.
+    """
     space = spec.space
     here = {name: one[0] for name in spec.dimensions if len(one := spec.values_of(name)) == 1} | found
     own = values.get("optimizer", here.get("optimizer"))

@@ -54,7 +54,9 @@ class Stop(Frozen):
 class Search(Arm):
     """The adaptive arm: a sampler and a pruner choose what is trained."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"confirm", "start", "stop", "against", "max_seconds", "max_memory"})
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"confirm", "start", "published_start", "stop", "against", "max_seconds", "max_memory"}
+    )
 
     trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # this or budget_seconds, or both
     sampler: Literal["tpe", "per-second", "gp", "random", "qmc"] = "tpe"
@@ -62,6 +64,7 @@ class Search(Arm):
     trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer is pruned
     confirm: bool = True  # train contenders for the best on fresh seeds in the last fifth of the budget
     start: tuple[Start, ...] = ()  # configurations that are tried first
+    published_start: bool = True  # without any: the published default of each optimizer
     stop: Stop | None = None  # when the search ends before its budget
     max_seconds: Annotated[float, Field(gt=0)] | None = None  # of a run that is to be named
     max_memory: Bytes | None = None  # its peak on an accelerator

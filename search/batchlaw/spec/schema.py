@@ -69,6 +69,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "trial_seconds": "A trial that takes longer is stopped.",
         "confirm": "Whether the last fifth of the budget trains contenders for the best on fresh seeds.",
         "start": "Configurations that are tried first, such as what is in use now; what one leaves out is sampled.",
+        "published_start": "Whether a search without `start` tries the published default of each optimizer first.",
         "max_seconds": "The most seconds that a run may take to be named; the search learns to keep to it.",
         "max_memory": 'The most memory that a run may take on an accelerator to be named: bytes, or "2GB".',
         "against": 'What a better score may cost; short for it is metric = ["validation_accuracy", "seconds"].',

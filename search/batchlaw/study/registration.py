@@ -13,7 +13,6 @@ from batchlaw.study.code import Code, check_objective, objective_name
 if TYPE_CHECKING:
     from batchlaw.objectives.trial import TrainFunction
     from batchlaw.spec.own_arrays import Arrays
-    from batchlaw.spec.start import Start
     from batchlaw.storage import StoredStudy
 
 _WITH_A_FILE = ("name", "trials", "objective")  # the keywords that may be given beside a study file
@@ -121,11 +120,12 @@ def register_study(
     claims = preregistration(spec.claim) if spec.claim is not None else None
     if program is not None and spec.command is not None:
         check_program(spec, program, storage)
-    first: Sequence[Start] = ()
-    if warm_from and not is_stored(storage, spec.name, new=new):
-        from batchlaw.study.warm_start import warm_start
+    from batchlaw.study.published_start import published_start  # imports numpy
+    from batchlaw.study.warm_start import warm_start
 
-        first = warm_start(warm_from, spec, storage)
+    first = published_start(spec, trials)
+    if warm_from and not is_stored(storage, spec.name, new=new):
+        first = warm_start(warm_from, spec, storage, trials)
     database = open_storage(storage, create=True)
     return register(
         database, spec, trials=trials, version=__version__, preregistration=claims, new=new, first=first

@@ -25,7 +25,7 @@ APART = 0.3  # the least distance between two of them, in sides of the space (as
 BEST = 0.25  # the share of the runs of a source, the best ones, from which they are taken
 
 
-def warm_start(sources: Sequence[str], spec: StudySpec, storage: str) -> list[Start]:
+def warm_start(sources: Sequence[str], spec: StudySpec, storage: str, trials: int | None = None) -> list[Start]:
     """The best configurations of earlier studies and of tables, as the nearest ones of a space, to be tried first.
 
     Those of several sources come in turn. One that is close to another, better one is left out.
@@ -34,6 +34,7 @@ def warm_start(sources: Sequence[str], spec: StudySpec, storage: str) -> list[St
         sources: names of studies, or files of runs.
         spec: the study that is to start.
         storage: URL of the database with the studies.
+        trials: a budget in place of the spec's.
 
     Raises:
         BatchlawError: the study is no search, or a source has nothing that the space searches.
@@ -51,7 +52,9 @@ def warm_start(sources: Sequence[str], spec: StudySpec, storage: str) -> list[St
     in_turn = [point for points in zip_longest(*ranked) for point in points if point]
     cube = Cube.of(distributions_of(spec))
     middle = cube.configuration(np.array([0.0 if side.categorical else 0.5 for side in cube.sides]))
-    places = spread([middle | params_of(point, spec) for point in in_turn], cube, n_points(spec.search.trials), APART)
+    places = spread(
+        [middle | params_of(point, spec) for point in in_turn], cube, n_points(trials or spec.search.trials), APART
+    )
     return [in_turn[place] for place in places]
 
 
