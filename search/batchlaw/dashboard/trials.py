@@ -105,10 +105,11 @@ def _breakable(value: Any) -> Any:
 
 
 def _shown(study_id: int, trial: FrozenTrial) -> FrozenTrial:
-    """The trial with readable attributes and its curves; a trial that batchlaw did not run is left as it is."""
-    if CONFIG not in trial.user_attrs:
-        return trial
+    """The trial with readable attributes and its curves; one that has not begun has no more than its attributes."""
     shown = copy.copy(trial)
+    if CONFIG not in trial.user_attrs:
+        shown.user_attrs = {name: _without_braces(value) for name, value in trial.user_attrs.items()}
+        return shown
     try:
         result = TrialResult.from_record(trial.user_attrs.get(RESULT, {}))
     except Unreadable as error:
@@ -159,7 +160,7 @@ def _attributes(trial: FrozenTrial, result: TrialResult) -> dict[str, Any]:
     if result.peak_memory_bytes is not None:
         values["peak_memory_mib"] = round(result.peak_memory_bytes / 2**20)
     values["versions"] = [f"{name} {version}" for name, version in result.versions.items()]
-    others = {name: value for name, value in trial.user_attrs.items() if name not in (CONFIG, RESULT)}
+    others = {name: _without_braces(value) for name, value in trial.user_attrs.items() if name not in (CONFIG, RESULT)}
     if ARGUMENTS in others:
         others[ARGUMENTS] = shlex.join(others[ARGUMENTS])
     if OUTPUT in others:
@@ -172,6 +173,13 @@ def _attributes(trial: FrozenTrial, result: TrialResult) -> dict[str, Any]:
         if name not in trial.params
     }
     return others | {name: _readable(value) for name, value in known.items()}
+
+
+def _without_braces(value: Any) -> Any:
+    """A mapping, such as the parameters that a trial was queued with, as text; anything else as it is."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_readable(entry)}" for name, entry in value.items())
+    return value
 
 
 def _readable(value: Any) -> Any:
