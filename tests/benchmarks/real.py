@@ -269,7 +269,8 @@ def main() -> None:
             rows, apart = medians(runs), differences(runs, ceiling)
             if options.json:  # after each repeat, since they take long
                 found = {"grid_best": ceiling, "medians": rows, "differences": apart, "runs": runs}
-                options.json.write_text(json.dumps({**facts, "repeats": options.repeats, **found}, indent=2) + "\n")
+                n_repeats = 1 + max(run["repeat"] for run in runs)
+                options.json.write_text(json.dumps({**facts, "repeats": n_repeats, **found}, indent=2) + "\n")
     show(medians(runs), differences(runs, ceiling), options.seconds, console)
 
 
